@@ -1,0 +1,58 @@
+package api
+
+import (
+	"mime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The forms in which events are streamed.
+const (
+	eventStream = "text/event-stream"
+	ndjson      = "application/x-ndjson"
+)
+
+// accept returns the request's Accept header.
+func (info *requestInfo) accept() string { return strings.Join(info.header.Values("Accept"), ",") }
+
+// accepted returns which of the media types that are offered an Accept header
+// prefers (RFC 9110, section 12.5.1): among those it likes best the one it
+// names first; for a wildcard, the one offered first. It returns "" when there
+// is none that it accepts.
+func accepted(accept string, offers ...string) string {
+	if strings.TrimSpace(accept) == "" {
+		return offers[0]
+	}
+	type choice struct {
+		media   string
+		quality float64
+	}
+	var choices []choice
+	for element := range preferences(accept) {
+		media, params, err := mime.ParseMediaType(element)
+		if err != nil {
+			continue
+		}
+		quality := 1.0
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			quality = q
+		}
+		if quality <= 0 {
+			offers = slices.DeleteFunc(slices.Clone(offers), func(offer string) bool { return offer == media })
+			continue
+		}
+		choices = append(choices, choice{media, quality})
+	}
+	best, bestQuality := "", 0.0
+	for _, c := range choices {
+		matches := func(offer string) bool {
+			prefix, wild := strings.CutSuffix(c.media, "*")
+			return offer == c.media || wild && (prefix == "*/" || strings.HasPrefix(offer, prefix))
+		}
+		if i := slices.IndexFunc(offers, matches); i >= 0 && c.quality > bestQuality {
+			best, bestQuality = offers[i], c.quality
+		}
+	}
+	return best
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"coatcheck/jobs"
+
+	"golang.org/x/time/rate"
+)
+
+// find returns the job that ref names, an id or a token, as the caller may see
+// it. What belongs to somebody else does not exist.
+func (a *API) find(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.look(ctx, ref)
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	return a.show(ctx, job), nil
+}
+
+// look is find for callers that do not show the job. Of one that was removed
+// it returns the id, beside [jobs.ErrRemoved].
+func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
+	user := infoOf(ctx).user
+	id, byToken := ref, strings.Contains(ref, ".")
+	if byToken {
+		var ok bool
+		if id, ok = a.Queue.Keys.VerifyToken(ref); !ok {
+			return jobs.Job{}, jobs.ErrNotFound
+		}
+	}
+	job, err := a.Queue.Get(ctx, id)
+	if err != nil && !errors.Is(err, jobs.ErrRemoved) {
+		return jobs.Job{}, err
+	}
+	owns := user.Name != "" && (user.Admin || user.Name == job.Owner)
+	if !owns && !byToken {
+		return jobs.Job{}, jobs.ErrNotFound
+	}
+	return job, err
+}
+
+// own returns the job that ref names if the caller may change it.
+func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.find(ctx, ref)
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	if user := infoOf(ctx).user; !user.Admin && user.Name != job.Owner {
+		return jobs.Job{}, jobs.ErrNotFound
+	}
+	return job, nil
+}
+
+// show returns the job as the caller may see it.
+func (a *API) show(ctx context.Context, job jobs.Job) jobs.Job { return infoOf(ctx).show(job) }
+
+// show returns the job as the caller may see it: with links, and with its
+// input for its owner only.
+func (info *requestInfo) show(job jobs.Job) jobs.Job {
+	job = job.At(info.base)
+	if !info.user.Admin && info.user.Name != job.Owner {
+		return job.WithoutInput()
+	}
+	return job
+}
+
+// rates limits how fast each user submits. Users come from the configuration,
+// so there are not many.
+type rates struct {
+	limit rate.Limit
+	mu    sync.Mutex
+	users map[string]*rate.Limiter
+}
+
+func newRates(perSecond float64) *rates {
+	return &rates{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
+}
+
+// take returns how long the user must wait; 0 when it need not.
+func (r *rates) take(user string) time.Duration {
+	if r.limit == 0 {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.users[user]
+	if l == nil {
+		l = rate.NewLimiter(r.limit, max(1, int(math.Ceil(float64(r.limit)))))
+		r.users[user] = l
+	}
+	reservation := l.Reserve()
+	wait := reservation.Delay()
+	if wait > 0 {
+		reservation.Cancel()
+	}
+	return wait
+}

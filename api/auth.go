@@ -1,0 +1,162 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Challenge is the WWW-Authenticate header that every 401 needs (RFC 9110,
+// section 11.6.1), here of HTTP Basic (RFC 7617).
+const Challenge = `Basic realm="Authentication Required"`
+
+var (
+	// ErrNoCredentials says that a request has no Authorization header.
+	ErrNoCredentials = errors.New("no credentials")
+	// ErrBadCredentials says that there is no such user, password or API key,
+	// and not which of them.
+	ErrBadCredentials = errors.New("wrong credentials")
+)
+
+// A RetryError refuses to look at credentials: their sender failed too often,
+// or too many logins are waiting.
+type RetryError struct {
+	// After is how long to wait, in whole seconds, for the Retry-After header.
+	After time.Duration
+}
+
+// Error says when to try again.
+func (e *RetryError) Error() string {
+	return fmt.Sprintf("too many login attempts, try again in %s", e.After)
+}
+
+func retryAfter(wait time.Duration) *RetryError {
+	return &RetryError{After: (wait + time.Second - 1).Truncate(time.Second)}
+}
+
+// A User is who makes a request.
+type User struct {
+	// Name is the owner of the jobs that the user submits.
+	Name string
+	// Admin users see the jobs of everybody.
+	Admin bool
+}
+
+// Credentials are the users of the config file. A name may have a password,
+// keys, or both.
+type Credentials struct {
+	// Users maps a name to the hash of a password, of [HashPassword] or of
+	// Werkzeug (pbkdf2, scrypt), bcrypt or argon2id.
+	Users map[string]string
+	// APIKeys maps a name to hashes of keys, of [NewAPIKey].
+	APIKeys map[string][]string
+	// Admins are the names, from the two above, of those who see all jobs.
+	Admins []string
+}
+
+// An Authenticator finds out who makes a request. It may be used by many
+// goroutines at once.
+type Authenticator struct {
+	logins    *logins
+	keys      apiKeys
+	admins    []string
+	passwords map[string]string // by user, hashes of the hashes: another password, another text
+}
+
+// NewAuthenticator reports all mistakes in the credentials together, by the
+// names of the users and without their hashes. Without any users and keys the
+// authenticator is open.
+func NewAuthenticator(c Credentials) (*Authenticator, error) {
+	hashes, keys := map[string]verifier{}, apiKeys{}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
+		matches, err := parseHash(c.Users[name])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("password of user %q: %w; make one with `coatcheck hash-password`", name, err))
+		}
+		errs = append(errs, checkName(name))
+		hashes[name] = matches
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.APIKeys)) {
+		if len(c.APIKeys[name]) == 0 {
+			errs = append(errs, fmt.Errorf("API keys of user %q: there are none", name))
+		}
+		for i, hash := range c.APIKeys[name] {
+			if err := keys.add(name, hash); err != nil {
+				errs = append(errs, fmt.Errorf("API key %d of user %q: %w", i+1, name, err))
+			}
+		}
+		errs = append(errs, checkName(name))
+	}
+	for _, name := range c.Admins {
+		_, hasPassword := c.Users[name]
+		if _, hasKey := c.APIKeys[name]; !hasPassword && !hasKey {
+			errs = append(errs, fmt.Errorf("admin %q has neither a password nor an API key", name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	passwords := make(map[string]string)
+	for name, hash := range c.Users {
+		sum := sha256.Sum256([]byte(hash))
+		passwords[name] = "password:" + hex.EncodeToString(sum[:])
+	}
+	return &Authenticator{logins: newLogins(hashes), keys: keys, admins: slices.Clone(c.Admins), passwords: passwords}, nil
+}
+
+// checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
+func checkName(name string) error {
+	if name == "" || !wellFormed(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("user %q: a name is not empty and has no colon and no control characters", name)
+	}
+	return nil
+}
+
+// LocalUser is the admin who makes every request while there are no users.
+const LocalUser = "local"
+
+// Open reports whether there are no users: every request is then made by
+// LocalUser, and the caller sees to it that only this machine can make any.
+func (a *Authenticator) Open() bool {
+	return len(a.logins.hashes) == 0 && len(a.keys) == 0
+}
+
+// Authenticate returns who makes the request, by HTTP Basic (RFC 7617) or an
+// API key as a bearer token (RFC 6750). Otherwise the error is
+// [ErrNoCredentials], [ErrBadCredentials], a [*RetryError], or wraps the one
+// of the request's context.
+func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
+	if a.Open() {
+		return User{Name: LocalUser, Admin: true}, nil
+	}
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return User{}, ErrNoCredentials
+	}
+	if scheme, key, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
+		name, ok := a.keys.user(strings.TrimSpace(key))
+		if !ok {
+			return User{}, ErrBadCredentials
+		}
+		return a.user(name), nil
+	}
+	name, password, ok := r.BasicAuth()
+	if !ok || !wellFormed(name) || !wellFormed(password) || len(a.logins.hashes) == 0 {
+		return User{}, ErrBadCredentials
+	}
+	if err := a.logins.verify(r.Context(), origin(r.RemoteAddr), name, password); err != nil {
+		return User{}, err
+	}
+	return a.user(name), nil
+}
+
+func (a *Authenticator) user(name string) User {
+	return User{Name: name, Admin: slices.Contains(a.admins, name)}
+}

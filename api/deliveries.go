@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+type deliveryList struct {
+	Link string `header:"Link"`
+	Body struct {
+		Data       []jobs.Delivery `json:"data" nullable:"false"`
+		NextCursor *string         `json:"next_cursor" doc:"null when there are no more."`
+	}
+}
+
+type deliveryAnswer struct {
+	Status int
+	Body   jobs.Delivery
+}
+
+type deliveriesRequest struct {
+	Status       string    `query:"status" enum:"waiting,delivered,failed" doc:"Only deliveries of this status."`
+	CreatedAfter time.Time `query:"created_after"`
+	Limit        int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor       string    `query:"cursor" doc:"The next_cursor of the page before."`
+}
+
+type deliveryRef struct {
+	Delivery string `path:"delivery" doc:"The id of the delivery, which its receiver knows as the webhook-id."`
+}
+
+type redeliverRequest struct {
+	Body struct {
+		Status       string    `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
+		CreatedAfter time.Time `json:"created_after" doc:"Only those of events since then."`
+	}
+}
+
+type redeliverAnswer struct {
+	Body struct {
+		Count int `json:"count" doc:"How many are sent again. When it is 1000, there may be more: ask again when these are delivered."`
+	}
+}
+
+type callbackTestRequest struct {
+	Body struct {
+		URL string `json:"url" doc:"The receiver to try out."`
+	}
+}
+
+// addDeliveries adds the calls that show callbacks and send them again.
+func (a *API) addDeliveries() {
+	register(a, operation{
+		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: users, tag: "callbacks",
+	}, a.jobDeliveries)
+	register(a, operation{
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first", access: users, tag: "callbacks",
+	}, a.listDeliveries)
+	register(a, operation{
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: users, tag: "callbacks",
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+		d, err := a.findDelivery(ctx, req.Delivery)
+		return &deliveryAnswer{http.StatusOK, d}, err
+	})
+	register(a, operation{
+		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		description: "With the same id and body, and the whole schedule of attempts before it.",
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+		d, err := a.findDelivery(ctx, req.Delivery)
+		if err == nil {
+			d, err = a.Queue.Redeliver(ctx, d.ID)
+		}
+		return &deliveryAnswer{http.StatusAccepted, d}, err
+	})
+	register(a, operation{
+		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
+	}, func(ctx context.Context, req *redeliverRequest) (*redeliverAnswer, error) {
+		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Body.Status, CreatedAfter: req.Body.CreatedAfter})
+		answer := new(redeliverAnswer)
+		answer.Body.Count = n
+		return answer, err
+	})
+	register(a, operation{
+		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: users, tag: "callbacks", status: http.StatusAccepted,
+		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
+	}, func(ctx context.Context, req *callbackTestRequest) (*deliveryAnswer, error) {
+		url, err := a.Guard.CheckURL(req.Body.URL)
+		if err != nil {
+			return nil, newProblem("invalid-callback-url", err.Error(), ProblemError{Location: "body.url", Message: err.Error()})
+		}
+		if err := a.mayIn(ctx); err != nil {
+			return nil, err
+		}
+		d, err := a.Queue.SendTest(ctx, infoOf(ctx).user.Name, url)
+		return &deliveryAnswer{http.StatusAccepted, d}, err
+	})
+}
+
+// ownerFilter returns whose jobs the caller may see; "" for everybody's.
+func (a *API) ownerFilter(ctx context.Context) string {
+	if user := infoOf(ctx).user; !user.Admin {
+		return user.Name
+	}
+	return ""
+}
+
+// findDelivery returns a delivery that the caller may see.
+func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error) {
+	d, err := a.Queue.Delivery(ctx, id)
+	if err != nil {
+		return jobs.Delivery{}, err
+	}
+	if owner := a.ownerFilter(ctx); owner != "" && owner != d.Owner {
+		return jobs.Delivery{}, jobs.ErrNoDelivery
+	}
+	return d, nil
+}
+
+// jobDeliveries lists the callbacks of one job, of which there are few.
+func (a *API) jobDeliveries(ctx context.Context, req *struct {
+	Job string `path:"job" doc:"The job's id or token."`
+},
+) (*deliveryList, error) {
+	job, err := a.own(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: job.ID, Limit: 200})
+	if err != nil {
+		return nil, err
+	}
+	list := new(deliveryList)
+	list.Body.Data = []jobs.Delivery{}
+	for _, d := range found {
+		d, err := a.Queue.Delivery(ctx, d.ID)
+		if errors.Is(err, jobs.ErrNoDelivery) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.Body = nil
+		list.Body.Data = append(list.Body.Data, d)
+	}
+	return list, nil
+}
+
+func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
+	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter, Limit: req.Limit + 1}
+	query := req.query()
+	var err error
+	if filter.Before, err = a.openCursor(req.Cursor, "deliveries", query); err != nil {
+		return nil, err
+	}
+	found, err := a.Queue.Deliveries(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	list := new(deliveryList)
+	list.Body.Data = found
+	if len(found) > req.Limit {
+		list.Body.Data = found[:req.Limit]
+		cursor, link := a.nextPage(ctx, "deliveries", found[req.Limit-1].ID, req.Limit, query)
+		list.Body.NextCursor, list.Link = &cursor, link
+	}
+	return list, nil
+}
+
+// query returns the filters of the list, in one form.
+func (req *deliveriesRequest) query() url.Values {
+	q := make(url.Values)
+	if req.Status != "" {
+		q.Set("status", req.Status)
+	}
+	if !req.CreatedAfter.IsZero() {
+		q.Set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))
+	}
+	return q
+}

@@ -1,0 +1,254 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+	"coatcheck/jobs/jobstest"
+	"coatcheck/notify"
+)
+
+// A hook receives callbacks.
+type hook struct {
+	*httptest.Server
+	mu     sync.Mutex
+	status int
+	ids    []string
+}
+
+func newHook(t *testing.T, status int) *hook {
+	t.Helper()
+	h := &hook{status: status}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.ids = append(h.ids, r.Header.Get("Webhook-Id"))
+		w.WriteHeader(h.status)
+		fmt.Fprintf(w, "answer %d", len(h.ids))
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hook) answer(status int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status = status
+}
+
+func (h *hook) received() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]string(nil), h.ids...)
+}
+
+// callbacks lets the server call receivers on this machine, once.
+func callbacks(t *testing.T, o options) options {
+	t.Helper()
+	guard, err := notify.NewGuard(notify.GuardConfig{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.queue = func(c *jobs.Config) {
+		c.Sender, c.Schedule = notify.NewSender(notify.SenderConfig{Guard: guard}), notify.Schedule{0}
+		t.Cleanup(c.Sender.Close)
+	}
+	o.api = func(c *api.Config) { c.Guard = guard }
+	return o
+}
+
+// until repeats a request until the answer has what is wanted.
+func (f *fixture) until(t *testing.T, path, want string, headers ...string) answer {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		a := f.do(t, "GET", path, "", headers...)
+		if strings.Contains(a.body, want) {
+			return a
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %s has no %s", path, a.body, want)
+		}
+	}
+}
+
+func TestDeliveries(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		credentials, keys := aliceAndBob(t)
+		f := newFixture(t, db, callbacks(t, options{credentials: credentials}))
+		alice, bob, root := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"], "Authorization: Bearer "+keys["root"]
+		h := newHook(t, 500)
+		job := f.submit(t, "maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+h.URL+`"}`, alice)
+		a := f.until(t, "/v1/jobs/"+job.ID+"/deliveries", `"status":"failed"`, alice)
+		var list struct{ Data []jobs.Delivery }
+		if err := json.Unmarshal([]byte(a.body), &list); err != nil || len(list.Data) != 1 {
+			t.Fatalf("%v %s", err, a.body)
+		}
+		d := list.Data[0]
+		if d.ID != h.received()[0] || d.Event != "job.succeeded" || d.JobID != job.ID || d.Attempts != 1 || *d.LastStatusCode != 500 || d.NextAttemptAt != nil || len(d.AttemptLog) != 1 {
+			t.Errorf("delivery %+v", d)
+		}
+		if l := d.AttemptLog[0]; l.Number != 1 || l.Code != "http_500" || l.Response != "answer 1" || l.Timing.Total <= 0 || l.Timing.FirstByte <= 0 || l.Timing.FirstByte > l.Timing.Total {
+			t.Errorf("attempt %+v", l)
+		}
+		if a := f.do(t, "GET", "/v1/deliveries/"+d.ID, "", alice); a.StatusCode != 200 || !strings.Contains(a.body, `"output":7`) {
+			t.Errorf("one: %s %s", a.Status, a.body)
+		}
+		// Somebody else's deliveries do not exist; the admin sees them.
+		for _, path := range []string{"GET /v1/deliveries/" + d.ID, "POST /v1/deliveries/" + d.ID + "/redeliver", "GET /v1/jobs/" + job.ID + "/deliveries", "GET /v1/deliveries/msg_x"} {
+			method, path, _ := strings.Cut(path, " ")
+			if a := f.do(t, method, path, "", bob); a.StatusCode != 404 {
+				t.Errorf("bob: %s %s: %s", method, path, a.Status)
+			}
+			if a := f.do(t, method, path, ""); a.StatusCode != 401 {
+				t.Errorf("nobody: %s %s: %s", method, path, a.Status)
+			}
+		}
+		for header, want := range map[string]int{alice: 1, bob: 0, root: 1} {
+			a := f.do(t, "GET", "/v1/deliveries?status=failed", "", header)
+			if got := strings.Count(a.body, `"id":"msg_`); got != want {
+				t.Errorf("%d deliveries, want %d: %s", got, want, a.body)
+			}
+		}
+
+		// It is sent again under the same id, alone and with others.
+		h.answer(204)
+		if a := f.do(t, "POST", "/v1/deliveries/"+d.ID+"/redeliver", "", alice); a.StatusCode != 202 || !strings.Contains(a.body, `"status":"waiting"`) {
+			t.Errorf("redeliver: %s %s", a.Status, a.body)
+		}
+		f.until(t, "/v1/deliveries/"+d.ID, `"status":"delivered","attempts":2`, alice)
+		f.until(t, "/v1/jobs/"+job.ID, `"callback":{"url":"`+h.URL+`","status":"delivered","attempts":2,"last_status_code":204`, alice)
+		all := func(body, header string) string {
+			return f.do(t, "POST", "/v1/deliveries/redeliver", body, header).body
+		}
+		since := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+		if got := all(`{"status": "delivered", "created_after": "`+since+`"}`, bob); got != `{"count":0}`+"\n" {
+			t.Errorf("bob sends %s again", got)
+		}
+		if got := all(`{"status": "failed", "created_after": "`+since+`"}`, alice); got != `{"count":0}`+"\n" {
+			t.Errorf("alice sends %s failed ones again", got)
+		}
+		if got := all(`{"status": "delivered", "created_after": "`+since+`"}`, alice); got != `{"count":1}`+"\n" {
+			t.Errorf("alice sends %s again", got)
+		}
+		f.until(t, "/v1/deliveries/"+d.ID, `"status":"delivered","attempts":3`, alice)
+		for _, id := range h.received() {
+			if id != d.ID {
+				t.Errorf("received %s, want %s", id, d.ID)
+			}
+		}
+		if a := f.do(t, "POST", "/v1/deliveries/redeliver", `{}`, alice); a.StatusCode != 422 {
+			t.Errorf("redeliver what: %s %s", a.Status, a.body)
+		}
+
+		// What belongs to a job goes with it.
+		if a := f.do(t, "DELETE", "/v1/jobs/"+job.ID, "", alice); a.StatusCode != 204 {
+			t.Errorf("delete: %s", a.Status)
+		}
+		if a := f.do(t, "GET", "/v1/deliveries/"+d.ID, "", alice); a.StatusCode != 404 {
+			t.Errorf("after the job: %s %s", a.Status, a.body)
+		}
+	})
+}
+
+func TestDeliveryPages(t *testing.T) {
+	db := jobstest.SQLite(t)
+	f := newFixture(t, db, callbacks(t, options{}))
+	h := newHook(t, 204)
+	for range 5 {
+		f.submit(t, "maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+h.URL+`", "callback_events": ["job.started", "job.succeeded"]}`, "Prefer: wait=20")
+	}
+	seen := make(map[string]bool)
+	for path := "/v1/deliveries?limit=3"; path != ""; {
+		var page struct {
+			Data       []jobs.Delivery
+			NextCursor *string `json:"next_cursor"`
+		}
+		a := f.do(t, "GET", path, "")
+		if err := json.Unmarshal([]byte(a.body), &page); err != nil || len(page.Data) > 3 {
+			t.Fatalf("%v %s", err, a.body)
+		}
+		path = ""
+		if page.NextCursor != nil {
+			path = "/v1/deliveries?limit=3&cursor=" + *page.NextCursor
+			if link := a.Header.Get("Link"); !strings.Contains(link, *page.NextCursor) {
+				t.Errorf("Link: %s", link)
+			}
+		}
+		for _, d := range page.Data {
+			if seen[d.ID] {
+				t.Errorf("%s is there twice", d.ID)
+			}
+			seen[d.ID] = true
+		}
+	}
+	if len(seen) != 10 {
+		t.Errorf("%d deliveries", len(seen))
+	}
+	if a := f.do(t, "GET", "/v1/deliveries?cursor=x", ""); a.StatusCode != 422 && a.StatusCode != 400 {
+		t.Errorf("made-up cursor: %s", a.Status)
+	}
+}
+
+func TestCallbackTest(t *testing.T) {
+	db := jobstest.SQLite(t)
+	f := newFixture(t, db, callbacks(t, options{}))
+	h := newHook(t, 500)
+	a := f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`/hook"}`)
+	var d jobs.Delivery
+	if err := json.Unmarshal([]byte(a.body), &d); err != nil || a.StatusCode != 202 || d.Event != "callback.test" {
+		t.Fatalf("%s %s", a.Status, a.body)
+	}
+	f.until(t, "/v1/deliveries/"+d.ID, `"status":"failed","attempts":1`)
+	if a := f.do(t, "POST", "/v1/callbacks/test", `{"url": "http://user@`+h.Listener.Addr().String()+`/"}`); a.StatusCode != 422 || !strings.Contains(a.body, `"location":"body.url"`) {
+		t.Errorf("%s %s", a.Status, a.body)
+	}
+}
+
+func TestCallbackKeys(t *testing.T) {
+	db := jobstest.SQLite(t)
+	credentials, keys := aliceAndBob(t)
+	f := newFixture(t, db, options{credentials: credentials})
+	alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]
+	create := func(path, body string) (key struct{ ID, Secret string }) {
+		t.Helper()
+		a := f.do(t, "POST", path, body, alice)
+		if err := json.Unmarshal([]byte(a.body), &key); err != nil || a.StatusCode != 201 || !strings.HasPrefix(key.Secret, "whsec_") || a.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("%s %v %s", a.Status, a.Header, a.body)
+		}
+		return key
+	}
+	first := create("/v1/callback-keys", "")
+	list := f.do(t, "GET", "/v1/callback-keys", "", alice)
+	if strings.Contains(list.body, "whsec_") || !strings.Contains(list.body, first.ID) || !strings.Contains(list.body, "whpk_") {
+		t.Errorf("list: %s", list.body)
+	}
+	if a := f.do(t, "GET", "/v1/callback-keys", "", bob); strings.Contains(a.body, first.ID) {
+		t.Errorf("bob's list: %s", a.body)
+	}
+	second := create("/v1/callback-keys/rotate", `{"grace": "1h"}`)
+	if a := f.do(t, "POST", "/v1/callback-keys/rotate", `{"grace": "721h"}`, alice); a.StatusCode != 422 {
+		t.Errorf("too long a grace: %s", a.Status)
+	}
+	for header, want := range map[string]int{bob: 404, alice: 204} {
+		if a := f.do(t, "DELETE", "/v1/callback-keys/"+second.ID, "", header); a.StatusCode != want {
+			t.Errorf("revoke: %s, want %d", a.Status, want)
+		}
+	}
+	for range jobs.MaxKeys - 1 {
+		create("/v1/callback-keys", "")
+	}
+	if a := f.do(t, "POST", "/v1/callback-keys", "", alice); a.StatusCode != 409 || !strings.Contains(a.body, "too-many-keys") {
+		t.Errorf("one too many: %s %s", a.Status, a.body)
+	}
+	if strings.Contains(f.log.String(), "whsec_") {
+		t.Error("the log has a secret")
+	}
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"coatcheck/jobs"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
+
+// Resumption is where a stream goes on. It is exported for huma, which looks into it.
+type Resumption struct {
+	LastEventID string `header:"Last-Event-ID" doc:"Go on after this event."`
+	After       string `query:"after" doc:"The same, for callers that can't set the header, which wins."`
+	// The names that polyfills of EventSource use.
+	LastEventIDQuery string `query:"last_event_id" doc:"The same as after."`
+	LastEventIDCamel string `query:"lastEventId" doc:"The same as after."`
+}
+
+type eventsRequest struct {
+	Job string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	Resumption
+}
+
+type manyEventsRequest struct {
+	Jobs []string `query:"job,explode" required:"true" nullable:"false" minItems:"1" maxItems:"100" doc:"The jobs: their ids (with credentials) or their tokens (without). Can be repeated."`
+	Resumption
+}
+
+// addEvents adds the calls that stream the events of jobs.
+func (a *API) addEvents() {
+	streams := func(op *huma.Operation) {
+		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: streamTypes()}
+		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
+	}
+	register(a, operation{
+		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job", access: tokenOrUser, tag: "jobs", more: streams,
+		description: "Server-Sent Events (WHATWG HTML, section 9.2): `snapshot`, `status`, `progress`, `log`, `output`, `ping`, and `end` as the last one. " +
+			"A stream that breaks goes on where it was. With `Accept: application/x-ndjson`, the same events as lines {\"id\", \"event\", \"data\"}.",
+	}, func(ctx context.Context, req *eventsRequest) (*huma.StreamResponse, error) {
+		return a.streamEvents(ctx, []string{req.Job}, false, &req.Resumption)
+	})
+	register(a, operation{
+		id: "stream-many-events", method: http.MethodGet, path: "/v1/events", summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs", more: streams,
+		description: "The events of up to 100 jobs, in one stream: browsers allow six connections to a server. The data of each event has the job's id in `job_id`. " +
+			"Each job has its `end`; after the last one the stream ends. An event's `id` says where the caller is in the events of all jobs, " +
+			"in the order in which they are asked for, and is good for the same list of jobs only.",
+	}, func(ctx context.Context, req *manyEventsRequest) (*huma.StreamResponse, error) {
+		return a.streamEvents(ctx, req.Jobs, true, &req.Resumption)
+	})
+}
+
+func streamTypes() map[string]*huma.MediaType {
+	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	return map[string]*huma.MediaType{eventStream: text, ndjson: text}
+}
+
+// streamEvents answers with the events of the jobs. Errors come before the
+// stream.
+func (a *API) streamEvents(ctx context.Context, refs []string, many bool, req *Resumption) (*huma.StreamResponse, error) {
+	info := infoOf(ctx)
+	format := accepted(info.accept(), eventStream, ndjson)
+	if format == "" {
+		return nil, newProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
+	}
+	s := a.newStream(info.forStream(), info.remoteAddr)
+	s.many = many
+	err := s.find(ctx, refs, cmp.Or(req.LastEventID, req.After, req.LastEventIDQuery, req.LastEventIDCamel))
+	switch {
+	case err != nil && (format == ndjson || knownProblem(err) != nil):
+		return nil, err
+	case err != nil:
+		a.Logger.ErrorContext(ctx, "stream not begun", "request_id", info.id, "err", err)
+		return a.busy(), nil
+	case info.method == http.MethodHead:
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			_, w := humachi.Unwrap(hc)
+			newSink(w, format, a.crowd.limits.Stall).begin(busyRetry) //nolint:errcheck // nobody sees more than the headers
+		}}, nil
+	}
+	for _, p := range s.places {
+		s.seats = append(s.seats, seat{"job", p.id})
+	}
+	if limit := a.crowd.enter(s); limit != "" && format == ndjson {
+		return nil, noRoom(limit)
+	} else if limit != "" {
+		return a.busy(), nil
+	}
+	return &huma.StreamResponse{Body: s.body(format)}, nil
+}
+
+// find finds the viewer's place in each job. One whose record was removed
+// meanwhile is over, for a viewer of many who comes back: the others go on.
+func (s *stream) find(ctx context.Context, refs []string, last string) error {
+	errs := make(map[*place]error)
+	for i, ref := range refs {
+		job, err := s.api.look(ctx, ref)
+		if p := knownProblem(err); p != nil && s.many {
+			p.Errors = []ProblemError{{Location: fmt.Sprintf("query.job[%d]", i), Message: p.Detail}}
+			if errors.Is(err, jobs.ErrRemoved) {
+				err = errors.Join(err, p)
+			} else {
+				err = p
+			}
+		}
+		if err != nil && (!s.many || !errors.Is(err, jobs.ErrRemoved)) {
+			return err
+		}
+		if !slices.ContainsFunc(s.places, func(p *place) bool { return p.id == job.ID }) {
+			s.places = append(s.places, &place{id: job.ID})
+			errs[s.places[len(s.places)-1]] = err
+		}
+	}
+	s.goOn(last)
+	for _, p := range s.places {
+		if p.over = errs[p] != nil; p.over && !p.resume {
+			return errs[p]
+		}
+	}
+	return nil
+}
+
+// noRoom returns the problem of a limit that is reached.
+func noRoom(limit string) *Problem {
+	if limit == "draining" {
+		return newProblem("shutting-down", "the server is shutting down; try again").after(busyRetry)
+	}
+	return newProblem("unavailable", "too many streams of events are open (limits."+limit+"); try again").after(busyRetry)
+}
+
+// busy answers an EventSource, which gives up for good on anything else, that
+// it may come back later.
+func (a *API) busy() *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		if err := newSink(w, eventStream, a.crowd.limits.Stall).begin(busyRetry); err != nil && r.Context().Err() == nil {
+			a.Logger.DebugContext(r.Context(), "viewer not sent away", "err", err)
+		}
+	}}
+}
+
+// body returns the body of the answer that is the stream, which has entered
+// the crowd and leaves it with its end.
+func (s *stream) body(format string) func(huma.Context) {
+	return func(hc huma.Context) {
+		defer s.api.crowd.leave(s)
+		r, w := humachi.Unwrap(hc)
+		if err := s.serve(r.Context(), w, format); !errors.Is(err, errOver) && r.Context().Err() == nil {
+			s.api.Logger.DebugContext(r.Context(), "stream broke off", "request_id", s.info.id, "err", err)
+		}
+	}
+}

@@ -1,0 +1,319 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// jobRef names a job in a path.
+type jobRef struct {
+	Job string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+}
+
+type getRequest struct {
+	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 unless the job has changed."`
+	Wait        int    `query:"wait" minimum:"0" maximum:"60" doc:"Wait up to so many seconds for a change; without If-None-Match, for the job's end."`
+}
+
+type listRequest struct {
+	Service       string    `query:"service" doc:"Only jobs of this service."`
+	Status        []string  `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas."`
+	Tag           string    `query:"tag" doc:"Only jobs with this tag."`
+	CreatedAfter  time.Time `query:"created_after"`
+	CreatedBefore time.Time `query:"created_before"`
+	Limit         int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor        string    `query:"cursor" doc:"The next_cursor of the page before."`
+}
+
+type jobList struct {
+	Link string `header:"Link"`
+	Body struct {
+		Data       []jobs.Job `json:"data" nullable:"false"`
+		NextCursor *string    `json:"next_cursor" doc:"null when there are no more."`
+	}
+}
+
+type cancelRequest struct {
+	Job  string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	Body *cancelBody
+}
+
+// cancelBody is the body of a cancelRequest.
+type cancelBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes a part of the job's error."`
+}
+
+type resultAnswer struct {
+	Status      int
+	ContentType string `header:"Content-Type"`
+	RetryAfter  string `header:"Retry-After"`
+	ETag        string `header:"ETag"`
+	Body        []byte
+}
+
+// addJobs adds the calls that read and change jobs.
+func (a *API) addJobs() {
+	register(a, operation{
+		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: users, tag: "jobs",
+	}, a.listJobs)
+	register(a, operation{
+		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",
+		more: func(op *huma.Operation) {
+			op.Responses["304"] = &huma.Response{Description: "The job has not changed."}
+		},
+	}, a.getJob)
+	register(a, operation{
+		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output", access: tokenOrUser, tag: "jobs",
+		more: func(op *huma.Operation) {
+			op.Responses["200"] = &huma.Response{Description: "The output.", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}}
+			op.Responses["202"] = &huma.Response{
+				Description: "The job has not ended; ask again after Retry-After.",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
+			}
+		},
+	}, a.getResult)
+	register(a, operation{
+		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: users, tag: "jobs",
+		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
+		more: func(op *huma.Operation) {
+			op.Responses["202"] = &huma.Response{
+				Description: "The job's worker is told to stop.",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
+			}
+		},
+	}, a.cancelJob)
+	register(a, operation{
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Give a job another attempt", access: users, tag: "jobs",
+		description: "For jobs that failed, expired or were canceled. The job goes on at the step where it stopped.", status: http.StatusAccepted,
+	}, a.retryJob)
+	register(a, operation{
+		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: users, tag: "jobs",
+		description: "Erases input, output, events and callbacks.", status: http.StatusNoContent,
+	}, a.deleteJob)
+}
+
+// await returns the job when it is as wanted, or as it is when the wait is over
+// or the server shuts down.
+func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
+	if wait <= 0 || wanted(&job) {
+		return job, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	defer context.AfterFunc(a.draining, cancel)()
+	sub, err := a.Hub.Subscribe(ctx, job.ID)
+	if err != nil {
+		return job, nil // the job as it is, is an answer too
+	}
+	defer sub.Close()
+	for over := false; ; {
+		if job, err = a.Queue.Get(context.WithoutCancel(ctx), job.ID); err != nil {
+			return job, err
+		}
+		if over || wanted(&job) {
+			return job, nil
+		}
+		sub.Start(job.EventID())
+		_, _, err = sub.Next(ctx)
+		over = err != nil // then it is looked at once more
+	}
+}
+
+func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
+	job, err := a.find(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	unchanged := func(j *jobs.Job) bool { return matches(req.IfNoneMatch, j.ETag()) }
+	if wait := time.Duration(req.Wait) * time.Second; wait > 0 && !job.Done {
+		job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool {
+			if req.IfNoneMatch == "" {
+				return j.Done
+			}
+			return !unchanged(j)
+		})
+		if err != nil {
+			return nil, err
+		}
+		job = a.show(ctx, job)
+	}
+	answer := &jobAnswer{Status: http.StatusOK}
+	answer.fill(job)
+	if unchanged(&job) {
+		answer.Status = http.StatusNotModified
+	}
+	return answer, nil
+}
+
+// matches reports whether an If-None-Match header names the tag (RFC 9110,
+// section 13.1.2).
+func matches(header, tag string) bool {
+	if strings.TrimSpace(header) == "*" {
+		return true
+	}
+	for candidate := range strings.SplitSeq(header, ",") {
+		if strings.TrimPrefix(strings.TrimSpace(candidate), "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *API) getResult(ctx context.Context, req *jobRef) (*resultAnswer, error) {
+	job, err := a.find(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	answer := &resultAnswer{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
+	switch {
+	case !job.Done:
+		answer.Status = http.StatusAccepted
+		answer.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
+		answer.Body, err = json.Marshal(job)
+		return answer, err
+	case job.Status == jobs.Succeeded:
+		return answer, nil
+	case job.Status == jobs.Failed:
+		return nil, newProblem("job-failed", job.Error.Message)
+	default:
+		return nil, newProblem("job-canceled", job.Error.Message)
+	}
+}
+
+func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
+	filter := jobs.Filter{
+		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter, CreatedBefore: req.CreatedBefore, Limit: req.Limit + 1,
+	}
+	for _, status := range req.Status {
+		filter.Statuses = append(filter.Statuses, jobs.Status(status))
+	}
+	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
+		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+			return nil, invalid([]ProblemError{{Location: "query." + name, Message: "expected text in UTF-8 without NUL"}})
+		}
+	}
+	query := req.query()
+	var err error
+	if filter.Before, err = a.openCursor(req.Cursor, "jobs", query); err != nil {
+		return nil, err
+	}
+	found, err := a.Queue.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	list := new(jobList)
+	list.Body.Data = []jobs.Job{}
+	for i, job := range found {
+		if i == req.Limit {
+			cursor, link := a.nextPage(ctx, "jobs", found[i-1].ID, req.Limit, query)
+			list.Body.NextCursor, list.Link = &cursor, link
+			break
+		}
+		list.Body.Data = append(list.Body.Data, a.show(ctx, job))
+	}
+	return list, nil
+}
+
+// openCursor returns the id that a page begins after. The cursor of another
+// list, or of other filters, is refused.
+func (a *API) openCursor(cursor, list string, query url.Values) (before string, err error) {
+	if cursor == "" {
+		return "", nil
+	}
+	sealed, ok := a.Queue.Keys.Open(cursor)
+	before, of, _ := strings.Cut(string(sealed), "\n")
+	if !ok || of != list+"?"+query.Encode() {
+		return "", invalid([]ProblemError{{Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters"}})
+	}
+	return before, nil
+}
+
+// nextPage returns the cursor of the page after an id, and a link to it.
+func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
+	cursor = a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
+	query.Set("cursor", cursor)
+	query.Set("limit", strconv.Itoa(limit))
+	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
+}
+
+// query returns the filters of the list, in one form.
+func (req *listRequest) query() url.Values {
+	q := make(url.Values)
+	set := func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	statuses := slices.Clone(req.Status)
+	slices.Sort(statuses)
+	set("service", req.Service)
+	set("status", strings.Join(statuses, ","))
+	set("tag", req.Tag)
+	if !req.CreatedAfter.IsZero() {
+		set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))
+	}
+	if !req.CreatedBefore.IsZero() {
+		set("created_before", req.CreatedBefore.UTC().Format(time.RFC3339Nano))
+	}
+	return q
+}
+
+func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {
+	job, err := a.own(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	reason := ""
+	if req.Body != nil {
+		reason = req.Body.Reason
+		if errs := zeroBytes(reason, "body.reason"); errs != nil {
+			return nil, invalid(errs)
+		}
+	}
+	if job, err = a.Queue.Cancel(ctx, job.ID, reason); err != nil {
+		return nil, err
+	}
+	answer := &jobAnswer{Status: http.StatusAccepted}
+	answer.fill(a.show(ctx, job))
+	if job.Done {
+		answer.Status = http.StatusOK
+	}
+	return answer, nil
+}
+
+func (a *API) retryJob(ctx context.Context, req *jobRef) (*jobAnswer, error) {
+	job, err := a.own(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	if job, err = a.Queue.Retry(ctx, job.ID); err != nil {
+		return nil, err
+	}
+	answer := &jobAnswer{Status: http.StatusAccepted}
+	answer.fill(a.show(ctx, job))
+	return answer, nil
+}
+
+func (a *API) deleteJob(ctx context.Context, req *jobRef) (*struct{}, error) {
+	job, err := a.own(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Queue.Delete(ctx, job.ID); err != nil && !errors.Is(err, jobs.ErrRemoved) {
+		return nil, err
+	}
+	return nil, nil //nolint:nilnil // an answer without a body
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+type keySet struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Keys []json.RawMessage `json:"keys" nullable:"false"`
+	}
+}
+
+type keyList struct {
+	Body struct {
+		Data []jobs.Key `json:"data" nullable:"false"`
+	}
+}
+
+type newKey struct {
+	jobs.Key
+	Secret string `json:"secret" doc:"whsec_…, shown this once."`
+}
+
+type newKeyAnswer struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         newKey
+}
+
+type rotateRequest struct {
+	Body struct {
+		Grace string `json:"grace,omitempty" default:"24h" doc:"How long the old secrets go on signing, up to 720h; 0s means not at all."`
+	}
+}
+
+// addKeys adds the calls about the keys that callbacks are signed with.
+func (a *API) addKeys() {
+	register(a, operation{
+		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: anybody, tag: "callbacks",
+		summary: "Get the public keys that callbacks are signed with", description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
+	}, func(ctx context.Context, _ *struct{}) (*keySet, error) {
+		keys, err := a.Queue.Keys.Public(ctx)
+		if err != nil {
+			return nil, err
+		}
+		set := &keySet{CacheControl: "public, max-age=300"}
+		set.Body.Keys = keys
+		return set, nil
+	})
+	register(a, operation{
+		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: users, tag: "callbacks",
+		summary: "List the keys that your callbacks are signed with", description: "Your secrets and the server's own key; what is secret is not shown.",
+	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
+		keys, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
+		list := new(keyList)
+		list.Body.Data = append([]jobs.Key{}, keys...)
+		return list, err
+	})
+	register(a, operation{
+		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: users, tag: "callbacks", status: http.StatusCreated,
+		summary: "Make another secret", description: "It signs your callbacks beside those there are, and is shown this once.",
+	}, func(ctx context.Context, _ *struct{}) (*newKeyAnswer, error) { return a.createKey(ctx, nil) })
+	register(a, operation{
+		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: users, tag: "callbacks", status: http.StatusCreated,
+		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
+	}, func(ctx context.Context, req *rotateRequest) (*newKeyAnswer, error) {
+		grace, err := time.ParseDuration(req.Body.Grace)
+		if err != nil || grace < 0 || grace > jobs.MaxGrace {
+			return nil, invalid([]ProblemError{{Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String()}})
+		}
+		return a.createKey(ctx, &grace)
+	})
+	register(a, operation{
+		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: users, tag: "callbacks", status: http.StatusNoContent,
+		summary: "End one of your secrets now",
+	}, func(ctx context.Context, req *struct {
+		Key string `path:"key"`
+	},
+	) (*struct{}, error) {
+		return nil, a.Queue.Keys.Revoke(ctx, infoOf(ctx).user.Name, req.Key)
+	})
+}
+
+// createKey makes a secret of the caller's.
+func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyAnswer, error) {
+	key, secret, err := a.Queue.Keys.Create(ctx, infoOf(ctx).user.Name, grace)
+	return &newKeyAnswer{CacheControl: "no-store", Body: newKey{key, secret}}, err
+}

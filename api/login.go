@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// loginLifetime is how long a verified password is remembered.
+	loginLifetime = 5 * time.Minute
+	// maxLogins is how many verified passwords are remembered.
+	maxLogins = 4096
+	// maxQueuedLogins is how many hash computations may run or wait; beyond
+	// it a login would wait for many seconds.
+	maxQueuedLogins = 128
+)
+
+// logins verifies names and passwords. A computation takes a tenth of a second
+// of CPU by intent, so the credentials it has found right are remembered for
+// a while, requests with the same ones share it, and no more run at once than
+// there are processors.
+type logins struct {
+	hashes   map[string]verifier
+	names    []string // of hashes, sorted
+	key      []byte   // of the MACs, random and only in this process
+	seed     maphash.Seed
+	failures *throttle
+	queue    chan struct{} // holds one for each computation that runs or waits
+	running  chan struct{} // holds one for each computation that runs
+
+	mu       sync.Mutex
+	verified map[loginMAC]time.Time // to when they are forgotten
+	flights  map[loginMAC]*flight
+}
+
+// loginMAC stands for a name and a password, which are not kept themselves.
+type loginMAC [sha256.Size]byte
+
+// flight is a verification under way; err is set when done is closed.
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+func newLogins(hashes map[string]verifier) *logins {
+	return &logins{
+		hashes:   hashes,
+		names:    slices.Sorted(maps.Keys(hashes)),
+		key:      []byte(rand.Text()),
+		seed:     maphash.MakeSeed(),
+		failures: newThrottle(),
+		queue:    make(chan struct{}, maxQueuedLogins),
+		running:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		verified: map[loginMAC]time.Time{},
+		flights:  map[loginMAC]*flight{},
+	}
+}
+
+// verify returns nil, ErrBadCredentials, a *RetryError, or the error of ctx.
+func (l *logins) verify(ctx context.Context, from, name, password string) error {
+	mac := l.mac(name, password)
+	for {
+		f, leads := l.join(mac)
+		if f == nil {
+			return nil
+		}
+		if leads {
+			return l.lead(ctx, mac, f, from, name, password)
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return fmt.Errorf("verify password: %w", context.Cause(ctx))
+		}
+		// A leader that was throttled or went away has not found out anything.
+		if f.err == nil || errors.Is(f.err, ErrBadCredentials) {
+			return f.err
+		}
+	}
+}
+
+// join returns no flight when the credentials are known to be right, else the
+// one under way, or a new one that the caller has to lead.
+func (l *logins) join(mac loginMAC) (f *flight, leads bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().Before(l.verified[mac]) {
+		return nil, false
+	}
+	if f, ok := l.flights[mac]; ok {
+		return f, false
+	}
+	f = &flight{done: make(chan struct{}), err: ErrBadCredentials}
+	l.flights[mac] = f
+	return f, true
+}
+
+// lead does the verification of a flight and tells the others on it.
+func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, password string) error {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if f.err == nil {
+			l.remember(mac)
+		}
+		delete(l.flights, mac)
+		close(f.done)
+	}()
+	f.err = l.throttled(ctx, from, name, password)
+	return f.err
+}
+
+// throttled compares unless there were too many failures. It counts a failure
+// before it knows of it, so that many guesses at once are limited too.
+func (l *logins) throttled(ctx context.Context, from, name, password string) error {
+	key := from + "\x00" + name
+	if wait := l.failures.take(key); wait > 0 {
+		return retryAfter(wait)
+	}
+	err := l.compare(ctx, name, password)
+	if !errors.Is(err, ErrBadCredentials) {
+		l.failures.giveBack(key)
+	}
+	return err
+}
+
+// compare computes the hash when it is its turn.
+func (l *logins) compare(ctx context.Context, name, password string) error {
+	select {
+	case l.queue <- struct{}{}:
+		defer func() { <-l.queue }()
+	default:
+		return retryAfter(time.Second)
+	}
+	select {
+	case l.running <- struct{}{}:
+		defer func() { <-l.running }()
+	case <-ctx.Done():
+		return fmt.Errorf("verify password: %w", context.Cause(ctx))
+	}
+
+	matches, known := l.hashes[name]
+	if !known {
+		// Somebody else's hash, always the same one for a name: the time it
+		// takes must not tell which names exist.
+		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
+		matches = l.hashes[l.names[decoy]]
+	}
+	if !matches(password) || !known {
+		return ErrBadCredentials
+	}
+	return nil
+}
+
+// remember is called with mu held. It walks through all logins, which is
+// nothing beside the computation that came before it.
+func (l *logins) remember(mac loginMAC) {
+	now := time.Now()
+	maps.DeleteFunc(l.verified, func(_ loginMAC, until time.Time) bool { return !now.Before(until) })
+	if len(l.verified) >= maxLogins {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(l.verified)), func(a, b loginMAC) int {
+			return l.verified[a].Compare(l.verified[b])
+		})
+		delete(l.verified, oldest)
+	}
+	l.verified[mac] = now.Add(loginLifetime)
+}
+
+func (l *logins) mac(name, password string) loginMAC {
+	h := hmac.New(sha256.New, l.key)
+	h.Write([]byte(name))
+	h.Write([]byte{0})
+	h.Write([]byte(password))
+	return loginMAC(h.Sum(nil))
+}

@@ -1,0 +1,291 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// counting is a slow verifier that counts its calls.
+type counting struct {
+	calls, running, most atomic.Int64
+}
+
+func (c *counting) verifier(want string) verifier {
+	return func(password string) bool {
+		c.calls.Add(1)
+		now := c.running.Add(1)
+		defer c.running.Add(-1)
+		for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+		}
+		time.Sleep(100 * time.Millisecond)
+		return password == want
+	}
+}
+
+func (c *counting) expect(t *testing.T, want int64) {
+	t.Helper()
+	if got := c.calls.Load(); got != want {
+		t.Errorf("got %d computations, want %d", got, want)
+	}
+}
+
+// aliceLogins knows alice, whose password is "secret".
+func aliceLogins() (*logins, *counting) {
+	c := &counting{}
+	return newLogins(map[string]verifier{"alice": c.verifier("secret")}), c
+}
+
+func expectError(t *testing.T, got, want error) {
+	t.Helper()
+	var retry, wantRetry *RetryError
+	if errors.As(want, &wantRetry) {
+		if !errors.As(got, &retry) || *retry != *wantRetry {
+			t.Errorf("got error %v, want %v", got, want)
+		}
+		return
+	}
+	if !errors.Is(got, want) {
+		t.Errorf("got error %v, want %v", got, want)
+	}
+}
+
+func TestLoginIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		login := func(password string, want error) {
+			t.Helper()
+			expectError(t, l.verify(t.Context(), "here", "alice", password), want)
+		}
+		start := time.Now()
+		login("secret", nil)
+		login("secret", nil)
+		hash.expect(t, 1)
+		login("Secret", ErrBadCredentials)
+		login("Secret", ErrBadCredentials)
+		expectError(t, l.verify(t.Context(), "here", "alices", "ecret"), ErrBadCredentials)
+		hash.expect(t, 4)
+
+		time.Sleep(time.Until(start.Add(100*time.Millisecond + 5*time.Minute - 1)))
+		login("secret", nil)
+		hash.expect(t, 4)
+		time.Sleep(time.Nanosecond)
+		login("secret", nil)
+		hash.expect(t, 5)
+	})
+}
+
+func TestLoginMemoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := aliceLogins()
+		remember := func(i int) {
+			time.Sleep(time.Millisecond)
+			l.remember(l.mac("alice", strconv.Itoa(i)))
+		}
+		for i := range maxLogins + 3 {
+			remember(i)
+		}
+		if got := len(l.verified); got != maxLogins {
+			t.Errorf("got %d logins remembered, want %d", got, maxLogins)
+		}
+		for i, want := range map[int]bool{0: false, 2: false, 3: true, maxLogins + 2: true} {
+			if _, got := l.verified[l.mac("alice", strconv.Itoa(i))]; got != want {
+				t.Errorf("login %d remembered: got %v, want %v", i, got, want)
+			}
+		}
+		time.Sleep(loginLifetime)
+		remember(0)
+		if got := len(l.verified); got != 1 {
+			t.Errorf("got %d logins remembered after all have expired, want the new one", got)
+		}
+	})
+}
+
+func TestLoginIsShared(t *testing.T) {
+	for password, want := range map[string]error{"secret": nil, "wrong": ErrBadCredentials} {
+		t.Run(password, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, hash := aliceLogins()
+				var wg sync.WaitGroup
+				for range 64 {
+					wg.Go(func() {
+						expectError(t, l.verify(t.Context(), "here", "alice", password), want)
+					})
+				}
+				wg.Wait()
+				hash.expect(t, 1)
+				if len(l.flights) != 0 {
+					t.Errorf("got %d flights at the end, want 0", len(l.flights))
+				}
+			})
+		})
+	}
+}
+
+// Whoever leads a shared verification may go away, the others still get theirs;
+// and who goes away while others lead need not wait.
+func TestLoginOutlivesItsLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		for range cap(l.running) {
+			l.running <- struct{}{}
+		}
+		var wg sync.WaitGroup
+		var left atomic.Int64
+		enter := func(ctx context.Context, want error) {
+			wg.Go(func() {
+				expectError(t, l.verify(ctx, "here", "alice", "secret"), want)
+				left.Add(1)
+			})
+			synctest.Wait()
+		}
+		expectLeft := func(want int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := left.Load(); got != want {
+				t.Errorf("got %d requests that left, want %d", got, want)
+			}
+		}
+		gone := errors.New("gone")
+		leader, cancelLeader := context.WithCancelCause(t.Context())
+		follower, cancelFollower := context.WithCancelCause(t.Context())
+		enter(leader, gone)
+		enter(follower, gone)
+		enter(t.Context(), nil)
+		enter(t.Context(), nil)
+
+		cancelFollower(gone)
+		expectLeft(1)
+		cancelLeader(gone)
+		expectLeft(2)
+		hash.expect(t, 0)
+		<-l.running
+		wg.Wait()
+		hash.expect(t, 1)
+
+		for range 10 { // none of this was a failure
+			expectError(t, l.verify(t.Context(), "here", "alice", "wrong"), ErrBadCredentials)
+		}
+	})
+}
+
+func TestLoginsAreQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		var refused atomic.Int64
+		var wg sync.WaitGroup
+		for i := range maxQueuedLogins + 5 {
+			wg.Go(func() {
+				err := l.verify(t.Context(), strconv.Itoa(i), "alice", fmt.Sprint("wrong", i))
+				if errors.Is(err, ErrBadCredentials) {
+					return
+				}
+				refused.Add(1)
+				expectError(t, err, &RetryError{After: time.Second})
+			})
+		}
+		wg.Wait()
+		hash.expect(t, maxQueuedLogins)
+		if got, want := hash.most.Load(), int64(runtime.GOMAXPROCS(0)); got != want {
+			t.Errorf("got %d computations at once, want %d", got, want)
+		}
+		if got := refused.Load(); got != 5 {
+			t.Errorf("got %d refused, want 5", got)
+		}
+		if len(l.queue) != 0 || len(l.running) != 0 {
+			t.Errorf("got %d queued and %d running at the end, want 0", len(l.queue), len(l.running))
+		}
+	})
+}
+
+func TestLoginFailuresAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		here, there, unknown := "here\x00alice", "there\x00alice", "here\x00bob"
+		for l.failures.bucket(here) == l.failures.bucket(there) || l.failures.bucket(here) == l.failures.bucket(unknown) {
+			l.failures = newThrottle()
+		}
+		login := func(from, name, password string, want error) {
+			t.Helper()
+			expectError(t, l.verify(t.Context(), from, name, password), want)
+		}
+		login("here", "alice", "secret", nil)
+		var wg sync.WaitGroup
+		var wrong atomic.Int64
+		for i := range 64 {
+			wg.Go(func() {
+				err := l.verify(t.Context(), "here", "alice", fmt.Sprint("wrong", i))
+				if errors.Is(err, ErrBadCredentials) {
+					wrong.Add(1)
+					return
+				}
+				expectError(t, err, &RetryError{After: 6 * time.Second})
+			})
+		}
+		wg.Wait()
+		if got := wrong.Load(); got != 10 {
+			t.Errorf("got %d guesses checked, want 10", got)
+		}
+		hash.expect(t, 11)
+
+		login("here", "alice", "secret", nil)
+		login("there", "alice", "wrong", ErrBadCredentials)
+		login("here", "bob", "wrong", ErrBadCredentials)
+		hash.expect(t, 13) // bob, who does not exist, costs as much
+
+		time.Sleep(6 * time.Second)
+		login("here", "alice", "wrong", ErrBadCredentials)
+		login("here", "alice", "wrong", &RetryError{After: 6 * time.Second})
+
+		time.Sleep(loginLifetime)
+		for range 20 { // nothing that is right counts as a failure
+			clear(l.verified)
+			login("here", "alice", "secret", nil)
+		}
+	})
+}
+
+// A throttled leader must not throttle those who asked from elsewhere.
+func TestThrottledLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		for l.failures.bucket("here\x00alice") == l.failures.bucket("there\x00alice") {
+			l.failures = newThrottle()
+		}
+		for l.failures.take("here\x00alice") == 0 {
+		}
+		mac := l.mac("alice", "secret")
+		f, leads := l.join(mac)
+		if !leads {
+			t.Fatal("got no lead of a new flight")
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { expectError(t, l.verify(t.Context(), "there", "alice", "secret"), nil) })
+		synctest.Wait()
+		expectError(t, l.lead(t.Context(), mac, f, "here", "alice", "secret"), &RetryError{After: 6 * time.Second})
+		wg.Wait()
+		hash.expect(t, 1)
+	})
+}
+
+// An unknown name is checked against the hash of a user, and always of the same
+// one, and never gets in with that user's password.
+func TestUnknownUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := &counting{}, &counting{}
+		l := newLogins(map[string]verifier{"alice": alice.verifier("secret"), "bob": bob.verifier("secret")})
+		for range 8 {
+			expectError(t, l.verify(t.Context(), "here", "carol", "secret"), ErrBadCredentials)
+		}
+		if a, b := alice.calls.Load(), bob.calls.Load(); max(a, b) != 8 || min(a, b) != 0 {
+			t.Errorf("got %d and %d computations, want 8 and 0", a, b)
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"coatcheck/jobs"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what an operator watches, in the Prometheus format.
+type metrics struct {
+	registry  *prometheus.Registry
+	durations *prometheus.HistogramVec
+}
+
+func newMetrics(a *API) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coatcheck_http_request_duration_seconds", Help: "How long requests took; streams last as long as they are watched.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}, []string{"method", "route", "status"}),
+	}
+	m.registry.MustRegister(m.durations, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&depthCollector{a.Queue}, &healthCollector{a}, a.crowd.refused,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.crowd.size()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
+			if a.Hub.Degraded() {
+				return 1
+			}
+			return 0
+		}))
+	return m
+}
+
+func (m *metrics) observe(method, route string, status int, took time.Duration) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other" // callers must not be able to make up labels
+	}
+	m.durations.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// A depthCollector counts the jobs that have not ended when it is asked.
+type depthCollector struct{ queue *jobs.Queue }
+
+var depthDesc = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (c *depthCollector) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc }
+
+// Collect implements [prometheus.Collector].
+func (c *depthCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	depth, err := c.queue.Depth(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(depthDesc, err)
+		return
+	}
+	for status, n := range depth {
+		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(n), string(status))
+	}
+}
+
+// A healthCollector tells how the checks of /readyz are.
+type healthCollector struct{ api *API }
+
+var (
+	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from workers that were lost.", nil, nil)
+	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
+	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (c *healthCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{checkDesc, recoveredDesc, abandonedDesc, deafDesc} {
+		ch <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *healthCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, check := range c.api.checks() {
+		value := map[string]float64{jobs.OK: 0, jobs.Warning: 1, jobs.Failing: 2}[check.Status]
+		ch <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, value, check.Name)
+	}
+	n := c.api.Queue.Counters()
+	ch <- prometheus.MustNewConstMetric(recoveredDesc, prometheus.CounterValue, float64(n.Recovered))
+	ch <- prometheus.MustNewConstMetric(abandonedDesc, prometheus.CounterValue, float64(n.Abandoned))
+	ch <- prometheus.MustNewConstMetric(deafDesc, prometheus.GaugeValue, float64(n.Deaf))
+}
+
+// checks returns how everything is that must be right.
+func (a *API) checks() []jobs.Check {
+	events := jobs.Check{Name: "events", Status: jobs.OK}
+	if a.Hub.Degraded() {
+		events.Status, events.Detail = jobs.Warning, "Redis can't be reached, so that viewers see changes two seconds late: start it, or look at the network and redis_url"
+	}
+	return append(a.Queue.Health(), events)
+}
+
+type liveAnswer struct {
+	Body struct {
+		Status string `json:"status" enum:"ok"`
+	}
+}
+
+type readyAnswer struct {
+	Status int
+	Body   struct {
+		Status string       `json:"status" enum:"ok,warning" doc:"warning: jobs are taken, but somebody should look."`
+		Checks []jobs.Check `json:"checks" nullable:"false"`
+	}
+}
+
+// addOperations adds the calls for those who run the server.
+func (a *API) addOperations() {
+	register(a, operation{
+		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: anybody, tag: "operations",
+	}, func(context.Context, *struct{}) (*liveAnswer, error) {
+		answer := new(liveAnswer)
+		answer.Body.Status = "ok"
+		return answer, nil
+	})
+	register(a, operation{
+		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: anybody, tag: "operations",
+		description: "503 while the database is away or takes nothing, and while the server shuts down. What else is wrong is a warning.",
+	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })
+	exposition := promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	a.router.Get("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.authenticate(r); err != nil {
+			a.writeProblem(w, r, err)
+			return
+		}
+		exposition.ServeHTTP(w, r)
+	})
+}
+
+// ready says whether the server takes jobs, by what its watchdogs saw last.
+func (a *API) ready() (*readyAnswer, error) {
+	if a.draining.Err() != nil {
+		return nil, newProblem("shutting-down", "the server is shutting down").after(time.Second)
+	}
+	answer := &readyAnswer{Status: http.StatusOK}
+	answer.Body.Status, answer.Body.Checks = jobs.OK, a.checks()
+	var failing []ProblemError
+	for _, check := range answer.Body.Checks {
+		switch check.Status {
+		case jobs.Failing:
+			failing = append(failing, ProblemError{Location: check.Name, Message: check.Detail})
+		case jobs.Warning:
+			answer.Body.Status = jobs.Warning
+		}
+	}
+	if failing != nil {
+		return nil, newProblem("unavailable", "jobs can't be taken now", failing...).after(2 * time.Second)
+	}
+	return answer, nil
+}

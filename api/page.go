@@ -1,0 +1,184 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"coatcheck/web"
+)
+
+// A page answers a request for a page with the name of its template and what
+// it shows; an error becomes a page too.
+type page func(r *http.Request) (name string, view any, err error)
+
+// An action answers a form with the path that shows what came of it.
+type action func(r *http.Request) (next string, err error)
+
+// addPages adds what people see.
+func (a *API) addPages() {
+	for path, file := range web.Files() {
+		a.router.Method(http.MethodGet, path, file)
+	}
+	a.addEngine()
+	r := a.router
+	r.Get("/", a.page(a.servicesPage))
+	r.Get("/services/{service}", a.page(a.servicesPage))
+	r.Post("/services/{service}", a.submitPage)
+	r.Get("/jobs", a.page(a.jobsPage))
+	r.Post("/jobs", a.action(a.changeJobs))
+	r.Get("/jobs/{job}", a.jobPage)
+	r.Post("/jobs/{job}/cancel", a.action(a.cancelAction))
+	r.Post("/jobs/{job}/retry", a.action(a.retryAction))
+	r.Get("/deliveries", a.page(a.deliveriesPage))
+	r.Post("/deliveries", a.action(a.redeliverAllAction))
+	r.Get("/deliveries/{delivery}", a.page(a.deliveryPage))
+	r.Post("/deliveries/{delivery}/redeliver", a.action(a.redeliverAction))
+	r.Get("/receiver", a.page(a.receiverPage))
+	r.Post("/receiver", a.action(a.setReceiver))
+	r.Post("/receiver/new", a.action(a.newReceiver))
+	r.Post("/receiver/test", a.action(a.testReceiver))
+	r.Post("/receiver/check", a.checkReceived)
+	r.Get("/system", a.page(a.systemPage))
+	r.Get("/login", a.loginPage)
+	r.Post("/login", a.login)
+	r.Post("/logout", a.logout)
+}
+
+// page serves a page to those who are signed in.
+func (a *API) page(show page) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.enter(w, r) {
+			return
+		}
+		name, view, err := show(r)
+		if to, ok := isRedirect(err); ok {
+			http.Redirect(w, r, to, http.StatusSeeOther)
+			return
+		}
+		if err != nil {
+			a.problemPage(w, r, err)
+			return
+		}
+		a.render(w, r, http.StatusOK, name, view)
+	}
+}
+
+// action serves a form of those who are signed in. Forms of other origins do
+// not get here: see wrap.
+func (a *API) action(act action) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.enter(w, r) {
+			return
+		}
+		if !a.readForm(w, r) {
+			return
+		}
+		next, err := act(r)
+		if err != nil {
+			a.problemPage(w, r, err)
+			return
+		}
+		http.Redirect(w, r, next, http.StatusSeeOther)
+	}
+}
+
+// enter finds out who makes the request. Who is not signed in is sent to the
+// page for it.
+func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
+	err := a.authenticate(r)
+	if err == nil {
+		a.rotateSession(w, r)
+		return true
+	}
+	if errors.Is(err, ErrNoCredentials) {
+		path := "/login"
+		if r.Method == http.MethodGet && r.URL.Path != "/" {
+			path += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
+		}
+		http.Redirect(w, r, path, http.StatusSeeOther)
+		return false
+	}
+	a.problemPage(w, r, err)
+	return false
+}
+
+// readForm reads a form that is not larger than a request may be.
+func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
+	err := r.ParseForm()
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		a.problemPage(w, r, newProblem("payload-too-large", "a form has at most "+web.Size(tooLarge.Limit)))
+		return false
+	}
+	if err != nil {
+		a.problemPage(w, r, newProblem("bad-request", "the form can't be read"))
+		return false
+	}
+	return true
+}
+
+// frame returns what all pages have.
+func (a *API) frame(ctx context.Context, title, here string) web.Page {
+	info := infoOf(ctx)
+	return web.Page{Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "", Engine: info.user.Admin && a.Engine != nil}
+}
+
+// render answers with a page.
+func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
+	b, err := a.pages.Render(name, view)
+	if err != nil {
+		a.writeProblem(w, r, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", web.Policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if !isToken(r.URL.Path) {
+		// Where the path is no secret, forms may say where they come from:
+		// without TLS that is all there is against those of other sites.
+		h.Set("Referrer-Policy", "same-origin")
+	}
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// problemPage says what is wrong to a person.
+func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(r.Context(), err)
+	view := web.ProblemPage{
+		Page: a.frame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
+	}
+	if p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
+		view.Heading = "This could not be loaded"
+		if r.Method == http.MethodGet {
+			view.Retry = r.URL.RequestURI()
+		} else {
+			view.Heading = "This could not be done"
+			view.Retry = cmp.Or(localPath(r.Referer()), "/")
+		}
+	}
+	for _, e := range p.Errors {
+		view.Mistakes = append(view.Mistakes, e.Location+": "+e.Message)
+	}
+	maps.Copy(w.Header(), p.header)
+	a.render(w, r, p.Status, "problem", view)
+}
+
+// localPath returns the path and query of a URL, if it is one of this site's
+// that can be led to.
+func localPath(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(raw, `\`) {
+		return ""
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}
+
+// isToken reports whether a path has a token in it.
+func isToken(path string) bool { return withoutToken(path) != path }

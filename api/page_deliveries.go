@@ -1,0 +1,144 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+// deliveriesPage lists callbacks, newest first.
+func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
+	ctx, values := r.Context(), r.URL.Query()
+	query, status := make(url.Values), values.Get("status")
+	if status != "" {
+		query.Set("status", status)
+		if !slices.Contains([]string{"waiting", "delivered", "failed"}, status) {
+			return "", nil, invalid([]ProblemError{{Location: "query.status", Message: "expected waiting, delivered or failed"}})
+		}
+	}
+	v := web.DeliveriesPage{Page: a.frame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
+	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1}
+	var err error
+	if filter.Before, err = a.openCursor(values.Get("cursor"), "page", query); err != nil {
+		return "", nil, err
+	}
+	found, err := a.Queue.Deliveries(ctx, filter)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(found) > pageLimit {
+		found = found[:pageLimit]
+		v.Older = href("/deliveries", query, "cursor", a.Queue.Keys.Seal([]byte(found[pageLimit-1].ID+"\npage?"+query.Encode())))
+	}
+	for i := range found {
+		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
+	}
+	if values.Get("cursor") != "" {
+		v.Newer = href("/deliveries", query)
+	} else if values.Get("do") == "" {
+		v.Refresh = listRefresh
+	}
+	if values.Get("do") == "redeliver" {
+		n, err := a.Queue.CountDeliveries(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: "failed"})
+		if err != nil {
+			return "", nil, err
+		}
+		v.Bulk = &web.Bulk{Count: min(n, jobs.MaxRedeliveries), Most: jobs.MaxRedeliveries, Question: fmt.Sprintf("Send %s failed callbacks again?", web.Count(int64(n)))}
+		if n == 0 {
+			v.Bulk.Question = "No callback has failed."
+		}
+	}
+	return "deliveries", v, nil
+}
+
+// redeliverAllAction sends all callbacks that failed again.
+func (a *API) redeliverAllAction(r *http.Request) (string, error) {
+	n, err := a.Queue.RedeliverAll(r.Context(), jobs.DeliveryFilter{Owner: a.ownerFilter(r.Context()), Status: "failed"})
+	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
+}
+
+// deliveryPage shows a callback with the exact request and answer of every
+// attempt.
+func (a *API) deliveryPage(r *http.Request) (string, any, error) {
+	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
+	if err != nil {
+		return "", nil, err
+	}
+	v := web.DeliveryPage{Page: a.frame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body), LastErr: d.LastError}
+	if d.Status == "waiting" {
+		v.Refresh = 1
+	}
+	for _, attempt := range d.AttemptLog {
+		v.Attempts = append(v.Attempts, attemptRow(&d, &attempt))
+	}
+	return "delivery", v, nil
+}
+
+func (a *API) redeliverAction(r *http.Request) (string, error) {
+	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
+	if err != nil {
+		return "", err
+	}
+	_, err = a.Queue.Redeliver(r.Context(), d.ID)
+	return "/deliveries/" + d.ID, err
+}
+
+// deliveryRow returns a callback as lists show it.
+func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
+	row := web.DeliveryRow{Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: d.JobID, Attempts: d.Attempts, Code: "–", Created: d.CreatedAt.Time}
+	if d.LastStatusCode != nil {
+		row.Code = strconv.Itoa(*d.LastStatusCode)
+	}
+	if d.Status == "waiting" && d.NextAttemptAt != nil {
+		row.Next = "now"
+		if wait := time.Until(d.NextAttemptAt.Time); wait > time.Second {
+			row.Next = "in " + web.Took(wait)
+		}
+	}
+	return row
+}
+
+// attemptRow returns an attempt with its request and answer as they went over
+// the wire, but for what the connection adds.
+func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow {
+	row := web.AttemptRow{
+		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code, Message: attempt.Message,
+		Took: web.Took(milliseconds(attempt.Timing.Total)),
+	}
+	if attempt.Code == "ok" {
+		row.Status = "delivered"
+	}
+	if attempt.Timing.FirstByte > 0 {
+		t := attempt.Timing
+		row.Parts = fmt.Sprintf("name looked up after %s, connected after %s, TLS after %s, answer began after %s", web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)), web.Took(milliseconds(t.FirstByte)))
+	}
+	if u, err := url.Parse(d.URL); err == nil {
+		row.Request = "POST " + cmp.Or(u.RequestURI(), "/") + " HTTP/1.1\nHost: " + u.Host + "\n" + headerText(attempt.Headers.Request) + "\n" + string(d.Body)
+	}
+	if attempt.StatusCode != nil {
+		row.Response = fmt.Sprintf("HTTP/1.1 %d %s\n%s\n%s", *attempt.StatusCode, http.StatusText(*attempt.StatusCode), headerText(attempt.Headers.Response), attempt.Response)
+	}
+	return row
+}
+
+func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
+// headerText returns a header as it is sent.
+func headerText(h http.Header) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			b.WriteString(name + ": " + value + "\n")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,227 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+// maxShown is how much of an output the page shows; the rest is for the
+// download.
+const maxShown = 256 << 10
+
+// jobPage shows a job: to those who hold its token, and with all that can be
+// done to its owner.
+func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
+	ref := r.PathValue("job")
+	if !isToken(r.URL.Path) {
+		a.page(a.ownJobPage)(w, r)
+		return
+	}
+	// Whoever can do more has no need of the token in the address.
+	if err := a.authenticate(r); err == nil {
+		a.rotateSession(w, r)
+		if job, err := a.own(r.Context(), ref); err == nil {
+			http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
+			return
+		}
+	}
+	job, err := a.find(r.Context(), ref)
+	if err != nil {
+		a.problemPage(w, r, err)
+		return
+	}
+	view, err := a.jobView(r.Context(), &job, false)
+	if err != nil {
+		a.problemPage(w, r, err)
+		return
+	}
+	a.render(w, r, http.StatusOK, "job", view)
+}
+
+func (a *API) ownJobPage(r *http.Request) (string, any, error) {
+	job, err := a.own(r.Context(), r.PathValue("job"))
+	if err != nil {
+		return "", nil, err
+	}
+	view, err := a.jobView(r.Context(), &job, true)
+	return "job", view, err
+}
+
+// jobView returns the page of a job.
+func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage, error) {
+	v := web.JobPage{
+		Page: a.frame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.Callback != nil,
+		Timeline: timeline(j), Facts: facts(j),
+	}
+	if mine {
+		// By the session, so that the token is not in the page's requests.
+		path := "/v1/jobs/" + j.ID
+		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.WebURL
+		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done && j.Status != jobs.Succeeded, !j.Done && j.CancelRequested
+		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
+		v.Input = clippedText(prettyJSON(j.Input))
+		if err := a.addDeliveriesTo(ctx, &v, j); err != nil {
+			return v, err
+		}
+	}
+	switch {
+	case j.Error != nil && j.Done:
+		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
+	case j.Status == jobs.Succeeded:
+		v.Output = clippedText(prettyJSON(j.Output))
+	}
+	if j.Steps > 1 {
+		v.Steps = stepRows(j)
+	}
+	var err error
+	v.Snippets, err = a.jobSnippets(j)
+	return v, err
+}
+
+// addDeliveriesTo adds the callbacks of the job, and keeps the page fresh
+// while one is under way after the job's end.
+func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
+	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: j.ID, Limit: 50})
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
+		if found[i].Status == "waiting" {
+			v.Refresh = 1
+		}
+	}
+	return nil
+}
+
+func clippedText(s string) string {
+	if len(s) > maxShown {
+		return strings.ToValidUTF8(s[:maxShown], "") + "\n… the rest is in the download"
+	}
+	return s
+}
+
+// timeline tells the life of a job, the oldest first.
+func timeline(j *jobs.Job) []web.Moment {
+	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
+	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
+		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "scheduled", Text: "Not before"})
+	}
+	last := j.CreatedAt.Time
+	for i, attempt := range j.History {
+		started := web.Moment{At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number), Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " of waiting"}
+		if j.Steps > 1 {
+			started.Text += fmt.Sprintf(", step %d", attempt.Step)
+		}
+		if i == 0 && attempt.Number > 1 {
+			started.Note = "" // those before are forgotten
+		}
+		moments = append(moments, started)
+		if attempt.FinishedAt == nil {
+			continue
+		}
+		last = attempt.FinishedAt.Time
+		moments = append(moments, ended(j, &attempt))
+	}
+	if j.Status == jobs.Retrying && j.RunAt != nil {
+		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
+	}
+	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil && j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
+	if j.FinishedAt != nil && !ran {
+		moments = append(moments, web.Moment{At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status))})
+	}
+	return moments
+}
+
+// ended says what came of an attempt.
+func ended(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
+	m := web.Moment{At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)), Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time))}
+	switch {
+	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
+		m.Text = fmt.Sprintf("Step %d done", attempt.Step)
+	case attempt.Status == jobs.Retrying:
+		m.Text = "Failed, to be tried again"
+	case attempt.Status == jobs.Queued:
+		m.Text = "Given back to the queue"
+	}
+	if attempt.Error != nil {
+		m.Note += ": " + attempt.Error.Message
+	}
+	return m
+}
+
+// title begins a word with a capital.
+func title(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+
+// facts is what else is known of a job.
+func facts(j *jobs.Job) []web.Fact {
+	all := []web.Fact{
+		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
+		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
+		{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
+		{Name: "Metadata", Text: string(j.Metadata)},
+		{Name: "Expires", At: moment(j.ExpiresAt)},
+	}
+	if j.Callback != nil {
+		all = append(all, web.Fact{Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts)})
+	}
+	if j.StartedAt != nil && j.FinishedAt != nil {
+		all = append(all, web.Fact{Name: "Took", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
+	}
+	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
+}
+
+func moment(t *jobs.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+// stepRows shows how far a chain is.
+func stepRows(j *jobs.Job) []web.StepRow {
+	rows := make([]web.StepRow, 0, len(j.Chain))
+	for i, step := range j.Chain {
+		row := web.StepRow{Number: strconv.Itoa(i + 1), Service: step.Service, Status: "waiting"}
+		switch {
+		case step.FinishedAt != nil:
+			row.Status, row.Output = "succeeded", clippedText(string(step.Output))
+		case i+1 == j.Step:
+			row.Status = string(j.Status)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (a *API) cancelAction(r *http.Request) (string, error) {
+	job, err := a.own(r.Context(), r.PathValue("job"))
+	if err != nil {
+		return "", err
+	}
+	reason := r.PostForm.Get("reason")
+	if errs := zeroBytes(reason, "reason"); errs != nil || len(reason) > 1000 {
+		return "", invalid(append(errs, ProblemError{Location: "reason", Message: "expected at most 1000 bytes of text"}))
+	}
+	_, err = a.Queue.Cancel(r.Context(), job.ID, reason)
+	return "/jobs/" + job.ID, err
+}
+
+func (a *API) retryAction(r *http.Request) (string, error) {
+	job, err := a.own(r.Context(), r.PathValue("job"))
+	if err != nil {
+		return "", err
+	}
+	_, err = a.Queue.Retry(r.Context(), job.ID)
+	return "/jobs/" + job.ID, err
+}

@@ -1,0 +1,245 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+const (
+	// pageLimit is how many rows a list has.
+	pageLimit = 50
+	// listRefresh is how often lists are kept fresh, in seconds.
+	listRefresh = 3
+)
+
+// statuses are what jobs can be looked for by.
+var statuses = []string{"scheduled", "queued", "running", "retrying", "succeeded", "failed", "canceled", "expired"}
+
+// A jobFilter is what the list of jobs is narrowed to, as in its URL.
+type jobFilter struct{ status, service, since, q string }
+
+func jobFilterOf(v url.Values) (jobFilter, error) {
+	f := jobFilter{v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q"))}
+	var errs []ProblemError
+	if f.status != "" && !slices.Contains(statuses, f.status) {
+		errs = append(errs, ProblemError{Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", ")})
+	}
+	if d, err := time.ParseDuration(f.since); f.since != "" && (err != nil || d <= 0) {
+		errs = append(errs, ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
+	}
+	for name, value := range map[string]string{"service": f.service, "q": f.q} {
+		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+			errs = append(errs, ProblemError{Location: "query." + name, Message: "expected text in UTF-8 without NUL"})
+		}
+	}
+	if errs != nil {
+		return f, invalid(errs)
+	}
+	return f, nil
+}
+
+// query returns the filter as in a URL.
+func (f jobFilter) query() url.Values {
+	q := make(url.Values)
+	for name, value := range map[string]string{"status": f.status, "service": f.service, "since": f.since, "q": f.q} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// filter returns what the jobs package chooses by.
+func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
+	filter := jobs.Filter{Owner: owner, Service: f.service, Tag: f.q}
+	if f.status != "" {
+		filter.Statuses = []jobs.Status{jobs.Status(f.status)}
+	}
+	if d, err := time.ParseDuration(f.since); err == nil {
+		filter.CreatedAfter = now.Add(-d)
+	}
+	return filter
+}
+
+// href returns the path of the list with more in its query.
+func href(path string, query url.Values, more ...string) string {
+	q := make(url.Values)
+	maps.Copy(q, query)
+	for pair := range slices.Chunk(more, 2) {
+		q.Set(pair[0], pair[len(pair)-1])
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// jobsPage lists jobs, newest first.
+func (a *API) jobsPage(r *http.Request) (string, any, error) {
+	ctx, values, now := r.Context(), r.URL.Query(), time.Now()
+	f, err := jobFilterOf(values)
+	if err != nil {
+		return "", nil, err
+	}
+	if strings.HasPrefix(f.q, "job_") {
+		if job, err := a.own(ctx, f.q); err == nil {
+			return "", nil, redirect("/jobs/" + job.ID)
+		}
+	}
+	owner := a.ownerFilter(ctx)
+	filter := f.filter(owner, now)
+	v := web.JobsPage{
+		Page: a.frame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service, Since: f.since, Tag: f.q,
+		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
+		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
+	}
+	for s := range a.Services.All() {
+		v.Services = append(v.Services, s.Name)
+	}
+	cursor := values.Get("cursor")
+	if filter.Before, err = a.openCursor(cursor, "page", f.query()); err != nil {
+		return "", nil, err
+	}
+	filter.Limit = pageLimit + 1
+	found, err := a.Queue.List(ctx, filter)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(found) > pageLimit {
+		found = found[:pageLimit]
+		after := a.Queue.Keys.Seal([]byte(found[pageLimit-1].ID + "\npage?" + f.query().Encode()))
+		v.Older = href("/jobs", f.query(), "cursor", after)
+	}
+	for i := range found {
+		v.Jobs = append(v.Jobs, jobRow(&found[i]))
+	}
+	if cursor != "" || values.Get("do") != "" {
+		v.Newer = href("/jobs", f.query())
+	}
+	if cursor == "" {
+		v.Refresh = listRefresh
+	}
+	if do := values.Get("do"); do != "" {
+		if v.Bulk, err = a.askBulk(ctx, do, f.filter(owner, now), now); err != nil {
+			return "", nil, err
+		}
+		for name, value := range f.query() {
+			v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
+		}
+		// What stands here when the question was asked is what is changed.
+		v.Refresh = 0
+	}
+	return "jobs", v, nil
+}
+
+// A redirect is the error of a page that is elsewhere.
+type redirect string
+
+// Error implements error.
+func (r redirect) Error() string { return "the page is at " + string(r) }
+
+// askBulk asks before all jobs that match are changed, and says how many they
+// are.
+func (a *API) askBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
+	filter.CreatedBefore = now
+	b := &web.Bulk{Verb: do, Most: jobs.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
+	var err error
+	switch do {
+	case "cancel":
+		b.Count, err = a.Queue.CountCancelable(ctx, filter)
+	case "retry":
+		b.Count, err = a.Queue.CountRetryable(ctx, filter)
+	default:
+		return nil, newProblem("bad-request", "jobs can be canceled and retried")
+	}
+	which := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
+	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
+	switch b.Count {
+	case 0:
+		b.Question = fmt.Sprintf("None of the jobs that match %s.", which)
+	case 1:
+		b.Question = strings.ToUpper(do[:1]) + do[1:] + " 1 job?"
+	}
+	return b, err
+}
+
+// changeJobs cancels or retries all jobs that match.
+func (a *API) changeJobs(r *http.Request) (string, error) {
+	ctx := r.Context()
+	f, err := jobFilterOf(r.PostForm)
+	if err != nil {
+		return "", err
+	}
+	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
+	if err != nil {
+		return "", newProblem("bad-request", "the form does not say when the question was asked")
+	}
+	filter := f.filter(a.ownerFilter(ctx), before)
+	filter.CreatedBefore = before
+	var n int
+	switch do := r.PostForm.Get("do"); do {
+	case "cancel":
+		n, err = a.Queue.CancelAll(ctx, filter, "")
+	case "retry":
+		n, err = a.Queue.RetryAll(ctx, filter)
+	default:
+		return "", newProblem("bad-request", "jobs can be canceled and retried")
+	}
+	if err != nil {
+		return "", err
+	}
+	return href("/jobs", f.query(), "did", r.PostForm.Get("do"), "n", strconv.Itoa(n)), nil
+}
+
+// notice says what came of a bulk change.
+func notice(v url.Values) string {
+	n, err := strconv.ParseInt(v.Get("n"), 10, 64)
+	if err != nil {
+		return ""
+	}
+	switch v.Get("did") {
+	case "cancel":
+		return web.Count(n) + " canceled. Those that run were told to stop."
+	case "retry":
+		return web.Count(n) + " given another attempt."
+	case "redeliver":
+		return web.Count(n) + " sent again, 50 a second."
+	}
+	return ""
+}
+
+// jobRow returns a job as lists show it.
+func jobRow(j *jobs.Job) web.JobRow {
+	row := web.JobRow{
+		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner, Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Attempt: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts), Created: j.CreatedAt.Time,
+	}
+	if j.Error != nil {
+		row.Message = j.Error.Message
+	}
+	if j.Callback != nil {
+		row.Callback = j.Callback.Status
+	}
+	if j.FinishedAt != nil && j.StartedAt != nil {
+		row.Took = web.Took(j.FinishedAt.Sub(j.StartedAt.Time))
+	}
+	return row
+}
+
+// isRedirect returns where an error leads.
+func isRedirect(err error) (string, bool) {
+	to, ok := errors.AsType[redirect](err)
+	return string(to), ok
+}

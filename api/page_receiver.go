@@ -1,0 +1,142 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+// receiverRefresh is how often the page of the test receiver is kept fresh,
+// in seconds.
+const receiverRefresh = 1
+
+// What the test receiver can do, for people.
+var (
+	answerNames = map[string]string{
+		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again", jobs.AnswerGone: "410: it will not be tried again",
+		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds", jobs.AnswerNever: "nothing, until the sender gives up",
+	}
+	damageNames = map[string]string{
+		jobs.DamageNone: "nothing happens to callbacks", jobs.DamageBody: "somebody changes the body", jobs.DamageTime: "somebody plays it back ten minutes later",
+	}
+)
+
+// receiverPage shows the caller's test receiver.
+func (a *API) receiverPage(r *http.Request) (string, any, error) {
+	view, err := a.receiverView(r, "")
+	return "receiver", view, err
+}
+
+// receiverView shows what came, and what a key of the reader's says of it.
+func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
+	ctx := r.Context()
+	v := web.ReceiverPage{Page: a.frame(ctx, "Test receiver", "/deliveries")}
+	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	if errors.Is(err, jobs.ErrNoReceiver) {
+		return v, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	v.URL, v.Refresh = mine.URL, receiverRefresh
+	for _, answer := range jobs.Answers {
+		v.Answers = append(v.Answers, web.Option{Value: answer, Name: answerNames[answer], Chosen: answer == mine.Answer})
+	}
+	for _, damage := range jobs.Damages {
+		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == mine.Damage})
+	}
+	if secret != "" {
+		v.Refresh = 0 // what was checked would be lost
+	}
+	seen := make(map[string]int)
+	for _, c := range mine.Received {
+		seen[c.Header.Get("Webhook-Id")]++
+	}
+	for _, c := range mine.Received {
+		row := receivedRow(&c)
+		seen[row.MessageID]--
+		row.Again = seen[row.MessageID] > 0
+		if secret != "" {
+			row.Checked = "the signature is right."
+			if err := c.Verify(secret); err != nil {
+				row.Checked = err.Error()
+			}
+		}
+		v.Received = append(v.Received, row)
+	}
+	return v, nil
+}
+
+func receivedRow(c *jobs.Received) web.ReceivedRow {
+	row := web.ReceivedRow{
+		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict, Answered: strconv.Itoa(c.StatusCode),
+	}
+	if c.StatusCode == 0 {
+		row.Answered = "nothing"
+	}
+	var body struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(c.Body, &body) == nil && body.Type != "" {
+		row.Event = body.Type
+	}
+	var text bytes.Buffer
+	if json.Indent(&text, c.Body, "", "  ") != nil {
+		text.Reset()
+		text.WriteString(strings.ToValidUTF8(string(c.Body), "\uFFFD"))
+	}
+	row.Request = "POST / HTTP/1.1\n" + headerText(c.Header) + "\n" + text.String()
+	return row
+}
+
+// checkReceived checks what came with a key of the reader's own, which is not
+// kept.
+func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
+	if !a.enter(w, r) || !a.readForm(w, r) {
+		return
+	}
+	secret := strings.TrimSpace(r.PostForm.Get("secret"))
+	view, err := a.receiverView(r, secret)
+	if err != nil {
+		a.problemPage(w, r, err)
+		return
+	}
+	if secret == "" || len(secret) > 200 || !utf8.ValidString(secret) {
+		view.KeyError = "A key begins with whsec_ or whpk_."
+	}
+	view.Checking = true
+	a.render(w, r, http.StatusOK, "receiver", view)
+}
+
+func (a *API) newReceiver(r *http.Request) (string, error) {
+	return "/receiver", a.Queue.Receivers.Create(r.Context(), infoOf(r.Context()).user.Name)
+}
+
+func (a *API) setReceiver(r *http.Request) (string, error) {
+	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"), r.PostForm.Get("damage"))
+	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
+		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
+	}
+	return "/receiver", err
+}
+
+// testReceiver sends the receiver a test callback.
+func (a *API) testReceiver(r *http.Request) (string, error) {
+	ctx := r.Context()
+	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := a.mayIn(ctx); err != nil {
+		return "", err
+	}
+	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, mine.URL)
+	return "/receiver", err
+}

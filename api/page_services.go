@@ -1,0 +1,154 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+// recentJobs is how many jobs the first page shows.
+const recentJobs = 8
+
+// servicesPage shows the services and the form of one of them.
+func (a *API) servicesPage(r *http.Request) (string, any, error) {
+	name := r.PathValue("service")
+	if name == "" {
+		for s := range a.Services.All() {
+			name = s.Name
+			break
+		}
+	}
+	if name == "" {
+		return "services", web.ServicesPage{Page: a.frame(r.Context(), "Services", "/")}, nil
+	}
+	s := a.Services.Get(name)
+	if s == nil {
+		return "", nil, jobs.ErrUnknownService
+	}
+	f := &form{service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	if from := r.URL.Query().Get("from"); from != "" {
+		job, err := a.own(r.Context(), from)
+		if err != nil {
+			return "", nil, err
+		}
+		f.again(&job)
+	}
+	view, err := a.serviceView(r.Context(), f)
+	return "services", view, err
+}
+
+// submitPage submits a job by a form. What is wrong stands at its field, and
+// what was typed stays.
+func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
+	if !a.enter(w, r) || !a.readForm(w, r) {
+		return
+	}
+	s := a.Services.Get(r.PathValue("service"))
+	if s == nil {
+		a.problemPage(w, r, jobs.ErrUnknownService)
+		return
+	}
+	f := &form{service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	job, err := a.submitForm(r.Context(), f)
+	if err == nil {
+		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
+		return
+	}
+	p := a.problem(r.Context(), err)
+	f.mistakes(p)
+	view, err := a.serviceView(r.Context(), f)
+	if err != nil {
+		a.problemPage(w, r, err)
+		return
+	}
+	a.render(w, r, p.Status, "services", view)
+}
+
+// submitForm submits what the form says, by the same rules as the API.
+func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
+	if err := a.mayIn(ctx); err != nil {
+		return jobs.Job{}, err
+	}
+	body, err := f.body()
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	submission, err := a.decode(f.service.Name, "application/json", body)
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	info := infoOf(ctx)
+	submission.Owner, submission.BaseURL = info.user.Name, info.base
+	// A form that is sent twice is one job; changed in between, it is two.
+	sum := sha256.Sum256(body)
+	submission.Fingerprint = hex.EncodeToString(sum[:])
+	if key := f.values.Get("key"); key != "" && len(key) <= 64 {
+		submission.IdempotencyKey = "page:" + key + ":" + submission.Fingerprint
+	}
+	job, _, err := a.Queue.Submit(ctx, submission)
+	return job, err
+}
+
+// inputSchema returns the schema of a service's input, which is an object.
+func (a *API) inputSchema(service string) *schema {
+	s := a.Validator.inputs[service]
+	if s.Ref != "" {
+		return a.Validator.schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// serviceView returns the page of a service with the form as it is filled in.
+func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
+	s := f.service
+	v := web.ServicesPage{
+		Page: a.frame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
+		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
+	}
+	for other := range a.Services.All() {
+		v.Services = append(v.Services, web.Link{Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s})
+	}
+	d, err := a.describe(ctx, s)
+	if err != nil {
+		return v, err
+	}
+	v.Schema = prettyJSON(d.Input)
+	if v.Snippets, err = a.submitSnippets(ctx, s.Name, f.example()); err != nil {
+		return v, err
+	}
+	recent, err := a.Queue.List(ctx, jobs.Filter{Owner: infoOf(ctx).user.Name, Limit: recentJobs})
+	if err != nil {
+		return v, err
+	}
+	for i := range recent {
+		v.Recent = append(v.Recent, jobRow(&recent[i]))
+	}
+	return v, nil
+}
+
+// prettyJSON indents JSON.
+func prettyJSON(b json.RawMessage) string {
+	var out bytes.Buffer
+	if json.Indent(&out, b, "", "  ") != nil {
+		return string(b)
+	}
+	return out.String()
+}
+
+// serviceHref returns the path of the form for a service.
+func serviceHref(name string, query url.Values) string {
+	href := "/services/" + url.PathEscape(name)
+	if len(query) > 0 {
+		href += "?" + query.Encode()
+	}
+	return href
+}

@@ -1,0 +1,246 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// requestInfo is what is known of a request.
+type requestInfo struct {
+	id     string // in the answer, its problems and the log
+	base   string // how the caller reached us, "https://host"
+	path   string // without what may be secret
+	method string
+	// remoteAddr is the address and port of who made it.
+	remoteAddr string
+	header     http.Header
+	user       User // whose credentials it has; zero with a token only
+	// session is the secret of a browser that is signed in, which made the
+	// request; empty for programs.
+	session      string
+	sessionState jobs.Session
+}
+
+// forStream returns what a stream needs to know, which lasts longer than
+// headers should be kept.
+func (info *requestInfo) forStream() *requestInfo {
+	return &requestInfo{id: info.id, base: info.base, user: info.user}
+}
+
+type infoKey struct{}
+
+func infoOf(ctx context.Context) *requestInfo {
+	if info, ok := ctx.Value(infoKey{}).(*requestInfo); ok {
+		return info
+	}
+	return new(requestInfo)
+}
+
+// wrap puts around all calls what they have in common, the outermost last.
+func (a *API) wrap(h http.Handler) http.Handler {
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
+	}))
+	if a.PublicURL != "" {
+		// A proxy may hand on another Host than the browser saw.
+		if err := crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
+			a.Logger.Warn("public_url is no origin", "err", err)
+		}
+	}
+	h = crossOrigin.Handler(h)
+	h = a.answerOptions(h)
+	h = a.checkHost(h)
+	h = a.recoverPanic(h)
+	return a.observe(h)
+}
+
+// observe gives the request its id, logs it and counts it.
+func (a *API) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		info := &requestInfo{
+			id: "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header,
+		}
+		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
+		route.Routes = a.router
+		ctx := context.WithValue(r.Context(), infoKey{}, info)
+		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
+		r.RemoteAddr = info.remoteAddr // for the limits of logins too
+		h := w.Header()
+		h.Set("X-Request-Id", info.id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer") // URLs have tokens
+		h.Set("Cache-Control", "private, no-cache")
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(ww, r)
+		took := time.Since(start)
+		pattern := route.RoutePattern()
+		status := ww.Status()
+		if status == 0 {
+			status = http.StatusOK
+		}
+		a.metrics.observe(r.Method, pattern, status, took)
+		level := slog.LevelInfo
+		if pattern == "/healthz" || pattern == "/readyz" || pattern == "/metrics" {
+			level = slog.LevelDebug
+		}
+		a.Logger.LogAttrs(ctx, level, "request", slog.String("request_id", info.id), slog.String("method", r.Method), slog.String("path", info.path),
+			slog.Int("status", status), slog.Int("bytes", ww.BytesWritten()), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name))
+	})
+}
+
+// base returns how the caller reached us.
+func (a *API) base(r *http.Request) string {
+	switch {
+	case a.PublicURL != "":
+		return a.PublicURL
+	case r.TLS != nil:
+		return "https://" + r.Host
+	default:
+		return "http://" + r.Host
+	}
+}
+
+// withoutToken cuts the secret half off tokens in a path.
+func withoutToken(path string) string {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if id, _, ok := strings.Cut(part, "."); ok && strings.HasPrefix(part, "job_") {
+			parts[i] = id
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+func (a *API) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v)
+			}
+			a.Logger.ErrorContext(r.Context(), "panic", "request_id", infoOf(r.Context()).id, "panic", v, "stack", string(debug.Stack()))
+			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
+				panic(http.ErrAbortHandler) // the answer has begun: cut it off
+			}
+			a.writeProblem(w, r, newProblem("internal", "something went wrong here; the log has the rest under this request id"))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// checkHost refuses, while there are no users, requests that came by another
+// name than this machine's own: a page could point its own name at us (DNS
+// rebinding) and then read everything.
+func (a *API) checkHost(next http.Handler) http.Handler {
+	if !a.Auth.Open() {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopbackHost(r.Host) && !a.isPublicHost(r.Host) {
+			a.writeProblem(w, r, newProblem("bad-request", "a server without users answers only as localhost; add users, or set public_url"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) isPublicHost(host string) bool {
+	u, err := url.Parse(a.PublicURL)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// loopbackHost reports whether a Host header names this machine to itself.
+func loopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// answerOptions answers OPTIONS for all paths as the skeleton did, and a
+// browser's question before it reads a token URL from another origin.
+func (a *API) answerOptions(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if needsToken(r) {
+			allowOrigins(w.Header())
+		}
+		if r.Method == http.MethodOptions {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte("{}\n"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// needsToken reports whether the request is one for which tokens are enough.
+func needsToken(r *http.Request) bool {
+	if r.URL.Path == "/v1/events" {
+		refs := r.URL.Query()["job"]
+		return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref string) bool { return !strings.Contains(ref, ".") })
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/jobs/")
+	job, _, _ := strings.Cut(rest, "/")
+	return ok && strings.Contains(job, ".")
+}
+
+// allowOrigins lets pages of all origins read the answer, without credentials.
+func allowOrigins(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "GET")
+	h.Set("Access-Control-Allow-Headers", "Last-Event-ID, If-None-Match, Cache-Control")
+	h.Set("Access-Control-Expose-Headers", "ETag, Link, Location, Retry-After, X-Request-Id")
+	h.Set("Access-Control-Max-Age", "86400")
+}
+
+// authorize looks at the credentials of requests that need them, before their
+// body is read.
+func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humachi.Unwrap(ctx)
+		if who == users || who == tokenOrUser && !needsToken(r) {
+			if err := a.authenticate(r); err != nil {
+				a.writeProblem(w, r, err)
+				return
+			}
+		}
+		next(ctx)
+	}
+}
+
+// authenticate writes down who makes the request.
+func (a *API) authenticate(r *http.Request) (err error) {
+	info := infoOf(r.Context())
+	if info.user, err = a.Auth.Authenticate(r); errors.Is(err, ErrNoCredentials) {
+		info.user, err = a.resume(r)
+	}
+	return err
+}

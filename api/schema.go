@@ -1,0 +1,202 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+
+	"coatcheck/jobs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// A Validator checks inputs against the schemas of their services.
+type Validator struct {
+	schemas  huma.Registry
+	services *jobs.Registry
+	inputs   map[string]*huma.Schema // by service
+	outputs  map[string]*huma.Schema
+	submits  map[string]*huma.Schema // of the whole body of a submission
+}
+
+// strictCasing makes huma tell {"Seconds": 1} from {"seconds": 1}; it is
+// huma's own global, and the same for all.
+var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
+
+// NewValidator returns a validator for the services. It panics when the tags
+// of an input make no sense.
+func NewValidator(services *jobs.Registry) *Validator {
+	strictCasing()
+	v := &Validator{
+		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+		services: services,
+		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), submits: make(map[string]*huma.Schema),
+	}
+	v.schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for s := range services.All() {
+		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
+		v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
+		v.submits[s.Name] = v.submitSchema(s.Name)
+	}
+	return v
+}
+
+// submitSchema returns the schema of a submission to the service.
+func (v *Validator) submitSchema(service string) *huma.Schema {
+	submit := huma.SchemaFromType(v.schemas, reflect.TypeFor[submitBody]())
+	submit.Properties["input"] = v.inputs[service]
+	submit.Properties["metadata"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is."}
+	submit.PrecomputeMessages()
+	name := "Submit." + service
+	v.schemas.Map()[name] = submit
+	return &huma.Schema{Ref: "#/components/schemas/" + name}
+}
+
+// Validate checks an input as it would come in a request. The error says all
+// that is wrong, for the owner of the job.
+func (v *Validator) Validate(service string, input []byte) error {
+	var in any
+	if err := json.Unmarshal(input, &in); err != nil {
+		return fmt.Errorf("decode input: %w", err)
+	}
+	var errs []error
+	for _, e := range v.check(v.inputs[service], in, "input") {
+		errs = append(errs, fmt.Errorf("%s: %s", e.Location, e.Message))
+	}
+	return errors.Join(errs...)
+}
+
+// check returns what is wrong with a value, which stands at location.
+func (v *Validator) check(schema *huma.Schema, value any, location string) []ProblemError {
+	path, result := huma.NewPathBuffer(nil, 0), new(huma.ValidateResult)
+	path.Push(location)
+	huma.Validate(v.schemas, schema, path, huma.ModeWriteToServer, value, result)
+	var errs []ProblemError
+	for _, err := range result.Errors {
+		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			errs = append(errs, problemError(detail))
+		}
+	}
+	return append(errs, zeroBytes(value, location)...)
+}
+
+// zeroBytes finds strings with a NUL, which not every database can keep.
+func zeroBytes(value any, location string) []ProblemError {
+	var errs []ProblemError
+	switch value := value.(type) {
+	case string:
+		if strings.ContainsRune(value, 0) {
+			errs = append(errs, ProblemError{Location: location, Message: `expected text without NUL (\u0000)`})
+		}
+	case []any:
+		for i, e := range value {
+			errs = append(errs, zeroBytes(e, location+"["+strconv.Itoa(i)+"]")...)
+		}
+	case map[string]any:
+		for name, e := range value {
+			if strings.ContainsRune(name, 0) {
+				errs = append(errs, ProblemError{Location: location, Message: `expected names without NUL (\u0000)`})
+			}
+			errs = append(errs, zeroBytes(e, location+"."+name)...)
+		}
+	}
+	return errs
+}
+
+// checkStep checks the input of a further step as far as it is known: what
+// comes from the step before is checked when it is there.
+func (v *Validator) checkStep(service string, input any, location string) []ProblemError {
+	schema := v.inputs[service]
+	if schema == nil {
+		return nil // said elsewhere
+	}
+	holes := placeholders(input, location)
+	var errs []ProblemError
+	for _, e := range v.check(schema, input, location) {
+		hole := false
+		for _, at := range holes {
+			hole = hole || e.Location == at || strings.HasPrefix(e.Location, at+".") || strings.HasPrefix(e.Location, at+"[")
+		}
+		if !hole || strings.HasPrefix(e.Message, "unexpected property") && !strings.HasSuffix(e.Location, ".$output") {
+			errs = append(errs, e)
+		}
+	}
+	return errs
+}
+
+// placeholders returns the locations of {"$output": …} in an input.
+func placeholders(value any, location string) []string {
+	var found []string
+	switch value := value.(type) {
+	case []any:
+		for i, e := range value {
+			found = append(found, placeholders(e, location+"["+strconv.Itoa(i)+"]")...)
+		}
+	case map[string]any:
+		if _, ok := value["$output"].(string); ok && len(value) == 1 {
+			return []string{location}
+		}
+		for name, e := range value {
+			found = append(found, placeholders(e, location+"."+name)...)
+		}
+	}
+	return found
+}
+
+// standalone returns a schema with all that it refers to, which a JSON Schema
+// validator can use by itself (JSON Schema 2020-12).
+func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
+	defs := make(map[string]json.RawMessage)
+	root, err := v.localRefs(schema, defs)
+	if err != nil {
+		return nil, err
+	}
+	if len(defs) == 0 {
+		return root, nil
+	}
+	if ref := v.schemas.SchemaFromRef(schema.Ref); ref != nil {
+		if root, err = v.localRefs(ref, defs); err != nil {
+			return nil, err
+		}
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(root, &fields); err != nil {
+		return nil, fmt.Errorf("render schema: %w", err)
+	}
+	if !bytes.Contains(root, []byte(`"$ref"`)) {
+		return root, nil
+	}
+	if fields["$defs"], err = json.Marshal(defs); err != nil {
+		return nil, fmt.Errorf("render schema: %w", err)
+	}
+	return json.Marshal(fields)
+}
+
+// localRefs renders a schema with references to $defs, and fills these.
+func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessage) (json.RawMessage, error) {
+	const global, local = `"$ref":"#/components/schemas/`, `"$ref":"#/$defs/`
+	b, err := json.Marshal(schema)
+	if err != nil {
+		return nil, fmt.Errorf("render schema: %w", err)
+	}
+	for rest := b; ; {
+		_, after, found := bytes.Cut(rest, []byte(global))
+		if !found {
+			return bytes.ReplaceAll(b, []byte(global), []byte(local)), nil
+		}
+		name, tail, _ := bytes.Cut(after, []byte(`"`))
+		rest = tail
+		if _, ok := defs[string(name)]; ok {
+			continue
+		}
+		defs[string(name)] = nil // so that it is not rendered again on the way
+		if defs[string(name)], err = v.localRefs(v.schemas.Map()[string(name)], defs); err != nil {
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"coatcheck/jobs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// service is what callers learn of a service.
+type service struct {
+	Name        string          `json:"name"`
+	Summary     string          `json:"summary"`
+	Input       json.RawMessage `json:"input" doc:"The JSON Schema of the input."`
+	Output      json.RawMessage `json:"output" doc:"The JSON Schema of the output."`
+	Timeout     string          `json:"timeout" doc:"How long an attempt may take unless the caller says otherwise." example:"15m0s"`
+	MaxAttempts int             `json:"max_attempts" doc:"How often a job is tried unless the caller says otherwise."`
+	SubmitURL   string          `json:"submit_url" format:"uri" doc:"Takes jobs (POST)."`
+}
+
+type serviceList struct {
+	Body struct {
+		Data []service `json:"data" nullable:"false"`
+	}
+}
+
+type serviceAnswer struct{ Body service }
+
+// addServices adds the calls that describe services and submit jobs to them.
+func (a *API) addServices() {
+	register(a, operation{
+		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: users, tag: "services",
+	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
+		list := new(serviceList)
+		list.Body.Data = []service{}
+		for s := range a.Services.All() {
+			d, err := a.describe(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			list.Body.Data = append(list.Body.Data, d)
+		}
+		return list, nil
+	})
+	register(a, operation{
+		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service", access: users, tag: "services",
+	}, func(ctx context.Context, req *struct {
+		Service string `path:"service" example:"sleep"`
+	},
+	) (*serviceAnswer, error) {
+		s := a.Services.Get(req.Service)
+		if s == nil {
+			return nil, jobs.ErrUnknownService
+		}
+		d, err := a.describe(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return &serviceAnswer{d}, nil
+	})
+	for s := range a.Services.All() {
+		a.addSubmit(s)
+	}
+	// What no service took.
+	register(a, operation{
+		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: users, tag: "services",
+		more: func(op *huma.Operation) { op.Hidden = true },
+	}, func(context.Context, *struct {
+		Service string `path:"service"`
+	},
+	) (*jobAnswer, error) {
+		return nil, jobs.ErrUnknownService
+	})
+}
+
+// describe returns what callers learn of a service.
+func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
+	input, err := a.Validator.standalone(a.Validator.inputs[s.Name])
+	if err != nil {
+		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
+	}
+	output, err := a.Validator.standalone(a.Validator.outputs[s.Name])
+	if err != nil {
+		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
+	}
+	return service{
+		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(), MaxAttempts: s.MaxAttempts,
+		SubmitURL: infoOf(ctx).base + "/v1/services/" + s.Name + "/jobs",
+	}, nil
+}

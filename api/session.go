@@ -1,0 +1,160 @@
+package api
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+// sessionCookie is the cookie of a browser that is signed in. Over TLS its
+// name has a prefix that keeps others from setting it (RFC 6265bis, section
+// 4.1.3).
+const sessionCookie = "coatcheck_session"
+
+// cookieName returns the name of the cookie for the request.
+func (a *API) cookieName(r *http.Request) string {
+	if a.secure(r) {
+		return "__Host-" + sessionCookie
+	}
+	return sessionCookie
+}
+
+// secure reports whether the caller came by TLS.
+func (a *API) secure(r *http.Request) bool {
+	return strings.HasPrefix(infoOf(r.Context()).base, "https://")
+}
+
+// setSession sets the cookie, or takes it back with an empty secret.
+func (a *API) setSession(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
+	//nolint:gosec // secure wherever there is TLS; without, a browser would not send it back
+	c := &http.Cookie{Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time}
+	if secret == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// resume returns the user of the request's session.
+func (a *API) resume(r *http.Request) (User, error) {
+	c, err := r.Cookie(a.cookieName(r))
+	if err != nil || c.Value == "" {
+		return User{}, ErrNoCredentials
+	}
+	session, err := a.Queue.Sessions.Find(r.Context(), c.Value)
+	if errors.Is(err, jobs.ErrNoSession) {
+		return User{}, ErrNoCredentials
+	}
+	if err != nil {
+		return User{}, err
+	}
+	// Who is no longer a user, or has another password, must sign in again.
+	if !a.Auth.Knows(session.Owner, session.Credential) {
+		return User{}, ErrNoCredentials
+	}
+	info := infoOf(r.Context())
+	info.session, info.sessionState = c.Value, session
+	return a.Auth.user(session.Owner), nil
+}
+
+// rotateSession gives an old session a new secret. If that does not work, the
+// old one goes on.
+func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
+	info := infoOf(r.Context())
+	if info.session == "" {
+		return
+	}
+	fresh, err := a.Queue.Sessions.Rotate(r.Context(), info.session, info.sessionState)
+	if err != nil {
+		a.Logger.WarnContext(r.Context(), "session not rotated", "request_id", info.id, "err", err)
+	}
+	if fresh != "" {
+		info.session = fresh
+		a.setSession(w, r, fresh, info.sessionState)
+	}
+}
+
+// loginPage asks who somebody is.
+func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
+	next := localPath(r.URL.Query().Get("next"))
+	if a.authenticate(r) == nil {
+		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
+		return
+	}
+	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next})
+}
+
+// login begins a session.
+func (a *API) login(w http.ResponseWriter, r *http.Request) {
+	if !a.readForm(w, r) {
+		return
+	}
+	name, next := r.PostForm.Get("name"), localPath(r.PostForm.Get("next"))
+	credential, err := a.Auth.SignIn(r, name, r.PostForm.Get("password"))
+	if err != nil {
+		p := a.problem(r.Context(), err)
+		view := web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
+		if errors.Is(err, ErrBadCredentials) {
+			view.Error = "There is no such name with this password or key."
+		}
+		for name, values := range p.header {
+			if name != "Www-Authenticate" { // the browser would ask too
+				w.Header()[name] = values
+			}
+		}
+		a.render(w, r, p.Status, "login", view)
+		return
+	}
+	// Always a new secret: one that somebody else has planted is worth nothing.
+	secret, session, err := a.Queue.Sessions.Begin(r.Context(), name, credential)
+	if err != nil {
+		a.problemPage(w, r, err)
+		return
+	}
+	infoOf(r.Context()).user = a.Auth.user(name)
+	a.setSession(w, r, secret, session)
+	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
+}
+
+// logout ends the session.
+func (a *API) logout(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(a.cookieName(r)); err == nil {
+		if err := a.Queue.Sessions.End(r.Context(), c.Value); err != nil {
+			a.problemPage(w, r, err)
+			return
+		}
+	}
+	a.setSession(w, r, "", jobs.Session{})
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// SignIn returns what a user has signed in with, in a form that tells nothing
+// of it, for [Authenticator.Knows]. The password may also be an API key.
+// Errors are those of [Authenticator.Authenticate].
+func (a *Authenticator) SignIn(r *http.Request, name, password string) (credential string, err error) {
+	if owner, ok := a.keys.user(password); ok && owner == name {
+		sum := sha256.Sum256([]byte(password))
+		return "key:" + hex.EncodeToString(sum[:]), nil
+	}
+	if a.Open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
+		return "", ErrBadCredentials
+	}
+	if err := a.logins.verify(r.Context(), origin(r.RemoteAddr), name, password); err != nil {
+		return "", err
+	}
+	return a.passwords[name], nil
+}
+
+// Knows reports whether the user could still sign in with the credential.
+func (a *Authenticator) Knows(name, credential string) bool {
+	if digits, ok := strings.CutPrefix(credential, "key:"); ok {
+		sum, err := hex.DecodeString(digits)
+		return err == nil && len(sum) == sha256.Size && a.keys[[sha256.Size]byte(sum)] == name
+	}
+	return credential != "" && a.passwords[name] == credential
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"coatcheck/notify"
+)
+
+// A sink takes the events of a stream to its viewer, in one of two forms.
+type sink struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	lines   bool   // NDJSON instead of Server-Sent Events
+	buf     []byte // what is not sent yet; nil while the stream is quiet
+}
+
+func newSink(w http.ResponseWriter, format string, stall time.Duration) *sink {
+	return &sink{w: w, control: http.NewResponseController(w), lines: format == ndjson, stall: stall}
+}
+
+// begin sends the headers, and when to come back after the stream breaks.
+func (s *sink) begin(retry time.Duration) error {
+	h := s.w.Header()
+	h.Set("Content-Type", eventStream)
+	if s.lines {
+		h.Set("Content-Type", ndjson)
+	}
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	s.w.WriteHeader(http.StatusOK)
+	s.retry(retry)
+	return s.flush()
+}
+
+// retry says when to come back after the stream breaks. Lines can't say it.
+func (s *sink) retry(after time.Duration) {
+	if !s.lines {
+		s.buf = append(strconv.AppendInt(append(s.buf, "retry: "...), after.Milliseconds(), 10), "\n\n"...)
+	}
+}
+
+// event adds an event to what is to be sent.
+func (s *sink) event(name, id string, data []byte) error {
+	if !s.lines {
+		s.buf = notify.AppendFrame(s.buf, name, id, data)
+		return nil
+	}
+	line, err := json.Marshal(struct {
+		ID    string          `json:"id,omitempty"`
+		Event string          `json:"event"`
+		Data  json.RawMessage `json:"data"`
+	}{id, name, data})
+	if err != nil {
+		return fmt.Errorf("render event: %w", err)
+	}
+	s.buf = append(append(s.buf, line...), '\n')
+	return nil
+}
+
+// flush sends what there is. The deadline ends with it: HTTP/2 would end the
+// stream when it is over, quiet or not.
+func (s *sink) flush() error {
+	if err := s.deadline(time.Now().Add(s.stall)); err != nil {
+		return err
+	}
+	if len(s.buf) > 0 {
+		if _, err := s.w.Write(s.buf); err != nil {
+			return fmt.Errorf("write events: %w", err)
+		}
+		s.buf = nil
+	}
+	if err := s.control.Flush(); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	return s.deadline(time.Time{})
+}
+
+func (s *sink) deadline(at time.Time) error {
+	if err := s.control.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
+	return nil
+}

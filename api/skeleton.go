@@ -1,0 +1,166 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"coatcheck/jobs"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// addSkeleton adds the routes of the Python skeleton that this program
+// descends from, with its answers, for its callers.
+func (a *API) addSkeleton() {
+	a.router.Group(func(r chi.Router) {
+		r.Use(a.authorizeSkeleton)
+		r.Get("/sleep/{amount}", a.skeletonSleep)
+		r.Get("/math/{a}/{b}", a.skeletonMath)
+		r.Get("/tasks/{id}", a.skeletonTask)
+	})
+}
+
+// authorizeSkeleton answers as Flask-HTTPAuth does.
+func (a *API) authorizeSkeleton(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := a.authenticate(r)
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case errors.Is(err, ErrNoCredentials), errors.Is(err, ErrBadCredentials):
+			w.Header().Set("WWW-Authenticate", Challenge)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(http.StatusUnauthorized)
+			w.Write([]byte("Unauthorized Access"))
+		default:
+			a.skeletonError(w, r, err)
+		}
+	})
+}
+
+// digits are what the skeleton's routes take, as Flask's int converter; more
+// of them would be no exact number.
+var digits = regexp.MustCompile(`^[0-9]{1,15}$`)
+
+func (a *API) skeletonSleep(w http.ResponseWriter, r *http.Request) {
+	a.skeletonSubmit(w, r, jobs.Submission{Service: "sleep"}, "seconds", r.PathValue("amount"))
+}
+
+// skeletonMath adds a and b, and 100 to the sum.
+func (a *API) skeletonMath(w http.ResponseWriter, r *http.Request) {
+	a.skeletonSubmit(w, r, jobs.Submission{
+		Service: "maths.add",
+		Then:    []jobs.NextStep{{Service: "maths.add", Input: json.RawMessage(`{"a":100,"b":{"$output":""}}`)}},
+	}, "a", r.PathValue("a"), "b", r.PathValue("b"))
+}
+
+// skeletonSubmit submits a job whose input has these numbers, by name, and
+// answers as the skeleton did.
+func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Submission, numbers ...string) {
+	input := make(map[string]any)
+	for pair := range slices.Chunk(numbers, 2) {
+		if !digits.MatchString(pair[1]) {
+			a.skeletonError(w, r, jobs.ErrNotFound)
+			return
+		}
+		input[pair[0]] = json.Number(strings.TrimLeft(pair[1][:len(pair[1])-1], "0") + pair[1][len(pair[1])-1:])
+	}
+	body, err := json.Marshal(map[string]any{"input": input})
+	if err == nil {
+		err = a.mayIn(r.Context())
+	}
+	if err != nil {
+		a.skeletonError(w, r, err)
+		return
+	}
+	checked, err := a.decode(s.Service, "", body)
+	if err != nil {
+		a.skeletonError(w, r, err)
+		return
+	}
+	info := infoOf(r.Context())
+	s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
+	job, _, err := a.Queue.Submit(r.Context(), s)
+	if err != nil {
+		a.skeletonError(w, r, err)
+		return
+	}
+	job = a.show(r.Context(), job)
+	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
+		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL, EventsURL: job.EventsURL,
+	})
+}
+
+// skeletonTask answers how a job is, in Celery's words.
+func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
+	job, err := a.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.skeletonError(w, r, err)
+		return
+	}
+	result := job.Output
+	if job.Error != nil && job.Done {
+		if result, err = json.Marshal(job.Error.Message); err != nil {
+			a.skeletonError(w, r, err)
+			return
+		}
+	}
+	a.writeSkeleton(w, r, http.StatusOK, struct {
+		ID     string          `json:"task_id"`
+		Status string          `json:"task_status"`
+		Result json.RawMessage `json:"task_result"`
+	}{job.ID, celeryStatus(job.Status), result})
+}
+
+// celeryStatus returns Celery's word for a status.
+func celeryStatus(status jobs.Status) string {
+	switch status {
+	case jobs.Running:
+		return "STARTED"
+	case jobs.Retrying:
+		return "RETRY"
+	case jobs.Succeeded:
+		return "SUCCESS"
+	case jobs.Failed:
+		return "FAILURE"
+	case jobs.Canceled, jobs.Expired:
+		return "REVOKED"
+	default:
+		return "PENDING"
+	}
+}
+
+// skeletonError answers as the skeleton's error handlers did.
+func (a *API) skeletonError(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(r.Context(), err)
+	maps.Copy(w.Header(), p.header)
+	message := p.Detail
+	switch p.Status {
+	case http.StatusNotFound:
+		message = "Not Found"
+	case http.StatusInternalServerError:
+		message = "Internal Server Error"
+	}
+	a.writeSkeleton(w, r, p.Status, skeletonMessage{Message: message, Status: p.Status})
+}
+
+type skeletonMessage struct {
+	Message   string `json:"msg"`
+	TaskID    string `json:"task_id,omitempty"`
+	Status    int    `json:"status"`
+	StatusURL string `json:"status_url,omitempty"`
+	EventsURL string `json:"events_url,omitempty"`
+}
+
+func (a *API) writeSkeleton(w http.ResponseWriter, r *http.Request, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil && r.Context().Err() == nil {
+		a.Logger.DebugContext(r.Context(), "answer not sent", "err", err)
+	}
+}

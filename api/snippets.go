@@ -1,0 +1,66 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"coatcheck/jobs"
+	"coatcheck/web"
+)
+
+//go:embed snippets
+var snippetFiles embed.FS
+
+// snippetTemplates are the calls that the page shows, in each language; tests
+// run them.
+var snippetTemplates = template.Must(template.ParseFS(snippetFiles, "snippets/*"))
+
+// snippetLanguages are the languages, by the names of their files.
+var snippetLanguages = []struct{ name, file string }{{"curl", "sh"}, {"JavaScript", "mjs"}, {"Go", "go"}, {"Python", "py"}}
+
+// A snippetView is what a snippet is filled in with.
+type snippetView struct {
+	URL, EventsURL, ResultURL string
+	Input                     string
+	// Secured says that credentials are needed, which come from the
+	// environment.
+	Secured bool
+}
+
+// Quoted returns text between quotes that have the same meaning in all four
+// languages.
+func (snippetView) Quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// ShellQuoted returns text as one word of a shell.
+func (snippetView) ShellQuoted(s string) string {
+	return `'` + strings.ReplaceAll(s, `'`, `'\''`) + `'`
+}
+
+// submitSnippets submit a job and wait for its output.
+func (a *API) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
+	return snippets("submit", snippetView{URL: infoOf(ctx).base + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open()})
+}
+
+// jobSnippets watch a job by its token, without credentials, and fetch its
+// output.
+func (a *API) jobSnippets(j *jobs.Job) ([]web.Snippet, error) {
+	return snippets("job", snippetView{URL: j.StatusURL, EventsURL: j.EventsURL, ResultURL: j.ResultURL})
+}
+
+func snippets(what string, view snippetView) ([]web.Snippet, error) {
+	var all []web.Snippet
+	for _, language := range snippetLanguages {
+		var b bytes.Buffer
+		if err := snippetTemplates.ExecuteTemplate(&b, what+"."+language.file+".tmpl", view); err != nil {
+			return nil, fmt.Errorf("render snippet: %w", err)
+		}
+		all = append(all, web.Snippet{ID: what + "-" + language.file, Language: language.name, Code: strings.TrimSpace(b.String())})
+	}
+	return all, nil
+}

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+// busyRetry is when a viewer whom the server has no room for comes back.
+// Browsers give up for good on 429 and 503.
+const busyRetry = 15 * time.Second
+
+// errOver ends a stream as it should end.
+var errOver = errors.New("the stream is over")
+
+// A stream is one viewer of a job, or of several.
+type stream struct {
+	api    *API
+	info   *requestInfo
+	places []*place
+	many   bool // each event says of which job it is
+	seats  []seat
+	sink   *sink
+
+	woken chan struct{}
+	leave atomic.Int64 // when the viewer must leave, in nanoseconds since 1970
+	ping  time.Time    // when to say that the stream is alive
+}
+
+func (a *API) newStream(info *requestInfo, remoteAddr string) *stream {
+	return &stream{api: a, info: info, seats: seatsOf(remoteAddr, info), woken: make(chan struct{}, 1)}
+}
+
+// wake makes the stream look whether there is something to do.
+func (s *stream) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// leaveBy says when the viewer must leave, unless it must leave earlier.
+func (s *stream) leaveBy(at time.Time) {
+	if before := s.leave.Load(); before == 0 || at.UnixNano() < before {
+		s.leave.Store(at.UnixNano())
+		s.wake()
+	}
+}
+
+// serve writes the jobs' events until all jobs have ended, the viewer leaves
+// or must leave. The viewer is in the crowd.
+func (s *stream) serve(ctx context.Context, w http.ResponseWriter, format string) error {
+	limits := &s.api.crowd.limits
+	s.sink = newSink(w, format, limits.Stall)
+	s.leaveBy(time.Now().Add(limits.Age - chance(limits.Age/5)))
+	defer func() {
+		for _, p := range s.places {
+			if p.sub != nil {
+				p.sub.Close()
+			}
+		}
+	}()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.woken:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		next, err := s.step(ctx)
+		if err != nil {
+			return err
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// chance returns a duration below d: viewers that come together shall not do
+// so again.
+func chance(d time.Duration) time.Duration {
+	return rand.N(max(d, 1)) //nolint:gosec // it spreads load and keeps no secret
+}
+
+// open finds the viewer's places, and writes what brings it up to date.
+func (s *stream) open(ctx context.Context) error {
+	ids := make([]string, len(s.places))
+	for i, p := range s.places {
+		ids[i] = p.id
+	}
+	subs, err := s.api.Hub.SubscribeAll(ctx, ids, s.wake)
+	if err != nil {
+		return errors.Join(err, s.sink.begin(busyRetry))
+	}
+	seen := true
+	found := make([]jobs.Job, len(ids))
+	for i, p := range s.places {
+		p.sub = subs[i]
+	}
+	for i, p := range s.places {
+		if p.over {
+			continue
+		}
+		// The job is read after subscribing, so nothing falls in between.
+		if found[i], err = s.load(ctx, p); err != nil {
+			return errors.Join(err, s.sink.begin(busyRetry))
+		}
+		p.over = p.resume && found[i].Done && p.at.Compare(found[i].EventID()) >= 0
+		seen = seen && p.over
+	}
+	if seen {
+		s.sink.w.WriteHeader(http.StatusNoContent)
+		return errOver
+	}
+	if err := s.sink.begin(2*time.Second + chance(3*time.Second)); err != nil {
+		return err
+	}
+	for i, p := range s.places {
+		if !p.over {
+			if err := s.place(p, &found[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step writes what there is, and returns when to look again at the latest.
+func (s *stream) step(ctx context.Context) (next time.Time, err error) {
+	now, leave := time.Now(), time.Unix(0, s.leave.Load())
+	if !now.Before(leave) {
+		return next, s.sendAway()
+	}
+	over, wrote := true, false
+	next = leave
+	for _, p := range s.places {
+		if p.over {
+			continue
+		}
+		took, err := s.take(ctx, p)
+		if err != nil {
+			return next, err
+		}
+		wrote, over = wrote || took, over && p.over
+		if !p.doubt.IsZero() && p.doubt.Before(next) {
+			next = p.doubt
+		}
+	}
+	if wrote || s.ping.IsZero() {
+		s.ping = now.Add(s.api.crowd.limits.Ping*9/10 + chance(s.api.crowd.limits.Ping/5))
+	} else if !now.Before(s.ping) {
+		// Comments would be invisible to an EventSource, so it is an event.
+		if err := s.sink.event("ping", "", []byte("{}")); err != nil {
+			return next, err
+		}
+		s.ping = time.Time{}
+		wrote = true
+	}
+	if len(s.sink.buf) > 0 {
+		if err := s.sink.flush(); err != nil {
+			return next, err
+		}
+	}
+	switch {
+	case over:
+		return next, errOver
+	case wrote:
+		return now, nil // perhaps there is more already
+	case s.ping.Before(next):
+		return s.ping, nil
+	default:
+		return next, nil
+	}
+}
+
+// sendAway ends a stream whose viewer is to come back soon.
+func (s *stream) sendAway() error {
+	s.sink.retry(time.Second + chance(time.Second))
+	if err := s.sink.flush(); err != nil {
+		return err
+	}
+	return errOver
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+// A bench puts load on a server and measures it as callers see it.
+type bench struct {
+	*program
+	*client
+	server           string
+	callers          int
+	rate             float64 // 0: as fast as the callers get answers
+	warmUp, duration time.Duration
+	service, input   string
+	json             bool
+}
+
+const maxCallers = 10_000
+
+// prepare checks what was asked for and makes the client.
+func (b *bench) prepare() (err error) {
+	if b.callers < 1 || b.callers > maxCallers {
+		return &usageError{fmt.Errorf("--callers: expected 1 to %d", maxCallers)}
+	}
+	if b.rate < 0 || b.rate > 1e6 {
+		return &usageError{errors.New("--rate: expected 0 to 1000000 a second")}
+	}
+	if b.duration <= 0 || b.warmUp < 0 {
+		return &usageError{errors.New("--duration, --warm-up: expected times such as 10s")}
+	}
+	if !json.Valid([]byte(b.input)) {
+		return &usageError{errors.New("--input: expected JSON")}
+	}
+	b.client, err = b.newClient(b.server)
+	return err
+}
+
+// submit submits a job; more are members beside the input, or in its place.
+func (b *bench) submit(ctx context.Context, service string, more map[string]any) (job jobs.Job, err error) {
+	submission := map[string]any{"input": json.RawMessage(b.input)}
+	maps.Copy(submission, more)
+	body, err := json.Marshal(submission)
+	if err != nil {
+		return job, err
+	}
+	_, err = b.call(ctx, http.MethodPost, b.serviceURL(service)+"/jobs", nil, body, &job)
+	return job, err
+}
+
+// each calls do with 0 to n-1, as many at once as there are callers, until one
+// fails.
+func (b *bench) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(b.callers, n) {
+		wg.Go(func() {
+			for i := range next {
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,501 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+	"coatcheck/notify"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A config is everything that can be set, from the defaults, the file, the
+// environment and the command line, the later winning.
+type config struct {
+	Addr            string
+	PublicURL       string
+	Data            string
+	SecretKey       string
+	DatabaseURL     string
+	RedisURL        string
+	RedisPrefix     string
+	Concurrency     int
+	Worker          bool
+	Migrate         bool
+	Bench           bool
+	ShutdownTimeout time.Duration
+	Retain          time.Duration
+	JobTimeout      time.Duration
+	CancelGrace     time.Duration
+	LogLevel        string
+	LogFormat       string
+	Users           map[string]string
+	APIKeys         map[string][]string
+	Admins          []string
+	MaxBody         int64
+	MaxQueued       int64
+	MaxQueuedByUser int64
+	Streams         api.StreamLimits
+	TrustedProxies  []netip.Prefix
+	SubmitRate      float64
+	RiverUI         bool
+	Callbacks       struct {
+		Allow       []string
+		ProxyURL    string
+		Timeout     time.Duration
+		Concurrency int
+		Schedule    notify.Schedule
+		Hold        time.Duration
+	}
+
+	// warnings are said once there is a log.
+	warnings []string
+}
+
+func defaults() *config {
+	c := &config{
+		Addr: "127.0.0.1:5000", Data: "data", RedisPrefix: "coatcheck", Concurrency: 10, Worker: true, Migrate: true,
+		ShutdownTimeout: 20 * time.Second, Retain: 24 * time.Hour, JobTimeout: 24 * time.Hour, CancelGrace: 10 * time.Second, LogLevel: "info", LogFormat: "auto",
+		MaxBody: 1 << 20, MaxQueued: 100_000,
+	}
+	c.Streams = api.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
+	c.Callbacks.Timeout, c.Callbacks.Concurrency, c.Callbacks.Schedule, c.Callbacks.Hold = 20*time.Second, 200, notify.DefaultSchedule(), 30*time.Second
+	return c
+}
+
+// A setting is one thing that can be set.
+type setting struct {
+	key  string // in the file; a dot separates a section from what is in it
+	env  string // the environment variable, if there is one
+	flag string // on the command line, if it can be set there
+	help string
+	set  func(c *config, value *yaml.Node) error
+}
+
+// settings are all that can be set.
+var settings = []setting{
+	{"addr", "ADDR", "addr", "address to listen on", text(func(c *config) *string { return &c.Addr }, isAddr)},
+	{"public_url", "PUBLIC_URL", "public-url", "how callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
+	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For is believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isSomething)},
+	{"secret_key", "SECRET_KEY", "", "what the keys in the database are encrypted with; all processes need the same", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
+	{"database_url", "DATABASE_URL", "database-url", "PostgreSQL database; SQLite without it", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},
+	{"redis_url", "REDIS_URL", "redis-url", "Redis for live events, with PostgreSQL", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
+	{"redis_prefix", "REDIS_PREFIX", "", "what all names in Redis begin with", text(func(c *config) *string { return &c.RedisPrefix }, isSomething)},
+	{"concurrency", "CONCURRENCY", "concurrency", "how many jobs run at once", number(func(c *config) *int { return &c.Concurrency }, 1, 10_000)},
+	{"worker", "", "", "whether serve runs jobs too", boolean(func(c *config) *bool { return &c.Worker })},
+	{"migrate", "", "", "whether serve migrates the database", boolean(func(c *config) *bool { return &c.Migrate })},
+	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "", "how long running jobs may go on when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
+	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 366*24*time.Hour)},
+	{"job_timeout", "", "", "the longest timeout a caller may ask for", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
+	{"cancel_grace", "", "", "how long a job may go on after it was told to stop, before it is left behind", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
+	{"log.level", "LOG_LEVEL", "", "debug, info, warn or error", text(func(c *config) *string { return &c.LogLevel }, isOneOf("debug", "info", "warn", "error"))},
+	{"log.format", "LOG_FORMAT", "", "text, json, or auto: text on a terminal", text(func(c *config) *string { return &c.LogFormat }, isOneOf("auto", "text", "json"))},
+	{"httpauth", "", "", "users and the hashes of their passwords", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
+	{"api_keys", "", "", "users and the hashes of their API keys", decoded(func(c *config) *map[string][]string { return &c.APIKeys }, "names with lists of hashes: `ci: [\"sha256:…\"]`")},
+	{"admins", "", "", "users who see all jobs", decoded(func(c *config) *[]string { return &c.Admins }, "a list of names")},
+	{"river_ui", "", "", "whether admins may look into River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
+	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
+	{"limits.max_queued", "", "", "how many jobs may wait", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
+	{"limits.max_queued_by_user", "", "", "how many jobs of one user may wait; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},
+	{"limits.max_streams", "", "", "how many streams of events may be open", number(func(c *config) *int64 { return &c.Streams.Total }, 1, 1_000_000)},
+	{"limits.streams_per_address", "", "", "how many of them for one address", number(func(c *config) *int64 { return &c.Streams.PerAddress }, 1, 1_000_000)},
+	{"limits.streams_per_user", "", "", "how many of them with one user's credentials", number(func(c *config) *int64 { return &c.Streams.PerUser }, 1, 1_000_000)},
+	{"limits.streams_per_job", "", "", "how many of them for one job", number(func(c *config) *int64 { return &c.Streams.PerJob }, 1, 1_000_000)},
+	{"limits.stream_age", "", "", "how long a stream lasts before its viewer is told to come back", duration(func(c *config) *time.Duration { return &c.Streams.Age }, time.Minute, 24*time.Hour)},
+	{"limits.submit_rate", "", "", "jobs a user may submit in a second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
+	{"callbacks.allow", "", "", "networks and hosts that callbacks may reach although they are not public", decoded(func(c *config) *[]string { return &c.Callbacks.Allow }, "a list such as [10.1.0.0/16, hooks.internal]")},
+	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5"))},
+	{"callbacks.timeout", "", "", "how long a receiver may take", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
+	{"callbacks.concurrency", "", "", "how many callbacks are sent at once", number(func(c *config) *int { return &c.Callbacks.Concurrency }, 1, 10_000)},
+	{"callbacks.schedule", "", "", "how long to wait before each attempt", schedule},
+	{"callbacks.hold", "", "", "how long a receiver that fails is left alone at first", duration(func(c *config) *time.Duration { return &c.Callbacks.Hold }, 100*time.Millisecond, time.Hour)},
+	// The Python skeleton's.
+	{"celery.broker_url", "", "", "", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
+	{"celery.result_backend", "", "", "", func(*config, *yaml.Node) error { return nil }},
+	{"celery.result_expires", "", "", "", seconds(func(c *config) *time.Duration { return &c.Retain })},
+}
+
+// load returns the configuration, or all its mistakes. flags are those given
+// on the command line.
+func load(file string, getenv func(string) string, flags map[string]string) (*config, error) {
+	c := defaults()
+	var errs []error
+	if file == "" {
+		file = getenv("CONFIG_FILENAME")
+	}
+	if file != "" {
+		errs = append(errs, c.readFile(file)...)
+	}
+	for _, s := range settings {
+		if value := getenv(s.env); s.env != "" && value != "" {
+			if err := s.set(c, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", s.env, err))
+			}
+		}
+		if value, ok := flags[s.flag]; s.flag != "" && ok {
+			if err := s.set(c, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
+				errs = append(errs, fmt.Errorf("--%s: %w", s.flag, err))
+			}
+		}
+	}
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	if _, err := api.NewAuthenticator(c.credentials()); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow}); err != nil {
+		errs = append(errs, fmt.Errorf("callbacks.allow: %w", err))
+	}
+	if c.RedisURL != "" && c.DatabaseURL == "" {
+		c.warnings = append(c.warnings, "Redis is not used: it carries events between processes, which need PostgreSQL (database_url); jobs are kept in SQLite by this one process")
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, &usageError{err}
+	}
+	return c, nil
+}
+
+func (c *config) credentials() api.Credentials {
+	return api.Credentials{Users: c.Users, APIKeys: c.APIKeys, Admins: c.Admins}
+}
+
+// open reports whether there are no users.
+func (c *config) open() bool { return len(c.Users) == 0 && len(c.APIKeys) == 0 }
+
+// checkOpen refuses to serve everybody without asking who they are.
+func (c *config) checkOpen() error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("addr: %w", err)
+	}
+	addr, err := netip.ParseAddr(host)
+	if !c.open() || host == "localhost" || err == nil && addr.IsLoopback() {
+		return nil
+	}
+	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
+}
+
+// maxConfigFile bounds the file, which may be anything by mistake.
+const maxConfigFile = 1 << 20
+
+// readFile reads the settings of a YAML file and returns all mistakes, each
+// with its line.
+func (c *config) readFile(name string) []error {
+	f, err := os.Open(name) //nolint:gosec // the operator names it
+	if err != nil {
+		return []error{fmt.Errorf("read configuration: %w", err)}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	switch {
+	case err != nil:
+		return []error{fmt.Errorf("read configuration: %w", err)}
+	case len(b) > maxConfigFile:
+		return []error{fmt.Errorf("%s: a configuration file has at most %d bytes", name, maxConfigFile)}
+	}
+	return c.parse(name, b)
+}
+
+func (c *config) parse(name string, b []byte) []error {
+	var document yaml.Node
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		return []error{fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))}
+	}
+	if document.Kind == 0 || isNull(document.Content[0]) {
+		return nil // an empty file
+	}
+	p := fileParser{name: name, config: c}
+	p.section("", document.Content[0])
+	return p.errs
+}
+
+// A fileParser collects the mistakes of a file.
+type fileParser struct {
+	name   string
+	config *config
+	errs   []error
+}
+
+func (p *fileParser) wrong(node *yaml.Node, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, node.Line, fmt.Errorf(format, args...)))
+}
+
+// section sets what a mapping has; prefix is "" for the whole file.
+func (p *fileParser) section(prefix string, node *yaml.Node) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		p.wrong(node, "expected `name: value` lines")
+		return
+	}
+	seen := make(map[string]bool)
+	for pair := range slices.Chunk(node.Content, 2) {
+		name, value := pair[0], pair[1]
+		key := prefix + name.Value
+		if seen[key] {
+			p.wrong(name, "%s is set twice", key)
+			continue
+		}
+		seen[key] = true
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+		isSection := slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+		switch {
+		case isNull(value) && (i >= 0 || isSection):
+			// Named, but not set.
+		case i >= 0:
+			if value.Kind == yaml.AliasNode {
+				value = value.Alias
+			}
+			if err := settings[i].set(p.config, value); err != nil {
+				p.wrong(value, "%s: %w", key, err)
+			}
+		case isSection && prefix == "":
+			p.section(key+".", value)
+		case prefix == "celery.":
+			p.config.warnings = append(p.config.warnings, fmt.Sprintf("%s:%d: %s has no meaning here and is ignored", p.name, name.Line, key))
+		default:
+			p.wrong(name, "%s is no setting%s", key, suggest(key))
+		}
+	}
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
+// suggest names the setting that may have been meant.
+func suggest(key string) string {
+	best, distance := "", 3
+	for _, s := range settings {
+		section, _, _ := strings.Cut(s.key, ".")
+		for _, candidate := range []string{s.key, section} {
+			if d := editDistance(key, candidate); d < distance {
+				best, distance = candidate, d
+			}
+		}
+		if _, last, ok := strings.Cut(s.key, "."); ok && last == key {
+			best, distance = s.key, 0
+		}
+	}
+	if best == "" {
+		return "; config.example.yaml has all there are"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// editDistance is how many letters must be added, removed or changed
+// (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// setter is how a value is set.
+type setter = func(c *config, value *yaml.Node) error
+
+func scalar(node *yaml.Node, want string) (string, error) {
+	if node.Kind != yaml.ScalarNode {
+		return "", errors.New("expected " + want)
+	}
+	return strings.TrimSpace(node.Value), nil
+}
+
+// text sets a text that check finds nothing wrong with. An empty one takes
+// back what was set before.
+func text(field func(*config) *string, check func(string) error) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a text")
+		if err == nil && s != "" {
+			err = check(s)
+		}
+		if err == nil {
+			*field(c) = s
+		}
+		return err
+	}
+}
+
+func number[T int | int64](field func(*config) *T, least, most T) setter {
+	return func(c *config, node *yaml.Node) error {
+		want := fmt.Errorf("expected a whole number from %d to %d", least, most)
+		s, err := scalar(node, "a number")
+		if err != nil {
+			return want
+		}
+		n, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, 64)
+		if err != nil || n < int64(least) || n > int64(most) {
+			return want
+		}
+		*field(c) = T(n)
+		return nil
+	}
+}
+
+func rate(field func(*config) *float64) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a number")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= 0 && n <= 1e6) || n > 0 && n < 0.001 {
+			return errors.New("expected 0, or a number from 0.001 to 1000000")
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func boolean(field func(*config) *bool) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "true or false")
+		switch {
+		case err != nil:
+			return err
+		case s != "true" && s != "false":
+			return errors.New("expected true or false")
+		}
+		*field(c) = s == "true"
+		return nil
+	}
+}
+
+func duration(field func(*config) *time.Duration, least, most time.Duration) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a duration such as 20s, 15m or 24h")
+		if err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return errors.New("expected a duration such as 20s, 15m or 24h")
+		}
+		if d < least || d > most {
+			return fmt.Errorf("expected %s to %s", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+// seconds sets a duration as Celery's configuration has it.
+func seconds(field func(*config) *time.Duration) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a number of seconds")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= 1 && n <= 366*24*3600) {
+			return errors.New("expected a number of seconds, from 1 to a year")
+		}
+		*field(c) = time.Duration(n * float64(time.Second))
+		return nil
+	}
+}
+
+func schedule(c *config, node *yaml.Node) error {
+	const want = "expected a list of up to 100 durations, the first being 0s, such as [0s, 5s, 1m]"
+	var texts []string
+	if node.Decode(&texts) != nil || len(texts) == 0 || len(texts) > 100 {
+		return errors.New(want)
+	}
+	var s notify.Schedule
+	for i, text := range texts {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > 7*24*time.Hour || i == 0 && d != 0 {
+			return errors.New(want)
+		}
+		s = append(s, d)
+	}
+	c.Callbacks.Schedule = s
+	return nil
+}
+
+// decoded sets a list or mapping; the error does not quote it, because it may
+// be secret.
+func decoded[T any](field func(*config) *T, want string) setter {
+	return func(c *config, node *yaml.Node) error {
+		var v T
+		if err := node.Decode(&v); err != nil {
+			return errors.New("expected " + want)
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+func isSomething(string) error { return nil }
+
+// isSecretKey does not quote the key.
+func isSecretKey(s string) error {
+	if len(s) < jobs.MinSecret {
+		return fmt.Errorf("expected at least %d random characters, such as `openssl rand -base64 32` prints", jobs.MinSecret)
+	}
+	return nil
+}
+
+func isAddr(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New("expected an address with a port, such as 127.0.0.1:5000")
+	}
+	return nil
+}
+
+func isOrigin(s string) error {
+	u, err := url.Parse(strings.TrimSuffix(s, "/"))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("expected a URL without a path, such as https://jobs.example.com")
+	}
+	return nil
+}
+
+// isURL does not quote the URL, which may have a password.
+func isURL(schemes ...string) func(string) error {
+	return func(s string) error {
+		u, err := url.Parse(s)
+		if err != nil || !slices.Contains(schemes, u.Scheme) || cmp.Or(u.Host, u.Path) == "" {
+			return fmt.Errorf("expected a URL that begins with %s://", schemes[0])
+		}
+		return nil
+	}
+}
+
+func isOneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if !slices.Contains(words, s) {
+			return errors.New("expected " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,71 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"coatcheck/notify"
+)
+
+// Viewers are those who watch jobs in this process.
+type Viewers interface {
+	// Watched returns the ids of the jobs that somebody watches.
+	Watched() []string
+	// Behind says that the job has an event this new.
+	Behind(job string, newest notify.ID)
+	// Degraded reports whether events are known to go missing.
+	Degraded() bool
+}
+
+const (
+	// auditInterval is how often viewers are compared with the table, so that
+	// a stream ends right even when its last event was lost; degradedInterval
+	// is the same while events are known to go missing.
+	auditInterval    = 15 * time.Second
+	degradedInterval = 2 * time.Second
+	auditBatch       = 500
+)
+
+// audit tells viewers of the newest events of their jobs by the table.
+func (q *Queue) audit(ctx context.Context) error {
+	interval := auditInterval
+	if q.Viewers.Degraded() {
+		interval = degradedInterval
+	}
+	if time.Since(q.audited) < interval {
+		return nil
+	}
+	q.audited = time.Now()
+	watched := q.Viewers.Watched()
+	for len(watched) > 0 {
+		batch := watched[:min(auditBatch, len(watched))]
+		watched = watched[len(batch):]
+		if err := q.auditBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) auditBatch(ctx context.Context, ids []string) error {
+	marks, args := make([]string, len(ids)), make([]any, len(ids))
+	for i, id := range ids {
+		marks[i], args[i] = fmt.Sprintf("$%d", i+1), id
+	}
+	rows, err := q.db.read.QueryContext(ctx, `SELECT id, version, events FROM jobs WHERE id IN (`+strings.Join(marks, ", ")+`)`, args...)
+	if err != nil {
+		return fmt.Errorf("audit watched jobs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var newest notify.ID
+		if err := rows.Scan(&id, &newest.Version, &newest.N); err != nil {
+			return fmt.Errorf("audit watched jobs: %w", err)
+		}
+		q.Viewers.Behind(id, newest)
+	}
+	return rows.Err()
+}

@@ -1,0 +1,20 @@
+package jobs
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// backoff returns how long a job waits after its failed attempt, counted from
+// 1: 2 s, 8 s, 32 s … up to 10 minutes, give or take a tenth so that jobs
+// that failed together don't come back together.
+func backoff(attempt int) time.Duration {
+	const most = 10 * time.Minute
+	d := 2 * time.Second
+	for range attempt - 1 {
+		if d = min(4*d, most); d == most {
+			break
+		}
+	}
+	return d - d/10 + rand.N(d/5) //nolint:gosec // chance spreads load here, it keeps no secret
+}

@@ -1,0 +1,146 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+const (
+	// MaxBulk is how many jobs [Queue.CancelAll] and [Queue.RetryAll] change.
+	MaxBulk = 10_000
+	// bulkCallers is how many changes are handed in at once, so that they are
+	// committed together and leave room for others.
+	bulkCallers = 64
+)
+
+// The statuses of the jobs that can be canceled and retried.
+var (
+	cancelable = []Status{Scheduled, Queued, Running, Retrying}
+	retryable  = []Status{Failed, Canceled, Expired}
+)
+
+// narrowed returns the filter for jobs of these statuses only, and whether
+// there can be any.
+func (f Filter) narrowed(statuses []Status) (Filter, bool) {
+	if len(f.Statuses) == 0 {
+		f.Statuses = statuses
+		return f, true
+	}
+	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses), func(s Status) bool { return !slices.Contains(statuses, s) })
+	return f, len(f.Statuses) > 0
+}
+
+// CountCancelable counts the jobs that [Queue.CancelAll] would cancel.
+func (q *Queue) CountCancelable(ctx context.Context, f Filter) (int, error) {
+	return q.countAll(ctx, f, cancelable)
+}
+
+// CountRetryable counts the jobs that [Queue.RetryAll] would retry.
+func (q *Queue) CountRetryable(ctx context.Context, f Filter) (int, error) {
+	return q.countAll(ctx, f, retryable)
+}
+
+func (q *Queue) countAll(ctx context.Context, f Filter, statuses []Status) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	f, ok := f.narrowed(statuses)
+	if !ok {
+		return 0, nil
+	}
+	where, args := f.where()
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM jobs`+where, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count jobs: %w", err)
+	}
+	return n, nil
+}
+
+// CountDeliveries counts the deliveries that the filter chooses.
+func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	where, args := f.where()
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries`+where, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count deliveries: %w", err)
+	}
+	return n, nil
+}
+
+// CancelAll cancels the jobs that the filter chooses, the newest [MaxBulk] of
+// them, and returns how many.
+func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, error) {
+	return q.changeAll(ctx, f, cancelable, func(ctx context.Context, id string) error {
+		_, err := q.Cancel(ctx, id, reason)
+		return err
+	})
+}
+
+// RetryAll gives the jobs that the filter chooses another attempt, the newest
+// [MaxBulk] of them, and returns how many.
+func (q *Queue) RetryAll(ctx context.Context, f Filter) (int, error) {
+	return q.changeAll(ctx, f, retryable, func(ctx context.Context, id string) error {
+		_, err := q.Retry(ctx, id)
+		return err
+	})
+}
+
+func (q *Queue) changeAll(ctx context.Context, f Filter, statuses []Status, change func(context.Context, string) error) (int, error) {
+	f, ok := f.narrowed(statuses)
+	if !ok {
+		return 0, nil
+	}
+	ids, err := q.chosen(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	var mu sync.Mutex
+	n, errs, next := 0, []error(nil), make(chan string)
+	var wg sync.WaitGroup
+	for range bulkCallers {
+		wg.Go(func() {
+			for id := range next {
+				err := change(ctx, id)
+				mu.Lock()
+				switch {
+				case err == nil:
+					n++
+				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrSucceeded) && !errors.Is(err, ErrNotFound):
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, id := range ids {
+		next <- id
+	}
+	close(next)
+	wg.Wait()
+	return n, errors.Join(errs[:min(len(errs), 3)]...)
+}
+
+// chosen returns the ids of the newest [MaxBulk] jobs that the filter chooses.
+func (q *Queue) chosen(ctx context.Context, f Filter) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	where, args := f.where()
+	rows, err := q.db.read.QueryContext(ctx, `SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
+	if err != nil {
+		return nil, fmt.Errorf("choose jobs: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("choose jobs: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("choose jobs: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,93 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+)
+
+func newTestCommitter(t *testing.T) (*committer, *sql.DB) {
+	t.Helper()
+	d, err := OpenSQLite(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if _, err := d.write.ExecContext(t.Context(), `CREATE TABLE t (n INTEGER PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	c := newCommitter(d.write, func(context.Context, error) bool { return false })
+	t.Cleanup(c.close)
+	return c, d.read
+}
+
+func insert(n int) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO t VALUES ($1)`, n)
+		return err
+	}
+}
+
+// In one batch are good changes, one that the database refuses, and one that
+// refuses itself: each gets its own answer.
+func TestCommitterKeepsChangesApart(t *testing.T) {
+	c, db := newTestCommitter(t)
+	errNo := errors.New("no")
+	// The first change holds the loop until the others have gathered.
+	gathered, held := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	errs := make([]error, 12)
+	wg.Go(func() {
+		errs[0] = c.commit(t.Context(), "", func(ctx context.Context, tx *sql.Tx) error {
+			close(held)
+			<-gathered
+			return insert(0)(ctx, tx)
+		})
+	})
+	<-held
+	for i := 1; i < len(errs); i++ {
+		apply := insert(i)
+		switch i {
+		case 5:
+			apply = insert(0) // a second time
+		case 6:
+			apply = func(context.Context, *sql.Tx) error { return refuse(errNo) }
+		}
+		wg.Go(func() { errs[i] = c.commit(t.Context(), fmt.Sprintf("%02d", i), apply) })
+	}
+	for len(c.queue) < len(errs)-1 {
+		if t.Context().Err() != nil {
+			t.Fatal("the changes did not gather")
+		}
+	}
+	close(gathered)
+	wg.Wait()
+	for i, err := range errs {
+		if (err != nil) != (i == 5 || i == 6) {
+			t.Errorf("change %d: got %v", i, err)
+		}
+	}
+	if !errors.Is(errs[6], errNo) {
+		t.Errorf("got %v, want %v", errs[6], errNo)
+	}
+	var n int
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM t`).Scan(&n); err != nil || n != len(errs)-2 {
+		t.Errorf("%d rows, %v, want %d", n, err, len(errs)-2)
+	}
+}
+
+func TestCommitterClosed(t *testing.T) {
+	c, _ := newTestCommitter(t)
+	c.close()
+	if err := c.commit(t.Context(), "", insert(1)); !errors.Is(err, errClosed) {
+		t.Errorf("got %v, want %v", err, errClosed)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.commit(ctx, "", insert(1)); err == nil {
+		t.Error("committed after the close")
+	}
+}

@@ -1,0 +1,212 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"modernc.org/sqlite" // the SQLite driver
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A Database holds the jobs: PostgreSQL, or a SQLite file that one process
+// has for itself.
+type Database struct {
+	write, read *sql.DB
+	pulse       *sql.DB // heartbeats, so that they never wait for the rest
+	postgres    bool
+	driver      riverdriver.Driver[*sql.Tx]
+	listener    *pgxpool.Pool // River's notifications, on PostgreSQL
+	lock        *sql.DB       // keeps other processes off the SQLite file
+}
+
+// OpenPostgres connects to the database at url, over at most conns connections.
+func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
+	}
+	c := config.ConnConfig
+	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
+		c.ConnectTimeout = connectTimeout
+	}
+	if _, set := c.RuntimeParams[idleTimeout]; !set {
+		c.RuntimeParams[idleTimeout] = strconv.FormatInt(frozenAfter.Milliseconds(), 10)
+	}
+	open := func(conns int) *sql.DB {
+		db := stdlib.OpenDB(*c)
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		db.SetConnMaxLifetime(connLifetime)
+		return db
+	}
+	config.MinConns, config.MaxConns = 0, 1
+	listener, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("listen to PostgreSQL: %w", err)
+	}
+	db := open(conns)
+	d := &Database{write: db, read: db, pulse: open(1), postgres: true, listener: listener, driver: riverdatabasesql.NewWithPgxListener(db, listener)}
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+const (
+	// connectTimeout is how long a connection may take to be made, at most.
+	connectTimeout = 3 * time.Second
+	// connLifetime is the age at which connections are renewed, so that they
+	// find the way to another server after a failover.
+	connLifetime = 10 * time.Minute
+	// frozenAfter is the silence in a transaction after which PostgreSQL ends
+	// it: a process that is frozen must not keep its locks.
+	frozenAfter = 5 * time.Second
+	idleTimeout = "idle_in_transaction_session_timeout"
+)
+
+// readers is how many connections read a SQLite file beside the one that writes.
+const readers = 4
+
+// OpenSQLite opens coatcheck.db in dir, which it makes when it is missing. It
+// fails when another process has it open.
+func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := lockDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Database{lock: lock}
+	if err := d.openSQLite(ctx, dir); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// JoinSQLite opens the coatcheck.db in dir that another process may have open,
+// for what is short and harms no queue.
+func JoinSQLite(ctx context.Context, dir string) (*Database, error) {
+	if _, err := os.Stat(filepath.Join(dir, "coatcheck.db")); err != nil {
+		return nil, fmt.Errorf("no database in %s yet: run coatcheck once, or name its directory with --data: %w", dir, err)
+	}
+	d := new(Database)
+	if err := d.openSQLite(ctx, dir); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
+	// A 202 means that the job is on disk, hence FULL. An immediate
+	// transaction waits for the lock where a deferred one would fail.
+	path := filepath.Join(dir, "coatcheck.db")
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"}
+	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
+		return err
+	}
+	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}}, readers); err != nil {
+		return err
+	}
+	d.pulse = d.write
+	d.driver = riversqlite.New(d.write)
+	return nil
+}
+
+// lockDir takes the directory for this process. The lock is a transaction on
+// a database of its own, because that works on every system and ends with the
+// process, however it ends.
+func lockDir(ctx context.Context, dir string) (*sql.DB, error) {
+	lock, err := openSQLite(ctx, filepath.Join(dir, "lock"), url.Values{"_pragma": {"busy_timeout(1000)"}}, 1)
+	if err == nil {
+		if _, err = lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err == nil {
+			return lock, nil
+		}
+		lock.Close()
+	}
+	if serr, ok := errors.AsType[*sqlite.Error](err); ok && serr.Code()&0xff == sqlite3.SQLITE_BUSY {
+		return nil, fmt.Errorf("another coatcheck uses the data directory %s: stop it, choose another with --data, or set DATABASE_URL to a PostgreSQL database, which many processes can share", dir)
+	}
+	return nil, fmt.Errorf("lock the data directory: %w", err)
+}
+
+func openSQLite(ctx context.Context, path string, query url.Values, conns int) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}
+	db, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// SQL returns the connections that write, for migrations.
+func (d *Database) SQL() *sql.DB { return d.write }
+
+// Postgres reports whether the database is PostgreSQL, which many processes
+// can share.
+func (d *Database) Postgres() bool { return d.postgres }
+
+// forUpdate ends a SELECT that locks its rows. A transaction on SQLite has
+// the whole database for itself.
+func (d *Database) forUpdate() string {
+	if d.postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// skipLocked ends a SELECT that locks those of its rows that nobody else has
+// locked.
+func (d *Database) skipLocked() string {
+	if d.postgres {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
+// now is the time by the database's own clock, which all processes share.
+func (d *Database) now() string {
+	if d.postgres {
+		return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+	}
+	return "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+}
+
+// Close closes the database.
+func (d *Database) Close() error {
+	if d.postgres {
+		d.listener.Close()
+		return errors.Join(d.pulse.Close(), d.write.Close())
+	}
+	var errs []error
+	for _, db := range []*sql.DB{d.read, d.write, d.lock} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

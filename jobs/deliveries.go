@@ -1,0 +1,265 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"coatcheck/notify"
+)
+
+// ErrNoDelivery means that there is no such delivery.
+var ErrNoDelivery = errors.New("no such delivery")
+
+// CallbackTest is the event of a callback that somebody sends to try a
+// receiver out.
+const CallbackTest = "callback.test"
+
+// A Delivery is one callback: an event of a job that is told to a URL.
+type Delivery struct {
+	ID             string            `json:"id" doc:"The webhook-id: the same for every attempt."`
+	JobID          string            `json:"job_id,omitempty"`
+	Event          string            `json:"event"`
+	URL            string            `json:"url" format:"uri"`
+	Status         string            `json:"status" enum:"waiting,delivered,failed"`
+	Attempts       int               `json:"attempts"`
+	LastStatusCode *int              `json:"last_status_code"`
+	LastError      string            `json:"last_error" doc:"Empty after a success."`
+	NextAttemptAt  *Time             `json:"next_attempt_at" format:"date-time"`
+	CreatedAt      Time              `json:"created_at" format:"date-time"`
+	FinishedAt     *Time             `json:"finished_at" format:"date-time"`
+	Body           json.RawMessage   `json:"body,omitempty" doc:"What is sent, byte for byte."`
+	AttemptLog     []DeliveryAttempt `json:"attempt_log,omitempty"`
+
+	// Owner is the user who submitted the job.
+	Owner string `json:"-"`
+}
+
+// A DeliveryAttempt is one request to the receiver.
+type DeliveryAttempt struct {
+	Number     int           `json:"number"`
+	At         Time          `json:"at" format:"date-time"`
+	StatusCode *int          `json:"status_code" doc:"null without an answer."`
+	Code       string        `json:"code" doc:"What came of it, such as ok, http_500, timeout or blocked_address."`
+	Message    string        `json:"message"`
+	Response   string        `json:"response" doc:"The beginning of the answer's body, up to 4 KiB."`
+	Timing     notify.Timing `json:"timing"`
+	Headers    Headers       `json:"headers"`
+}
+
+// Headers are those of a request to a receiver and of its answer.
+type Headers struct {
+	Request  http.Header `json:"request" nullable:"false"`
+	Response http.Header `json:"response"`
+}
+
+// A DeliveryFilter chooses deliveries.
+type DeliveryFilter struct {
+	Owner        string    // "" for everybody's
+	JobID        string    // "" for all jobs'
+	Status       string    // "" for every one
+	CreatedAfter time.Time // zero for no limit
+	Before       string    // only deliveries older than the one with this id
+	Limit        int       // required
+}
+
+const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
+
+func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Delivery, err error) {
+	err = row.Scan(append([]any{&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.Attempts, &d.LastStatusCode, &d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt}, more...)...)
+	return d, err
+}
+
+// Deliveries returns the newest deliveries that the filter chooses, newest
+// first.
+func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
+	where, args := f.where()
+	args = append(args, f.Limit)
+	rows, err := q.db.read.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	defer rows.Close()
+	deliveries := []Delivery{}
+	for rows.Next() {
+		d, err := scanDelivery(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list deliveries: %w", err)
+		}
+		deliveries = append(deliveries, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	return deliveries, nil
+}
+
+// where returns the filter as a condition.
+func (f *DeliveryFilter) where() (string, []any) {
+	var conditions []string
+	var args []any
+	and := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	}
+	if f.Owner != "" {
+		and("owner = $%d", f.Owner)
+	}
+	if f.JobID != "" {
+		and("job_id = $%d", f.JobID)
+	}
+	if f.Status != "" {
+		and("status = $%d", f.Status)
+	}
+	if !f.CreatedAfter.IsZero() {
+		and("created_at > $%d", At(f.CreatedAfter))
+	}
+	if f.Before != "" {
+		and("id < $%d", f.Before)
+	}
+	if len(conditions) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(conditions, " AND "), args
+}
+
+// Delivery returns a delivery with its body and attempts. Error:
+// [ErrNoDelivery].
+func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
+	var body []byte
+	d, err := scanDelivery(q.db.read.QueryRowContext(ctx, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE id = $1`, id), &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Delivery{}, ErrNoDelivery
+	}
+	if err != nil {
+		return Delivery{}, fmt.Errorf("read delivery: %w", err)
+	}
+	d.Body = body
+	rows, err := q.db.read.QueryContext(ctx, `SELECT number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id = $1 ORDER BY number`, id)
+	if err != nil {
+		return Delivery{}, fmt.Errorf("read attempts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a DeliveryAttempt
+		if err := rows.Scan(&a.Number, &a.At, &a.StatusCode, &a.Code, &a.Message, &a.Response, text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
+			return Delivery{}, fmt.Errorf("read attempts: %w", err)
+		}
+		d.AttemptLog = append(d.AttemptLog, a)
+	}
+	if err := rows.Err(); err != nil {
+		return Delivery{}, fmt.Errorf("read attempts: %w", err)
+	}
+	return d, nil
+}
+
+// Redeliver sends a callback again, whatever came of it before, with the whole
+// schedule of attempts before it. One that waits is tried at once. Error:
+// [ErrNoDelivery].
+func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
+	if err := q.redeliver(ctx, id, time.Now()); err != nil {
+		return Delivery{}, err
+	}
+	return q.Delivery(ctx, id)
+}
+
+// redeliver makes the first attempt at a time.
+func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
+	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
+		if errors.Is(err, sql.ErrNoRows) {
+			return refuse(ErrNoDelivery)
+		}
+		if err != nil {
+			return fmt.Errorf("read delivery: %w", err)
+		}
+		riverJobID, err := q.enqueueDelivery(ctx, tx, id, retryQueue)
+		if err != nil {
+			return err
+		}
+		next := At(at)
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'waiting', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, river_job_id = $2 WHERE id = $3`,
+			next, riverJobID, id); err != nil {
+			return fmt.Errorf("redeliver: %w", err)
+		}
+		summary := Callback{URL: d.URL, Status: waiting, Attempts: d.Attempts, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
+		return summarize(ctx, tx, d.JobID, id, &summary)
+	})
+}
+
+// summarize shows in the job what became of its newest callback; progress does
+// not count.
+func summarize(ctx context.Context, tx *sql.Tx, jobID, deliveryID string, c *Callback) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
+		text[Callback]{c}, jobID, deliveryID); err != nil {
+		return fmt.Errorf("update job: %w", err)
+	}
+	return nil
+}
+
+const (
+	// MaxRedeliveries is how many deliveries [Queue.RedeliverAll] sends again.
+	MaxRedeliveries = 1000
+	// redeliverEvery spreads them.
+	redeliverEvery = 20 * time.Millisecond
+)
+
+// RedeliverAll sends the newest callbacks that the filter chooses again, up to
+// [MaxRedeliveries] of them and 50 a second, and returns how many.
+func (q *Queue) RedeliverAll(ctx context.Context, f DeliveryFilter) (int, error) {
+	f.Limit = MaxRedeliveries
+	chosen, err := q.Deliveries(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	now, n := time.Now(), 0
+	for _, d := range chosen {
+		err := q.redeliver(ctx, d.ID, now.Add(time.Duration(n)*redeliverEvery))
+		if errors.Is(err, ErrNoDelivery) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// SendTest sends a callback.test to the URL, which the API has checked, once.
+func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, error) {
+	id, err := newID("msg_")
+	if err != nil {
+		return Delivery{}, err
+	}
+	now := At(time.Now())
+	body, err := json.Marshal(map[string]any{"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner}})
+	if err != nil {
+		return Delivery{}, fmt.Errorf("render callback: %w", err)
+	}
+	err = q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+		riverJobID, err := q.enqueueDelivery(ctx, tx, id, callbackQueue)
+		if err != nil {
+			return err
+		}
+		return insertDelivery(ctx, tx, &Delivery{ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now}, riverJobID)
+	})
+	if err != nil {
+		return Delivery{}, err
+	}
+	return q.Delivery(ctx, id)
+}
+
+// insertDelivery writes a new delivery, to be made at its NextAttemptAt.
+func insertDelivery(ctx context.Context, tx *sql.Tx, d *Delivery, riverJobID int64) error {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, river_job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10)`,
+		d.ID, d.JobID, d.Owner, d.Event, d.URL, origin(d.URL), []byte(d.Body), d.NextAttemptAt, riverJobID, d.CreatedAt); err != nil {
+		return fmt.Errorf("insert delivery: %w", err)
+	}
+	return nil
+}

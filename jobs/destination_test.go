@@ -1,0 +1,185 @@
+package jobs_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/jobs/jobstest"
+	"coatcheck/notify"
+)
+
+// A gauge is a receiver that counts requests, and answers each when it is let
+// go.
+type gauge struct {
+	*httptest.Server
+	mu             sync.Mutex
+	status         int
+	now, most, all int
+	gate           chan struct{} // closed when requests are answered at once
+}
+
+func newGauge(t *testing.T, status int) *gauge {
+	t.Helper()
+	g := &gauge{status: status, gate: make(chan struct{})}
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		g.all++
+		g.now++
+		g.most = max(g.most, g.now)
+		gate := g.gate
+		g.mu.Unlock()
+		select {
+		case <-gate:
+		case <-r.Context().Done():
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.now--
+		w.WriteHeader(g.status)
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+// open answers what waits and all that follows with a status.
+func (g *gauge) open(status int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.status = status
+	close(g.gate)
+}
+
+// shut lets requests wait again.
+func (g *gauge) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gate, g.most = make(chan struct{}), 0
+}
+
+func (g *gauge) counts() (all, most int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.all, g.most
+}
+
+// tell submits n jobs whose end is told to a URL.
+func tell(t *testing.T, q *jobs.Queue, url string, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		ids = append(ids, submit(t, q, jobs.Submission{Service: "double", CallbackURL: url}).ID)
+	}
+	return ids
+}
+
+func allTold(t *testing.T, q *jobs.Queue, ids []string, status string) {
+	t.Helper()
+	for _, id := range ids {
+		eventually(t, q, id, "callback "+status, func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status == status })
+	}
+}
+
+// A receiver that hangs has its share of attempts under way, and no more:
+// others are called meanwhile.
+func TestHangingReceiverHarmsNobody(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
+			c.CallbackWorkers = 20
+			// The machine may be slow: nothing here ends by the time it takes.
+			c.Sender = notify.NewSender(notify.SenderConfig{Guard: newGuard(t), Timeout: 5 * time.Minute})
+			t.Cleanup(c.Sender.Close)
+		})
+		hanging, healthy := newGauge(t, 204), newGauge(t, 204)
+		healthy.open(204)
+		slow := tell(t, q, hanging.URL, 30)
+		allTold(t, q, tell(t, q, healthy.URL, 30), "delivered")
+		if _, most := hanging.counts(); most > 16 {
+			t.Errorf("%d attempts were under way to the one that hangs, want at most 16", most)
+		}
+		hanging.open(204)
+		allTold(t, q, slow, "delivered")
+	})
+}
+
+// A receiver that fails again and again is held back, by all processes and
+// after a restart, then asked by one attempt alone.
+func TestFailingReceiverIsHeldBack(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		patient := func(c *jobs.Config) {
+			c.Schedule = notify.Schedule{0, time.Hour}
+		}
+		q, _ := newQueue(t, db, newServices(), patient)
+		failing := newGauge(t, 500)
+		failing.open(500)
+		tell(t, q, failing.URL, 5)
+		var allowed, trips int
+		row := func() bool {
+			err := db.SQL().QueryRowContext(t.Context(), `SELECT allowed, trips FROM destinations WHERE owner = 'alice'`).Scan(&allowed, &trips)
+			return err == nil && allowed == 0
+		}
+		for deadline := time.Now().Add(patience); !row(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not held back: allowed %d", allowed)
+			}
+		}
+		all, _ := failing.counts()
+		if all != 5 || trips != 1 {
+			t.Errorf("%d attempts, %d trips", all, trips)
+		}
+
+		// Another process knows it; another owner does not suffer from it.
+		queues := []*jobs.Queue{q}
+		if db.Postgres() {
+			second, _ := newQueue(t, db, newServices(), patient)
+			queues = append(queues, second)
+		}
+		for i := range 20 {
+			tell(t, queues[i%len(queues)], failing.URL, 1)
+		}
+		bobs := submit(t, q, jobs.Submission{Service: "double", Owner: "bob", CallbackURL: failing.URL})
+		eventually(t, q, bobs.ID, "attempt", func(j jobs.Job) bool { return j.Callback.Attempts == 1 })
+		if all, _ := failing.counts(); all != 6 {
+			t.Errorf("%d attempts, want bob's alone", all)
+		}
+
+		// When the time is over, a single attempt goes first, of however many.
+		failing.shut()
+		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE destinations SET held_until = 1 WHERE owner = 'alice'`); err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for i := range 20 {
+			ids = append(ids, tell(t, queues[i%len(queues)], failing.URL, 1)...)
+		}
+		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+			// All 20 were looked at: 19 were put off, one is under way.
+			var off int
+			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM river_job WHERE kind = 'callback' AND state IN ('available', 'scheduled')`).Scan(&off); err != nil {
+				t.Fatal(err)
+			}
+			if all, _ := failing.counts(); all == 7 && off >= 39 {
+				break
+			}
+			if all, _ := failing.counts(); time.Now().After(deadline) || all > 7 {
+				t.Fatalf("%d attempts, %d put off", all, off)
+			}
+		}
+		failing.open(204)
+		told := func(j jobs.Job) bool { return j.Callback.Status == "delivered" }
+		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+			if slices.ContainsFunc(ids, func(id string) bool {
+				j, err := q.Get(t.Context(), id)
+				return err == nil && told(j)
+			}) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the probe was not delivered")
+			}
+		}
+	})
+}

@@ -1,0 +1,9 @@
+package jobs
+
+import "context"
+
+// Reconcile is reconcile, at once.
+func (q *Queue) Reconcile(ctx context.Context) error { return q.reconcile(ctx) }
+
+// WorkerID is the name of this process among the workers.
+func (q *Queue) WorkerID() string { return q.workerID }

@@ -1,0 +1,153 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Check is one thing that must be right for jobs to go on, as it was when
+// it was last looked at.
+type Check struct {
+	Name   string `json:"name" enum:"database,events,queue,runs,clock"`
+	Status string `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
+	Detail string `json:"detail,omitempty" doc:"What is wrong, and what to do."`
+	Since  *Time  `json:"since,omitempty" format:"date-time" doc:"When it was first seen."`
+}
+
+// The statuses of a check.
+const (
+	OK      = "ok"
+	Warning = "warning"
+	Failing = "failing"
+)
+
+// health is what is known of what must be right. Each change is logged once.
+type health struct {
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	checks map[string]Check
+}
+
+func newHealth(logger *slog.Logger) *health {
+	h := &health{logger: logger, checks: make(map[string]Check)}
+	for _, name := range []string{"database", "queue", "runs", "clock"} {
+		h.checks[name] = Check{Name: name, Status: OK}
+	}
+	return h
+}
+
+// set notes how a check is; an empty detail means well.
+func (h *health) set(ctx context.Context, name, status, detail string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.checks[name]
+	if before.Status == status {
+		if status != OK {
+			before.Detail = detail
+			h.checks[name] = before
+		}
+		return
+	}
+	now := At(time.Now())
+	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
+	if status == OK {
+		check.Since = nil
+		h.logger.InfoContext(ctx, "health", "check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
+	} else {
+		h.logger.ErrorContext(ctx, "health", "check", name, "status", status, "detail", detail)
+	}
+	h.checks[name] = check
+}
+
+func (h *health) failing(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.checks[name].Status == Failing
+}
+
+// Health returns how what must be right for jobs to go on was when it was
+// last looked at, a second ago or so.
+func (q *Queue) Health() []Check {
+	q.health.mu.Lock()
+	defer q.health.mu.Unlock()
+	var checks []Check
+	for _, check := range q.health.checks {
+		checks = append(checks, check)
+	}
+	slices.SortFunc(checks, func(a, b Check) int { return cmp.Compare(a.Name, b.Name) })
+	return checks
+}
+
+// Counters count what went wrong in this process since it started.
+type Counters struct {
+	Recovered int64 // jobs taken from workers that were lost
+	Abandoned int64 // runs left behind because they did not stop
+	Deaf      int64 // of those, how many have not returned yet
+}
+
+type counters struct{ recovered, abandoned, deaf atomic.Int64 }
+
+// Counters returns what went wrong in this process since it started.
+func (q *Queue) Counters() Counters {
+	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Deaf: q.counters.deaf.Load()}
+}
+
+// noteDatabase takes the error of a call to the database, and returns whether
+// it says something of the database's state.
+func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
+	what := complaint(err)
+	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
+		return what != "" // one slow call does not make a slow database
+	}
+	q.health.set(ctx, "database", Failing, what)
+	return true
+}
+
+// checkDatabase asks the database for the time, and lets it write when it
+// could not before.
+func (q *Queue) checkDatabase(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	var ms int64
+	before := time.Now()
+	err := q.db.read.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
+	if err == nil && q.health.failing("database") {
+		err = q.probe(ctx)
+	}
+	if err != nil {
+		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), err.Error()))
+		return nil
+	}
+	q.health.set(ctx, "database", OK, "")
+	q.checkClock(ctx, time.UnixMilli(ms), before, time.Now())
+	return nil
+}
+
+// probe writes something, and takes it back in the same transaction.
+func (q *Queue) probe(ctx context.Context) error {
+	tx, err := q.db.pulse.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback()
+	// Large, so that it does not fit where a job would not.
+	if _, err := tx.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`, "probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, "probe "+q.workerID); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"time"
+
+	"github.com/riverqueue/river"
+)
+
+const (
+	// beatInterval is how often a process that runs jobs says that it lives.
+	beatInterval = time.Second
+	// beatTimeout is how long it tries before it tries again, over another
+	// connection.
+	beatTimeout = 2 * time.Second
+)
+
+// beat says that this process lives, unless nobody else could ask, and stops
+// its runs that were given to others or are to be canceled.
+func (q *Queue) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	if q.db.postgres {
+		if err := q.signIn(ctx); err != nil {
+			q.reaper.forget()
+			return err
+		}
+	}
+	return q.checkRuns(ctx)
+}
+
+// signIn writes this process among the workers, or the time if it is there.
+func (q *Queue) signIn(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if _, err = q.db.pulse.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
+		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, q.workerID, host, q.Workers); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	return nil
+}
+
+// signOff says that this process runs no jobs any more.
+func (q *Queue) signOff(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, staleAfter)
+	defer cancel()
+	if _, err := q.db.pulse.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
+		return fmt.Errorf("sign off: %w", err)
+	}
+	return nil
+}
+
+// checkRuns compares this process's runs with the table, in case the word
+// that a job was taken away or canceled did not come through, or the outcome
+// of a run.
+func (q *Queue) checkRuns(ctx context.Context) error {
+	q.mu.Lock()
+	runs := maps.Clone(q.runs) // before the query, so that the row of each is there
+	q.mu.Unlock()
+	rows, err := q.db.read.QueryContext(ctx, `SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`, q.workerID)
+	if err != nil {
+		return fmt.Errorf("check runs: %w", err)
+	}
+	defer rows.Close()
+	strange := make(map[string]string)
+	for rows.Next() {
+		var id, runID string
+		var cancelRequested bool
+		if err := rows.Scan(&id, &runID, &cancelRequested); err != nil {
+			return fmt.Errorf("check runs: %w", err)
+		}
+		switch r := runs[id]; {
+		case r == nil || r.job.runID != runID:
+			strange[id] = runID
+		case cancelRequested:
+			r.cancel(river.ErrJobCancelledRemotely)
+			fallthrough
+		default:
+			delete(runs, id)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("check runs: %w", err)
+	}
+	for _, r := range runs {
+		r.cancel(errLost)
+	}
+	for id, runID := range strange {
+		if err := q.dropped(ctx, id, runID); err != nil {
+			return err
+		}
+	}
+	return q.checkFetched(ctx)
+}
+
+// dropped gives a job to another run when this process has it by the table
+// and yet does not work at it: its outcome could not be written.
+func (q *Queue) dropped(ctx context.Context, id, runID string) error {
+	if q.works(id) {
+		return nil // about to start, or to write its outcome
+	}
+	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+		if j.Status != Running || j.runID != runID {
+			return refuse(errLost)
+		}
+		return t.giveBack(ctx, j)
+	})
+	return unlessLost(err)
+}
+
+// checkFetched gives the jobs to others that this process fetched long ago
+// and does not work at: it could not write that it starts, nor tell River.
+func (q *Queue) checkFetched(ctx context.Context) error {
+	mine := q.fetched(`%s = $1`)
+	ids, err := q.find(ctx, mine, q.workerID)
+	if err != nil {
+		return err
+	}
+	seen := make(map[string]time.Time)
+	for _, id := range ids {
+		first, ok := q.suspects[id]
+		switch {
+		case q.works(id):
+			continue
+		case !ok:
+			seen[id] = time.Now()
+			continue
+		case time.Since(first) < staleAfter:
+			seen[id] = first
+			continue
+		}
+		if err := q.refetch(ctx, id, mine); err != nil {
+			return err
+		}
+	}
+	q.suspects = seen
+	return nil
+}
+
+// refetch gives a job that query still finds to another River job.
+func (q *Queue) refetch(ctx context.Context, id, query string) error {
+	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+		return t.giveBackIf(ctx, j, query)
+	})
+	return unlessLost(err)
+}

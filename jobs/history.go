@@ -1,0 +1,38 @@
+package jobs
+
+// maxHistory is how many attempts of a job are remembered.
+const maxHistory = 50
+
+// An Attempt is one run of a step of a job, as the page shows it.
+type Attempt struct {
+	Number     int    `json:"number"`
+	Step       int    `json:"step"`
+	WorkerID   string `json:"worker_id"`
+	StartedAt  Time   `json:"started_at"`
+	FinishedAt *Time  `json:"finished_at,omitempty"`
+	// Status is what the job became by it: succeeded and queued also stand
+	// for a step that was done, retrying for an attempt that failed.
+	Status Status `json:"status"`
+	Error  *Error `json:"error,omitempty"`
+}
+
+// remember writes down that an attempt began or ended, before the job is
+// saved.
+func (j *Job) remember(t *transition) {
+	if n := len(j.History); n > 0 && j.History[n-1].FinishedAt == nil {
+		last := &j.History[n-1]
+		last.FinishedAt, last.Status = &t.now, j.Status
+		switch {
+		case j.Status == Running: // its worker was lost
+			last.Status = Queued
+		case j.Status == Queued && j.Step > last.Step:
+			last.Status = Succeeded
+		case j.Error != nil:
+			last.Error = j.Error
+		}
+	}
+	if j.Status == Running {
+		j.History = append(j.History, Attempt{Number: j.Attempt, Step: j.Step, WorkerID: t.workerID, StartedAt: t.now, Status: Running})
+		j.History = j.History[max(0, len(j.History)-maxHistory):]
+	}
+}

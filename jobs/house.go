@@ -1,0 +1,92 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// houseBatch bounds what one round of housekeeping changes, so that it
+	// never holds up the queue.
+	houseBatch = 200
+)
+
+// keepHouse ends jobs that nobody started in time, and forgets what is over.
+// Every process with workers does it; what one has done, the others find done.
+func (q *Queue) keepHouse(ctx context.Context) error {
+	return errors.Join(q.expire(ctx), q.forget(ctx), q.Keys.forget(ctx), q.Sessions.forget(ctx), q.Receivers.forget(ctx))
+}
+
+// promote queues the jobs whose run_at has come. Until then River does not
+// know them: its own scheduler looks only every five seconds.
+func (q *Queue) promote(ctx context.Context) error {
+	return q.settleAll(ctx, func(ctx context.Context, t *transition, j *Job) error {
+		if (j.Status != Scheduled && j.Status != Retrying) || j.RunAt == nil || j.RunAt.After(t.now.Time) {
+			return refuse(errLost)
+		}
+		t.to(j, Queued)
+		return t.enqueue(ctx, j)
+	}, `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
+}
+
+// expire ends the jobs that nobody started in time.
+func (q *Queue) expire(ctx context.Context) error {
+	return q.settleAll(ctx, func(ctx context.Context, t *transition, j *Job) error {
+		if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(t.now.Time) {
+			return refuse(errLost)
+		}
+		if err := t.withdraw(ctx, j); err != nil {
+			return err
+		}
+		return t.end(ctx, j, Expired, &Error{Code: "expired", Message: "the job was not started in time"})
+	}, `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
+}
+
+// settleAll settles batch after batch until there are no more.
+func (q *Queue) settleAll(ctx context.Context, apply func(context.Context, *transition, *Job) error, query string, args ...any) error {
+	for {
+		found, err := q.settle(ctx, apply, query, args...)
+		if err != nil || found < houseBatch {
+			return err
+		}
+	}
+}
+
+// settle applies a transition to each of the jobs that query finds, all at
+// once so that they are committed together. The transition refuses what
+// somebody else was faster with. It returns how many jobs it found.
+func (q *Queue) settle(ctx context.Context, apply func(context.Context, *transition, *Job) error, query string, args ...any) (found int, err error) {
+	ids, err := q.find(ctx, query, args...)
+	errs := make([]error, len(ids))
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		wg.Go(func() {
+			if _, err := q.transit(ctx, id, apply); err != nil && !errors.Is(err, errLost) && !errors.Is(err, ErrNotFound) {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	return len(ids), errors.Join(err, errors.Join(errs...))
+}
+
+// find returns the ids that query finds, one batch of them.
+func (q *Queue) find(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, houseBatch), args...)
+	if err != nil {
+		return nil, fmt.Errorf("look for due work: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("look for due work: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}

@@ -1,0 +1,150 @@
+// Package jobstest gives tests real databases: SQLite always, PostgreSQL and
+// Redis where they answer.
+package jobstest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/migrations"
+)
+
+// EachDatabase runs the test or benchmark on SQLite and on PostgreSQL, each
+// time with a migrated database of its own; tests run in parallel. Without
+// PostgreSQL that half is skipped, or fails when REQUIRE_SERVICES=1.
+func EachDatabase[T interface {
+	testing.TB
+	Run(name string, test func(T)) bool
+}](t T, test func(t T, db *jobs.Database),
+) {
+	t.Helper()
+	parallel := func(t T) {
+		if t, ok := any(t).(*testing.T); ok {
+			t.Parallel()
+		}
+	}
+	t.Run("sqlite", func(t T) {
+		parallel(t)
+		test(t, SQLite(t))
+	})
+	t.Run("postgres", func(t T) {
+		parallel(t)
+		test(t, Open(t, PostgresURL(t)))
+	})
+}
+
+// SQLite returns a migrated SQLite database of the test's own.
+func SQLite(t testing.TB) *jobs.Database {
+	t.Helper()
+	db, err := jobs.OpenSQLite(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, db)
+	return db
+}
+
+// Open returns the PostgreSQL database at url, migrated. Several may be open
+// at once, as in several processes.
+func Open(t testing.TB, url string) *jobs.Database {
+	t.Helper()
+	db, err := jobs.OpenPostgres(t.Context(), url, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, db)
+	return db
+}
+
+// Keys returns the keys in the database, encrypted under a secret that all
+// tests share.
+func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
+	t.Helper()
+	keys, err := jobs.OpenKeys(t.Context(), db, []byte("the secret of all tests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func migrate(t testing.TB, db *jobs.Database) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	m, err := migrations.New(db.SQL(), db.Postgres())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PostgresURL returns the URL of an empty database of the test's own, on the
+// server of DATABASE_URL or else the one on the standard local port. It skips
+// the test where there is none.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv("DATABASE_URL")
+	if server == "" {
+		server = "postgres://postgres@127.0.0.1:5432/postgres"
+		needLocal(t, "PostgreSQL", "127.0.0.1:5432")
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("DATABASE_URL is not a URL")
+	}
+	admin, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { admin.Close() })
+	name := "coatcheck_test_" + strings.ToLower(rand.Text()[:12])
+	if _, err := admin.ExecContext(t.Context(), `CREATE DATABASE `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.ExecContext(context.Background(), `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	})
+	u.Path = "/" + name
+	return u.String()
+}
+
+// RedisURL returns the URL of Redis: REDIS_URL, or else the one on the
+// standard local port. It skips the test where there is none. Tests share it
+// and choose a key prefix of their own.
+func RedisURL(t testing.TB) string {
+	t.Helper()
+	if u := os.Getenv("REDIS_URL"); u != "" {
+		return u
+	}
+	needLocal(t, "Redis", "127.0.0.1:6379")
+	return "redis://127.0.0.1:6379"
+}
+
+// needLocal skips the test when nothing listens on addr.
+func needLocal(t testing.TB, what, addr string) {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if os.Getenv("REQUIRE_SERVICES") == "1" {
+		t.Fatalf("REQUIRE_SERVICES=1 and no %s on %s", what, addr)
+	}
+	t.Skipf("no %s on %s: this half of the test is not run", what, addr)
+}

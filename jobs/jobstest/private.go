@@ -1,0 +1,221 @@
+//go:build unix
+
+package jobstest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Server is a database or Redis of a test's own, which it may stop, kill
+// and freeze.
+type Server struct {
+	Addr string // as in "127.0.0.1:5432"
+
+	t       testing.TB
+	command func() *exec.Cmd
+	ready   func(ctx context.Context) error
+	process *exec.Cmd
+}
+
+// FindAddr returns an address on this machine that a program can be told to
+// listen on. Its port is below those that the system gives out by itself, so
+// that nobody takes it meanwhile.
+func FindAddr() (string, error) {
+	for range 100 {
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.N(15_000))) //nolint:gosec // any will do
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
+	}
+	return "", errors.New("no free port")
+}
+
+// FreeAddr is [FindAddr] for a test.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := FindAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// PrivatePostgres starts a PostgreSQL of the test's own. It skips the test
+// where there are no binaries.
+func PrivatePostgres(t testing.TB) *Server {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if path, err := exec.LookPath("initdb"); err == nil && len(found) == 0 {
+		found = append(found, path)
+	}
+	if len(found) == 0 {
+		missing(t, "no initdb: this test starts a PostgreSQL of its own")
+	}
+	bin := filepath.Dir(found[len(found)-1])
+	// PostgreSQL refuses to run as root.
+	dir, err := os.MkdirTemp("", "coatcheck-postgres-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	attributes := &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			missing(t, "no user postgres: PostgreSQL refuses to run as root")
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...)
+		cmd.Dir, cmd.SysProcAttr = dir, attributes
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N").CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	s := &Server{Addr: FreeAddr(t), t: t}
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.command = func() *exec.Cmd {
+		os.Remove(filepath.Join(data, "postmaster.pid")) // of the one that was killed
+		return run("postgres", "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=300", "-c", "fsync=off")
+	}
+	s.ready = func(ctx context.Context) error {
+		db, err := sql.Open("pgx", "postgres://postgres@"+s.Addr+"/postgres?connect_timeout=2")
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		return db.PingContext(ctx)
+	}
+	s.Start()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// PrivateRedis starts a Redis of the test's own. It skips the test where
+// there is no binary.
+func PrivateRedis(t testing.TB) *Server {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		missing(t, "no redis-server: this test starts a Redis of its own")
+	}
+	s := &Server{Addr: FreeAddr(t), t: t}
+	_, port, _ := net.SplitHostPort(s.Addr)
+	dir := t.TempDir()
+	s.command = func() *exec.Cmd {
+		cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		return cmd
+	}
+	s.ready = func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	s.Start()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// missing skips the test, or fails it when REQUIRE_SERVICES=1.
+func missing(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("REQUIRE_SERVICES") == "1" {
+		t.Fatal("REQUIRE_SERVICES=1 and " + why)
+	}
+	t.Skip(why)
+}
+
+// Start starts the server and waits until it answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.process = s.command()
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = s.ready(context.Background()); err == nil {
+			return
+		}
+	}
+	s.t.Fatalf("%s does not answer: %v", s.process.Path, err)
+}
+
+// Kill ends the server at once, without a goodbye, if it runs.
+func (s *Server) Kill() {
+	s.t.Helper()
+	if s.process == nil {
+		return
+	}
+	for _, pid := range s.pids() {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.process.Wait()
+	s.process = nil
+}
+
+// Stop ends the server as an operator does who cannot wait for clients.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
+		s.t.Fatal(err)
+	}
+	s.process.Wait()
+	s.process = nil
+}
+
+// Freeze keeps the server from doing anything until Thaw.
+func (s *Server) Freeze() {
+	s.t.Helper()
+	for _, pid := range s.pids() {
+		syscall.Kill(pid, syscall.SIGSTOP)
+	}
+}
+
+// Thaw ends Freeze.
+func (s *Server) Thaw() {
+	s.t.Helper()
+	for _, pid := range s.pids() {
+		syscall.Kill(pid, syscall.SIGCONT)
+	}
+}
+
+// pids returns the server's processes, whose groups differ on PostgreSQL.
+func (s *Server) pids() []int {
+	pids := []int{s.process.Process.Pid}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.process.Process.Pid))
+	for field := range strings.FieldsSeq(string(children)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Reverse(pids)
+	return pids
+}

@@ -1,0 +1,329 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"coatcheck/notify/webhook"
+)
+
+// Errors of the keys that a caller can act on.
+var (
+	// ErrNoKey means that there is no such key.
+	ErrNoKey = errors.New("no such key")
+	// ErrLastKey means that nothing could be signed without this key.
+	ErrLastKey = errors.New("the server's only key can't be revoked: rotate it")
+	// ErrTooManyKeys means that a user has [MaxKeys] keys already.
+	ErrTooManyKeys = fmt.Errorf("there are %d keys already: revoke one first", MaxKeys)
+)
+
+const (
+	// MaxKeys is how many keys of a user sign at once.
+	MaxKeys = 5
+	// MinSecret is how many bytes the secret of [OpenKeys] must have.
+	MinSecret = 16
+	// MaxGrace is the longest time that a key goes on signing beside the one
+	// that took its place.
+	MaxGrace = 30 * 24 * time.Hour
+
+	// tokenKey is the kind and the id of the key of tokens.
+	tokenKey = "token"
+	// macSize is the length of a MAC in bytes: 128 bits can't be guessed.
+	macSize = 16
+	// keyHistory is how long a key that no longer signs is still listed.
+	keyHistory = 7 * 24 * time.Hour
+)
+
+// Keys are the server's secrets and the keys that callbacks are signed with.
+// They live in the database, so that all processes have the same, encrypted
+// under a secret that does not.
+type Keys struct {
+	db   *Database
+	aead cipher.AEAD
+	mac  []byte // of tokens and of what Seal makes
+}
+
+// A Key is one that callbacks are signed with. It shows nothing secret.
+type Key struct {
+	ID        string `json:"id"`
+	Owner     string `json:"-"` // "" for the server's own
+	Scheme    string `json:"scheme" enum:"v1,v1a" doc:"v1: a secret that you share with the server. v1a: the server's own, for all."`
+	PublicKey string `json:"public_key,omitempty" doc:"whpk_…, of v1a."`
+	CreatedAt Time   `json:"created_at" format:"date-time"`
+	ExpiresAt *Time  `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
+}
+
+// Secret returns the secret in the file secret.key of dir, which it makes when
+// it is missing: where a server with a database of its own keeps it.
+func Secret(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "secret.key")
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return []byte(strings.TrimSpace(string(b))), err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, fmt.Errorf("make the secret key: %w", err)
+	}
+	secret := rand.Text()
+	_, err = f.WriteString(secret + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("make the secret key: %w", err)
+	}
+	return []byte(secret), nil
+}
+
+// OpenKeys reads the keys in the database, and makes those that a server can't
+// do without. The secret has at least [MinSecret] bytes and must always be the
+// same: with another one it fails.
+func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
+	if len(secret) < MinSecret {
+		return nil, fmt.Errorf("the secret key has %d characters, want at least %d", len(secret), MinSecret)
+	}
+	derived, err := hkdf.Key(sha256.New, secret, nil, "coatcheck: keys in the database", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	k := &Keys{db: db}
+	if k.aead, err = cipher.NewGCM(block); err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	fresh := make([]byte, sha256.Size)
+	rand.Read(fresh) // never fails
+	if err := k.insert(ctx, db.write, Key{ID: tokenKey}, tokenKey, fresh); err != nil {
+		return nil, err
+	}
+	var sealed string
+	if err := db.write.QueryRowContext(ctx, `SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
+		return nil, fmt.Errorf("read the server's key: %w", err)
+	}
+	if k.mac, err = k.decrypt(tokenKey, sealed); err != nil {
+		return nil, err
+	}
+	signing, err := k.Signing(ctx, "")
+	if err == nil && len(signing) == 0 {
+		// With a fixed id, so that of several processes that start at once
+		// one makes it.
+		err = k.insert(ctx, db.write, Key{ID: webhook.V1a}, webhook.V1a, []byte(webhook.NewKey(webhook.V1a).Secret()))
+	}
+	return k, err
+}
+
+// execer is a database or a transaction.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// insert stores a key unless there is one with this id.
+func (k *Keys) insert(ctx context.Context, db execer, key Key, kind string, secret []byte) error {
+	nonce := make([]byte, k.aead.NonceSize())
+	rand.Read(nonce) // never fails
+	// The id is sealed with it: a key can't be put in the place of another.
+	sealed := base64.StdEncoding.EncodeToString(k.aead.Seal(nonce, nonce, secret, []byte(key.ID)))
+	if _, err := db.ExecContext(ctx, `INSERT INTO keys (id, owner, kind, secret, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		key.ID, key.Owner, kind, sealed, At(time.Now())); err != nil {
+		return fmt.Errorf("store %s key: %w", kind, err)
+	}
+	return nil
+}
+
+func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(sealed)
+	if n := k.aead.NonceSize(); err == nil && len(b) > n {
+		var secret []byte
+		if secret, err = k.aead.Open(nil, b[:n], b[n:], []byte(id)); err == nil {
+			return secret, nil
+		}
+	}
+	return nil, errors.New("the keys in the database can't be read with this secret key: it is not the one that they were made with")
+}
+
+// Signing returns the keys that callbacks to the owner are signed with: the
+// secrets the two share, the newest first, then the server's own, whose public
+// half all may know.
+func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
+	_, keys, err := k.read(ctx, owner, ` AND (expires_at IS NULL OR expires_at > `+k.db.now()+`)`)
+	return keys, err
+}
+
+// List returns the keys of the owner and the server's own, with those that
+// stopped to sign in the last week.
+func (k *Keys) List(ctx context.Context, owner string) ([]Key, error) {
+	keys, _, err := k.read(ctx, owner, "")
+	return keys, err
+}
+
+func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, signing []webhook.Key, err error) {
+	rows, err := k.db.read.QueryContext(ctx, `SELECT id, owner, kind, secret, created_at, expires_at FROM keys WHERE (kind = 'v1' AND owner = $1 OR kind = 'v1a' AND owner = '')`+condition+` ORDER BY kind, created_at DESC, id DESC`, owner)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key Key
+		var sealed string
+		if err := rows.Scan(&key.ID, &key.Owner, &key.Scheme, &sealed, &key.CreatedAt, &key.ExpiresAt); err != nil {
+			return nil, nil, fmt.Errorf("read signing keys: %w", err)
+		}
+		secret, err := k.decrypt(key.ID, sealed)
+		if err != nil {
+			return nil, nil, err
+		}
+		s, err := webhook.ParseKey(string(secret))
+		if err != nil {
+			return nil, nil, fmt.Errorf("read signing keys: %w", err)
+		}
+		key.PublicKey = s.PublicKey()
+		keys, signing = append(keys, key), append(signing, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	return keys, signing, nil
+}
+
+// Create makes a key, of the owner's or for "" of the server's, and returns its
+// secret, which is shown this once. Without a grace it signs beside those there
+// are; with one it takes their place, and they go on signing for that long, 0
+// meaning that they stop now. Error: [ErrTooManyKeys].
+func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
+	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: At(time.Now())}
+	if owner == "" {
+		key.Scheme = webhook.V1a
+	}
+	made := webhook.NewKey(key.Scheme)
+	key.PublicKey = made.PublicKey()
+	if key.ID, err = newID("key_"); err != nil {
+		return Key{}, "", err
+	}
+	tx, err := k.db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return Key{}, "", fmt.Errorf("store key: %w", err)
+	}
+	defer tx.Rollback()
+	if grace != nil {
+		expiry := At(time.Now().Add(*grace))
+		if _, err := tx.ExecContext(ctx, `UPDATE keys SET expires_at = $1 WHERE owner = $2 AND kind = $3 AND (expires_at IS NULL OR expires_at > $1)`, expiry, owner, key.Scheme); err != nil {
+			return Key{}, "", fmt.Errorf("rotate keys: %w", err)
+		}
+	}
+	var active int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM keys WHERE owner = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > `+k.db.now()+`)`, owner, key.Scheme).Scan(&active); err != nil {
+		return Key{}, "", fmt.Errorf("count keys: %w", err)
+	}
+	if active >= MaxKeys {
+		return Key{}, "", ErrTooManyKeys
+	}
+	if err := k.insert(ctx, tx, key, key.Scheme, []byte(made.Secret())); err != nil {
+		return Key{}, "", err
+	}
+	if err := tx.Commit(); err != nil {
+		return Key{}, "", fmt.Errorf("store key: %w", err)
+	}
+	return key, made.Secret(), nil
+}
+
+// Revoke ends a key of the owner's now; the server's own are "". Errors:
+// [ErrNoKey], [ErrLastKey].
+func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
+	now := At(time.Now())
+	scheme, spare := webhook.V1, ""
+	if owner == "" {
+		scheme = webhook.V1a
+		spare = ` AND EXISTS (SELECT 1 FROM keys other WHERE other.kind = 'v1a' AND other.id <> keys.id AND other.expires_at IS NULL)`
+	}
+	mine := ` FROM keys WHERE id = $1 AND owner = $2 AND kind = $3`
+	var found int
+	if err := k.db.write.QueryRowContext(ctx, `SELECT count(*)`+mine, id, owner, scheme).Scan(&found); err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	if found == 0 {
+		return ErrNoKey
+	}
+	res, err := k.db.write.ExecContext(ctx, `UPDATE keys SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END WHERE id = $1 AND owner = $2 AND kind = $3`+spare, id, owner, scheme, now)
+	if err != nil {
+		return fmt.Errorf("revoke key: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return cmp.Or(err, ErrLastKey)
+	}
+	return nil
+}
+
+// Public returns the public halves of the keys that callbacks to all owners
+// are signed with, as JSON Web Keys.
+func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
+	signing, err := k.Signing(ctx, "")
+	public := make([]json.RawMessage, len(signing))
+	for i, s := range signing {
+		public[i] = s.JWK()
+	}
+	return public, err
+}
+
+// forget removes keys that stopped to sign long ago.
+func (k *Keys) forget(ctx context.Context) error {
+	if _, err := k.db.write.ExecContext(ctx, `DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
+		return fmt.Errorf("forget keys: %w", err)
+	}
+	return nil
+}
+
+// sum returns the MAC of data for one purpose.
+func (k *Keys) sum(purpose string, data []byte) []byte {
+	h := hmac.New(sha256.New, k.mac)
+	h.Write([]byte(purpose + "\x00"))
+	h.Write(data)
+	return h.Sum(nil)[:macSize]
+}
+
+// token returns the token that opens the job with this id.
+func (k *Keys) token(id string) string {
+	return id + "." + idEncoding.EncodeToString(k.sum("token", []byte(id)))
+}
+
+// VerifyToken returns the id of the job that the token opens.
+func (k *Keys) VerifyToken(token string) (id string, ok bool) {
+	id, _, ok = strings.Cut(token, ".")
+	if !ok || !validID("job_", id) || !hmac.Equal([]byte(token), []byte(k.token(id))) {
+		return "", false
+	}
+	return id, true
+}
+
+// Seal returns data in a form that callers can hand back in a URL but can't
+// make or change.
+func (k *Keys) Seal(data []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(k.sum("seal", data), data...))
+}
+
+// Open returns the data that Seal sealed.
+func (k *Keys) Open(sealed string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], k.sum("seal", b[macSize:])) {
+		return nil, false
+	}
+	return b[macSize:], true
+}

@@ -1,0 +1,160 @@
+package jobs_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/jobs/jobstest"
+	"coatcheck/notify/webhook"
+)
+
+// signers returns which of these keys the callbacks to alice are signed with.
+func signers(t *testing.T, keys *jobs.Keys, secrets ...string) string {
+	t.Helper()
+	signing, err := keys.Signing(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found strings.Builder
+	for _, k := range signing {
+		for i, secret := range secrets {
+			if k.Secret() == secret {
+				found.WriteByte(byte('a' + i))
+			}
+		}
+		if k.Scheme() == webhook.V1a {
+			found.WriteByte('S')
+		}
+	}
+	return found.String()
+}
+
+func TestKeys(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		keys := jobstest.Keys(t, db)
+		if got := signers(t, keys); got != "S" {
+			t.Errorf("at first %s signs", got)
+		}
+		create := func(owner string, grace *time.Duration) (jobs.Key, string) {
+			t.Helper()
+			key, secret, err := keys.Create(t.Context(), owner, grace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return key, secret
+		}
+		_, a := create("alice", nil)
+		first, b := create("alice", nil)
+		create("bob", nil)
+		if got := signers(t, keys, a, b); got != "baS" {
+			t.Errorf("with two secrets %s signs", got)
+		}
+		hour, now := time.Hour, time.Duration(0)
+		_, c := create("alice", &hour)
+		if got := signers(t, keys, a, b, c); got != "cbaS" {
+			t.Errorf("within the grace %s signs", got)
+		}
+		if err := keys.Revoke(t.Context(), "bob", first.ID); !errors.Is(err, jobs.ErrNoKey) {
+			t.Errorf("somebody else's key: %v", err)
+		}
+		if err := keys.Revoke(t.Context(), "alice", first.ID); err != nil {
+			t.Error(err)
+		}
+		if got := signers(t, keys, a, b, c); got != "caS" {
+			t.Errorf("after revoking %s signs", got)
+		}
+		_, d := create("alice", &now)
+		if got := signers(t, keys, a, b, c, d); got != "dS" {
+			t.Errorf("without grace %s signs", got)
+		}
+		list, err := keys.List(t.Context(), "alice")
+		if err != nil || len(list) != 5 || list[0].ExpiresAt != nil || list[1].ExpiresAt == nil || !strings.HasPrefix(list[4].PublicKey, "whpk_") {
+			t.Errorf("list %+v, %v", list, err)
+		}
+		for range jobs.MaxKeys - 1 {
+			create("alice", nil)
+		}
+		if _, _, err := keys.Create(t.Context(), "alice", nil); !errors.Is(err, jobs.ErrTooManyKeys) {
+			t.Errorf("one too many: %v", err)
+		}
+
+		if err := keys.Revoke(t.Context(), "", webhook.V1a); !errors.Is(err, jobs.ErrLastKey) {
+			t.Errorf("the last server key: %v", err)
+		}
+		second, _ := create("", &hour)
+		if got := signers(t, keys); got != "SS" {
+			t.Errorf("with two server keys %s signs", got)
+		}
+		if err := keys.Revoke(t.Context(), "", second.ID); !errors.Is(err, jobs.ErrLastKey) {
+			t.Errorf("the only one that stays: %v", err)
+		}
+		if err := keys.Revoke(t.Context(), "", webhook.V1a); err != nil {
+			t.Error(err)
+		}
+		if public, err := keys.Public(t.Context()); err != nil || len(public) != 1 {
+			t.Errorf("public %s, %v", public, err)
+		}
+	})
+}
+
+// What is in the database is worth nothing to who has no more than that.
+func TestKeysAreEncrypted(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		keys := jobstest.Keys(t, db)
+		_, secret, err := keys.Create(t.Context(), "alice", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := db.SQL().QueryContext(t.Context(), `SELECT id, secret FROM keys`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		n := 0
+		for rows.Next() {
+			var id, stored string
+			if err := rows.Scan(&id, &stored); err != nil {
+				t.Fatal(err)
+			}
+			n++
+			if strings.Contains(stored, "wh") && strings.Contains(stored, strings.TrimPrefix(secret, "whsec_")) || strings.HasPrefix(stored, "wh") {
+				t.Errorf("%s is stored as %s", id, stored)
+			}
+		}
+		if err := rows.Err(); err != nil || n != 3 {
+			t.Errorf("%d keys, %v", n, err)
+		}
+		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "not the one that they were made with") {
+			t.Errorf("with another secret: %v", err)
+		}
+		if _, err := jobs.OpenKeys(t.Context(), db, []byte("short")); err == nil {
+			t.Error("a short secret is taken")
+		}
+		// A key can't be put in the place of another.
+		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE keys SET secret = (SELECT secret FROM keys WHERE id = 'v1a') WHERE kind = 'v1'`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Signing(t.Context(), "alice"); err == nil {
+			t.Error("a key in the place of another signs")
+		}
+	})
+}
+
+func TestSecret(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	first, err := jobs.Secret(dir)
+	if err != nil || len(first) < jobs.MinSecret {
+		t.Fatalf("%d bytes, %v", len(first), err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "secret.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if again, err := jobs.Secret(dir); err != nil || string(again) != string(first) {
+		t.Errorf("another one at the next start, %v", err)
+	}
+}

@@ -1,0 +1,26 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+)
+
+// quiet passes on River's warnings and errors; its informations are about its
+// own workings. While the database is away it says nothing: River would say
+// so several times a second.
+type quiet struct {
+	slog.Handler
+	away func() bool
+}
+
+func (h quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level) && !h.away()
+}
+
+func (h quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quiet{h.Handler.WithAttrs(attrs), h.away}
+}
+
+func (h quiet) WithGroup(name string) slog.Handler {
+	return quiet{h.Handler.WithGroup(name), h.away}
+}

@@ -1,0 +1,135 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// callTimeout is how long a caller waits for the database, at most.
+const callTimeout = 5 * time.Second
+
+// Get returns a job. Errors: [ErrNotFound], [ErrRemoved].
+func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
+	if !validID("job_", id) {
+		return Job{}, ErrNotFound
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	job, err := q.scanJob(q.db.read.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id))
+	if err == nil {
+		return job, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return Job{}, fmt.Errorf("read job: %w", err)
+	}
+	err = q.db.read.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
+	switch {
+	case err == nil:
+		job.ID = id
+		return job, ErrRemoved
+	case errors.Is(err, sql.ErrNoRows):
+		return Job{}, ErrNotFound
+	default:
+		return Job{}, fmt.Errorf("read removed job: %w", err)
+	}
+}
+
+// A Filter chooses jobs.
+type Filter struct {
+	Owner         string    // "" for everybody's
+	Service       string    // "" for every one
+	Statuses      []Status  // none for every one
+	Tag           string    // "" for any
+	CreatedAfter  time.Time // zero for no limit
+	CreatedBefore time.Time // zero for no limit
+	Before        string    // only jobs older than the one with this id
+	Limit         int       // required
+}
+
+// where returns the filter as a condition.
+func (f *Filter) where() (string, []any) {
+	var where []string
+	var args []any
+	and := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
+	}
+	if f.Owner != "" {
+		and("owner = ?", f.Owner)
+	}
+	if f.Service != "" {
+		and("service = ?", f.Service)
+	}
+	if len(f.Statuses) > 0 {
+		var marks []string
+		for _, status := range f.Statuses {
+			args = append(args, string(status))
+			marks = append(marks, fmt.Sprintf("$%d", len(args)))
+		}
+		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
+	}
+	if f.Tag != "" {
+		and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
+	}
+	if !f.CreatedAfter.IsZero() {
+		and("created_at > ?", At(f.CreatedAfter))
+	}
+	if !f.CreatedBefore.IsZero() {
+		and("created_at < ?", At(f.CreatedBefore))
+	}
+	if f.Before != "" {
+		and("id < ?", f.Before)
+	}
+	if len(where) == 0 {
+		return "", nil
+	}
+	return ` WHERE ` + strings.Join(where, ` AND `), args
+}
+
+// List returns the newest jobs that the filter chooses, newest first.
+func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	where, args := f.where()
+	args = append(args, f.Limit)
+	rows, err := q.db.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	defer rows.Close()
+	var jobs []Job
+	for rows.Next() {
+		job, err := q.scanJob(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		jobs = append(jobs, job)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Depth counts the jobs that are not finished, by status.
+func (q *Queue) Depth(ctx context.Context) (map[Status]int64, error) {
+	rows, err := q.db.read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
+	if err != nil {
+		return nil, fmt.Errorf("count jobs: %w", err)
+	}
+	defer rows.Close()
+	depth := map[Status]int64{Scheduled: 0, Queued: 0, Running: 0, Retrying: 0}
+	for rows.Next() {
+		var status Status
+		var n int64
+		if err := rows.Scan(&status, &n); err != nil {
+			return nil, fmt.Errorf("count jobs: %w", err)
+		}
+		depth[status] = n
+	}
+	return depth, rows.Err()
+}

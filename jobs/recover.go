@@ -1,0 +1,150 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// maxRecoveries is how often a job is given to another worker before it
+	// is taken for what kills them.
+	maxRecoveries = 3
+	// reconcileInterval is how often the table is compared with River's.
+	reconcileInterval = 5 * time.Second
+	reconcileBatch    = 500
+)
+
+// recoverFirst puts back what the process before left running, when there can
+// be no other process. It is called before River starts.
+func (q *Queue) recoverFirst(ctx context.Context) error {
+	if q.db.postgres {
+		return q.beat(ctx)
+	}
+	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
+		return fmt.Errorf("forget old workers: %w", err)
+	}
+	if err := q.reviveDeliveries(ctx, `r.state = 'running'`); err != nil {
+		return err
+	}
+	if err := q.signIn(ctx); err != nil {
+		return err
+	}
+	return q.takeFromDead(ctx)
+}
+
+// unlessLost returns err, unless it says that somebody else was faster.
+func unlessLost(err error) error {
+	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// giveBack takes a job from a run that is lost, and queues it again, or ends
+// it when that happened too often.
+func (t *transition) giveBack(ctx context.Context, j *Job) error {
+	t.prev.Version, t.prev.N = 0, 0 // nobody counted the lost run's events
+	if err := t.withdraw(ctx, j); err != nil {
+		return err
+	}
+	if j.CancelRequested {
+		return t.cancel(ctx, j)
+	}
+	if j.Status == Running {
+		if j.recoveries++; j.recoveries > maxRecoveries {
+			return t.end(ctx, j, Failed, &Error{Code: "worker_lost", Message: fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries), Attempt: j.Attempt})
+		}
+		j.Attempt-- // the next worker makes the same attempt
+	}
+	t.q.counters.recovered.Add(1)
+	t.q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", j.ID, "recoveries", j.recoveries)
+	t.to(j, Queued)
+	return t.enqueue(ctx, j)
+}
+
+// reconcile looks for jobs that River no longer carries, because somebody
+// changed its tables, and for deliveries whose worker is gone. A job that runs
+// needs no River job: a leader that doesn't know its service discards that one
+// after a while. Each round compares a part of the table, so that a long queue
+// costs no more.
+func (q *Queue) reconcile(ctx context.Context) error {
+	next := ""
+	rows, err := q.db.read.QueryContext(ctx, `SELECT j.id, r.state FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
+		LEFT JOIN river_job r ON r.id = j.river_job_id ORDER BY j.id`, q.reconciled, reconcileBatch)
+	if err != nil {
+		return fmt.Errorf("compare with River: %w", err)
+	}
+	defer rows.Close()
+	n, orphans := 0, map[string]string{}
+	for rows.Next() {
+		var state sql.NullString
+		if err := rows.Scan(&next, &state); err != nil {
+			return fmt.Errorf("compare with River: %w", err)
+		}
+		n++
+		switch state.String {
+		case "", "cancelled", "discarded", "completed":
+			orphans[next] = state.String
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("compare with River: %w", err)
+	}
+	if q.reconciled = next; n < reconcileBatch {
+		q.reconciled = ""
+	}
+	for id := range orphans {
+		if err := q.adopt(ctx, id); err != nil {
+			return err
+		}
+	}
+	return q.reviveDeliveries(ctx, `r.state = 'running' AND `+q.fetcher()+` NOT IN (SELECT id FROM workers)`)
+}
+
+// adopt gives a job that River no longer carries a new River job, or cancels
+// it if that is what somebody did to the old one.
+func (q *Queue) adopt(ctx context.Context, id string) error {
+	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+		var state sql.NullString
+		err := t.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("look at River job: %w", err)
+		}
+		switch {
+		case j.Status != Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":
+			return refuse(errLost)
+		case state.String == "cancelled":
+			return t.cancel(ctx, j)
+		default:
+			return t.giveBack(ctx, j)
+		}
+	})
+	return unlessLost(err)
+}
+
+// reviveDeliveries gives new River jobs to the deliveries whose River job is
+// gone or stuck.
+func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
+	ids, err := q.find(ctx, `SELECT d.id FROM deliveries d LEFT JOIN river_job r ON r.id = d.river_job_id
+		WHERE d.status = 'waiting' AND (r.id IS NULL OR r.state IN ('cancelled', 'discarded', 'completed') OR `+stuck+`) ORDER BY d.next_attempt_at`)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+			riverJobID, err := q.enqueueDelivery(ctx, tx, id, retryQueue)
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'waiting'`, riverJobID, id)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("revive delivery: %w", err)
+		}
+	}
+	return nil
+}

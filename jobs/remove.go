@@ -1,0 +1,164 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+const (
+	// keyAge is how long an idempotency key is remembered.
+	keyAge = 24 * time.Hour
+	// removedAge is how long a removed job answers 410 before it is unknown.
+	removedAge = 24 * time.Hour
+	// removeTime is for how long a round removes records, and then rests as
+	// long, so that the queue has the database for itself half of the time.
+	removeTime = 500 * time.Millisecond
+)
+
+// removeOld removes records whose time is over, and then what remembers them.
+// It works in small transactions of its own, for a while.
+func (q *Queue) removeOld(ctx context.Context) error {
+	for _, remove := range []func(context.Context) (full bool, err error){
+		q.removeJobs,
+		func(ctx context.Context) (bool, error) {
+			return q.forgetOld(ctx, "removed_jobs", "id", "removed_at", removedAge)
+		},
+		func(ctx context.Context) (bool, error) {
+			return q.forgetOld(ctx, "idempotency_keys", "owner, service, key", "created_at", keyAge)
+		},
+	} {
+		for start := time.Now(); time.Since(start) < removeTime; {
+			full, err := remove(ctx)
+			if err != nil {
+				return err
+			}
+			if !full {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// removeJobs removes one batch of jobs.
+func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
+	ids, err := q.find(ctx, `SELECT id FROM jobs WHERE remove_at <= $1 ORDER BY remove_at`, At(time.Now()))
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	tx, err := q.db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return false, fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback()
+	if err := q.remove(ctx, tx, ids, time.Now().UnixMilli()); err != nil {
+		return false, err
+	}
+	if err := tx.Commit(); err != nil {
+		return false, fmt.Errorf("commit: %w", err)
+	}
+	return len(ids) == houseBatch, nil
+}
+
+// forgetOld deletes one batch of a table's rows that are older than age.
+func (q *Queue) forgetOld(ctx context.Context, table, key, column string, age time.Duration) (full bool, err error) {
+	before := At(time.Now().Add(-age))
+	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, houseBatch)
+	// Looking first keeps an idle server from writing.
+	var n int64
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM (`+old+`) old`, before).Scan(&n); err != nil || n == 0 {
+		return false, err
+	}
+	_, err = q.db.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (%s)`, table, key, old), before)
+	return n == houseBatch, err
+}
+
+// Delete removes the record of a finished job: input, output and deliveries.
+// Errors: [ErrNotFound], [ErrNotFinished].
+func (q *Queue) Delete(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+		j, err := q.lockJob(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if !j.Done {
+			return refuse(ErrNotFinished)
+		}
+		for _, stmt := range []string{
+			`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = $1)`,
+			`DELETE FROM deliveries WHERE job_id = $1`,
+		} {
+			if _, err := tx.ExecContext(ctx, stmt, id); err != nil {
+				return fmt.Errorf("delete deliveries: %w", err)
+			}
+		}
+		return q.remove(ctx, tx, []string{id}, math.MaxInt64)
+	})
+}
+
+// remove deletes the records of those jobs whose time is over by due,
+// milliseconds since 1970, and remembers that they were. Deliveries that
+// still wait are not touched: a callback was promised.
+func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64) error {
+	// Locked first, so that none is given another attempt in between.
+	ids, err := lockDue(ctx, tx, ids, due, q.db.skipLocked())
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	marks, args := marksOf(ids)
+	below := ` WHERE job_id IN (` + marks + `)`
+	for _, stmt := range []string{
+		fmt.Sprintf(`INSERT INTO removed_jobs (id, owner, removed_at) SELECT id, owner, %d FROM jobs WHERE id IN (%s) ON CONFLICT DO NOTHING`, time.Now().UnixMilli(), marks),
+		`DELETE FROM job_tags` + below,
+		`DELETE FROM idempotency_keys` + below,
+		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries` + below + ` AND status <> 'waiting')`,
+		`DELETE FROM deliveries` + below + ` AND status <> 'waiting'`,
+		`DELETE FROM jobs WHERE id IN (` + marks + `)`,
+	} {
+		if _, err := tx.ExecContext(ctx, stmt, args...); err != nil {
+			return fmt.Errorf("remove jobs: %w", err)
+		}
+	}
+	return nil
+}
+
+// lockDue locks the jobs whose time is over and that nobody else has locked,
+// and returns their ids.
+func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocked string) ([]string, error) {
+	marks, args := marksOf(ids)
+	args = append(args, due)
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE id IN (%s) AND remove_at <= $%d ORDER BY id`, marks, len(args))+skipLocked, args...)
+	if err != nil {
+		return nil, fmt.Errorf("lock old jobs: %w", err)
+	}
+	defer rows.Close()
+	var locked []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("lock old jobs: %w", err)
+		}
+		locked = append(locked, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("lock old jobs: %w", err)
+	}
+	return locked, nil
+}
+
+// marksOf returns "$1, $2 …" for the ids, and the ids as arguments.
+func marksOf(ids []string) (marks string, args []any) {
+	numbers := make([]string, len(ids))
+	for i, id := range ids {
+		numbers[i] = fmt.Sprintf("$%d", i+1)
+		args = append(args, id)
+	}
+	return strings.Join(numbers, ", "), args
+}

@@ -1,0 +1,151 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"coatcheck/notify"
+)
+
+// A text is a value kept as JSON text; NULL leaves it alone.
+type text[T any] struct{ v *T }
+
+func (t text[T]) Value() (driver.Value, error) {
+	b, err := json.Marshal(*t.v)
+	return string(b), err
+}
+
+func (t text[T]) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		return nil
+	case string:
+		return json.Unmarshal([]byte(src), t.v)
+	case []byte:
+		return json.Unmarshal(src, t.v)
+	default:
+		return fmt.Errorf("text is %T", src)
+	}
+}
+
+// nullable returns v as JSON text, or NULL when it is nil.
+func nullable[T any](v *T) any {
+	if v == nil {
+		return nil
+	}
+	return text[T]{v}
+}
+
+// raw returns JSON text as it stands, or NULL.
+func raw(b json.RawMessage) any {
+	if b == nil {
+		return nil
+	}
+	return string(b)
+}
+
+type rawScanner struct{ b *json.RawMessage }
+
+func (r rawScanner) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*r.b = nil
+	case string:
+		*r.b = json.RawMessage(src)
+	case []byte:
+		*r.b = append(json.RawMessage(nil), src...)
+	default:
+		return fmt.Errorf("text is %T", src)
+	}
+	return nil
+}
+
+const jobColumns = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, steps, history,
+	output, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
+	cancel_requested_at IS NOT NULL, COALESCE(run_id, ''), river_job_id, recoveries,
+	callback_url, callback_events, callback_state, callback_sequence, callback, base_url`
+
+// scanJob reads a row of jobColumns.
+func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
+	var j Job
+	var steps []Step
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, text[[]Step]{&steps}, text[[]Attempt]{&j.History},
+		rawScanner{&j.Output}, text[*Error]{&j.Error}, text[Report]{&j.Progress}, text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt, &j.ExpiresAt, &j.retain,
+		&j.CancelRequested, &j.runID, &j.riverJobID, &j.recoveries,
+		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL)
+	if err != nil {
+		return Job{}, err
+	}
+	j.Steps, j.Chain, j.Input = len(steps), steps, steps[0].Input
+	j.Token = q.Keys.token(j.ID)
+	j.refresh()
+	return j, nil
+}
+
+// refresh sets what follows from other fields.
+func (j *Job) refresh() {
+	j.Done = j.Status.Done()
+	j.LastEventID = j.EventID().String()
+}
+
+// insertJob writes the row of a new job.
+func insertJob(ctx context.Context, tx *sql.Tx, j *Job) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress,
+			tags, metadata, created_at, run_at, expires_at, retain, river_job_id, callback_url, callback_events, callback_state, callback, base_url)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+		j.ID, j.Owner, j.Service, string(j.Status), j.version, j.Priority, j.MaxAttempts, j.timeout, text[[]Step]{&j.Chain}, text[Report]{&j.Progress},
+		text[[]string]{&j.Tags}, raw(j.Metadata), j.CreatedAt, j.RunAt, j.ExpiresAt, j.retain, j.riverJobID,
+		j.callback.url, text[[]string]{&j.callback.events}, j.callback.state, nullable(j.Callback), j.BaseURL)
+	if err != nil {
+		return fmt.Errorf("insert job: %w", err)
+	}
+	for _, tag := range j.Tags {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO job_tags (owner, tag, job_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, j.Owner, tag, j.ID); err != nil {
+			return fmt.Errorf("insert tag: %w", err)
+		}
+	}
+	return nil
+}
+
+// lockJob reads a job's row and keeps others from changing it until the
+// transaction ends.
+func (q *Queue) lockJob(ctx context.Context, tx *sql.Tx, id string) (Job, error) {
+	job, err := q.scanJob(tx.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`+q.db.forUpdate(), id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return job, refuse(ErrNotFound)
+	}
+	if err != nil {
+		return job, fmt.Errorf("read job: %w", err)
+	}
+	return job, nil
+}
+
+// saveJob writes the row of a locked job that was at the event id before, in
+// the hands of the run runID. Both are the fence: a run that has lost its job
+// finds no row.
+func saveJob(ctx context.Context, tx *sql.Tx, j *Job, before notify.ID, runID, workerID string) error {
+	var removeAt any
+	if j.FinishedAt != nil {
+		removeAt = j.FinishedAt.UnixMilli() + time.Duration(j.retain).Milliseconds()
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, version = $2, events = 0, attempt = $3, max_attempts = $4, step = $5, steps = $6, output = $7, error = $8, progress = $9,
+			run_at = $10, started_at = $11, finished_at = $12, expires_at = $13, remove_at = $14, run_id = NULLIF($15, ''), worker_id = NULLIF($16, ''), river_job_id = $17, recoveries = $18, callback = $19,
+			cancel_requested_at = CASE WHEN $20 THEN cancel_requested_at END, callback_sequence = $24, history = $25
+		WHERE id = $21 AND version = $22 AND COALESCE(run_id, '') = $23`,
+		string(j.Status), j.version, j.Attempt, j.MaxAttempts, j.Step, text[[]Step]{&j.Chain}, raw(j.Output), nullable(j.Error), text[Report]{&j.Progress},
+		j.RunAt, j.StartedAt, j.FinishedAt, j.ExpiresAt, removeAt, j.runID, workerID, j.riverJobID, j.recoveries, nullable(j.Callback),
+		j.CancelRequested,
+		j.ID, before.Version, runID, j.callback.sequence, text[[]Attempt]{&j.History})
+	if err != nil {
+		return fmt.Errorf("update job: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errLost, err)
+	}
+	return nil
+}

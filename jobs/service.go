@@ -1,0 +1,108 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"reflect"
+	"regexp"
+	"time"
+)
+
+// A Func does the work of a service: it turns an input into an output, and
+// says how far it is with [Progress]. It must return soon after ctx is done.
+// An error that wraps [ErrPermanent] is not worth another attempt.
+type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
+
+// A Service is what callers can run as a job.
+type Service struct {
+	// Name is the service's name in URLs, such as "sleep" or "maths.add". Required.
+	Name string
+	// Summary is one sentence for the documentation and the page.
+	Summary string
+	// Timeout ends an attempt that takes longer. Default 15 minutes; a caller
+	// may ask for another, up to the server's limit.
+	Timeout time.Duration
+	// MaxAttempts is how often a job is tried in all. Default 3; a caller may
+	// ask for another number.
+	MaxAttempts int
+
+	input, output reflect.Type
+	call          func(ctx context.Context, input []byte) (json.RawMessage, error)
+}
+
+const (
+	defaultTimeout     = 15 * time.Minute
+	defaultMaxAttempts = 3
+)
+
+// Input returns the type of the service's input: a struct whose tags say what
+// is allowed.
+func (s *Service) Input() reflect.Type { return s.input }
+
+// Output returns the type of the service's output.
+func (s *Service) Output() reflect.Type { return s.output }
+
+// A Registry holds services in the order they were added. The zero value is
+// an empty one.
+type Registry struct {
+	services []*Service
+	byName   map[string]*Service
+}
+
+var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
+
+// Add adds a service whose work fn does. From this follow its route with
+// validation of the input, its JSON Schema and its part of the OpenAPI
+// document. It panics when the name is missing, taken or not made of lower
+// case letters, digits, "_" and ".", or when the input is no struct.
+func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
+	switch {
+	case !serviceName.MatchString(s.Name):
+		panic(fmt.Sprintf("jobs: service name %q is not of the form word or word.word in lower case", s.Name))
+	case r.byName[s.Name] != nil:
+		panic(fmt.Sprintf("jobs: service %q is added twice", s.Name))
+	case reflect.TypeFor[In]().Kind() != reflect.Struct:
+		panic(fmt.Sprintf("jobs: the input of service %q is no struct", s.Name))
+	case s.Timeout < 0 || s.MaxAttempts < 0:
+		panic(fmt.Sprintf("jobs: service %q has a negative limit", s.Name))
+	}
+	if s.Timeout == 0 {
+		s.Timeout = defaultTimeout
+	}
+	if s.MaxAttempts == 0 {
+		s.MaxAttempts = defaultMaxAttempts
+	}
+	s.input, s.output = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	s.call = func(ctx context.Context, input []byte) (json.RawMessage, error) {
+		var in In
+		if err := json.Unmarshal(input, &in); err != nil {
+			return nil, fmt.Errorf("decode input: %w", err)
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return encodeOutput(out)
+	}
+	if r.byName == nil {
+		r.byName = make(map[string]*Service)
+	}
+	r.byName[s.Name] = &s
+	r.services = append(r.services, &s)
+}
+
+// Get returns the service of that name, or nil.
+func (r *Registry) Get(name string) *Service { return r.byName[name] }
+
+// All yields the services in the order they were added.
+func (r *Registry) All() iter.Seq[*Service] {
+	return func(yield func(*Service) bool) {
+		for _, s := range r.services {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package jobs
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNoSession means that there is no such session, or none any more.
+var ErrNoSession = errors.New("no such session")
+
+const (
+	// SessionLifetime is how long a browser stays signed in.
+	SessionLifetime = 24 * time.Hour
+	// rotateAfter is how old a session's secret becomes, rotationGrace how long
+	// the old one works beside the new one, for requests under way.
+	rotateAfter   = 15 * time.Minute
+	rotationGrace = time.Minute
+)
+
+// Sessions are the browsers that are signed in. The table knows only hashes of
+// their secrets, so nobody who reads it can use them.
+type Sessions struct{ db *Database }
+
+// A Session is a browser that is signed in.
+type Session struct {
+	Owner string
+	// Credential is what the owner signed in with, as [Sessions.Begin] got it.
+	Credential string
+	ExpiresAt  Time
+	rotatedAt  Time
+}
+
+func sessionID(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// Begin makes a session of the owner and returns its secret, for a cookie.
+func (s *Sessions) Begin(ctx context.Context, owner, credential string) (secret string, session Session, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	now := time.Now()
+	session = Session{Owner: owner, Credential: credential, ExpiresAt: At(now.Add(SessionLifetime)), rotatedAt: At(now)}
+	secret = rand.Text()
+	return secret, session, s.insert(ctx, s.db.write, secret, &session)
+}
+
+func (s *Sessions) insert(ctx context.Context, db execer, secret string, session *Session) error {
+	if _, err := db.ExecContext(ctx, `INSERT INTO sessions (id, owner, credential, rotated_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+		sessionID(secret), session.Owner, session.Credential, session.rotatedAt, session.ExpiresAt); err != nil {
+		return fmt.Errorf("store session: %w", err)
+	}
+	return nil
+}
+
+// Find returns the session that has this secret. Error: [ErrNoSession].
+func (s *Sessions) Find(ctx context.Context, secret string) (session Session, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err = s.db.read.QueryRowContext(ctx, `SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`, sessionID(secret), At(time.Now())).
+		Scan(&session.Owner, &session.Credential, &session.rotatedAt, &session.ExpiresAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, ErrNoSession
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("read session: %w", err)
+	}
+	return session, nil
+}
+
+// Rotate gives the session a new secret when the one it has is old, and
+// returns it, or else "". The old one goes on for a minute.
+func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (fresh string, err error) {
+	now := time.Now()
+	if now.Sub(session.rotatedAt.Time) < rotateAfter {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	tx, err := s.db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return "", fmt.Errorf("rotate session: %w", err)
+	}
+	defer tx.Rollback()
+	// Of requests at the same time, one rotates.
+	res, err := tx.ExecContext(ctx, `UPDATE sessions SET rotated_at = $1, expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END WHERE id = $3 AND rotated_at = $4`,
+		At(now), At(now.Add(rotationGrace)), sessionID(secret), session.rotatedAt)
+	if err != nil {
+		return "", fmt.Errorf("rotate session: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return "", err
+	}
+	fresh, session.rotatedAt = rand.Text(), At(now)
+	if err := s.insert(ctx, tx, fresh, &session); err != nil {
+		return "", err
+	}
+	if err := tx.Commit(); err != nil {
+		return "", fmt.Errorf("rotate session: %w", err)
+	}
+	return fresh, nil
+}
+
+// End ends the session that has this secret, if there is one.
+func (s *Sessions) End(ctx context.Context, secret string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, err := s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, sessionID(secret)); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// forget removes sessions that are over.
+func (s *Sessions) forget(ctx context.Context) error {
+	var one int
+	err := s.db.read.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at < $1`, At(time.Now()))
+	}
+	if err != nil {
+		return fmt.Errorf("forget sessions: %w", err)
+	}
+	return nil
+}

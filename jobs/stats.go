@@ -1,0 +1,198 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Stats are what an operator wants to see of the queue.
+type Stats struct {
+	Depth map[Status]int64
+	// Oldest is since when the job that waits longest could run; nil when none
+	// waits.
+	Oldest *Time
+	// Callbacks is how many deliveries wait.
+	Callbacks int64
+	Minutes   []Minute // of the last hour, the oldest first
+	Services  []ServiceStats
+	Workers   []WorkerStats
+	Database  DatabaseStats
+}
+
+// A Minute is how many jobs ended in a minute.
+type Minute struct {
+	At                time.Time
+	Succeeded, Failed int64 // failed also stands for canceled and expired
+}
+
+// ServiceStats are how long the newest jobs of a service took in the last hour.
+type ServiceStats struct {
+	Service   string
+	Jobs      int
+	Wait, Run Percentiles
+}
+
+// Percentiles are the 50th, 95th and 99th.
+type Percentiles [3]time.Duration
+
+// WorkerStats are a process that runs jobs.
+type WorkerStats struct {
+	ID, Host             string
+	Concurrency, Running int
+	StartedAt, BeatAt    Time
+	// Stale says that its heart has stopped: its jobs are given away.
+	Stale bool
+}
+
+// DatabaseStats are what the database says of itself.
+type DatabaseStats struct {
+	Kind, Version string
+	Bytes         int64
+}
+
+// maxSample is how many jobs percentiles are taken of.
+const maxSample = 5000
+
+// Stats reads them all.
+func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if s.Depth, err = q.Depth(ctx); err != nil {
+		return s, err
+	}
+	err = q.db.read.QueryRowContext(ctx, `SELECT COALESCE(run_at, created_at) FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1`).Scan(&s.Oldest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return s, fmt.Errorf("read the oldest job: %w", err)
+	}
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'waiting'`).Scan(&s.Callbacks); err != nil {
+		return s, fmt.Errorf("count deliveries: %w", err)
+	}
+	now := time.Now()
+	if s.Minutes, err = q.minutes(ctx, now); err != nil {
+		return s, err
+	}
+	if s.Services, err = q.serviceStats(ctx, now); err != nil {
+		return s, err
+	}
+	if s.Workers, err = q.workerStats(ctx); err != nil {
+		return s, err
+	}
+	s.Database, err = q.db.stats(ctx)
+	return s, err
+}
+
+// minutes counts the jobs that ended in each minute of the last hour.
+func (q *Queue) minutes(ctx context.Context, now time.Time) ([]Minute, error) {
+	first := now.Truncate(time.Minute).Add(-59 * time.Minute)
+	minutes := make([]Minute, 60)
+	for i := range minutes {
+		minutes[i].At = first.Add(time.Duration(i) * time.Minute)
+	}
+	rows, err := q.db.read.QueryContext(ctx, `SELECT (finished_at - $1) / 60000, status = 'succeeded', count(*) FROM jobs WHERE finished_at >= $1 GROUP BY 1, 2`, At(first))
+	if err != nil {
+		return nil, fmt.Errorf("count finished jobs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var i int
+		var succeeded bool
+		var n int64
+		if err := rows.Scan(&i, &succeeded, &n); err != nil {
+			return nil, fmt.Errorf("count finished jobs: %w", err)
+		}
+		switch minute := &minutes[min(i, len(minutes)-1)]; {
+		case succeeded:
+			minute.Succeeded += n
+		default:
+			minute.Failed += n
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count finished jobs: %w", err)
+	}
+	return minutes, nil
+}
+
+// serviceStats takes percentiles of the newest jobs of the last hour.
+func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats, error) {
+	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT service, created_at, run_at, started_at, finished_at FROM jobs
+		WHERE finished_at >= $1 AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT %d`, maxSample), At(now.Add(-time.Hour)))
+	if err != nil {
+		return nil, fmt.Errorf("read finished jobs: %w", err)
+	}
+	defer rows.Close()
+	waits, runs := make(map[string][]time.Duration), make(map[string][]time.Duration)
+	for rows.Next() {
+		var service string
+		var due, started, finished Time
+		var runAt *Time
+		if err := rows.Scan(&service, &due, &runAt, &started, &finished); err != nil {
+			return nil, fmt.Errorf("read finished jobs: %w", err)
+		}
+		if runAt != nil && !runAt.After(started.Time) { // else it is of a later attempt
+			due = *runAt
+		}
+		waits[service] = append(waits[service], started.Sub(due.Time))
+		runs[service] = append(runs[service], finished.Sub(started.Time))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read finished jobs: %w", err)
+	}
+	var stats []ServiceStats
+	for _, service := range slices.Sorted(maps.Keys(waits)) {
+		stats = append(stats, ServiceStats{service, len(waits[service]), percentiles(waits[service]), percentiles(runs[service])})
+	}
+	return stats, nil
+}
+
+// percentiles returns those of at least one duration, which it sorts.
+func percentiles(d []time.Duration) Percentiles {
+	slices.Sort(d)
+	at := func(percent int) time.Duration { return d[(len(d)*percent+99)/100-1] }
+	return Percentiles{at(50), at(95), at(99)}
+}
+
+func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
+	rows, err := q.db.read.QueryContext(ctx, `SELECT id, host, concurrency, started_at, beat_at, beat_at < `+q.db.now()+` - $1,
+		(SELECT count(*) FROM jobs WHERE status = 'running' AND worker_id = workers.id) FROM workers ORDER BY started_at, id`, staleAfter.Milliseconds())
+	if err != nil {
+		return nil, fmt.Errorf("read workers: %w", err)
+	}
+	defer rows.Close()
+	var workers []WorkerStats
+	for rows.Next() {
+		var w WorkerStats
+		if err := rows.Scan(&w.ID, &w.Host, &w.Concurrency, &w.StartedAt, &w.BeatAt, &w.Stale, &w.Running); err != nil {
+			return nil, fmt.Errorf("read workers: %w", err)
+		}
+		// Nobody else could ask, so a process alone with its database writes
+		// no heartbeat: that it answers is one.
+		if !q.db.postgres {
+			w.BeatAt, w.Stale = At(time.Now()), false
+		}
+		workers = append(workers, w)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read workers: %w", err)
+	}
+	return workers, nil
+}
+
+// stats returns what the database is and how large.
+func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
+	s.Kind = "SQLite"
+	query := `SELECT sqlite_version(), (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())`
+	if d.postgres {
+		s.Kind = "PostgreSQL"
+		query = `SELECT current_setting('server_version'), pg_database_size(current_database())`
+	}
+	if err := d.read.QueryRowContext(ctx, query).Scan(&s.Version, &s.Bytes); err != nil {
+		return s, fmt.Errorf("ask the database: %w", err)
+	}
+	return s, nil
+}

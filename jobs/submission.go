@@ -1,0 +1,150 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Submission asks for a job. The API has checked its input against the
+// service's schema; [Queue.Submit] checks the rest.
+type Submission struct {
+	Owner   string
+	Service string
+	Input   json.RawMessage
+	// Then are further steps of the same job, each fed from the one before.
+	Then []NextStep
+	// RunAt is when the job may start; zero means now.
+	RunAt time.Time
+	// Priority is 1 (first) to 4. Default 2.
+	Priority int
+	// Timeout ends an attempt that takes longer. Default the service's.
+	Timeout time.Duration
+	// MaxAttempts is how often a step is tried in all. Default the service's.
+	MaxAttempts int
+	// ExpiresIn is how long the job may wait to be started; zero means for ever.
+	ExpiresIn time.Duration
+	// Retain is how long the record is kept after the end. Default the server's.
+	Retain   time.Duration
+	Tags     []string
+	Metadata json.RawMessage // an object, or nil
+	// CallbackURL is told of CallbackEvents, by default of the job's end.
+	// The API has checked it.
+	CallbackURL    string
+	CallbackEvents []string
+	// CallbackState comes back in every callback.
+	CallbackState string
+	// BaseURL is how the submitter reached the API, "https://host".
+	BaseURL string
+	// IdempotencyKey makes a repeated submission find the first one's job,
+	// for 24 hours; Fingerprint tells whether it is the same request.
+	IdempotencyKey string
+	Fingerprint    string
+}
+
+// A NextStep is a further step of a job. In its input, the object
+// {"$output": "/json/pointer"} (RFC 6901) stands for a part of the output of
+// the step before; the pointer "" is all of it.
+type NextStep struct {
+	Service string          `json:"service"`
+	Input   json.RawMessage `json:"input"`
+}
+
+// The callback events that a caller may ask for.
+const (
+	JobStarted   = "job.started"
+	JobProgress  = "job.progress"
+	JobRetrying  = "job.retrying"
+	JobSucceeded = "job.succeeded"
+	JobFailed    = "job.failed"
+	JobCanceled  = "job.canceled"
+	JobExpired   = "job.expired"
+)
+
+// terminalEvents are what a callback tells of when nothing else was asked for.
+var terminalEvents = []string{JobSucceeded, JobFailed, JobCanceled, JobExpired}
+
+// Limits on a submission.
+const (
+	MaxSteps         = 32
+	MaxTags          = 16
+	MaxAttempts      = 100
+	MaxDelay         = 366 * 24 * time.Hour
+	MaxRetain        = 366 * 24 * time.Hour
+	maxMetadata      = 16 << 10
+	maxCallbackState = 512
+)
+
+// A FieldError says what is wrong with one field of a submission.
+type FieldError struct {
+	Field   string // as in the request, such as "then[0].service"
+	Message string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// complete fills in the defaults and returns all mistakes, as [FieldError]s
+// joined by [errors.Join].
+func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) error {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
+	}
+	service := r.Get(s.Service)
+	if service == nil {
+		return ErrUnknownService
+	}
+	for i, step := range s.Then {
+		if r.Get(step.Service) == nil {
+			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name")
+		}
+	}
+	if len(s.Then) >= MaxSteps {
+		wrong("then", "a job has at most %d steps", MaxSteps)
+	}
+	if s.Priority == 0 {
+		s.Priority = 2
+	}
+	if s.Priority < 1 || s.Priority > 4 {
+		wrong("priority", "expected 1 (first) to 4")
+	}
+	if s.Timeout == 0 {
+		s.Timeout = min(service.Timeout, maxTimeout)
+	}
+	if s.Timeout < time.Second || s.Timeout > maxTimeout {
+		wrong("timeout", "expected 1s to %s", maxTimeout)
+	}
+	if s.MaxAttempts == 0 {
+		s.MaxAttempts = service.MaxAttempts
+	}
+	if s.MaxAttempts < 1 || s.MaxAttempts > MaxAttempts {
+		wrong("max_attempts", "expected 1 to %d", MaxAttempts)
+	}
+	if s.ExpiresIn < 0 || s.ExpiresIn > MaxDelay {
+		wrong("expires_in", "expected more than 0 and at most %s", MaxDelay)
+	}
+	if s.Retain == 0 {
+		s.Retain = retain
+	}
+	if s.Retain < 0 || s.Retain > MaxRetain {
+		wrong("retain", "expected more than 0 and at most %s", MaxRetain)
+	}
+	if time.Until(s.RunAt) > MaxDelay {
+		wrong("run_at", "expected a time in the next %s", MaxDelay)
+	}
+	if len(s.Tags) > MaxTags {
+		wrong("tags", "expected at most %d", MaxTags)
+	}
+	if len(s.Metadata) > maxMetadata {
+		wrong("metadata", "expected at most %d bytes", maxMetadata)
+	}
+	if len(s.CallbackState) > maxCallbackState {
+		wrong("callback_state", "expected at most %d bytes", maxCallbackState)
+	}
+	if len(s.CallbackEvents) == 0 {
+		s.CallbackEvents = terminalEvents
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,56 @@
+package jobs
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+// A Time is a moment to the millisecond, in UTC. In JSON it is RFC 3339 with
+// three digits of a second, in the database the milliseconds since 1970.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+
+// At returns t to the millisecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t Time) MarshalText() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, timeLayout), nil
+}
+
+// MarshalJSON implements [json.Marshaler]; without it the one of time.Time
+// would be promoted.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"`+timeLayout+`"`), nil
+}
+
+// Value implements [driver.Valuer].
+func (t Time) Value() (driver.Value, error) { return t.UnixMilli(), nil }
+
+// Scan implements [sql.Scanner].
+func (t *Time) Scan(src any) error {
+	ms, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("time is %T, want milliseconds", src)
+	}
+	*t = At(time.UnixMilli(ms))
+	return nil
+}
+
+// A Duration is kept in the database as milliseconds.
+type Duration time.Duration
+
+// Value implements [driver.Valuer].
+func (d Duration) Value() (driver.Value, error) { return time.Duration(d).Milliseconds(), nil }
+
+// Scan implements [sql.Scanner].
+func (d *Duration) Scan(src any) error {
+	ms, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("duration is %T, want milliseconds", src)
+	}
+	*d = Duration(time.Duration(ms) * time.Millisecond)
+	return nil
+}

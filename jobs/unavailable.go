@@ -1,0 +1,93 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// ErrUnavailable means that the database is known to be away, or to take
+// nothing.
+var ErrUnavailable = errors.New("the database is away")
+
+// Unavailable reports whether err comes from the state of the database, so
+// that the same may well succeed later.
+func Unavailable(err error) bool { return complaint(err) != "" }
+
+// What can be wrong with a database, for those who run it.
+const (
+	away     = "the database can't be reached: start it, or look at the network and database_url"
+	full     = "the database's disk is full: make room"
+	readOnly = "the database is read-only: end that, or connect to its primary (target_session_attrs=read-write)"
+	crowded  = "the database has no connection left: raise max_connections, or run fewer processes"
+	slow     = "the database does not answer in time: look at its load, its locks and the network"
+	broken   = "the database's files can't be read or written: look at the disk and the permissions"
+)
+
+// complaint returns what is wrong with the database, or "" when the error has
+// another cause.
+func complaint(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return complaintOfPostgres(e.Code)
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_FULL:
+			return full
+		case sqlite3.SQLITE_READONLY:
+			return readOnly
+		case sqlite3.SQLITE_BUSY:
+			return slow
+		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			return broken
+		}
+		return ""
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return full
+	case errors.Is(err, context.DeadlineExceeded):
+		return slow
+	case errors.Is(err, ErrUnavailable), errors.Is(err, errClosed), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
+		return away
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return away
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return away
+	}
+	return ""
+}
+
+// complaintOfPostgres returns what a code of PostgreSQL's says about it.
+func complaintOfPostgres(code string) string {
+	switch {
+	case code == "53100": // disk_full
+		return full
+	case code == "25006": // read_only_sql_transaction
+		return readOnly
+	case code == "53300", code == "53200": // too_many_connections, out_of_memory
+		return crowded
+	case code == "57014", code == "55P03", code == "40P01", code == "40001", code == "25P03": // canceled, locked, frozen
+		return slow
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection, shutdown, starting up
+		return away
+	case strings.HasPrefix(code, "58"): // system error
+		return broken
+	}
+	return ""
+}

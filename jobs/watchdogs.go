@@ -1,0 +1,123 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// clockJump is how far a clock may be off: timers and times of jobs would
+	// be wrong by as much.
+	clockJump = 2 * time.Second
+	// jumpShown is how long it is shown that the clock jumped.
+	jumpShown = time.Minute
+)
+
+// A clock is what is known of this machine's clock: when it jumped, found by
+// the monotonic clock. Only the loop that checks uses it.
+type clock struct {
+	last   time.Time
+	jumped time.Time
+	by     time.Duration
+}
+
+// tick returns by how much the clock jumped in the last minute.
+func (c *clock) tick(now time.Time) time.Duration {
+	if !c.last.IsZero() {
+		elapsed := now.Sub(c.last) // monotonic
+		if by := now.Round(0).Sub(c.last.Round(0)) - elapsed; by.Abs() > clockJump {
+			c.jumped, c.by = now, by
+		}
+	}
+	c.last = now
+	if c.by != 0 && now.Sub(c.jumped) > jumpShown {
+		c.by = 0
+	}
+	return c.by
+}
+
+// checkClock compares this machine's clock with the database's, which said
+// its time between before and after.
+func (q *Queue) checkClock(ctx context.Context, database, before, after time.Time) {
+	by := q.clock.tick(after)
+	off := before.Round(0).Sub(database)
+	if after.Round(0).Before(database) {
+		off = after.Round(0).Sub(database)
+	} else if off < 0 {
+		off = 0
+	}
+	switch {
+	case off.Abs() > clockJump:
+		q.health.set(ctx, "clock", Warning, fmt.Sprintf("this machine's clock is %s off the database's: delayed jobs start at the wrong time; let NTP set both", off.Round(time.Millisecond)))
+	case by != 0:
+		q.health.set(ctx, "clock", Warning, fmt.Sprintf("this machine's clock jumped by %s: delayed jobs may start at the wrong time; let NTP set it", by.Round(time.Millisecond)))
+	default:
+		q.health.set(ctx, "clock", OK, "")
+	}
+}
+
+// A head is the River job that is next, and since when it is.
+type head struct {
+	id    int64
+	since time.Time
+}
+
+// queueInterval is how often the queue's head is looked at.
+const queueInterval = time.Second
+
+// checkQueue looks whether jobs wait although somebody could run them.
+func (q *Queue) checkQueue(ctx context.Context) error {
+	var id int64
+	var kind string
+	err := q.db.read.QueryRowContext(ctx, `SELECT id, kind FROM river_job WHERE state = 'available' AND queue = '`+jobQueue+`' ORDER BY priority, scheduled_at, id LIMIT 1`).Scan(&id, &kind)
+	if errors.Is(err, sql.ErrNoRows) {
+		q.head = head{}
+		q.health.set(ctx, "queue", OK, "")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the queue: %w", err)
+	}
+	now := time.Now()
+	if q.head.id != id || now.Sub(q.looked) > 2*queueInterval {
+		q.head = head{id, now}
+	}
+	q.looked = now
+	waited := now.Sub(q.head.since)
+	if waited < q.StuckAfter {
+		if waited == 0 {
+			q.health.set(ctx, "queue", OK, "")
+		}
+		return nil
+	}
+	var slots, running int64
+	if err := q.db.read.QueryRowContext(ctx, `SELECT (SELECT COALESCE(sum(concurrency), 0) FROM workers), (SELECT count(*) FROM jobs WHERE status = 'running')`).Scan(&slots, &running); err != nil {
+		return fmt.Errorf("look at the queue: %w", err)
+	}
+	if !q.db.postgres {
+		slots = int64(q.Workers)
+	}
+	switch service := kind[len(runArgs{}.Kind()):]; {
+	case slots == 0:
+		q.health.set(ctx, "queue", Warning, fmt.Sprintf("jobs wait and nobody runs them, for %s: start a worker", waited.Round(time.Second)))
+	case running < slots:
+		q.health.set(ctx, "queue", Warning, fmt.Sprintf("a job of the service %s waits for %s although workers are idle: start a worker that has the service, or start the workers anew", service, waited.Round(time.Second)))
+	default:
+		q.health.set(ctx, "queue", OK, "") // all are busy
+	}
+	return nil
+}
+
+// checkSlots looks for services that did not stop when told to.
+func (q *Queue) checkSlots(ctx context.Context) error {
+	switch deaf := q.counters.deaf.Load(); {
+	case deaf == 0:
+		q.health.set(ctx, "runs", OK, "")
+	default:
+		q.health.set(ctx, "runs", Warning, fmt.Sprintf("%d runs did not stop when told to and were left behind, of %d slots: look for \"does not stop\" in the log, and start the process anew when it is convenient", deaf, q.Workers))
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+)
+
+// ErrPermanent ends the attempts of a job whose service returns an error that
+// wraps it: fmt.Errorf("no such file: %w", jobs.ErrPermanent).
+var ErrPermanent = errors.New("not worth another attempt")
+
+// The causes of a run's end that are not the service's.
+var (
+	errTimeout = errors.New("timeout")
+	errPanic   = errors.New("panic")
+	errDeaf    = errors.New("the service does not stop")
+)
+
+// runArgs are the arguments of a River job that runs a step of a job. Its
+// kind names the service, so that a worker without it leaves it alone.
+type runArgs struct {
+	service string
+	JobID   string `json:"job_id"`
+}
+
+func (a runArgs) Kind() string { return "service:" + a.service }
+
+// A worker runs the jobs of one service.
+type worker struct {
+	river.WorkerDefaults[runArgs]
+	queue   *Queue
+	service *Service
+}
+
+// NextRetry is when River calls Work again after it returned an error: when
+// the database was away. Attempts of the job are not River's business.
+func (w *worker) NextRetry(*river.Job[runArgs]) time.Time { return time.Now().Add(2 * time.Second) }
+
+// Timeout is River's, which must outlast the job's own.
+func (w *worker) Timeout(*river.Job[runArgs]) time.Duration { return w.queue.MaxTimeout + time.Minute }
+
+// Work runs a step of a job.
+func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
+	q := w.queue
+	defer q.begin(rj.Args.JobID)()
+	r, err := q.start(ctx, rj.Args.JobID, rj.ID)
+	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
+		return nil // finished, canceled or given to another River job meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(r.job.timeout), errTimeout)
+	defer cancel()
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	q.track(r)
+	output, err, returned := w.run(WithReporter(ctx, r), r)
+	q.untrack(r)
+	r.close()
+	err = q.finish(ctx, r, output, err)
+	q.replace(returned)
+	return err
+}
+
+// call runs the service on the step's input, and survives its panic.
+func (w *worker) call(ctx context.Context, r *run) (output []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	input := r.job.Chain[r.job.Step-1].Input
+	if r.job.Step > 1 {
+		if input, err = resolve(input, r.job.Chain[r.job.Step-2].Output); err != nil {
+			return nil, err
+		}
+		if err := w.queue.Validate(w.service.Name, input); err != nil {
+			return nil, fmt.Errorf("%w: the output of step %d does not fit the input of %s: %w", errOutput, r.job.Step-1, w.service.Name, err)
+		}
+	}
+	return w.service.call(ctx, input)
+}
+
+// start gives the job to a new run of this process.
+func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, error) {
+	runID, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("make run id: %w", err)
+	}
+	job, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+		expired := j.ExpiresAt != nil && j.StartedAt == nil && t.now.After(j.ExpiresAt.Time)
+		if j.Done || j.riverJobID != riverJobID || j.CancelRequested || expired {
+			return refuse(errLost)
+		}
+		if j.Status == Running {
+			// River gave up the run before, in which nobody counts events now.
+			t.prev.Version, t.prev.N = 0, 0
+		} else {
+			j.Attempt++
+		}
+		t.to(j, Running)
+		j.runID, t.workerID = runID.String(), q.workerID
+		j.Progress = Report{Percent: j.overall(0)}
+		if j.StartedAt == nil {
+			j.StartedAt = &t.now
+		}
+		return t.callBack(ctx, j, JobStarted)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &run{queue: q, job: job}, nil
+}
+
+// overall returns the percentage of the whole job when its current step is
+// that far.
+func (j *Job) overall(percent float64) float64 {
+	return (float64(j.Step-1)*100 + min(max(percent, 0), 100)) / float64(j.Steps)
+}
+
+// finish writes what became of a run: its output and the next step or the
+// end, another attempt, or nothing when it was only interrupted.
+func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errLost) {
+		return nil
+	}
+	var returned error
+	apply := func(ctx context.Context, t *transition, j *Job) error {
+		if j.Status != Running || j.runID != r.job.runID {
+			return refuse(errLost)
+		}
+		t.prev = r.last()
+		t.deaf = errors.Is(runErr, errDeaf)
+		j.Progress = r.report()
+		switch {
+		case runErr == nil && (!j.CancelRequested || j.Step == j.Steps):
+			return t.advance(ctx, j, output)
+		case j.CancelRequested || errors.Is(cause, river.ErrJobCancelledRemotely):
+			return t.cancel(ctx, j)
+		case cause != nil && !errors.Is(cause, errTimeout) && !errors.Is(runErr, errPanic):
+			// The process stops. River makes its job available again.
+			t.to(j, Queued)
+			j.Attempt--
+			returned = context.Canceled
+			return nil
+		default:
+			return t.fail(ctx, j, runErr, cause)
+		}
+	}
+	err := q.persist(ctx, func(ctx context.Context) error {
+		_, err := q.transit(ctx, r.job.ID, apply)
+		return err
+	})
+	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
+		q.Logger.WarnContext(ctx, "run lost its job, its outcome is dropped", "job", r.job.ID, "run", r.job.runID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return returned
+}
+
+// persist tries to write an outcome until it is written or refused: the work
+// behind it is done and must not be lost to an absence of the database. What
+// fails although the database is there is given up after a minute.
+func (q *Queue) persist(ctx context.Context, write func(context.Context) error) error {
+	ctx = context.WithoutCancel(ctx)
+	start := time.Now()
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		err := within(ctx, time.Minute, write)
+		if err == nil || errors.Is(err, errLost) || errors.Is(err, ErrNotFound) || errors.Is(err, errClosed) {
+			return err
+		}
+		switch {
+		case q.noteDatabase(ctx, err):
+			start = time.Now()
+		case time.Since(start) > time.Minute:
+			return err
+		default:
+			q.Logger.ErrorContext(ctx, "outcome not written, will try again", "err", err)
+		}
+		select {
+		case <-q.stopped:
+			return err
+		case <-time.After(delay):
+		}
+	}
+}
+
+// within calls fn with a deadline.
+func within(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return fn(ctx)
+}
+
+// advance records the output of the current step and goes on to the next one,
+// or ends the job.
+func (t *transition) advance(ctx context.Context, j *Job, output []byte) error {
+	step := &j.Chain[j.Step-1]
+	step.Output, step.FinishedAt = output, &t.now
+	if j.Step == j.Steps {
+		j.Output = output
+		return t.end(ctx, j, Succeeded, nil)
+	}
+	j.Progress = Report{Percent: j.overall(100), UpdatedAt: &t.now}
+	j.Step++
+	j.Attempt = 0
+	j.Error = nil
+	t.to(j, Queued)
+	return t.enqueue(ctx, j)
+}
+
+// fail records a failed attempt, and plans another one if that is allowed.
+func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) error {
+	jobErr := &Error{Code: "failed", Message: message(runErr), Attempt: j.Attempt}
+	permanent := errors.Is(runErr, ErrPermanent)
+	switch {
+	case errors.Is(runErr, errPanic):
+		jobErr.Code, jobErr.Message = "panic", "the service panicked; the server's log says more"
+	case errors.Is(runErr, errOutput):
+		jobErr.Code, permanent = "invalid_output", true
+	case errors.Is(cause, errTimeout):
+		jobErr.Code, jobErr.Message = "timeout", fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
+	}
+	if permanent || j.Attempt >= j.MaxAttempts {
+		return t.end(ctx, j, Failed, jobErr)
+	}
+	at := At(t.now.Add(t.q.Backoff(j.Attempt)))
+	t.to(j, Retrying)
+	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
+	return t.callBack(ctx, j, JobRetrying)
+}
+
+// leftBehind is what is added to the error of a job whose service was.
+func (t *transition) leftBehind() string {
+	if t.deaf {
+		return "; the service did not stop and was left behind"
+	}
+	return ""
+}
+
+// message returns what a caller may know of a service's error.
+func message(err error) string {
+	const most = 4096
+	s := cmp.Or(strings.TrimRight(strings.TrimSuffix(err.Error(), ErrPermanent.Error()), ": \n"), err.Error()) // wrapped or joined
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

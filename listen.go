@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+	"coatcheck/notify/webhook"
+)
+
+// A listener receives callbacks and prints them.
+type listener struct {
+	*program
+	addr, user string
+	count      int
+	reply      reply
+
+	mu   sync.Mutex
+	keys []webhook.Key
+	load func() ([]webhook.Key, error)
+	got  int
+	done chan struct{} // closed when count callbacks came
+}
+
+// run listens until enough callbacks came or ctx is done.
+func (l *listener) run(ctx context.Context, c *config) error {
+	if err := l.reply.check(); err != nil {
+		return &usageError{fmt.Errorf("--%w", err)}
+	}
+	l.done = make(chan struct{})
+	l.load = func() (found []webhook.Key, err error) {
+		err = withKeys(ctx, c, func(keys *jobs.Keys) error {
+			found, err = keys.Signing(ctx, cmp.Or(l.user, api.LocalUser))
+			return err
+		})
+		return found, err
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", l.addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	fmt.Fprintf(l.stderr, "Listening for callbacks at http://%s/\n", ln.Addr())
+	server := &http.Server{
+		Handler: l, ReadTimeout: 10 * time.Second, WriteTimeout: maxDelay + 10*time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(ln) }()
+	select {
+	case <-ctx.Done():
+	case <-l.done:
+	case err := <-failed:
+		return fmt.Errorf("listen: %w", err)
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err = server.Shutdown(grace)
+	if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+const (
+	// maxCallback bounds the body of a callback.
+	maxCallback = 4 << 20
+	maxDelay    = 5 * time.Minute
+)
+
+// A reply is how a listener answers.
+type reply struct {
+	status int
+	delay  time.Duration
+}
+
+func (r reply) check() error {
+	if r.status < 200 || r.status > 599 {
+		return errors.New("status: expected 200 to 599")
+	}
+	if r.delay < 0 || r.delay > maxDelay {
+		return fmt.Errorf("delay: expected 0s to %s", maxDelay)
+	}
+	return nil
+}
+
+// with returns the reply that the query asks for.
+func (r reply) with(query url.Values) (reply, error) {
+	var err error
+	if s := query.Get("status"); s != "" {
+		if r.status, err = strconv.Atoi(s); err != nil {
+			return r, errors.New("status: expected 200 to 599")
+		}
+	}
+	if s := query.Get("delay"); s != "" {
+		if r.delay, err = time.ParseDuration(s); err != nil {
+			return r, errors.New("delay: expected a duration such as 10s")
+		}
+	}
+	return r, r.check()
+}
+
+// ServeHTTP prints a callback and answers as the query of the URL asks for, as
+// in /?status=503&delay=10s, or else as the command line does.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	reply, err := l.reply.with(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	l.print(r, body)
+	select {
+	case <-time.After(reply.delay):
+	case <-r.Context().Done():
+	}
+	if reply.status >= 300 && reply.status < 400 {
+		w.Header().Set("Location", "/redirected")
+	}
+	w.WriteHeader(reply.status)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.got++; l.got == l.count {
+		close(l.done)
+	}
+}
+
+// print prints a callback.
+func (l *listener) print(r *http.Request, body []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.stdout, "%s %s (%s) signature: %s\n", r.Method, r.URL.Path, r.Header.Get("Webhook-Id"), l.verify(r.Header, body))
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, body, "", "  ") != nil {
+		pretty.Reset()
+		fmt.Fprintf(&pretty, "%q", body)
+	}
+	fmt.Fprintln(l.stdout, pretty.String())
+}
+
+// verify says what a callback's signature is worth.
+func (l *listener) verify(header http.Header, body []byte) string {
+	verdict := "not checked, there are no keys"
+	for range 2 {
+		var valid []string
+		for _, k := range l.keys {
+			if err := webhook.Verify(cmp.Or(k.PublicKey(), k.Secret()), header, body, time.Now()); err != nil {
+				verdict = "WRONG: " + err.Error()
+			} else {
+				valid = append(valid, k.Scheme())
+			}
+		}
+		if len(valid) > 0 {
+			return "valid (" + strings.Join(valid, ", ") + ")"
+		}
+		// Perhaps the keys are new.
+		var err error
+		if l.keys, err = l.load(); err != nil {
+			return "not checked, no keys: " + err.Error()
+		}
+	}
+	return verdict
+}

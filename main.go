@@ -1,0 +1,49 @@
+// Command coatcheck puts slow code behind an asynchronous HTTP API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"coatcheck/services"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the next one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, services.Register}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// run runs the program until ctx is done, and returns its exit code: 0 when
+// all went well, 1 when it did not, 2 when it was called wrongly, or that of an
+// exitError.
+func (p *program) run(ctx context.Context, args []string) int {
+	command := newCommand(p)
+	command.SetArgs(args)
+	err := command.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(p.stderr, "coatcheck:", err)
+	if _, usage := errors.AsType[*usageError](err); usage {
+		return 2
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return 1
+}
+
+// An exitError has an exit code of its own.
+type exitError struct {
+	code int
+	error
+}
+
+func (e *exitError) Unwrap() error { return e.error }

@@ -1,0 +1,143 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pingInterval is how often a silent connection is tried, and a third of
+	// the silence after which it is taken for dead.
+	pingInterval = time.Second
+	// afterwards is how long after its return Redis counts as away: longer
+	// than the table is then compared with what viewers have seen.
+	afterwards = 3 * time.Second
+	// subscribeBatch is how many topics one command subscribes to.
+	subscribeBatch = 1000
+)
+
+// listen keeps one connection that is subscribed to what is wanted.
+func (f *redisFeed) listen(ctx context.Context) {
+	select {
+	case <-f.nudge: // not before somebody watches
+	case <-ctx.Done():
+		return
+	}
+	for {
+		err := f.receive(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !f.cut.Swap(true) {
+			f.hub.logger.WarnContext(ctx, "Redis is away: viewers are served from the database until it is back", "err", err)
+			continue // perhaps only the connection was cut
+		}
+		select {
+		case <-time.After(retryDelay):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// receive hands on what comes over one connection until that fails. It does
+// not use go-redis's channel, which drops messages, nor its reconnection,
+// which does not see a half-open connection.
+func (f *redisFeed) receive(ctx context.Context) error {
+	ps := f.client.Subscribe(ctx)
+	defer ps.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	failed := make(chan error, 1)
+	wg.Go(func() { failed <- f.reconcile(ctx, ps) })
+	heard := time.Now()
+	for {
+		select {
+		case err := <-failed:
+			return err
+		default:
+		}
+		msg, err := ps.ReceiveTimeout(ctx, pingInterval)
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && ctx.Err() == nil {
+			if time.Since(heard) > 3*pingInterval {
+				return errors.New("the connection is silent")
+			}
+			if err := ps.Ping(ctx); err != nil {
+				return fmt.Errorf("ping: %w", err)
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		heard = time.Now()
+		if f.cut.Swap(false) {
+			f.back.Store(heard.UnixNano())
+			f.hub.logger.InfoContext(ctx, "Redis is back")
+		}
+		switch msg := msg.(type) {
+		case *redis.Subscription:
+			if msg.Kind == "subscribe" {
+				f.hub.confirmed(f.topic(msg.Channel))
+			}
+		case *redis.Message:
+			if part := strings.SplitN(msg.Payload, " ", 4); len(part) == 4 {
+				if e, err := parseEvent(part[0], part[1], part[2], part[3]); err == nil {
+					f.hub.received(f.topic(msg.Channel), e)
+				}
+			}
+		}
+	}
+}
+
+// reconcile makes the connection's subscriptions what is wanted, alone, so
+// that a subscription and its end can't overtake each other.
+func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
+	have := make(map[string]uint64)
+	for {
+		f.mu.Lock()
+		wanted := maps.Clone(f.wanted)
+		f.mu.Unlock()
+		var begin, end []string
+		for topic, asked := range wanted {
+			switch before, ok := have[topic]; {
+			case !ok:
+				begin = append(begin, f.channel(topic))
+			case before != asked:
+				f.hub.confirmed(topic) // its last viewer left and another came: nothing to change
+			}
+		}
+		for topic := range have {
+			if _, ok := wanted[topic]; !ok {
+				end = append(end, f.channel(topic))
+			}
+		}
+		for batch := range slices.Chunk(begin, subscribeBatch) {
+			if err := ps.Subscribe(ctx, batch...); err != nil {
+				return fmt.Errorf("subscribe: %w", err)
+			}
+		}
+		for batch := range slices.Chunk(end, subscribeBatch) {
+			if err := ps.Unsubscribe(ctx, batch...); err != nil {
+				return fmt.Errorf("unsubscribe: %w", err)
+			}
+		}
+		have = wanted
+		select {
+		case <-f.nudge:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

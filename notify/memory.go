@@ -1,0 +1,110 @@
+package notify
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// logEvents is how many events a topic's log has at most, logAge how long
+	// it is kept after the last one.
+	logEvents = 256
+	logAge    = 10 * time.Minute
+	// memoryBytes bounds all logs of a process together.
+	memoryBytes = 32 << 20
+	// eventBytes is what an event takes beside its data, about.
+	eventBytes = 128
+)
+
+// memory is the feed of a single process.
+type memory struct {
+	hub *Hub
+
+	mu    sync.Mutex
+	logs  map[string]*list.Element // of *memoryLog
+	order *list.List               // the one that was appended to last is in front
+	bytes int
+}
+
+type memoryLog struct {
+	topic  string
+	events []Event
+	bytes  int
+	at     time.Time
+}
+
+func newMemory(h *Hub) *memory {
+	return &memory{hub: h, logs: make(map[string]*list.Element), order: list.New()}
+}
+
+func (m *memory) append(_ context.Context, topic string, e Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	element := m.logs[topic]
+	if element == nil {
+		element = m.order.PushFront(&memoryLog{topic: topic})
+		m.logs[topic] = element
+	}
+	log, _ := element.Value.(*memoryLog)
+	if n := len(log.events); n > 0 {
+		last := log.events[n-1].ID
+		if e.ID.Compare(last) <= 0 {
+			return ErrStale
+		}
+		if e.Prev.IsZero() {
+			e.Prev = last
+		}
+	}
+	log.events = append(log.events, e)
+	log.at = time.Now()
+	m.order.MoveToFront(element)
+	m.grow(log, eventBytes+len(e.Data))
+	if len(log.events) > logEvents {
+		m.grow(log, -eventBytes-len(log.events[0].Data))
+		log.events = log.events[1:]
+	}
+	for oldest := m.order.Back(); oldest != element; oldest = m.order.Back() {
+		old, _ := oldest.Value.(*memoryLog)
+		if m.bytes <= memoryBytes && time.Since(old.at) < logAge {
+			break
+		}
+		m.bytes -= old.bytes
+		m.order.Remove(oldest)
+		delete(m.logs, old.topic)
+	}
+	// With the lock held, so that viewers get events in the order of the log.
+	m.hub.received(topic, e)
+	return nil
+}
+
+func (m *memory) grow(log *memoryLog, n int) {
+	log.bytes += n
+	m.bytes += n
+}
+
+func (m *memory) read(_ context.Context, topic string, after ID) ([]Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	element := m.logs[topic]
+	if element == nil {
+		return nil, nil
+	}
+	log, _ := element.Value.(*memoryLog)
+	var events []Event
+	for _, e := range log.events {
+		if e.ID.Compare(after) > 0 {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+func (m *memory) watch(string) bool { return true }
+
+func (m *memory) unwatch(string) {}
+
+func (m *memory) degraded() bool { return false }
+
+func (m *memory) close() {}

@@ -1,0 +1,175 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// publishTimeout is how long a publisher waits for Redis.
+	publishTimeout = 200 * time.Millisecond
+	// answerTimeout is how long others wait for an answer.
+	answerTimeout = time.Second
+	// retryDelay is the wait before Redis is tried again.
+	retryDelay = 500 * time.Millisecond
+)
+
+// appendScript appends an event to its topic's log and tells those who watch,
+// both or none. Redis itself refuses an id that is not greater than the last.
+var appendScript = redis.NewScript(`
+local prev = ARGV[2]
+if prev == '0-0' then
+	local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+	if last[1] then prev = last[1][1] end
+end
+local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], ARGV[1], 'p', prev, 'n', ARGV[3], 'd', ARGV[4])
+if type(added) == 'table' and added.err then
+	if string.find(added.err, 'equal or smaller', 1, true) then return 'stale' end
+	return added
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('PUBLISH', KEYS[2], ARGV[1] .. ' ' .. prev .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+return 'ok'`)
+
+// redisFeed keeps logs in Redis streams and tells of them by pub/sub, to all
+// processes.
+type redisFeed struct {
+	hub    *Hub
+	client *redis.Client
+	prefix string
+
+	backlog backlog
+	cut     atomic.Bool  // the subscribed connection is down
+	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
+
+	mu     sync.Mutex
+	wanted map[string]uint64 // topics to be subscribed to, and how often that was asked for
+	asked  uint64
+	nudge  chan struct{} // wanted has changed
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// NewRedisHub returns a hub that shares events with all processes through the
+// Redis at url. All its keys begin with the prefix. Redis need not be there
+// yet: until it is, the hub is degraded.
+func NewRedisHub(url, prefix string, logger *slog.Logger) (*Hub, error) {
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("redis_url is not a Redis URL") // the cause may quote the password
+	}
+	options.MaxRetries = -1
+	options.DialTimeout = publishTimeout
+	options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
+	options.ContextTimeoutEnabled = true
+	h := newHub(logger)
+	f := &redisFeed{hub: h, client: redis.NewClient(options), prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
+	f.backlog.filled = make(chan struct{}, 1)
+	h.feed = f
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(context.Background())
+	f.wg.Go(func() { f.listen(ctx) })
+	f.wg.Go(func() { f.resend(ctx) })
+	return h, nil
+}
+
+func (f *redisFeed) log(topic string) string     { return f.prefix + ":{" + topic + "}:log" }
+func (f *redisFeed) channel(topic string) string { return f.prefix + ":{" + topic + "}:events" }
+
+// topic returns the topic of a channel.
+func (f *redisFeed) topic(channel string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(channel, f.prefix+":{"), "}:events")
+}
+
+func (f *redisFeed) append(ctx context.Context, topic string, e Event) error {
+	if f.backlog.behind(topic, e) {
+		return errAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	err := f.send(ctx, topic, e)
+	if passing(err) {
+		f.backlog.add(topic, e)
+	}
+	return err
+}
+
+// send runs the script.
+func (f *redisFeed) send(ctx context.Context, topic string, e Event) error {
+	answer, err := appendScript.Run(ctx, f.client, []string{f.log(topic), f.channel(topic)},
+		e.ID.String(), e.Prev.String(), e.Name, e.Data, logEvents, logAge.Milliseconds()).Text()
+	if err != nil {
+		return fmt.Errorf("publish to Redis: %w", err)
+	}
+	if answer == "stale" {
+		return ErrStale
+	}
+	return nil
+}
+
+func (f *redisFeed) read(ctx context.Context, topic string, after ID) ([]Event, error) {
+	entries, err := f.client.XRangeN(ctx, f.log(topic), "("+after.String(), "+", 2*logEvents).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	events := make([]Event, 0, len(entries))
+	for _, entry := range entries {
+		text := func(field string) string { s, _ := entry.Values[field].(string); return s }
+		if e, err := parseEvent(entry.ID, text("p"), text("n"), text("d")); err == nil {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+func parseEvent(id, prev, name, data string) (e Event, err error) {
+	if e.ID, err = ParseID(id); err != nil {
+		return e, err
+	}
+	e.Prev, err = ParseID(prev)
+	e.Name, e.Data = name, []byte(data)
+	return e, err
+}
+
+func (f *redisFeed) watch(topic string) bool {
+	f.want(func() {
+		f.asked++
+		f.wanted[topic] = f.asked
+	})
+	return false
+}
+
+func (f *redisFeed) unwatch(topic string) {
+	f.want(func() { delete(f.wanted, topic) })
+}
+
+func (f *redisFeed) want(change func()) {
+	f.mu.Lock()
+	change()
+	f.mu.Unlock()
+	select {
+	case f.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// degraded is true for a while longer than Redis is away, so that what was
+// lost then is looked for.
+func (f *redisFeed) degraded() bool {
+	return f.cut.Load() || f.backlog.away() || time.Now().UnixNano()-f.back.Load() < afterwards.Nanoseconds()
+}
+
+func (f *redisFeed) close() {
+	f.cancel()
+	f.wg.Wait()
+	f.client.Close()
+}

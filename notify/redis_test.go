@@ -1,0 +1,328 @@
+package notify_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"coatcheck/jobs/jobstest"
+	"coatcheck/notify"
+)
+
+// A proxy stands between a hub and Redis and can cut the connection.
+type proxy struct {
+	net.Listener
+	target string
+	mu     sync.Mutex
+	conns  []net.Conn
+	wg     sync.WaitGroup
+}
+
+func newProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	p := &proxy{target: target}
+	p.listen(t, "127.0.0.1:0")
+	t.Cleanup(p.cut)
+	return p
+}
+
+func (p *proxy) listen(t *testing.T, addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Listener = ln
+	p.wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", p.target)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, in, out)
+			p.mu.Unlock()
+			p.wg.Go(func() { io.Copy(in, out); in.Close() })
+			p.wg.Go(func() { io.Copy(out, in); out.Close() })
+		}
+	})
+}
+
+// cut ends all connections and takes no more.
+func (p *proxy) cut() {
+	p.Close()
+	p.mu.Lock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+// A viewer whose hub loses Redis for a while misses nothing.
+func TestRedisAway(t *testing.T) {
+	redisURL, prefix := jobstest.RedisURL(t), "test-"+rand.Text()
+	u, err := url.Parse(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProxy(t, u.Host)
+	addr := p.Addr().String()
+	u.Host = addr
+	publisher, hub := redisHub(t, redisURL, prefix), redisHub(t, u.String(), prefix)
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	take(t, s, 1)
+	p.cut()
+	publish(t, publisher, 2)
+	for !hub.Degraded() {
+		time.Sleep(time.Millisecond)
+	}
+	// What comes from behind the cut is late, but not lost.
+	if err := hub.Publish(t.Context(), "job", notify.Event{ID: id(1, 3), Prev: id(1, 2), Name: "x", Data: []byte("{}")}); err == nil {
+		t.Error("published to a Redis that is away")
+	}
+	p.listen(t, addr)
+	if got, gap := take(t, s, 3); gap || fmt.Sprint(got) != "[2 3]" {
+		t.Errorf("after the return: %v, gap %t", got, gap)
+	}
+	for hub.Degraded() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A topic whose last viewer leaves just when another comes is alive.
+func TestEvents19SubscribeStorm(t *testing.T) {
+	t.Parallel()
+	redisURL, prefix := jobstest.RedisURL(t), "test-"+rand.Text()
+	publisher, hub := redisHub(t, redisURL, prefix), redisHub(t, redisURL, prefix)
+	subscribe(t, hub, "job").Close()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				start := time.Now()
+				subscribe(t, hub, "job").Close()
+				if took := time.Since(start); took > 400*time.Millisecond {
+					t.Errorf("subscribing took %s", took)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	if got, gap := take(t, s, 1); gap || fmt.Sprint(got) != "[1]" {
+		t.Errorf("%v, gap %t", got, gap)
+	}
+}
+
+// What is watched is what viewers watch, and nothing when they are gone.
+func TestEvents19Watched(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	channels := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			got, err := r.Do("PUBSUB", "CHANNELS", "*")
+			if err == nil && got == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("subscribed to %s channels, want %s (%v)", got, want, err)
+			}
+		}
+	}
+	a, b, again := subscribe(t, hub, "a"), subscribe(t, hub, "b"), subscribe(t, hub, "a")
+	channels("*2")
+	a.Close()
+	channels("*2")
+	again.Close()
+	b.Close()
+	channels("*0")
+	if got := hub.Watched(); len(got) > 0 {
+		t.Errorf("still watched: %v", got)
+	}
+}
+
+// A run that lost its job can't speak any more, and the next one goes on with
+// higher ids.
+func TestEvents23StaleRun(t *testing.T) {
+	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
+		s := subscribe(t, hub, "job")
+		defer s.Close()
+		s.Start(id(1, 0))
+		for _, next := range []struct {
+			id, prev notify.ID
+			stale    bool
+		}{{id: id(2, 1), prev: id(1, 0)}, {id: id(3, 0)}, {id: id(2, 2), prev: id(2, 1), stale: true}, {id: id(3, 1), prev: id(3, 0)}, {id: id(3, 1), stale: true}, {id: id(4, 0), prev: id(3, 1)}} {
+			err := publisher.Publish(t.Context(), "job", notify.Event{ID: next.id, Prev: next.prev, Name: "x", Data: []byte("{}")})
+			if errors.Is(err, notify.ErrStale) != next.stale || err != nil && !next.stale {
+				t.Errorf("publish %s: %v", next.id, err)
+			}
+		}
+		var got []notify.ID
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for len(got) == 0 || got[len(got)-1] != id(4, 0) {
+			events, gap, err := s.Next(ctx)
+			if gap || err != nil {
+				t.Fatalf("after %v: gap %t, %v", got, gap, err)
+			}
+			for _, e := range events {
+				got = append(got, e.ID)
+			}
+		}
+		if fmt.Sprint(got) != "[2-1 3-0 3-1 4-0]" {
+			t.Errorf("ids = %v", got)
+		}
+	})
+}
+
+// What is only late to be appended is no gap.
+func TestBehindIsPatient(t *testing.T) {
+	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
+		s := subscribe(t, hub, "job")
+		defer s.Close()
+		s.Start(id(1, 0))
+		publish(t, publisher, 1)
+		take(t, s, 1)
+		hub.Behind("job", id(1, 3)) // the table was faster
+		publish(t, publisher, 2)
+		publish(t, publisher, 3)
+		if got, gap := take(t, s, 3); gap || fmt.Sprint(got) != "[2 3]" {
+			t.Errorf("%v, gap %t", got, gap)
+		}
+	})
+}
+
+// With a Redis that is not there, nobody waits for long; what is published
+// comes when it is there.
+func TestEvents22NoRedisAtStart(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	r.Kill()
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	for n := range uint64(3) {
+		start := time.Now()
+		s := subscribe(t, hub, "job")
+		defer s.Close()
+		s.Start(id(1, 0))
+		if took := time.Since(start); took > 700*time.Millisecond {
+			t.Errorf("subscribing took %s", took)
+		}
+		start = time.Now()
+		if err := hub.Publish(t.Context(), "job", notify.Event{ID: id(1, n+1), Prev: id(1, n), Name: "x", Data: []byte("{}")}); err == nil {
+			t.Error("published to nowhere")
+		}
+		if took := time.Since(start); took > 400*time.Millisecond {
+			t.Errorf("publishing took %s", took)
+		}
+		if n == 2 {
+			r.Start()
+			if got, gap := take(t, s, 3); gap || fmt.Sprint(got) != "[1 2 3]" {
+				t.Errorf("%v, gap %t", got, gap)
+			}
+		}
+	}
+}
+
+// A Redis that no longer answers, on connections that stand, is noticed
+// within seconds, and nothing is missing when it goes on.
+func TestEvents21FrozenRedis(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	publisher, hub := redisHub(t, "redis://"+r.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	take(t, s, 1)
+	r.Freeze()
+	start := time.Now()
+	for n := range uint64(10) {
+		if err := publisher.Publish(t.Context(), "job", notify.Event{ID: id(1, n+2), Prev: id(1, n+1), Name: "x", Data: []byte("{}")}); err == nil {
+			t.Error("published to a frozen Redis")
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("ten events took their publisher %s", took)
+	}
+	for !hub.Degraded() {
+		time.Sleep(time.Millisecond)
+	}
+	if took := time.Since(start); took > 6*time.Second {
+		t.Errorf("noticed after %s", took)
+	}
+	r.Thaw()
+	thawed := time.Now()
+	if got, gap := take(t, s, 11); gap || fmt.Sprint(got) != "[2 3 4 5 6 7 8 9 10 11]" {
+		t.Errorf("%v, gap %t", got, gap)
+	}
+	if took := time.Since(thawed); took > 3*time.Second {
+		t.Errorf("caught up after %s", took)
+	}
+}
+
+// A Redis that lost everything shows as no gap to those who saw everything,
+// and as one to those who did not.
+func TestEvents21LostRedis(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	publisher, hub := redisHub(t, "redis://"+r.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	take(t, s, 1)
+	if _, err := r.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, publisher, 2)
+	if got, gap := take(t, s, 2); gap || fmt.Sprint(got) != "[2]" {
+		t.Errorf("%v, gap %t", got, gap)
+	}
+	late := subscribe(t, redisHub(t, "redis://"+r.Addr, "test"), "job")
+	defer late.Close()
+	if late.Resume(id(1, 0)) {
+		t.Error("resumed after what is lost")
+	}
+	if !late.Resume(id(1, 1)) {
+		t.Error("can't resume although all that follows is there")
+	}
+}
+
+// What Redis refuses for good is not tried for ever, and stops nobody else.
+func TestRefusedEvent(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	if _, err := r.Do("SET", "test:{bad}:log", "no stream"); err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.Publish(t.Context(), "bad", notify.Event{ID: id(1, 1), Name: "x", Data: []byte("{}")}); err == nil {
+		t.Error("no error")
+	}
+	publish(t, hub, 1)
+	if hub.Degraded() {
+		t.Error("degraded")
+	}
+}

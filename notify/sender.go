@@ -1,0 +1,264 @@
+package notify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"coatcheck/notify/webhook"
+)
+
+const (
+	// readLimit is how much of an answer is read, keepLimit how much is kept.
+	readLimit = 16 << 10
+	keepLimit = 4 << 10
+	// userAgent is what receivers see.
+	userAgent = "Coatcheck/1 (callbacks; Standard Webhooks 1.0)"
+)
+
+var (
+	errSendTimeout = errors.New("the receiver took too long")
+	errProxy       = errors.New("the proxy for callbacks does not work")
+)
+
+// A SenderConfig is what a [Sender] needs.
+type SenderConfig struct {
+	Guard *Guard
+	// Timeout is for all of an attempt, from the look-up of the name to the
+	// end of the answer. Default 20 seconds.
+	Timeout time.Duration
+	// ProxyURL is an HTTP proxy that all callbacks go through, which then
+	// decides what they may reach. Environment variables are not looked at.
+	ProxyURL *url.URL
+	// Resolver looks names up. Default the system's.
+	Resolver *net.Resolver
+	// Local takes what is sent to a [LocalURL]; nil when there are none.
+	Local http.RoundTripper
+	// TLS is for tests that have a certificate authority of their own.
+	TLS *tls.Config
+}
+
+// A Sender sends callbacks.
+type Sender struct {
+	client  *http.Client
+	timeout time.Duration
+	proxied bool
+	lookups lookupHealth
+}
+
+// A Request is a callback to be sent. Its body is sent as it stands.
+type Request struct {
+	ID   string // the webhook-id, the same for every attempt
+	URL  string
+	Body []byte
+	Keys []webhook.Key
+}
+
+// A Result is what came of an attempt.
+type Result struct {
+	Class      Class
+	StatusCode int    // 0 without an answer
+	Code       string // such as "ok", "http_500", "timeout" or "connect_failed"
+	Message    string // a sentence without secrets, for the owner of the job
+	RetryAfter time.Duration
+	Timing     Timing
+	Response   string // the beginning of the answer's body
+	// RequestHeader and ResponseHeader are what was sent and answered; of a
+	// large answer only a part.
+	RequestHeader, ResponseHeader http.Header
+}
+
+// A Timing says how long an attempt took, in milliseconds from its start to
+// each point; 0 where it was not reached.
+type Timing struct {
+	DNS       float64 `json:"dns_ms" doc:"Until the name was looked up."`
+	Connect   float64 `json:"connect_ms" doc:"Until there was a connection."`
+	TLS       float64 `json:"tls_ms" doc:"Until the TLS handshake was over."`
+	FirstByte float64 `json:"first_byte_ms" doc:"Until the answer began."`
+	Total     float64 `json:"total_ms"`
+}
+
+// A timer writes a Timing. A connection may still be made, for others to use,
+// when the request that asked for it is over.
+type timer struct {
+	mu     sync.Mutex
+	timing Timing
+	over   bool
+}
+
+// trace returns a context whose requests are timed.
+func (t *timer) trace(ctx context.Context, start time.Time) context.Context {
+	set := func(field *float64) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.over {
+			*field = milliseconds(time.Since(start))
+		}
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSDone:              func(httptrace.DNSDoneInfo) { set(&t.timing.DNS) },
+		ConnectDone:          func(string, string, error) { set(&t.timing.Connect) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { set(&t.timing.TLS) },
+		GotFirstResponseByte: func() { set(&t.timing.FirstByte) },
+	})
+}
+
+// stop returns the timing of a request that is over.
+func (t *timer) stop(start time.Time) Timing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	t.timing.Total = milliseconds(time.Since(start))
+	return t.timing
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// NewSender returns a sender.
+func NewSender(c SenderConfig) *Sender {
+	tlsConfig := c.TLS
+	if tlsConfig == nil {
+		tlsConfig = new(tls.Config)
+	}
+	tlsConfig.MinVersion = tls.VersionTLS12
+	transport := &http.Transport{
+		DialContext:            c.Guard.DialContext(c.Resolver),
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    5 * time.Second,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		DisableCompression:     true, // a small answer could unpack to a huge one
+		MaxResponseHeaderBytes: 16 << 10,
+		MaxIdleConns:           512,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        time.Minute,
+	}
+	if c.ProxyURL != nil {
+		transport.Proxy = http.ProxyURL(c.ProxyURL)
+		transport.DialContext = dialProxy
+		transport.OnProxyConnectResponse = checkProxy
+	}
+	var roundTripper http.RoundTripper = transport
+	if c.Local != nil {
+		roundTripper = &switchboard{local: c.Local, network: transport}
+	}
+	return &Sender{
+		client: &http.Client{
+			Transport:     roundTripper,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		timeout: cmp.Or(c.Timeout, 20*time.Second),
+		proxied: c.ProxyURL != nil,
+	}
+}
+
+// dialProxy connects to the proxy, whose absence is no fault of a receiver's.
+func dialProxy(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errProxy, err)
+	}
+	return conn, nil
+}
+
+// checkProxy looks at a proxy's answer to CONNECT.
+func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return errProxy
+	}
+	return nil
+}
+
+// Close closes idle connections.
+func (s *Sender) Close() { s.client.CloseIdleConnections() }
+
+// Send makes one attempt. It never fails otherwise than by its result.
+func (s *Sender) Send(ctx context.Context, r Request) Result {
+	start := time.Now()
+	attempt, cancel := context.WithTimeoutCause(ctx, s.timeout, errSendTimeout)
+	defer cancel()
+	timing := new(timer)
+	result := s.send(timing.trace(attempt, start), r, start)
+	if ctx.Err() != nil && result.Class != Delivered {
+		// The process stops; whether the request arrived is not known.
+		result = Result{Class: Local, Code: "canceled", Message: "the attempt was broken off"}
+	}
+	result.Timing = timing.stop(start)
+	return result
+}
+
+func (s *Sender) send(ctx context.Context, r Request, now time.Time) Result {
+	header, err := webhook.Sign(r.ID, now, r.Body, r.Keys)
+	if err != nil {
+		return Result{Class: Local, Code: "signing_failed", Message: "the callback could not be signed"}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return Result{Class: Final, Code: "invalid_url", Message: "the URL is not valid"}
+	}
+	// No Idempotency-Key: with one, net/http would send the request again by
+	// itself when a kept connection breaks.
+	req.Header = header
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		result := s.blame(req.URL.Hostname(), classifyError(ctx, err))
+		result.RequestHeader = header
+		return result
+	}
+	s.lookups.note(req.URL.Hostname(), true)
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusProxyAuthRequired && s.proxied {
+		return classifyError(ctx, errProxy)
+	}
+	result := classifyStatus(resp)
+	result.RequestHeader, result.ResponseHeader = header, clipHeader(resp.Header)
+	// The status decides; what happens to the body changes nothing. What is
+	// beyond the limit is not read: the connection is closed.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, readLimit))
+	result.Response = strings.ToValidUTF8(string(body[:min(len(body), keepLimit)]), "\uFFFD")
+	return result
+}
+
+// blame makes a name that could not be looked up a fault of our own when that
+// happens to all of them.
+func (s *Sender) blame(host string, r Result) Result {
+	switch r.Code {
+	case "dns_failed":
+		if s.lookups.note(host, false) {
+			return Result{Class: Local, Code: "dns_away", Message: "no name can be looked up here at the moment"}
+		}
+	case "dns_not_found", "blocked_address", "connect_failed", "tls_certificate", "tls_failed", "no_answer":
+		s.lookups.note(host, true) // the name server answered
+	}
+	return r
+}
+
+// clipHeader returns as much of a header as is worth keeping, as text that any
+// database can hold.
+func clipHeader(h http.Header) http.Header {
+	kept, size := make(http.Header), 0
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			if size += len(name) + len(value); size > keepLimit {
+				return kept
+			}
+			kept.Add(name, strings.ToValidUTF8(value, "\uFFFD"))
+		}
+	}
+	return kept
+}

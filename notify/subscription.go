@@ -1,0 +1,170 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// subscribeTimeout is how long a viewer waits for the log. After that it is
+// served from the database, and with what comes later.
+const subscribeTimeout = 500 * time.Millisecond
+
+// A Subscription is one viewer's place in a topic. Its methods must not be
+// called at the same time.
+type Subscription struct {
+	hub    *Hub
+	topic  *topic
+	wake   func() // must not block; called with the topic locked
+	woken  chan struct{}
+	cursor ID // the newest event that was handed out
+}
+
+// Subscribe returns a view of a topic. The caller then says where to begin,
+// by [Subscription.Resume] or [Subscription.Start], and must close it.
+func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error) {
+	woken := make(chan struct{}, 1)
+	subs, err := h.SubscribeAll(ctx, []string{topic}, func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	subs[0].woken = woken
+	return subs[0], nil
+}
+
+// SubscribeAll returns views of topics for one viewer, who is told by wake
+// when one of them may have something to [Subscription.Take]. wake is called
+// from the goroutine that has something to tell, and must not block.
+func (h *Hub) SubscribeAll(ctx context.Context, topics []string, wake func()) ([]*Subscription, error) {
+	subs := make([]*Subscription, 0, len(topics))
+	for _, name := range topics {
+		s, err := h.view(name, wake)
+		if err != nil {
+			closeAll(subs)
+			return nil, err
+		}
+		subs = append(subs, s)
+	}
+	wait := subscribeTimeout
+	if h.feed.degraded() {
+		wait = 0
+	}
+	timer := time.NewTimer(wait) // for all of them
+	defer timer.Stop()
+	for _, s := range subs {
+		select {
+		case <-s.topic.ready:
+			continue
+		default:
+		}
+		select {
+		case <-s.topic.ready:
+		case <-timer.C:
+			return subs, nil
+		case <-ctx.Done():
+			closeAll(subs)
+			return nil, fmt.Errorf("subscribe: %w", ctx.Err())
+		}
+	}
+	return subs, nil
+}
+
+func closeAll(subs []*Subscription) {
+	for _, s := range subs {
+		s.Close()
+	}
+}
+
+// Resume makes the subscription go on after an event, and returns whether
+// exactly what follows it is there. If not, the caller must send a snapshot
+// and call Start.
+func (s *Subscription) Resume(after ID) bool {
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := len(t.ring) > 0 && after == t.base || after == t.head && !t.head.IsZero() ||
+		slices.ContainsFunc(t.ring, func(e Event) bool { return e.ID == after })
+	if known {
+		s.cursor = after
+	}
+	return known
+}
+
+// Ahead reports whether an event is newer than all that the hub knows of its
+// topic. If so, it looks whether the log has more.
+func (s *Subscription) Ahead(id ID) bool {
+	if s.topic.newest().Compare(id) >= 0 {
+		return false
+	}
+	s.hub.catchUp(s.topic, ID{})
+	return true
+}
+
+// Reset makes the subscription forget where it was.
+func (s *Subscription) Reset() { s.cursor = ID{} }
+
+// Start makes the subscription go on after a snapshot of the state right
+// after an event, and returns the id that the snapshot should have: a later
+// one when that event is gone from the log, so that ids grow. It never goes
+// back.
+func (s *Subscription) Start(after ID) ID {
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	for _, id := range []ID{after, s.topic.base} {
+		if s.cursor.Compare(id) < 0 {
+			s.cursor = id
+		}
+	}
+	return s.cursor
+}
+
+// Take returns the events after the last one that was handed out, if there
+// are any. With gap the caller must send a snapshot and call Start, because
+// some are missing. It returns [ErrClosed] when the hub is closed.
+func (s *Subscription) Take() (events []Event, gap bool, err error) {
+	if s.hub.isClosed() {
+		return nil, false, ErrClosed
+	}
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.cursor.Compare(t.base) < 0 {
+		return nil, true, nil
+	}
+	i, _ := slices.BinarySearchFunc(t.ring, s.cursor, func(e Event, cursor ID) int {
+		if e.ID.Compare(cursor) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	if i == len(t.ring) {
+		return nil, false, nil
+	}
+	events = slices.Clone(t.ring[i:])
+	s.cursor = t.head
+	return events, false, nil
+}
+
+// Next waits until Take has something to return. It returns the error of ctx
+// when that is done first.
+func (s *Subscription) Next(ctx context.Context) (events []Event, gap bool, err error) {
+	for {
+		if events, gap, err = s.Take(); err != nil || gap || len(events) > 0 {
+			return events, gap, err
+		}
+		select {
+		case <-s.woken:
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("wait for events: %w", ctx.Err())
+		}
+	}
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() { s.hub.leave(s) }

@@ -1,0 +1,121 @@
+package notify
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// maxURL is the longest callback URL, in bytes.
+const maxURL = 2048
+
+// A URLError says why a callback URL is refused. Its text may be shown to
+// whoever sent the URL.
+type URLError struct{ Reason string }
+
+// Error implements error.
+func (e *URLError) Error() string { return e.Reason }
+
+// CheckURL returns the callback URL as it will be called, or a [*URLError].
+// It asks no name server: what a name resolves to is checked when it is dialed.
+func (g *Guard) CheckURL(raw string) (string, error) {
+	refuse := func(format string, args ...any) (string, error) {
+		return "", &URLError{fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case len(raw) > maxURL:
+		return refuse("the URL is longer than %d bytes", maxURL)
+	case !utf8.ValidString(raw) || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }):
+		return refuse("the URL has spaces, backslashes, control characters or invalid UTF-8")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return refuse("expected an absolute URL such as https://example.com/hook")
+	}
+	if u.User != nil {
+		return refuse("the URL must not contain a user name or password: they would end up in logs")
+	}
+	if u.Fragment != "" || strings.HasSuffix(raw, "#") {
+		return refuse("the URL must not have a fragment (#…)")
+	}
+	host, port, explicit := u.Hostname(), u.Port(), u.Port() != ""
+	if strings.Contains(host, "%") || strings.HasSuffix(u.Host, ":") {
+		return refuse("the host is not valid")
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	addr, addrErr := netip.ParseAddr(host)
+	if addrErr != nil {
+		if host, err = idnaLookup(host); err != nil || host == "" || numericHost(host) {
+			return refuse("the host is not a valid name")
+		}
+	} else {
+		host = addr.Unmap().String()
+	}
+	named := g.allowsHost(host, port)
+	allowed := named || addrErr == nil && g.allowsAddr(addr.Unmap())
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return refuse("the port is not a number from 1 to 65535")
+	}
+	if !allowed && (number < 1024 && number != 80 && number != 443 || slices.Contains(deniedPorts, port)) {
+		return refuse("port %s is not allowed: use 443, 80, or one from 1024 that is no database's or mail server's", port)
+	}
+	if u.Scheme == "http" && !allowed {
+		return refuse("expected https: a callback over http can be read and changed on its way")
+	}
+	if addrErr == nil {
+		if g.checkAddr(addr, named) != nil {
+			return refuse("the address is private, local or reserved: callbacks go to public addresses only")
+		}
+	} else if !allowed && !strings.Contains(strings.TrimSuffix(host, "."), ".") || !allowed && slices.ContainsFunc([]string{".local", ".internal", ".localhost"}, func(s string) bool { return strings.HasSuffix(host, s) }) {
+		return refuse("the host is a name of a private network: callbacks go to public addresses only")
+	}
+	if slices.Contains(g.own, net.JoinHostPort(host, port)) {
+		return refuse("the URL is this server's own")
+	}
+	u.Host = host
+	switch {
+	case explicit:
+		u.Host = net.JoinHostPort(host, port)
+	case strings.Contains(host, ":"):
+		u.Host = "[" + host + "]"
+	}
+	return u.String(), nil
+}
+
+// idnaLookup returns the name in ASCII and lower case (UTS #46).
+func idnaLookup(name string) (string, error) {
+	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(name, "."))
+	if err != nil || len(ascii) > 253 || strings.Contains(ascii, "..") {
+		return "", fmt.Errorf("%.40q is no host name", name)
+	}
+	return ascii, nil
+}
+
+// numericHost reports whether the last label is a number, which makes the
+// whole an odd notation of an IPv4 address (WHATWG URL, "ends in a number").
+func numericHost(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
+}
+
+// RedactURL returns the URL without what may be secret, for logs.
+func RedactURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "an unreadable URL"
+	}
+	return u.Scheme + "://" + u.Host + u.EscapedPath()
+}

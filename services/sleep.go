@@ -1,0 +1,35 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+// The tags say what is allowed: anything else is refused before a job is made.
+type sleepInput struct {
+	Seconds float64 `json:"seconds" minimum:"0" maximum:"3600" doc:"How long to sleep." example:"10"`
+	Name    string  `json:"name,omitempty" maxLength:"100" default:"world" doc:"What to return at the end."`
+}
+
+// sleep waits for the given number of seconds, says every so often how far it
+// is, and returns the name.
+func sleep(ctx context.Context, in sleepInput) (string, error) {
+	if in.Name == "" {
+		in.Name = "world"
+	}
+	const steps = 20
+	total := time.Duration(in.Seconds * float64(time.Second))
+	for i := range steps {
+		select {
+		case <-time.After(total / steps):
+			done := i + 1
+			jobs.Progress(ctx, 100*float64(done)/steps, fmt.Sprintf("slept %s of %s", (total*time.Duration(done)/steps).Round(time.Millisecond), total))
+		case <-ctx.Done(): // canceled, timed out, or the server stops
+			return "", ctx.Err()
+		}
+	}
+	return in.Name, nil
+}

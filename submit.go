@@ -1,0 +1,202 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) runCommand() *cobra.Command {
+	s := &submission{view: view{program: p}}
+	server := ""
+	cmd := &cobra.Command{
+		Use: "run SERVICE [NAME=VALUE]…", Short: "Submit a job and watch it until it ends",
+		Long: "Submits a job to a service, watches it as `coatcheck watch` does, and prints its output. The input is made of NAME=VALUE, each\n" +
+			"a text or JSON as the service's schema wants it, or of NAME:=JSON; --input gives it whole, or what the others are added to.\n" +
+			"Ctrl-C ends only the watching, and says how to go on.\n" + credentialsHelp,
+		Example: "  coatcheck run sleep seconds=10 name=Ada\n  coatcheck run maths.add --input '{\"a\": 3, \"b\": 4}'",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{fmt.Errorf("%s takes a service and its input, as in `%s sleep seconds=10`", cmd.CommandPath(), cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if s.client, err = p.newClient(server); err != nil {
+				return err
+			}
+			return s.run(cmd.Context(), args[0], args[1:])
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			c, err := p.newClient(server)
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+			defer cancel()
+			return c.services(ctx), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	p.addURLFlag(cmd.Flags(), &server)
+	cmd.Flags().StringVar(&s.input, "input", "", "the input as JSON, @FILE to read it from a file, - from standard input")
+	cmd.Flags().BoolVar(&s.json, "json", false, "print each event as a line of JSON")
+	cmd.Flags().BoolVar(&s.cancel, "cancel-on-interrupt", false, "let Ctrl-C cancel the job, too")
+	return cmd
+}
+
+// A submission is a job to be, then one to be watched.
+type submission struct {
+	view
+	input  string
+	cancel bool
+}
+
+// run submits a job and watches it.
+func (s *submission) run(ctx context.Context, service string, args []string) error {
+	input, err := s.read()
+	if err == nil {
+		err = s.client.assign(ctx, service, input, args)
+	}
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"input": input})
+	if err != nil {
+		return err
+	}
+	var job jobs.Job
+	// With a key, a proxy that sends it twice makes one job.
+	key := http.Header{"Idempotency-Key": {`"` + rand.Text() + `"`}}
+	if _, err := s.client.call(ctx, http.MethodPost, s.client.serviceURL(service)+"/jobs", key, body, &job); err != nil {
+		if ctx.Err() != nil {
+			return &exitError{exitInterrupted, errors.New("interrupted before the server answered")}
+		}
+		return fmt.Errorf("submit: %w", err)
+	}
+	s.name = job.Token
+	stream, err := s.client.events(job.EventsURL)
+	if err != nil {
+		return err
+	}
+	err = s.follow(ctx, stream)
+	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitInterrupted && s.cancel {
+		return s.cancelJob(ctx, job.ID)
+	}
+	return err
+}
+
+// cancelJob cancels the job after the command was interrupted.
+func (s *submission) cancelJob(ctx context.Context, id string) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	_, err := s.client.call(ctx, http.MethodPost, s.client.url+"/v1/jobs/"+id+"/cancel", nil, []byte(`{"reason": "interrupted"}`), nil)
+	if err != nil {
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted, and the job is not canceled: %w", err)}
+	}
+	return &exitError{exitInterrupted, errors.New("interrupted; the job is canceled")}
+}
+
+// read returns the input that --input gives.
+func (s *submission) read() (map[string]json.RawMessage, error) {
+	text, input := []byte(cmp.Or(s.input, "{}")), make(map[string]json.RawMessage)
+	var err error
+	name, isFile := strings.CutPrefix(s.input, "@")
+	switch {
+	case isFile:
+		text, err = os.ReadFile(name) //nolint:gosec // the user names it
+	case s.input == "-":
+		text, err = io.ReadAll(s.stdin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--input: %w", err)
+	}
+	if err := json.Unmarshal(text, &input); err != nil || input == nil {
+		return nil, &usageError{errors.New(`--input: expected a JSON object such as {"seconds": 10}, @FILE or -`)}
+	}
+	return input, nil
+}
+
+// serviceURL returns the URL of a service.
+func (c *client) serviceURL(name string) string {
+	return c.url + "/v1/services/" + url.PathEscape(name)
+}
+
+// services returns the names of all services, or none.
+func (c *client) services(ctx context.Context) (names []string) {
+	var list struct {
+		Data []struct{ Name, Summary string }
+	}
+	if _, err := c.call(ctx, http.MethodGet, c.url+"/v1/services", nil, nil, &list); err != nil {
+		return nil
+	}
+	for _, s := range list.Data {
+		names = append(names, s.Name+"\t"+s.Summary)
+	}
+	return names
+}
+
+// assign adds NAME=VALUE and NAME:=JSON to the input of a service. Whether a
+// value is a text or JSON is for the service's schema to say; what fits
+// neither goes as a text, for the server to say what is wrong.
+func (c *client) assign(ctx context.Context, service string, input map[string]json.RawMessage, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var described struct {
+		Input struct {
+			Properties map[string]struct{ Type any }
+		}
+	}
+	if _, err := c.call(ctx, http.MethodGet, c.serviceURL(service), nil, nil, &described); err != nil {
+		return err
+	}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		name, asJSON := strings.CutSuffix(name, ":")
+		switch {
+		case !ok || name == "":
+			return &usageError{fmt.Errorf("expected NAME=VALUE or NAME:=JSON, got %q", arg)}
+		case asJSON && !json.Valid([]byte(value)):
+			return &usageError{fmt.Errorf("%s: expected JSON after :=, got %q", name, value)}
+		case asJSON, !wantsText(described.Input.Properties[name].Type) && json.Valid([]byte(value)):
+			input[name] = json.RawMessage(value)
+		default:
+			text, err := json.Marshal(value)
+			if err != nil {
+				return err
+			}
+			input[name] = text
+		}
+	}
+	return nil
+}
+
+// wantsText reports whether a schema's type is a text and nothing else but
+// null.
+func wantsText(schemaType any) bool {
+	types, ok := schemaType.([]any)
+	if !ok {
+		types = []any{schemaType}
+	}
+	text := false
+	for _, t := range types {
+		text = text || t == "string"
+		if t != "string" && t != "null" {
+			return false
+		}
+	}
+	return text
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+
+	"golang.org/x/term"
+)
+
+// maxPassword bounds what is read as a password.
+const maxPassword = 1024
+
+// hashPassword prints the hash of a password.
+func (p *program) hashPassword() error {
+	password, err := p.readPassword()
+	if err != nil {
+		return err
+	}
+	hash, err := api.HashPassword(password)
+	if err != nil {
+		return &usageError{err}
+	}
+	_, err = fmt.Fprintln(p.stdout, hash)
+	return err
+}
+
+// readPassword asks for a password twice without showing it, or reads a line
+// when nobody is there to be asked.
+func (p *program) readPassword() (string, error) {
+	f, ok := p.stdin.(*os.File)
+	if !ok || !isTerminal(f) {
+		line, err := bufio.NewReader(io.LimitReader(p.stdin, maxPassword+2)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		if line == "" || len(line) > maxPassword {
+			return "", &usageError{fmt.Errorf("expected a password of 1 to %d bytes on standard input", maxPassword)}
+		}
+		return line, nil
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(p.stderr, prompt)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(p.stderr)
+		if err != nil {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		return string(b), nil
+	}
+	first, err := ask("Password: ")
+	if err != nil {
+		return "", err
+	}
+	if again, err := ask("Again: "); err != nil || again != first {
+		return "", cmp.Or(err, error(&usageError{errors.New("the two are not the same")}))
+	}
+	if first == "" || len(first) > maxPassword {
+		return "", &usageError{fmt.Errorf("expected a password of 1 to %d bytes", maxPassword)}
+	}
+	return first, nil
+}
+
+// apiKey prints a new API key and its hash.
+func (p *program) apiKey() error {
+	key, hash, err := api.NewAPIKey()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "key:  %s\nhash: %s\n", key, hash)
+	return err
+}
+
+// withKeys calls do with the keys in the database. A SQLite database may be in
+// use by the server meanwhile.
+func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err error) {
+	var db *jobs.Database
+	if c.DatabaseURL != "" {
+		db, err = jobs.OpenPostgres(ctx, c.DatabaseURL, 2)
+	} else {
+		db, err = jobs.JoinSQLite(ctx, c.Data)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	keys, err := openKeys(ctx, c, db)
+	if err != nil {
+		return err
+	}
+	return do(keys)
+}
+
+// listKeys prints the keys that callbacks to a user are signed with.
+func (p *program) listKeys(ctx context.Context, c *config, user string) error {
+	return withKeys(ctx, c, func(keys *jobs.Keys) error {
+		list, err := keys.List(ctx, user)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ID\tSCHEME\tUSER\tCREATED\tSIGNS UNTIL\tPUBLIC KEY")
+		for _, k := range list {
+			until := "-"
+			if k.ExpiresAt != nil {
+				until = k.ExpiresAt.Format(time.RFC3339)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Scheme, cmp.Or(k.Owner, "(server)"), k.CreatedAt.Format(time.RFC3339), until, cmp.Or(k.PublicKey, "-"))
+		}
+		return w.Flush()
+	})
+}
+
+// createKey makes a key and prints it; with a grace it takes the place of
+// those there are.
+func (p *program) createKey(ctx context.Context, c *config, user string, grace *time.Duration) error {
+	return withKeys(ctx, c, func(keys *jobs.Keys) error {
+		key, secret, err := keys.Create(ctx, user, grace)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.stdout, "id:  %s\nkey: %s\n", key.ID, cmp.Or(key.PublicKey, secret))
+		return err
+	})
+}
+
+// revokeKey ends a key now.
+func (p *program) revokeKey(ctx context.Context, c *config, user, id string) error {
+	return withKeys(ctx, c, func(keys *jobs.Keys) error { return keys.Revoke(ctx, user, id) })
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+	"coatcheck/notify/watch"
+
+	"golang.org/x/term"
+)
+
+// quietInterval is how often progress becomes a line where no bar can be
+// drawn.
+const quietInterval = time.Second
+
+// A view shows the events of a job: its output on standard output, all else
+// on standard error; as JSON, everything on standard output.
+type view struct {
+	*program
+	client *client
+	name   string // how to watch the job again
+	json   bool
+
+	terminal bool
+	bar      string    // what stands on the terminal's last line
+	status   string    // the newest that was said
+	told     time.Time // when progress was last said
+}
+
+func (v *view) begin() { v.terminal = isTerminal(v.stderr) && !v.json }
+
+// show shows an event, and returns whether it is the last one.
+func (v *view) show(e watch.Event) (ended bool, err error) {
+	if v.json && e.Name != "ping" {
+		line, err := json.Marshal(struct {
+			ID    string          `json:"id,omitempty"`
+			Event string          `json:"event"`
+			Data  json.RawMessage `json:"data"`
+		}{e.ID, e.Name, e.Data})
+		if err != nil {
+			return false, fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		if _, err := fmt.Fprintf(v.stdout, "%s\n", line); err != nil {
+			return false, err
+		}
+	}
+	var d struct {
+		jobs.Report
+		Job          jobs.Job
+		Status       jobs.Status
+		Attempt      int
+		Level, Chunk string
+	}
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return false, fmt.Errorf("event %s: %w", e.ID, err)
+	}
+	switch e.Name {
+	case "snapshot":
+		v.name = d.Job.Token
+		v.sayStatus(d.Job.Status, d.Job.Attempt)
+		v.progress(d.Job.Progress)
+	case "status":
+		v.sayStatus(d.Status, d.Attempt)
+	case "progress":
+		v.progress(d.Report)
+	case "log":
+		v.say("%s: %s", cmp.Or(d.Level, "info"), strings.TrimRight(d.Message, "\n"))
+	case "output":
+		v.say("%s", strings.TrimSuffix(d.Chunk, "\n"))
+	case "end":
+		return true, v.end(&d.Job)
+	}
+	return false, nil
+}
+
+// sayStatus says a status that is new.
+func (v *view) sayStatus(status jobs.Status, attempt int) {
+	text := string(status)
+	if attempt > 1 {
+		text += fmt.Sprintf(", attempt %d", attempt)
+	}
+	if text != v.status && !status.Done() {
+		v.status = text
+		v.say("%s", text)
+	}
+}
+
+// say prints a line on standard error, above the bar if there is one.
+func (v *view) say(format string, args ...any) {
+	if v.json {
+		return
+	}
+	bar := v.bar
+	v.clear()
+	fmt.Fprintln(v.stderr, printable(fmt.Sprintf(format, args...)))
+	v.draw(bar)
+}
+
+// progress draws the bar or, where there is no terminal, prints a line now and
+// then.
+func (v *view) progress(r jobs.Report) {
+	message := strings.ReplaceAll(printable(r.Message), "\n", " ")
+	if v.terminal {
+		const width = 24
+		done := min(max(int(r.Percent*width/100), 0), width)
+		v.draw(fmt.Sprintf("[%s%s] %3.0f %%  %s", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent, message))
+		return
+	}
+	if r.UpdatedAt == nil && r.Percent == 0 && r.Message == "" || time.Since(v.told) < quietInterval && r.Percent < 100 {
+		return
+	}
+	v.told = time.Now()
+	v.say("%3.0f %%  %s", r.Percent, message)
+}
+
+// draw draws the bar, as much as there is room for.
+func (v *view) draw(bar string) {
+	if !v.terminal || bar == "" {
+		return
+	}
+	width := 80
+	if f, ok := v.stderr.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			width = columns
+		}
+	}
+	v.bar = bar
+	if runes := []rune(bar); len(runes) >= width {
+		bar = string(runes[:max(0, width-1)])
+	}
+	fmt.Fprintf(v.stderr, "\r%s\x1b[K", bar)
+}
+
+// clear takes the bar away.
+func (v *view) clear() {
+	if v.bar != "" {
+		fmt.Fprint(v.stderr, "\r\x1b[K")
+		v.bar = ""
+	}
+}
+
+// end prints the output of a job, or fails when it has none.
+func (v *view) end(job *jobs.Job) error {
+	v.clear()
+	if job.Status != jobs.Succeeded {
+		message := ""
+		if job.Error != nil {
+			message = ": " + job.Error.Message
+		}
+		return &exitError{1, fmt.Errorf("job %s %s%s", job.ID, job.Status, printable(message))}
+	}
+	if v.json {
+		return nil
+	}
+	if job.FinishedAt != nil {
+		v.say("succeeded after %s", job.FinishedAt.Sub(job.CreatedAt.Time).Round(time.Millisecond))
+	}
+	_, err := fmt.Fprintf(v.stdout, "%s\n", job.Output)
+	return err
+}
+
+// printable returns a text without what would steer a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+		return -1
+	}, s)
+}

@@ -1,0 +1,55 @@
+// The page of a job: its log as it comes, and the rest when something changes.
+import "/embed/v1/job-progress.js";
+import { update } from "./page.js";
+
+const progress = document.getElementById("progress"), log = document.getElementById("log");
+const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
+const most = 5000;
+
+// Lines are added once a frame, and the end stays in view unless the reader
+// has scrolled away from it.
+let lines = [], kept = 0, dropped = 0, follow = true;
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // made once: that is what takes long
+log.addEventListener("scroll", () => {
+  follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  newest.hidden = follow;
+});
+newest.addEventListener("click", () => { log.scrollTop = log.scrollHeight; });
+function flush() {
+  const part = document.createDocumentFragment();
+  if (lines.length > most) { dropped += lines.length - most; lines = lines.slice(-most); }
+  for (kept += lines.length; kept > most; kept--, dropped++) log.firstElementChild.remove();
+  for (const { at, level, message } of lines.splice(0)) {
+    const line = document.createElement("span"), time = document.createElement("span");
+    time.className = "at";
+    time.textContent = at ? clock.format(new Date(at)) + " " : "";
+    line.className = level;
+    line.append(time, message + "\n");
+    part.append(line);
+  }
+  log.append(part);
+  if (dropped) note.textContent = `${dropped} earlier lines are left out.`;
+  if (follow) log.scrollTop = log.scrollHeight;
+}
+function add(line) {
+  log.hidden = false;
+  if (lines.push(line) === 1) requestAnimationFrame(flush);
+}
+progress.addEventListener("job-log", e => add(e.detail));
+progress.addEventListener("job-output", e => add({ level: "output", message: e.detail.chunk }));
+progress.addEventListener("job-gap", () => {
+  if (log.hidden) note.textContent = "Earlier lines are no longer kept.";
+  else add({ level: "gap", message: "… some lines may be missing here …" });
+});
+
+// The rest is drawn by the server, when something but the progress changed.
+const service = document.querySelector("h1").textContent;
+let shown = document.getElementById("job-status").textContent.trim();
+function changed(status) {
+  shown = status;
+  document.title = `${status}: ${service} – Coatcheck`;
+  update();
+}
+progress.addEventListener("job-snapshot", e => e.detail.status !== shown && changed(e.detail.status));
+progress.addEventListener("job-status", e => changed(e.detail.status));
+progress.addEventListener("job-end", e => e.detail.status !== shown && changed(e.detail.status));
