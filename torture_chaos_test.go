@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -200,6 +201,7 @@ func (c *chaos) heal(servers []string) {
 
 // newVictim returns a process, not started yet.
 func newVictim(t testing.TB, dir, name string, env []string, args ...string) *victim {
+	t.Helper()
 	v := &victim{t: t, args: args, env: env, log: filepath.Join(dir, name+".log")}
 	t.Cleanup(func() {
 		v.signal(syscall.SIGCONT)
@@ -215,10 +217,7 @@ func newVictim(t testing.TB, dir, name string, env []string, args ...string) *vi
 // tortureConfig writes a configuration in which nobody waits for long.
 func tortureConfig(t testing.TB, dir string) string {
 	t.Helper()
-	schedule := "0s"
-	for range 60 {
-		schedule += ", 1s"
-	}
+	schedule := "0s" + strings.Repeat(", 1s", 60)
 	file := filepath.Join(dir, "config.yaml")
 	text := fmt.Sprintf("log: {format: json, level: warn}\ncancel_grace: 1s\nshutdown_timeout: 2s\nconcurrency: 8\ncallbacks: {schedule: [%s]}\n", schedule)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func (c *clients) call(ctx context.Context, method, path, body string, header ..
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests:
-		c.count(fmt.Sprint(code))
+		c.count(strconv.Itoa(code))
 		if resp.Header.Get("Retry-After") == "" {
 			c.odd("%s without Retry-After: %s", resp.Status, text)
 		}
@@ -112,7 +113,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // submit submits a job, again and again under its key until it is accepted.
 func (c *clients) submit(ctx context.Context) {
-	e := &entry{key: fmt.Sprintf("%x", rand.Uint64()), callback: rand.N(3) == 0}
+	e := &entry{key: strconv.FormatUint(rand.Uint64(), 16), callback: rand.N(3) == 0}
 	mode := []string{"ok", "ok", "ok", "ok", "flaky", "fail", "panic", "deaf"}[rand.N(8)]
 	ms := rand.N(1500)
 	if rand.N(10) == 0 {

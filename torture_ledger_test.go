@@ -51,6 +51,7 @@ type callback struct {
 }
 
 func newLedger(t testing.TB) *ledger {
+	t.Helper()
 	return &ledger{t: t, byID: make(map[string]*entry), callbacks: make(map[string]callback), oddities: make(map[string]int), counts: make(map[string]int)}
 }
 

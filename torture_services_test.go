@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -34,7 +35,7 @@ type sufferInput struct {
 // suffer takes a while, and leaves a trace of each run in a file of its
 // process.
 func suffer(ctx context.Context, in sufferInput) (string, error) {
-	name := filepath.Join(os.Getenv("TORTURE_EFFECTS"), fmt.Sprint(os.Getpid()))
+	name := filepath.Join(os.Getenv("TORTURE_EFFECTS"), strconv.Itoa(os.Getpid()))
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return "", err

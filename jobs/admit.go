@@ -15,7 +15,7 @@ var (
 
 // admit returns an error when no job of the owner's can be taken now.
 func (q *Queue) admit(owner string) error {
-	if q.health.failing("database") {
+	if q.health.failing() {
 		return ErrUnavailable // at once, and for sure
 	}
 	if q.MaxQueued > 0 && q.waiting.Load() >= q.MaxQueued {

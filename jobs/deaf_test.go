@@ -85,14 +85,13 @@ func TestDeafServicesAreBounded(t *testing.T) {
 	services := newServices()
 	addDeaf(services)
 	q, _ := newQueue(t, jobstest.SQLite(t), services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 1, 50*time.Millisecond })
-	var deaf []jobs.Job
 	for range 2 {
 		job := submit(t, q, jobs.Submission{Service: "deaf"})
 		<-services.started
 		if _, err := q.Cancel(t.Context(), job.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		deaf = append(deaf, finished(t, q, job.ID)) // its caller need not wait
+		finished(t, q, job.ID) // its caller need not wait
 	}
 	next := submit(t, q, jobs.Submission{Service: "double"})
 	await(t, "two that are left behind", func() bool { return q.Counters().Deaf == 2 })

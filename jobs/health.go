@@ -68,10 +68,11 @@ func (h *health) set(ctx context.Context, name, status, detail string) {
 	h.checks[name] = check
 }
 
-func (h *health) failing(name string) bool {
+// failing reports whether the database can't be worked with.
+func (h *health) failing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.checks[name].Status == Failing
+	return h.checks["database"].Status == Failing
 }
 
 // Health returns how what must be right for jobs to go on was when it was
@@ -120,7 +121,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	var ms int64
 	before := time.Now()
 	err := q.db.read.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
-	if err == nil && q.health.failing("database") {
+	if err == nil && q.health.failing() {
 		err = q.probe(ctx)
 	}
 	if err != nil {

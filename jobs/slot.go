@@ -8,7 +8,7 @@ import (
 // run runs the service and waits for it. One that is told to stop and does
 // not is left behind after a grace, so that its job can go on without it;
 // then returned is closed when it returns after all.
-func (w *worker) run(ctx context.Context, r *run) (output []byte, err error, returned <-chan struct{}) { //nolint:revive // the error is the service's, not run's
+func (w *worker) run(ctx context.Context, r *run) (output []byte, returned <-chan struct{}, err error) {
 	done := make(chan struct{})
 	var late []byte
 	var lateErr error
@@ -18,19 +18,19 @@ func (w *worker) run(ctx context.Context, r *run) (output []byte, err error, ret
 	}()
 	select {
 	case <-done:
-		return late, lateErr, nil
+		return late, nil, lateErr
 	case <-ctx.Done():
 	}
 	timer := time.NewTimer(w.queue.CancelGrace)
 	defer timer.Stop()
 	select {
 	case <-done:
-		return late, lateErr, nil
+		return late, nil, lateErr
 	case <-timer.C:
 	}
 	w.queue.Logger.WarnContext(ctx, "service does not stop: its job goes on without it; make the service return soon after its context is done",
 		"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", w.queue.CancelGrace.String())
-	return nil, errDeaf, done
+	return nil, done, errDeaf
 }
 
 // begin notes that this process works at a job until end is called.

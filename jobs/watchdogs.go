@@ -113,10 +113,9 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 
 // checkSlots looks for services that did not stop when told to.
 func (q *Queue) checkSlots(ctx context.Context) error {
-	switch deaf := q.counters.deaf.Load(); {
-	case deaf == 0:
+	if deaf := q.counters.deaf.Load(); deaf == 0 {
 		q.health.set(ctx, "runs", OK, "")
-	default:
+	} else {
 		q.health.set(ctx, "runs", Warning, fmt.Sprintf("%d runs did not stop when told to and were left behind, of %d slots: look for \"does not stop\" in the log, and start the process anew when it is convenient", deaf, q.Workers))
 	}
 	return nil

@@ -63,7 +63,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	q.track(r)
-	output, err, returned := w.run(WithReporter(ctx, r), r)
+	output, returned, err := w.run(WithReporter(ctx, r), r)
 	q.untrack(r)
 	r.close()
 	err = q.finish(ctx, r, output, err)

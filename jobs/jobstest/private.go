@@ -68,8 +68,7 @@ func PrivatePostgres(t testing.TB) *Server {
 		missing(t, "no initdb: this test starts a PostgreSQL of its own")
 	}
 	bin := filepath.Dir(found[len(found)-1])
-	// PostgreSQL refuses to run as root.
-	dir, err := os.MkdirTemp("", "coatcheck-postgres-")
+	dir, err := os.MkdirTemp("", "coatcheck-postgres-") //nolint:usetesting // only root could reach into t.TempDir, and PostgreSQL refuses to run as root
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,15 +79,15 @@ func PrivatePostgres(t testing.TB) *Server {
 		if err != nil {
 			missing(t, "no user postgres: PostgreSQL refuses to run as root")
 		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
 		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
+		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	run := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...)
+		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...) //nolint:gosec // the names are those below
 		cmd.Dir, cmd.SysProcAttr = dir, attributes
 		return cmd
 	}
@@ -127,7 +126,7 @@ func PrivateRedis(t testing.TB) *Server {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	dir := t.TempDir()
 	s.command = func() *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir)
+		cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir) //nolint:gosec // the path is LookPath's
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		return cmd
 	}
@@ -174,10 +173,8 @@ func (s *Server) Kill() {
 	if s.process == nil {
 		return
 	}
-	for _, pid := range s.pids() {
-		syscall.Kill(pid, syscall.SIGKILL)
-	}
-	s.process.Wait()
+	s.signal(syscall.SIGKILL)
+	_ = s.process.Wait() // it was killed, as asked
 	s.process = nil
 }
 
@@ -187,23 +184,29 @@ func (s *Server) Stop() {
 	if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
 		s.t.Fatal(err)
 	}
-	s.process.Wait()
+	_ = s.process.Wait() // its exit code is no news
 	s.process = nil
 }
 
 // Freeze keeps the server from doing anything until Thaw.
 func (s *Server) Freeze() {
 	s.t.Helper()
-	for _, pid := range s.pids() {
-		syscall.Kill(pid, syscall.SIGSTOP)
-	}
+	s.signal(syscall.SIGSTOP)
 }
 
 // Thaw ends Freeze.
 func (s *Server) Thaw() {
 	s.t.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+// signal sends a signal to all of the server's processes that still run.
+func (s *Server) signal(signal syscall.Signal) {
+	s.t.Helper()
 	for _, pid := range s.pids() {
-		syscall.Kill(pid, syscall.SIGCONT)
+		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			s.t.Error(err)
+		}
 	}
 }
 

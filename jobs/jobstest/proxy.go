@@ -79,7 +79,7 @@ func (p *Proxy) Set(fault Fault) {
 func (c *link) close() {
 	for _, conn := range []net.Conn{c.client, c.server} {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // a reset, not a goodbye
+			_ = tcp.SetLinger(0) // a reset, not a goodbye
 		}
 		conn.Close()
 	}
@@ -98,7 +98,7 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(client net.Conn) {
 	server, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", p.target)
 	if err != nil {
-		client.(*net.TCPConn).SetLinger(0)
+		_ = client.(*net.TCPConn).SetLinger(0)
 		client.Close()
 		return
 	}
