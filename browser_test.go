@@ -113,9 +113,19 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	if b.ctx.Err() == nil && chromedp.FromContext(b.ctx).Target == nil {
 		ctx = b.ctx // the first one opens the tab, which lives as long as its context
 	}
-	if err := chromedp.Do(ctx, actions...); err != nil {
+	err := chromedp.Do(ctx, actions...)
+	for replaced(err) {
+		err = chromedp.Do(ctx, actions...)
+	}
+	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// replaced reports whether an action failed because its element was found and
+// then replaced, as the page's own refresh does.
+func replaced(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "No node with given id") || strings.Contains(err.Error(), "Could not find node"))
 }
 
 // open leads the tab to a URL.
