@@ -245,18 +245,18 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 	defer cancelAll() // also when something is wrong
 	// fresh waits until all who have not seen the end know how things are
 	// now. It takes less than three seconds where the machine is not busy.
-	fresh := func(what string, limit time.Duration) {
+	fresh := func(what string) {
 		t.Helper()
 		start := time.Now()
 		for _, w := range wanderers {
-			waitFor(t, "the viewer knows how its job is, after "+what, limit-time.Since(start), func() bool {
+			waitFor(t, "the viewer knows how its job is, after "+what, 20*time.Second-time.Since(start), func() bool {
 				at, _, ends := w.look()
 				return at.After(start) || ends > 0
 			})
 		}
 		t.Logf("%s: all know after %s", what, time.Since(start).Round(time.Millisecond))
 	}
-	fresh("the start", 20*time.Second)
+	fresh("the start")
 
 	// While the log lasts, there is no gap, whatever happens to messages.
 	before := make([]int, len(wanderers))
@@ -279,12 +279,12 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 	if _, err := r.Do("FLUSHALL"); err != nil {
 		t.Fatal(err)
 	}
-	fresh("FLUSHALL", 20*time.Second)
+	fresh("FLUSHALL")
 
 	r.Kill()
 	time.Sleep(2 * time.Second) // away for a while
 	r.Start()
-	fresh("a restart", 20*time.Second)
+	fresh("a restart")
 
 	r.Freeze()
 	time.Sleep(5 * time.Second) // frozen for a while
@@ -298,7 +298,7 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 	cancel(wanderers[:quarter]) // their end is lost for now
 	time.Sleep(5 * time.Second)
 	r.Thaw()
-	fresh("ten frozen seconds", 20*time.Second)
+	fresh("ten frozen seconds")
 
 	cancel(wanderers[quarter:])
 	wg.Wait()
