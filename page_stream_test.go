@@ -211,9 +211,9 @@ func TestPageStream(t *testing.T) {
 		}
 		b.quiet("status of 503")
 	})
-	run("a server that has no room opens and closes", func(t *testing.T, w *weather, b *browser, page string) {
+	run("a server that has no room opens and closes", func(t *testing.T, w *weather, b *browser, _ string) {
 		answer(&w.stream, stream(func(*events) {}))
-		b.open(page)
+		b.open(w.URL + "/jobs/" + s.submitted("sleep", `{"input": {"seconds": 100}}`, "id"))
 		b.until(noteText + `.startsWith("● asking every")`) // after a few tries
 		before := w.opened.Load()
 		if before > 6 {
