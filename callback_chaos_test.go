@@ -27,7 +27,7 @@ import (
 	"coatcheck/notify/webhook"
 )
 
-var chaosJobs = flag.Int("chaos-jobs", 200, "how many jobs TestCallbackChaos submits in each mode")
+var chaosJobs = flag.Int("chaos-jobs", 100, "how many jobs TestCallbackChaos submits in each mode")
 
 // Receivers fail, hang, reset, ask to wait, die and come back, while the
 // processes that call them are killed and lose their database. In the end each
@@ -36,14 +36,14 @@ var chaosJobs = flag.Int("chaos-jobs", 200, "how many jobs TestCallbackChaos sub
 func TestCallbackChaos(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		c := newCallbackChaos(t, nil)
+		c := newCallbackChaos(t, "127.0.0.2", nil)
 		c.start("serve")
 		c.run(nil)
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		database := jobstest.PostgresURL(t)
-		c := newCallbackChaos(t, []string{"DATABASE_URL=" + database, "SECRET_KEY=the secret of this test", "REDIS_URL=" + jobstest.RedisURL(t), "REDIS_PREFIX=" + filepath.Base(database)})
+		c := newCallbackChaos(t, "127.0.0.3", []string{"DATABASE_URL=" + database, "SECRET_KEY=the secret of this test", "REDIS_URL=" + jobstest.RedisURL(t), "REDIS_PREFIX=" + filepath.Base(database)})
 		c.start("serve", "--no-worker")
 		c.start("worker")
 		c.start("worker")
@@ -65,6 +65,7 @@ type callbackChaos struct {
 	dir     string
 	env     []string
 	addr    string
+	ip      string // of the receivers: while one is dead, nobody else shall get its port
 	victims []*victim
 	over    chan struct{}
 	wg      sync.WaitGroup
@@ -85,8 +86,8 @@ type receipt struct {
 	answered  bool // with 204
 }
 
-func newCallbackChaos(t *testing.T, env []string) *callbackChaos {
-	c := &callbackChaos{t: t, dir: t.TempDir(), addr: jobstest.FreeAddr(t), over: make(chan struct{}), accepted: make(map[string]string), told: make(map[string][]receipt)}
+func newCallbackChaos(t *testing.T, ip string, env []string) *callbackChaos {
+	c := &callbackChaos{t: t, ip: ip, dir: t.TempDir(), addr: jobstest.FreeAddr(t), over: make(chan struct{}), accepted: make(map[string]string), told: make(map[string][]receipt)}
 	var schedule []string
 	for range 99 {
 		schedule = append(schedule, "300ms")
@@ -279,7 +280,7 @@ func (c *callbackChaos) submit(n int, url string) {
 
 // receiver starts receiver n and returns its URL.
 func (c *callbackChaos) receiver(n int) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", c.ip+":0")
 	if err != nil {
 		c.t.Fatal(err)
 	}
