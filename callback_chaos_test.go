@@ -34,6 +34,7 @@ var chaosJobs = flag.Int("chaos-jobs", 100, "how many jobs TestCallbackChaos sub
 // outcome was told at least once, none that did not happen, and what came twice
 // came with the same id and the same bytes.
 func TestCallbackChaos(t *testing.T) {
+	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		c := newCallbackChaos(t, "127.0.0.2", nil)
@@ -260,7 +261,7 @@ func (c *callbackChaos) submit(n int, url string) {
 	case 6:
 		service, input, want = "sleep", `{"seconds":600}`, "job.canceled"
 	case 7:
-		more, want = `,"delay":"1h","expires_in":"300ms"`, "job.expired"
+		more, want = `,"start_within":"1us"`, "job.expired"
 	}
 	body := fmt.Sprintf(`{"input":%s,"callback_url":%q,"callback_state":"%d"%s}`, input, url, n, more)
 	status, answer := c.call("POST", "/v1/services/"+service+"/jobs", body, "Idempotency-Key", fmt.Sprint("chaos-", n))

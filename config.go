@@ -26,6 +26,9 @@ import (
 type config struct {
 	Addr            string
 	PublicURL       string
+	Hosts           []string
+	TLSCert         string
+	TLSKey          string
 	Data            string
 	SecretKey       string
 	DatabaseURL     string
@@ -88,7 +91,10 @@ type setting struct {
 var settings = []setting{
 	{"addr", "ADDR", "addr", "address to listen on", text(func(c *config) *string { return &c.Addr }, isAddr)},
 	{"public_url", "PUBLIC_URL", "public-url", "how callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
+	{"hosts", "", "", "other names that callers may reach the server by", decoded(func(c *config) *[]string { return &c.Hosts }, "a list of names such as [jobs.internal]")},
 	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For is believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"tls.cert", "TLS_CERT", "", "certificate file, to serve over TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isSomething)},
+	{"tls.key", "TLS_KEY", "", "file of the certificate's private key", text(func(c *config) *string { return &c.TLSKey }, isSomething)},
 	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isSomething)},
 	{"secret_key", "SECRET_KEY", "", "what the keys in the database are encrypted with; all processes need the same", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
 	{"database_url", "DATABASE_URL", "database-url", "PostgreSQL database; SQLite without it", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},
@@ -98,7 +104,7 @@ var settings = []setting{
 	{"worker", "", "", "whether serve runs jobs too", boolean(func(c *config) *bool { return &c.Worker })},
 	{"migrate", "", "", "whether serve migrates the database", boolean(func(c *config) *bool { return &c.Migrate })},
 	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "", "how long running jobs may go on when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
-	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 366*24*time.Hour)},
+	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 365*24*time.Hour)},
 	{"job_timeout", "", "", "the longest timeout a caller may ask for", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
 	{"cancel_grace", "", "", "how long a job may go on after it was told to stop, before it is left behind", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
 	{"log.level", "LOG_LEVEL", "", "debug, info, warn or error", text(func(c *config) *string { return &c.LogLevel }, isOneOf("debug", "info", "warn", "error"))},
@@ -158,6 +164,9 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 	if _, err := notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow}); err != nil {
 		errs = append(errs, fmt.Errorf("callbacks.allow: %w", err))
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("tls: expected both cert and key, or neither"))
+	}
 	if c.RedisURL != "" && c.DatabaseURL == "" {
 		c.warnings = append(c.warnings, "Redis is not used: it carries events between processes, which need PostgreSQL (database_url); jobs are kept in SQLite by this one process")
 	}
@@ -174,15 +183,21 @@ func (c *config) credentials() api.Credentials {
 // open reports whether there are no users.
 func (c *config) open() bool { return len(c.Users) == 0 && len(c.APIKeys) == 0 }
 
-// checkOpen refuses to serve everybody without asking who they are.
+// checkOpen refuses to serve others than this machine without asking who they
+// are, or without a name to be called by.
 func (c *config) checkOpen() error {
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
 		return fmt.Errorf("addr: %w", err)
 	}
 	addr, err := netip.ParseAddr(host)
-	if !c.open() || host == "localhost" || err == nil && addr.IsLoopback() {
+	switch {
+	case host == "localhost" || err == nil && addr.IsLoopback():
 		return nil
+	case !c.open() && (c.PublicURL != "" || len(c.Hosts) > 0):
+		return nil
+	case !c.open():
+		return &usageError{fmt.Errorf("a server that listens on %s must know by what name it is reached: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
 	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
 }

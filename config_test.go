@@ -29,7 +29,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.Callbacks.Allow, want.TrustedProxies = []string{}, []netip.Prefix{}
+	want.Callbacks.Allow, want.Hosts, want.TrustedProxies = []string{}, []string{}, []netip.Prefix{}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("config.example.yaml is\n%+v, defaults are\n%+v", c, want)
 	}
@@ -52,8 +52,8 @@ func TestExample(t *testing.T) {
 	// What is commented out is right, too.
 	var lines []string
 	for line := range strings.Lines(string(b)) {
-		if m := regexp.MustCompile(`^#( *[a-z_]+:.*)`).FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && !strings.Contains(m[1], "…") {
-			lines = append(lines, strings.TrimPrefix(m[1], " "))
+		if m := regexp.MustCompile(`^# ?([a-z_]+:.*)`).FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && !strings.Contains(m[1], "…") {
+			lines = append(lines, m[1])
 		}
 	}
 	for _, line := range lines {
@@ -159,8 +159,12 @@ func TestCheckOpen(t *testing.T) {
 			t.Errorf("%s: %v", addr, err)
 		}
 		c.Users = map[string]string{"alice": "x"}
+		if err := c.checkOpen(); (err == nil) != ok {
+			t.Errorf("%s with users and no name: %v", addr, err)
+		}
+		c.PublicURL = "https://jobs.example.com"
 		if err := c.checkOpen(); err != nil {
-			t.Errorf("%s with users: %v", addr, err)
+			t.Errorf("%s with users and a name: %v", addr, err)
 		}
 	}
 }

@@ -138,11 +138,11 @@ func TestReadmeRun(t *testing.T) {
 	submit := life[0]
 	contains(t, "submit", s.run(submit), "202 Accepted", `"status":"queued"`)
 	job := regexp.MustCompile(`job=.*`).FindString(submit) + "\n"
-	contains(t, "watch", s.run(job+life[1]), "event: snapshot", "event: progress", `event: end\ndata: .*"output":"Ada"`)
+	contains(t, "watch", s.run(job+life[1]), "event: snapshot", "event: progress", `event: end\ndata: .*"output":"hello, Ada"`)
 	contains(t, "ask", s.run(job+life[2]), `"status":"succeeded"`)
-	contains(t, "fetch", s.run(job+life[3]), `"Ada"`)
+	contains(t, "fetch", s.run(job+life[3]), `"hello, Ada"`)
 	contains(t, "be told", s.run(life[4]), `signature: valid`, `"type": "job.succeeded"`, `"output": 7`)
-	contains(t, "run", s.run(life[5]), `100 %  slept 2s of 2s`, `"Ada"\n`)
+	contains(t, "run", s.run(life[5]), `100 %  slept 2s of 2s`, `"hello, Ada"\n`)
 
 	configure := readme(t, "sh")["Configure it"]
 	if len(configure) != 1 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -180,7 +181,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 		}
 	}
 	handler, err := api.New(api.Config{
-		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: auth, Validator: e.validator, PublicURL: c.PublicURL,
+		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: auth, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
 		MaxBody: c.MaxBody, Streams: c.Streams, TrustedProxies: c.TrustedProxies, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
 	})
 	if err != nil {
@@ -200,6 +201,13 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 		// No WriteTimeout: streams set a deadline for each write.
 	}
 	failed := make(chan error, 1)
+	if c.TLSCert != "" {
+		cert, err := openCertificate(c.TLSCert, c.TLSKey, logger)
+		if err != nil {
+			return errors.Join(err, listener.Close(), e.stop(ctx, c))
+		}
+		listener = tls.NewListener(listener, cert.config())
+	}
 	go func() { failed <- server.Serve(listener) }()
 	select {
 	case <-ctx.Done():
@@ -220,13 +228,20 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	return errors.Join(err, e.stop(ctx, c))
 }
 
+func scheme(c *config) string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
 // greet says where the server is.
 func (p *program) greet(c *config, addr net.Addr) {
 	where := c.PublicURL
 	if where == "" {
-		where = "http://" + addr.String()
+		where = scheme(c) + "://" + addr.String()
 		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-			where = fmt.Sprintf("http://localhost:%d", tcp.Port)
+			where = fmt.Sprintf("%s://localhost:%d", scheme(c), tcp.Port)
 		}
 	}
 	fmt.Fprintf(p.stdout, "Coatcheck is at %s\n", where)

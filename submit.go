@@ -86,7 +86,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 		}
 		return fmt.Errorf("submit: %w", err)
 	}
-	s.name = job.Token
+	s.name = string(job.Token)
 	stream, err := s.client.events(job.EventsURL)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (c *client) assign(ctx context.Context, service string, input map[string]js
 	var described struct {
 		Input struct {
 			Properties map[string]struct{ Type any }
-		}
+		} `json:"input_schema"`
 	}
 	if _, err := c.call(ctx, http.MethodGet, c.serviceURL(service), nil, nil, &described); err != nil {
 		return err

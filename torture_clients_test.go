@@ -113,7 +113,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // submit submits a job, again and again under its key until it is accepted.
 func (c *clients) submit(ctx context.Context) {
-	e := &entry{key: strconv.FormatUint(rand.Uint64(), 16), callback: rand.N(3) == 0}
+	e := &entry{path: "/v1/services/torture/jobs", key: strconv.FormatUint(rand.Uint64(), 16), callback: rand.N(3) == 0}
 	mode := []string{"ok", "ok", "ok", "ok", "flaky", "fail", "panic", "deaf"}[rand.N(8)]
 	ms := rand.N(1500)
 	if rand.N(10) == 0 {
@@ -127,7 +127,7 @@ func (c *clients) submit(ctx context.Context) {
 	case 0:
 		body["delay"] = "2s"
 	case 1:
-		body["expires_in"] = "1s"
+		body["start_within"] = "1s"
 	case 2:
 		body["timeout"] = "1s"
 	case 3:
@@ -147,13 +147,16 @@ func (c *clients) submit(ctx context.Context) {
 // insist submits an entry until it is accepted or ctx is done.
 func (c *clients) insist(ctx context.Context, e *entry) {
 	for ctx.Err() == nil {
-		status, a, ok := c.call(ctx, "POST", "/v1/services/torture/jobs", e.body, "Idempotency-Key: "+e.key)
+		status, a, ok := c.call(ctx, "POST", e.path, e.body, "Idempotency-Key: "+e.key)
 		if ok && status < 300 {
 			c.accepted(e, a.ID, a.Token)
 			return
 		}
 		if ok {
-			c.odd("submit: %d for %s", status, e.body)
+			e.refuse()
+			if e.body != "" || status != http.StatusConflict { // a job is retried before its end
+				c.odd("submit: %d for %s %s", status, e.path, e.body)
+			}
 			return
 		}
 		pause(ctx, 100*time.Millisecond)
@@ -172,19 +175,14 @@ func (c *clients) cancel(ctx context.Context, e *entry) {
 	}
 }
 
-func (c *clients) retry(ctx context.Context, e *entry) {
-	if e == nil {
+// retry runs a job again, as a new one.
+func (c *clients) retry(ctx context.Context, old *entry) {
+	if old == nil {
 		return
 	}
-	e.mu.Lock()
-	e.retries++ // even without an answer it may happen
-	e.mu.Unlock()
-	if status, _, ok := c.call(ctx, "POST", "/v1/jobs/"+e.id+"/retry", ""); ok {
-		c.count(fmt.Sprint("retry ", status))
-		if status != 202 && status != 409 {
-			c.odd("retry: %d", status)
-		}
-	}
+	e := &entry{path: "/v1/jobs/" + old.id + "/retry", key: strconv.FormatUint(rand.Uint64(), 16), callback: old.callback}
+	c.add(e)
+	c.insist(ctx, e)
 }
 
 // poll asks for a job and returns whether it has ended.

@@ -26,13 +26,14 @@ type ledger struct {
 
 // An entry is one job that a client wants.
 type entry struct {
+	path      string // what it is asked for at
 	key, body string
 	callback  bool
 
 	mu      sync.Mutex
 	id      string // once it is accepted
 	token   string
-	retries int           // how often another attempt was asked for
+	refused bool          // it is never to be accepted
 	newest  observation   // by all polls that are over
 	ends    []observation // by streams
 }
@@ -116,6 +117,19 @@ func (l *ledger) any() *entry {
 	return nil
 }
 
+func (e *entry) refuse() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refused = true
+}
+
+// open reports whether the client waits for an answer.
+func (e *entry) open() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.id == "" && !e.refused
+}
+
 func (e *entry) accepted() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +140,6 @@ func (e *entry) accepted() bool {
 // was told to one is told to all who ask later.
 func (l *ledger) saw(e *entry, before, now observation) {
 	e.mu.Lock()
-	retried := e.retries > 0
 	if now.event.Compare(e.newest.event) > 0 {
 		e.newest = now
 	}
@@ -136,7 +149,7 @@ func (l *ledger) saw(e *entry, before, now observation) {
 		l.odd("job %s went back from %v to %v", e.id, before, now)
 	case now.event == before.event && now.status != before.status:
 		l.odd("job %s is at once %v and %v", e.id, before, now)
-	case before.status.Done() && now.status != before.status && !retried:
+	case before.status.Done() && now.status != before.status:
 		l.odd("job %s ended as %v and is %v", e.id, before, now)
 	}
 }

@@ -63,7 +63,7 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 	}
 	switch e.Name {
 	case "snapshot":
-		v.name = d.Job.Token
+		v.name = cmp.Or(string(d.Job.Token), d.Job.ID)
 		v.sayStatus(d.Job.Status, d.Job.Attempt)
 		v.progress(d.Job.Progress)
 	case "status":

@@ -2,9 +2,13 @@ package api
 
 import (
 	"mime"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
 // The forms in which events are streamed.
@@ -12,6 +16,28 @@ const (
 	eventStream = "text/event-stream"
 	ndjson      = "application/x-ndjson"
 )
+
+// jsonType is the media type of most answers.
+const jsonType = "application/json"
+
+// negotiate refuses requests, before anything is done, that accept nothing
+// that is offered, and those whose body is no JSON.
+func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) {
+	if offers == nil {
+		offers = []string{jsonType, problemType}
+	}
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humachi.Unwrap(ctx)
+		switch {
+		case accepted(infoOf(r.Context()).accept(), offers...) == "":
+			a.writeProblem(w, r, newProblem("not-acceptable", "this is offered as "+strings.Join(offers, " or ")))
+		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
+			a.writeProblem(w, r, errMediaType())
+		default:
+			next(ctx)
+		}
+	}
+}
 
 // accept returns the request's Accept header.
 func (info *requestInfo) accept() string { return strings.Join(info.header.Values("Accept"), ",") }

@@ -20,14 +20,14 @@ func (a *API) find(ctx context.Context, ref string) (jobs.Job, error) {
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	return a.show(ctx, job), nil
+	return infoOf(ctx).show(ref, job), nil
 }
 
 // look is find for callers that do not show the job. Of one that was removed
 // it returns the id, beside [jobs.ErrRemoved].
 func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
 	user := infoOf(ctx).user
-	id, byToken := ref, strings.Contains(ref, ".")
+	id, byToken := ref, isTokenRef(ref)
 	if byToken {
 		var ok bool
 		if id, ok = a.Queue.Keys.VerifyToken(ref); !ok {
@@ -47,7 +47,7 @@ func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
 
 // own returns the job that ref names if the caller may change it.
 func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
-	job, err := a.find(ctx, ref)
+	job, err := a.look(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
@@ -57,17 +57,20 @@ func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
 	return job, nil
 }
 
-// show returns the job as the caller may see it.
-func (a *API) show(ctx context.Context, job jobs.Job) jobs.Job { return infoOf(ctx).show(job) }
+// isTokenRef reports whether what names a job in a URL is its token.
+func isTokenRef(ref string) bool { return strings.Contains(ref, ".") }
 
-// show returns the job as the caller may see it: with links, and with its
-// input for its owner only.
-func (info *requestInfo) show(job jobs.Job) jobs.Job {
-	job = job.At(info.base)
-	if !info.user.Admin && info.user.Name != job.Owner {
-		return job.WithoutInput()
+// show returns the job as the caller may see it who named it by ref: with its
+// token when that was it, and with its input when the caller owns it.
+func (info *requestInfo) show(ref string, job jobs.Job) jobs.Job {
+	switch {
+	case isTokenRef(ref):
+		return job.Opened(info.base)
+	case info.user.Admin || info.user.Name == job.Owner:
+		return job.Closed(info.base)
+	default:
+		return job.Closed(info.base).WithoutInput()
 	}
-	return job
 }
 
 // rates limits how fast each user submits. Users come from the configuration,

@@ -35,6 +35,9 @@ type Config struct {
 	// PublicURL is how callers reach the API, "https://host" without a slash
 	// at its end. Without it, what each request says is believed.
 	PublicURL string
+	// Hosts are the names, beside that of PublicURL and of this machine to
+	// itself, that requests may call the server by.
+	Hosts []string
 	// MaxBody is the largest request body in bytes. Default 1 MiB.
 	MaxBody int64
 	// Streams bounds what viewers may take.
@@ -57,16 +60,17 @@ type Config struct {
 // An API answers requests.
 type API struct {
 	Config
-	handler  http.Handler
-	huma     huma.API
-	router   *chi.Mux
-	rates    *rates
-	metrics  *metrics
-	crowd    *crowd
-	pages    *web.Renderer
-	started  time.Time
-	draining context.Context //nolint:containedctx // done when the server shuts down
-	drain    context.CancelFunc
+	handler     http.Handler
+	crossOrigin *http.CrossOriginProtection
+	huma        huma.API
+	router      *chi.Mux
+	rates       *rates
+	metrics     *metrics
+	crowd       *crowd
+	pages       *web.Renderer
+	started     time.Time
+	draining    context.Context //nolint:containedctx // done when the server shuts down
+	drain       context.CancelFunc
 }
 
 // New returns an API. Its error names everything that the config lacks.
@@ -84,7 +88,7 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), started: time.Now()}
+	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), started: time.Now()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)
@@ -150,7 +154,9 @@ type operation struct {
 	access                                 access
 	status                                 int // without an error; default 200
 	tag                                    string
-	more                                   func(*huma.Operation)
+	// offers are the media types of the answer; default JSON.
+	offers []string
+	more   func(*huma.Operation)
 }
 
 // register adds an operation whose errors become problems.
@@ -158,7 +164,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
 		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: 20 * time.Second, // the limit itself is allowed
-		Middlewares: huma.Middlewares{a.authorize(o.access)},
+		Middlewares: huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",
 			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},

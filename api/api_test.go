@@ -234,11 +234,11 @@ func TestJob(t *testing.T) {
 		f := newFixture(t, db, options{})
 		a := f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input": {"a": 3, "b": 4}}`, "Prefer: respond-async, wait=20")
 		job := a.job(t)
-		if a.StatusCode != 200 || string(job.Output) != "7" || a.Header.Get("Preference-Applied") != "wait=20" || a.Header.Get("Location") != job.StatusURL {
+		if a.StatusCode != 200 || string(job.Output) != "7" || a.Header.Get("Preference-Applied") != "wait=20" || a.Header.Get("Location") != f.URL+"/v1/jobs/"+job.ID {
 			t.Fatalf("%s %v %s", a.Status, a.Header, a.body)
 		}
 		got := f.do(t, "GET", job.StatusURL, "")
-		if got.StatusCode != 200 || got.Header.Get("ETag") != `"`+job.LastEventID+`"` || strings.Contains(got.body, `"input"`) {
+		if got.StatusCode != 200 || got.Header.Get("ETag") != `W/"`+job.LastEventID+`"` || strings.Contains(got.body, `"input"`) {
 			t.Errorf("by token: %s %v %s", got.Status, got.Header, got.body)
 		}
 		if got := f.do(t, "GET", "/v1/jobs/"+job.ID, ""); !strings.Contains(got.body, `"input":{"a":3,"b":4}`) && !strings.Contains(got.body, `"input":{"a": 3, "b": 4}`) {

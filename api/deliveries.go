@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -24,7 +23,7 @@ type deliveryAnswer struct {
 }
 
 type deliveriesRequest struct {
-	Status       string    `query:"status" enum:"waiting,delivered,failed" doc:"Only deliveries of this status."`
+	Status       string    `query:"status" enum:"pending,delivered,failed" doc:"Only deliveries of this status."`
 	CreatedAfter time.Time `query:"created_after"`
 	Limit        int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Cursor       string    `query:"cursor" doc:"The next_cursor of the page before."`
@@ -136,18 +135,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 		return nil, err
 	}
 	list := new(deliveryList)
-	list.Body.Data = []jobs.Delivery{}
-	for _, d := range found {
-		d, err := a.Queue.Delivery(ctx, d.ID)
-		if errors.Is(err, jobs.ErrNoDelivery) {
-			continue // removed meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		d.Body = nil
-		list.Body.Data = append(list.Body.Data, d)
-	}
+	list.Body.Data = found
 	return list, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"coatcheck/jobs"
 
@@ -40,14 +41,14 @@ func (a *API) addEvents() {
 		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
 	}
 	register(a, operation{
-		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job", access: tokenOrUser, tag: "jobs", more: streams,
+		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
 		description: "Server-Sent Events (WHATWG HTML, section 9.2): `snapshot`, `status`, `progress`, `log`, `output`, `ping`, and `end` as the last one. " +
 			"A stream that breaks goes on where it was. With `Accept: application/x-ndjson`, the same events as lines {\"id\", \"event\", \"data\"}.",
 	}, func(ctx context.Context, req *eventsRequest) (*huma.StreamResponse, error) {
 		return a.streamEvents(ctx, []string{req.Job}, false, &req.Resumption)
 	})
 	register(a, operation{
-		id: "stream-many-events", method: http.MethodGet, path: "/v1/events", summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs", more: streams,
+		id: "stream-many-events", method: http.MethodGet, path: "/v1/events", summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
 		description: "The events of up to 100 jobs, in one stream: browsers allow six connections to a server. The data of each event has the job's id in `job_id`. " +
 			"Each job has its `end`; after the last one the stream ends. An event's `id` says where the caller is in the events of all jobs, " +
 			"in the order in which they are asked for, and is good for the same list of jobs only.",
@@ -95,25 +96,24 @@ func (a *API) streamEvents(ctx context.Context, refs []string, many bool, req *R
 	return &huma.StreamResponse{Body: s.body(format)}, nil
 }
 
-// find finds the viewer's place in each job. One whose record was removed
-// meanwhile is over, for a viewer of many who comes back: the others go on.
+// find finds the viewer's place in each job. One whose record is gone meanwhile
+// is over, for a viewer of many who comes back: the others go on.
 func (s *stream) find(ctx context.Context, refs []string, last string) error {
 	errs := make(map[*place]error)
 	for i, ref := range refs {
 		job, err := s.api.look(ctx, ref)
 		if p := knownProblem(err); p != nil && s.many {
 			p.Errors = []ProblemError{{Location: fmt.Sprintf("query.job[%d]", i), Message: p.Detail}}
-			if errors.Is(err, jobs.ErrRemoved) {
-				err = errors.Join(err, p)
-			} else {
-				err = p
-			}
+			job.ID, _, _ = strings.Cut(ref, ".")
+			err = errors.Join(err, p)
 		}
-		if err != nil && (!s.many || !errors.Is(err, jobs.ErrRemoved)) {
+		gone := s.many && (errors.Is(err, jobs.ErrRemoved) || errors.Is(err, jobs.ErrNotFound))
+		known := slices.ContainsFunc(s.places, func(p *place) bool { return p.id == job.ID })
+		if err != nil && (!gone || known) {
 			return err
 		}
-		if !slices.ContainsFunc(s.places, func(p *place) bool { return p.id == job.ID }) {
-			s.places = append(s.places, &place{id: job.ID})
+		if !known {
+			s.places = append(s.places, &place{id: job.ID, ref: ref})
 			errs[s.places[len(s.places)-1]] = err
 		}
 	}

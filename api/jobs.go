@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +25,16 @@ type getRequest struct {
 	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 unless the job has changed."`
 	Wait        int    `query:"wait" minimum:"0" maximum:"60" doc:"Wait up to so many seconds for a change; without If-None-Match, for the job's end."`
+}
+
+type retryRequest struct {
+	Job            string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"A retry that comes again with its key finds the first one's job, for 24 hours."`
+}
+
+type deleteRequest struct {
+	Job   string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	Force bool   `query:"force" doc:"Also while a callback is owed, which is then never made."`
 }
 
 type listRequest struct {
@@ -53,7 +62,7 @@ type cancelRequest struct {
 
 // cancelBody is the body of a cancelRequest.
 type cancelBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes a part of the job's error."`
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
 }
 
 type resultAnswer struct {
@@ -61,6 +70,12 @@ type resultAnswer struct {
 	ContentType string `header:"Content-Type"`
 	RetryAfter  string `header:"Retry-After"`
 	ETag        string `header:"ETag"`
+	Body        []byte
+}
+
+type logAnswer struct {
+	ContentType string `header:"Content-Type"`
+	Truncated   string `header:"Log-Truncated" doc:"true when older lines are gone."`
 	Body        []byte
 }
 
@@ -86,6 +101,13 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
+		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said", access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
+		description: "The newest 256 KiB of it, a line each with its time and level.",
+		more: func(op *huma.Operation) {
+			op.Responses["200"] = &huma.Response{Description: "The log.", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
+		},
+	}, a.getLog)
+	register(a, operation{
 		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: users, tag: "jobs",
 		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
 		more: func(op *huma.Operation) {
@@ -96,12 +118,12 @@ func (a *API) addJobs() {
 		},
 	}, a.cancelJob)
 	register(a, operation{
-		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Give a job another attempt", access: users, tag: "jobs",
-		description: "For jobs that failed, expired or were canceled. The job goes on at the step where it stopped.", status: http.StatusAccepted,
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again", access: users, tag: "jobs",
+		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.", status: http.StatusAccepted,
 	}, a.retryJob)
 	register(a, operation{
 		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: users, tag: "jobs",
-		description: "Erases input, output, events and callbacks.", status: http.StatusNoContent,
+		description: "Erases input, output, log, events and callbacks.", status: http.StatusNoContent,
 	}, a.deleteJob)
 }
 
@@ -148,7 +170,7 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
 		if err != nil {
 			return nil, err
 		}
-		job = a.show(ctx, job)
+		job = infoOf(ctx).show(req.Job, job)
 	}
 	answer := &jobAnswer{Status: http.StatusOK}
 	answer.fill(job)
@@ -165,8 +187,8 @@ func matches(header, tag string) bool {
 		return true
 	}
 	for candidate := range strings.SplitSeq(header, ",") {
-		if strings.TrimPrefix(strings.TrimSpace(candidate), "W/") == tag {
-			return true
+		if strings.TrimPrefix(strings.TrimSpace(candidate), "W/") == strings.TrimPrefix(tag, "W/") {
+			return true // weak comparison, section 8.8.3.2
 		}
 	}
 	return false
@@ -186,11 +208,25 @@ func (a *API) getResult(ctx context.Context, req *jobRef) (*resultAnswer, error)
 		return answer, err
 	case job.Status == jobs.Succeeded:
 		return answer, nil
-	case job.Status == jobs.Failed:
-		return nil, newProblem("job-failed", job.Error.Message)
 	default:
-		return nil, newProblem("job-canceled", job.Error.Message)
+		return nil, newProblem("job-"+string(job.Status), job.Error.Message)
 	}
+}
+
+func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
+	job, err := a.look(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	text, truncated, err := a.Queue.Log(ctx, job.ID)
+	if err != nil {
+		return nil, err
+	}
+	answer := &logAnswer{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
+	if truncated {
+		answer.Truncated = "true"
+	}
+	return answer, nil
 }
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
@@ -222,7 +258,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 			list.Body.NextCursor, list.Link = &cursor, link
 			break
 		}
-		list.Body.Data = append(list.Body.Data, a.show(ctx, job))
+		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).base).WithoutInput())
 	}
 	return list, nil
 }
@@ -279,40 +315,49 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	reason := ""
 	if req.Body != nil {
 		reason = req.Body.Reason
-		if errs := zeroBytes(reason, "body.reason"); errs != nil {
-			return nil, invalid(errs)
+		if strings.ContainsRune(reason, 0) {
+			return nil, invalid([]ProblemError{{Location: "body.reason", Message: `expected text without NUL (\u0000)`}})
 		}
 	}
 	if job, err = a.Queue.Cancel(ctx, job.ID, reason); err != nil {
 		return nil, err
 	}
 	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(a.show(ctx, job))
+	answer.fill(infoOf(ctx).show(job.ID, job))
 	if job.Done {
 		answer.Status = http.StatusOK
 	}
 	return answer, nil
 }
 
-func (a *API) retryJob(ctx context.Context, req *jobRef) (*jobAnswer, error) {
+func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, error) {
 	job, err := a.own(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	if job, err = a.Queue.Retry(ctx, job.ID); err != nil {
+	if err := a.mayIn(ctx); err != nil {
 		return nil, err
 	}
-	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(a.show(ctx, job))
+	info := infoOf(ctx)
+	key, err := info.idempotencyKey()
+	if err != nil {
+		return nil, err
+	}
+	job, replayed, err := a.Queue.Retry(ctx, job.ID, info.base, key)
+	if err != nil {
+		return nil, err
+	}
+	answer := a.submitted(ctx, job)
+	answer.replay(replayed)
 	return answer, nil
 }
 
-func (a *API) deleteJob(ctx context.Context, req *jobRef) (*struct{}, error) {
+func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, error) {
 	job, err := a.own(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Queue.Delete(ctx, job.ID); err != nil && !errors.Is(err, jobs.ErrRemoved) {
+	if err := a.Queue.Delete(ctx, job.ID, req.Force); err != nil {
 		return nil, err
 	}
 	return nil, nil //nolint:nilnil // an answer without a body

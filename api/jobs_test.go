@@ -107,7 +107,7 @@ func TestCancelRetryDelete(t *testing.T) {
 		f := newFixture(t, db, options{})
 		later := f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"delay":"1h"}`)
 		a := f.do(t, "POST", later.CancelURL, `{"reason":"changed my mind"}`)
-		if job := a.job(t); a.StatusCode != 200 || job.Status != jobs.Canceled || job.Error.Message != "canceled: changed my mind" {
+		if job := a.job(t); a.StatusCode != 200 || job.Status != jobs.Canceled || job.Error.Message != "changed my mind" {
 			t.Errorf("cancel waiting: %s %s", a.Status, a.body)
 		}
 		if a := f.do(t, "GET", later.ResultURL, ""); a.StatusCode != 409 || a.problem(t).Code != "job-canceled" {
@@ -117,7 +117,7 @@ func TestCancelRetryDelete(t *testing.T) {
 		if a := f.do(t, "GET", running.ResultURL, ""); a.StatusCode != 202 || a.Header.Get("Retry-After") != "1" {
 			t.Errorf("result of running: %s %v", a.Status, a.Header)
 		}
-		tag := `"1-0"`
+		tag := `W/"1-0"`
 		for !strings.Contains(a.body, `"status":"running"`) {
 			a = f.do(t, "GET", running.StatusURL+"?wait=20", "", "If-None-Match: "+tag)
 			tag = a.Header.Get("ETag")
@@ -133,17 +133,18 @@ func TestCancelRetryDelete(t *testing.T) {
 		}
 		close(f.hold)
 		a = f.do(t, "POST", "/v1/jobs/"+running.ID+"/retry", "")
-		if job := a.job(t); a.StatusCode != 202 || job.ID != running.ID || job.Done {
+		again := a.job(t)
+		if a.StatusCode != 202 || string(again.RetryOf) != running.ID || again.Done || again.Token == "" || a.Header.Get("Location") == "" {
 			t.Errorf("retry: %s %s", a.Status, a.body)
 		}
-		if job := f.do(t, "GET", running.StatusURL+"?wait=20", "").job(t); job.Status != jobs.Succeeded || job.Attempt != 2 {
+		if job := f.do(t, "GET", again.StatusURL+"?wait=20", "").job(t); job.Status != jobs.Succeeded || job.Attempt != 1 {
 			t.Errorf("retried is %s, attempt %d", job.Status, job.Attempt)
 		}
 		if a := f.do(t, "DELETE", "/v1/jobs/"+running.ID, ""); a.StatusCode != 204 || a.body != "" {
 			t.Errorf("delete: %s %s", a.Status, a.body)
 		}
 		for _, url := range []string{running.StatusURL, running.ResultURL, running.EventsURL, "/v1/jobs/" + running.ID} {
-			if a := f.do(t, "GET", url, ""); a.StatusCode != 410 || a.problem(t).Code != "result-expired" {
+			if a := f.do(t, "GET", url, ""); a.StatusCode != 404 || a.problem(t).Code != "not-found" {
 				t.Errorf("deleted %s: %s %s", url, a.Status, a.body)
 			}
 		}
@@ -192,9 +193,10 @@ func TestSkeleton(t *testing.T) {
 		return m.TaskID
 	}
 	for path, want := range map[string]string{
-		"/math/3/4":  `"task_status":"SUCCESS","task_result":107}`,
-		"/math/03/4": `"task_status":"SUCCESS","task_result":107}`,
-		"/sleep/0":   `"task_status":"SUCCESS","task_result":"world"}`,
+		"/math/3/4":                `"task_status":"SUCCESS","task_result":107}`,
+		"/math/03/4":               `"task_status":"SUCCESS","task_result":107}`,
+		"/math/9007199254740993/1": `"task_status":"SUCCESS","task_result":9007199254741094}`,
+		"/sleep/0":                 `"task_status":"SUCCESS","task_result":"hello, world"}`,
 	} {
 		id := task(path)
 		if a := f.do(t, "GET", "/tasks/"+id, "", alice); a.StatusCode != 200 || a.body != `{"task_id":"`+id+`",`+want+"\n" {
@@ -217,7 +219,7 @@ func TestSkeleton(t *testing.T) {
 		{"GET", "/sleep/1", "X: y", "Unauthorized Access", 401},
 		{"GET", "/sleep/1", "Authorization: Basic YTpi", "Unauthorized Access", 401},
 		{"OPTIONS", "/sleep/1", "X: y", "{}\n", 200},
-		{"OPTIONS", "/nowhere", "X: y", "{}\n", 200},
+		{"OPTIONS", "/math/1/2", "X: y", "{}\n", 200},
 	} {
 		a := f.do(t, test.method, test.path, "", test.header)
 		if a.StatusCode != test.status || a.body != test.body {
@@ -225,6 +227,11 @@ func TestSkeleton(t *testing.T) {
 		}
 		if a.StatusCode == 401 && a.Header.Get("WWW-Authenticate") != api.Challenge {
 			t.Errorf("WWW-Authenticate: %s", a.Header.Get("WWW-Authenticate"))
+		}
+	}
+	for _, header := range []string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"} {
+		if a := f.do(t, "GET", "/sleep/1", "", alice, header); a.StatusCode != 403 {
+			t.Errorf("%s: %s %s", header, a.Status, a.body)
 		}
 	}
 	if a := f.do(t, "GET", "/sleep/9999", "", alice); a.StatusCode != 422 || !strings.Contains(a.body, `"msg":"the request has a mistake`) {

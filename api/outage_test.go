@@ -49,7 +49,7 @@ func TestDatabaseAway(t *testing.T) {
 	f := newFixture(t, jobstest.Open(t, "postgres://postgres@"+server.Addr+"/postgres"), options{})
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":{}}`).job(t)
 	until(t, "progress", func() bool { return f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t).Progress.Percent == 40 })
-	resp, err := http.Get(f.URL + "/v1/jobs/" + job.Token + "/events")
+	resp, err := http.Get(f.URL + "/v1/jobs/" + string(job.Token) + "/events")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +69,12 @@ func TestDatabaseAway(t *testing.T) {
 	for _, call := range [][3]string{
 		{"POST", "/v1/services/hold/jobs", `{"input":{}}`},
 		{"GET", "/v1/jobs/" + job.ID, ""},
-		{"GET", "/v1/jobs/" + job.Token + "/result", ""},
+		{"GET", "/v1/jobs/" + string(job.Token) + "/result", ""},
 		{"GET", "/v1/jobs", ""},
 		{"POST", "/v1/jobs/" + job.ID + "/cancel", ""},
 		{"POST", "/v1/jobs/" + job.ID + "/retry", ""},
 		{"DELETE", "/v1/jobs/" + job.ID, ""},
-		{"GET", "/v1/jobs/" + job.Token + "/events", ""},
+		{"GET", "/v1/jobs/" + string(job.Token) + "/events", ""},
 		{"GET", "/v1/deliveries", ""},
 		{"GET", "/v1/jobs/" + job.ID + "/deliveries", ""},
 	} {

@@ -139,9 +139,9 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !isToken(r.URL.Path) {
-		// Where the path is no secret, forms may say where they come from:
-		// without TLS that is all there is against those of other sites.
+	if !isToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
+		// Where browsers do not send Sec-Fetch-Site, forms must say where they
+		// come from: that is all there is against those of other sites.
 		h.Set("Referrer-Policy", "same-origin")
 	}
 	w.WriteHeader(status)

@@ -21,8 +21,8 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	query, status := make(url.Values), values.Get("status")
 	if status != "" {
 		query.Set("status", status)
-		if !slices.Contains([]string{"waiting", "delivered", "failed"}, status) {
-			return "", nil, invalid([]ProblemError{{Location: "query.status", Message: "expected waiting, delivered or failed"}})
+		if !slices.Contains([]string{"pending", "delivered", "failed"}, status) {
+			return "", nil, invalid([]ProblemError{{Location: "query.status", Message: "expected pending, delivered or failed"}})
 		}
 	}
 	v := web.DeliveriesPage{Page: a.frame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
@@ -74,10 +74,10 @@ func (a *API) deliveryPage(r *http.Request) (string, any, error) {
 		return "", nil, err
 	}
 	v := web.DeliveryPage{Page: a.frame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body), LastErr: d.LastError}
-	if d.Status == "waiting" {
+	if d.Status == "pending" {
 		v.Refresh = 1
 	}
-	for _, attempt := range d.AttemptLog {
+	for _, attempt := range d.Attempts {
 		v.Attempts = append(v.Attempts, attemptRow(&d, &attempt))
 	}
 	return "delivery", v, nil
@@ -94,11 +94,11 @@ func (a *API) redeliverAction(r *http.Request) (string, error) {
 
 // deliveryRow returns a callback as lists show it.
 func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
-	row := web.DeliveryRow{Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: d.JobID, Attempts: d.Attempts, Code: "–", Created: d.CreatedAt.Time}
+	row := web.DeliveryRow{Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: string(d.JobID), Attempts: d.AttemptCount, Code: "–", Created: d.CreatedAt.Time}
 	if d.LastStatusCode != nil {
 		row.Code = strconv.Itoa(*d.LastStatusCode)
 	}
-	if d.Status == "waiting" && d.NextAttemptAt != nil {
+	if d.Status == "pending" && d.NextAttemptAt != nil {
 		row.Next = "now"
 		if wait := time.Until(d.NextAttemptAt.Time); wait > time.Second {
 			row.Next = "in " + web.Took(wait)
@@ -111,7 +111,7 @@ func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
 // the wire, but for what the connection adds.
 func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow {
 	row := web.AttemptRow{
-		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code, Message: attempt.Message,
+		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code, Message: string(attempt.Error),
 		Took: web.Took(milliseconds(attempt.Timing.Total)),
 	}
 	if attempt.Code == "ok" {

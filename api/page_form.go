@@ -266,8 +266,8 @@ func (f *form) again(j *jobs.Job) {
 	if j.Steps > 1 || f.json {
 		f.json = true
 		body := map[string]any{"input": j.Input}
-		if j.Callback != nil {
-			body["callback_url"] = j.Callback.URL
+		if j.CallbackURL != "" {
+			body["callback_url"] = j.CallbackURL
 		}
 		if len(j.Tags) > 0 {
 			body["tags"] = j.Tags
@@ -293,8 +293,8 @@ func (f *form) again(j *jobs.Job) {
 			f.values.Set(inputPrefix+name, plain(value))
 		}
 	}
-	if j.Callback != nil {
-		f.values.Set("callback_url", j.Callback.URL)
+	if j.CallbackURL != "" {
+		f.values.Set("callback_url", string(j.CallbackURL))
 	}
 	f.values.Set("tags", strings.Join(j.Tags, ", "))
 }

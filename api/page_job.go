@@ -60,14 +60,14 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage, error) {
 	v := web.JobPage{
 		Page: a.frame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
-		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.Callback != nil,
+		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",
 		Timeline: timeline(j), Facts: facts(j),
 	}
 	if mine {
 		// By the session, so that the token is not in the page's requests.
 		path := "/v1/jobs/" + j.ID
-		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.WebURL
-		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done && j.Status != jobs.Succeeded, !j.Done && j.CancelRequested
+		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).base)
+		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
 		v.Input = clippedText(prettyJSON(j.Input))
 		if err := a.addDeliveriesTo(ctx, &v, j); err != nil {
@@ -84,7 +84,8 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage,
 		v.Steps = stepRows(j)
 	}
 	var err error
-	v.Snippets, err = a.jobSnippets(j)
+	opened := j.Opened(infoOf(ctx).base)
+	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
 }
 
@@ -97,7 +98,7 @@ func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) 
 	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
-		if found[i].Status == "waiting" {
+		if found[i].Status == "pending" {
 			v.Refresh = 1
 		}
 	}
@@ -210,8 +211,8 @@ func (a *API) cancelAction(r *http.Request) (string, error) {
 		return "", err
 	}
 	reason := r.PostForm.Get("reason")
-	if errs := zeroBytes(reason, "reason"); errs != nil || len(reason) > 1000 {
-		return "", invalid(append(errs, ProblemError{Location: "reason", Message: "expected at most 1000 bytes of text"}))
+	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
+		return "", invalid([]ProblemError{{Location: "reason", Message: "expected at most 1000 bytes of text without NUL"}})
 	}
 	_, err = a.Queue.Cancel(r.Context(), job.ID, reason)
 	return "/jobs/" + job.ID, err
@@ -222,6 +223,6 @@ func (a *API) retryAction(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = a.Queue.Retry(r.Context(), job.ID)
+	job, _, err = a.Queue.Retry(r.Context(), job.ID, infoOf(r.Context()).base, "")
 	return "/jobs/" + job.ID, err
 }

@@ -193,7 +193,7 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	case "cancel":
 		n, err = a.Queue.CancelAll(ctx, filter, "")
 	case "retry":
-		n, err = a.Queue.RetryAll(ctx, filter)
+		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).base)
 	default:
 		return "", newProblem("bad-request", "jobs can be canceled and retried")
 	}

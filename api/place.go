@@ -24,6 +24,7 @@ const (
 // A place is how far a viewer is in the events of a job.
 type place struct {
 	id     string
+	ref    string    // how the viewer named the job
 	at     notify.ID // the newest event that the viewer has
 	resume bool      // whether it said so
 	sub    *notify.Subscription
@@ -42,6 +43,12 @@ func (s *stream) place(p *place, job *jobs.Job) error {
 	case p.resume && p.at == newest:
 		p.sub.Start(newest) // nothing has happened since
 		return nil
+	case p.resume && p.at.Compare(newest) < 0 && p.sub.UpToDate(p.at):
+		// What the table has already is about to be published, or was lost;
+		// then a snapshot follows.
+		p.sub.Start(p.at)
+		s.api.Hub.Behind(p.id, newest)
+		return nil
 	case p.resume && p.at.Version == newest.Version && p.sub.Ahead(p.at):
 		// It was on another server, and what this one lacks is on its way; or
 		// the log was lost, and the table is behind what a run says.
@@ -51,7 +58,7 @@ func (s *stream) place(p *place, job *jobs.Job) error {
 	case p.at.Version > newest.Version:
 		p.at = notify.ID{} // never was
 	}
-	return s.snapshot(p, job)
+	return s.snapshot(p, job, p.resume)
 }
 
 // settle sends a snapshot to a viewer who claims to have seen what seems not
@@ -66,7 +73,7 @@ func (s *stream) settle(ctx context.Context, p *place) (sent bool, err error) {
 		return false, err
 	}
 	p.sub.Reset()
-	return true, s.snapshot(p, &job)
+	return true, s.snapshot(p, &job, true)
 }
 
 // take writes the newest events of a job, and reports whether there were any.
@@ -85,7 +92,7 @@ func (s *stream) take(ctx context.Context, p *place) (took bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		return true, s.snapshot(p, &job)
+		return true, s.snapshot(p, &job, true)
 	}
 	for _, e := range events {
 		if e.Name != "end" {
@@ -113,18 +120,19 @@ func (s *stream) load(ctx context.Context, p *place) (jobs.Job, error) {
 	if err != nil {
 		return jobs.Job{}, fmt.Errorf("read job: %w", err)
 	}
-	return s.info.show(job), nil
+	return s.info.show(p.ref, job), nil
 }
 
 // snapshot writes the job as it is, in place of the events before; for a job
 // that has ended, its end too. Then only the end has an id: a viewer that is
-// cut off between the two comes back for it.
-func (s *stream) snapshot(p *place, job *jobs.Job) error {
+// cut off between the two comes back for it. It is truncated when it stands
+// for events that the viewer has missed, log lines perhaps.
+func (s *stream) snapshot(p *place, job *jobs.Job, truncated bool) error {
 	id := p.sub.Start(job.EventID())
 	if !job.Done {
-		return s.eventWith(p, "snapshot", id, job)
+		return s.eventWith(p, "snapshot", id, job, truncated)
 	}
-	if err := s.eventWith(p, "snapshot", notify.ID{}, job); err != nil {
+	if err := s.eventWith(p, "snapshot", notify.ID{}, job, truncated); err != nil {
 		return err
 	}
 	return s.end(p, job)
@@ -133,14 +141,15 @@ func (s *stream) snapshot(p *place, job *jobs.Job) error {
 // end writes the job's last event.
 func (s *stream) end(p *place, job *jobs.Job) error {
 	p.over = true
-	return s.eventWith(p, "end", job.EventID(), job)
+	return s.eventWith(p, "end", job.EventID(), job, false)
 }
 
-func (s *stream) eventWith(p *place, name string, id notify.ID, job *jobs.Job) error {
+func (s *stream) eventWith(p *place, name string, id notify.ID, job *jobs.Job, truncated bool) error {
 	data, err := json.Marshal(struct {
-		Type string    `json:"type"`
-		Job  *jobs.Job `json:"job"`
-	}{name, job})
+		Type      string    `json:"type"`
+		Job       *jobs.Job `json:"job"`
+		Truncated bool      `json:"truncated,omitempty"`
+	}{name, job, truncated})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
 	}

@@ -68,11 +68,13 @@ var statusOf = map[string]int{
 	"not-finished":           http.StatusConflict,
 	"job-failed":             http.StatusConflict,
 	"job-canceled":           http.StatusConflict,
-	"job-succeeded":          http.StatusConflict,
+	"job-expired":            http.StatusConflict,
+	"deliveries-pending":     http.StatusConflict,
 	"too-many-keys":          http.StatusConflict,
-	"result-expired":         http.StatusGone,
+	"job-removed":            http.StatusGone,
 	"payload-too-large":      http.StatusRequestEntityTooLarge,
 	"unsupported-media-type": http.StatusUnsupportedMediaType,
+	"unknown-host":           http.StatusMisdirectedRequest,
 	"invalid-input":          http.StatusUnprocessableEntity,
 	"invalid-callback-url":   http.StatusUnprocessableEntity,
 	"idempotency-key-reused": http.StatusUnprocessableEntity,
@@ -149,13 +151,13 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, jobs.ErrUnknownService):
 		return newProblem("not-found", "there is no such service; GET /v1/services lists all")
 	case errors.Is(err, jobs.ErrRemoved):
-		return newProblem("result-expired", "the job's record was removed")
+		return newProblem("job-removed", "the job's record was removed: its time was over")
 	case errors.Is(err, jobs.ErrFinished):
 		return newProblem("already-finished", "the job has ended already")
 	case errors.Is(err, jobs.ErrNotFinished):
-		return newProblem("not-finished", "the job has not ended yet; cancel it first")
-	case errors.Is(err, jobs.ErrSucceeded):
-		return newProblem("job-succeeded", "the job succeeded; submit a new one to run it again")
+		return newProblem("not-finished", "the job has not ended yet; wait, or cancel it first")
+	case errors.Is(err, jobs.ErrPending):
+		return newProblem("deliveries-pending", "a callback of the job is not delivered yet; ?force=true gives it up")
 	case errors.Is(err, jobs.ErrKeyReused):
 		return newProblem("idempotency-key-reused", "this Idempotency-Key came with another request before; use a new key for each new request")
 	case errors.Is(err, jobs.ErrQueueFull):
@@ -241,8 +243,12 @@ func problemError(e *huma.ErrorDetail) ProblemError {
 		if len(v) <= 100 && e.Location != "body" {
 			p.Value = v
 		}
-	case bool, float64, int, int64, json.Number:
+	case bool, float64, int, int64:
 		p.Value = v
+	case json.Number:
+		if len(v) <= 100 {
+			p.Value = v
+		}
 	}
 	return p
 }

@@ -55,18 +55,17 @@ func infoOf(ctx context.Context) *requestInfo {
 
 // wrap puts around all calls what they have in common, the outermost last.
 func (a *API) wrap(h http.Handler) http.Handler {
-	crossOrigin := http.NewCrossOriginProtection()
-	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
 	}))
 	if a.PublicURL != "" {
 		// A proxy may hand on another Host than the browser saw.
-		if err := crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
+		if err := a.crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
 			a.Logger.Warn("public_url is no origin", "err", err)
 		}
 	}
-	h = crossOrigin.Handler(h)
-	h = a.answerOptions(h)
+	h = a.crossOrigin.Handler(h)
+	h = a.shareTokens(h)
 	h = a.checkHost(h)
 	h = a.recoverPanic(h)
 	return a.observe(h)
@@ -89,6 +88,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // URLs have tokens
 		h.Set("Cache-Control", "private, no-cache")
+		h.Set("Vary", "Authorization, Cookie") // jobs look different to their owners
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r)
 		took := time.Since(start)
@@ -112,6 +112,8 @@ func (a *API) base(r *http.Request) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
+	case !loopbackHost(r.Host) && !a.isOurHost(r.Host):
+		return "" // it is refused; nothing of ours leads there
 	case r.TLS != nil:
 		return "https://" + r.Host
 	default:
@@ -150,25 +152,29 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 	})
 }
 
-// checkHost refuses, while there are no users, requests that came by another
-// name than this machine's own: a page could point its own name at us (DNS
-// rebinding) and then read everything.
+// checkHost refuses requests that came by a name that is not ours: a page could
+// point its own name at us (DNS rebinding) and then read everything.
 func (a *API) checkHost(next http.Handler) http.Handler {
-	if !a.Auth.Open() {
-		return next
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackHost(r.Host) && !a.isPublicHost(r.Host) {
-			a.writeProblem(w, r, newProblem("bad-request", "a server without users answers only as localhost; add users, or set public_url"))
+		if !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
+			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (a *API) isPublicHost(host string) bool {
-	u, err := url.Parse(a.PublicURL)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+// isOurHost reports whether a Host header is that of the public URL, or one of
+// the names in the configuration, with any port.
+func (a *API) isOurHost(host string) bool {
+	if u, err := url.Parse(a.PublicURL); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	return slices.ContainsFunc(a.Hosts, func(ours string) bool { return strings.EqualFold(ours, host) || strings.EqualFold(ours, name) })
 }
 
 // loopbackHost reports whether a Host header names this machine to itself.
@@ -185,17 +191,16 @@ func loopbackHost(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// answerOptions answers OPTIONS for all paths as the skeleton did, and a
-// browser's question before it reads a token URL from another origin.
-func (a *API) answerOptions(next http.Handler) http.Handler {
+// shareTokens lets pages of other origins read what is under a job's token,
+// and answers their browsers' questions before (CORS).
+func (a *API) shareTokens(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if needsToken(r) {
 			allowOrigins(w.Header())
-		}
-		if r.Method == http.MethodOptions {
-			w.Header().Set("Content-Type", "application/json")
-			w.Write([]byte("{}\n"))
-			return
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -215,9 +220,9 @@ func needsToken(r *http.Request) bool {
 // allowOrigins lets pages of all origins read the answer, without credentials.
 func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Allow-Methods", "GET")
-	h.Set("Access-Control-Allow-Headers", "Last-Event-ID, If-None-Match, Cache-Control")
-	h.Set("Access-Control-Expose-Headers", "ETag, Link, Location, Retry-After, X-Request-Id")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+	h.Set("Access-Control-Allow-Headers", "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control")
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "86400")
 }
 

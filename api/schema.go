@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -37,6 +38,8 @@ func NewValidator(services *jobs.Registry) *Validator {
 		services: services,
 		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), submits: make(map[string]*huma.Schema),
 	}
+	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
+	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
 	v.schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	for s := range services.All() {
 		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
@@ -60,12 +63,16 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 // Validate checks an input as it would come in a request. The error says all
 // that is wrong, for the owner of the job.
 func (v *Validator) Validate(service string, input []byte) error {
-	var in any
-	if err := json.Unmarshal(input, &in); err != nil {
+	in, mistakes, err := readJSON(input, "input")
+	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
+	mistakes = append(mistakes, v.check(v.inputs[service], in, "input")...)
+	if err := v.services.Get(service).Fits(input); err != nil && len(mistakes) == 0 {
+		mistakes = append(mistakes, misfit(err, "input"))
+	}
 	var errs []error
-	for _, e := range v.check(v.inputs[service], in, "input") {
+	for _, e := range mistakes {
 		errs = append(errs, fmt.Errorf("%s: %s", e.Location, e.Message))
 	}
 	return errors.Join(errs...)
@@ -75,37 +82,48 @@ func (v *Validator) Validate(service string, input []byte) error {
 func (v *Validator) check(schema *huma.Schema, value any, location string) []ProblemError {
 	path, result := huma.NewPathBuffer(nil, 0), new(huma.ValidateResult)
 	path.Push(location)
-	huma.Validate(v.schemas, schema, path, huma.ModeWriteToServer, value, result)
+	huma.Validate(v.schemas, schema, path, huma.ModeWriteToServer, floats(value), result)
 	var errs []ProblemError
 	for _, err := range result.Errors {
 		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
 			errs = append(errs, problemError(detail))
 		}
 	}
-	return append(errs, zeroBytes(value, location)...)
+	return errs
 }
 
-// zeroBytes finds strings with a NUL, which not every database can keep.
-func zeroBytes(value any, location string) []ProblemError {
-	var errs []ProblemError
+// floats returns the value with numbers that can be compared with the limits of
+// a schema: those beyond all floats are as large as one can be.
+func floats(value any) any {
 	switch value := value.(type) {
-	case string:
-		if strings.ContainsRune(value, 0) {
-			errs = append(errs, ProblemError{Location: location, Message: `expected text without NUL (\u0000)`})
+	case json.Number:
+		f, err := value.Float64()
+		if err == nil {
+			return value
 		}
+		return max(min(f, math.MaxFloat64), -math.MaxFloat64)
 	case []any:
-		for i, e := range value {
-			errs = append(errs, zeroBytes(e, location+"["+strconv.Itoa(i)+"]")...)
+		for i := range value {
+			value[i] = floats(value[i])
 		}
 	case map[string]any:
-		for name, e := range value {
-			if strings.ContainsRune(name, 0) {
-				errs = append(errs, ProblemError{Location: location, Message: `expected names without NUL (\u0000)`})
-			}
-			errs = append(errs, zeroBytes(e, location+"."+name)...)
+		for name := range value {
+			value[name] = floats(value[name])
 		}
 	}
-	return errs
+	return value
+}
+
+// misfit returns the mistake of a value that its schema allows and that yet
+// does not fit into its Go type.
+func misfit(err error, location string) ProblemError {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if e.Field != "" {
+			location += "." + e.Field
+		}
+		return ProblemError{Location: location, Message: "expected a value that fits: this is too large, or too precise"}
+	}
+	return ProblemError{Location: location, Message: err.Error()}
 }
 
 // checkStep checks the input of a further step as far as it is known: what

@@ -15,8 +15,8 @@ import (
 type service struct {
 	Name        string          `json:"name"`
 	Summary     string          `json:"summary"`
-	Input       json.RawMessage `json:"input" doc:"The JSON Schema of the input."`
-	Output      json.RawMessage `json:"output" doc:"The JSON Schema of the output."`
+	Input       json.RawMessage `json:"input_schema" doc:"The JSON Schema of the input."`
+	Output      json.RawMessage `json:"output_schema" doc:"The JSON Schema of the output."`
 	Timeout     string          `json:"timeout" doc:"How long an attempt may take unless the caller says otherwise." example:"15m0s"`
 	MaxAttempts int             `json:"max_attempts" doc:"How often a job is tried unless the caller says otherwise."`
 	SubmitURL   string          `json:"submit_url" format:"uri" doc:"Takes jobs (POST)."`

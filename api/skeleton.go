@@ -19,10 +19,13 @@ import (
 func (a *API) addSkeleton() {
 	a.router.Group(func(r chi.Router) {
 		r.Use(a.authorizeSkeleton)
-		r.Get("/sleep/{amount}", a.skeletonSleep)
-		r.Get("/math/{a}/{b}", a.skeletonMath)
+		r.With(a.sameSite).Get("/sleep/{amount}", a.skeletonSleep)
+		r.With(a.sameSite).Get("/math/{a}/{b}", a.skeletonMath)
 		r.Get("/tasks/{id}", a.skeletonTask)
 	})
+	for _, path := range []string{"/sleep/{amount}", "/math/{a}/{b}", "/tasks/{id}"} {
+		a.router.Options(path, func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
+	}
 }
 
 // authorizeSkeleton answers as Flask-HTTPAuth does.
@@ -43,11 +46,28 @@ func (a *API) authorizeSkeleton(next http.Handler) http.Handler {
 	})
 }
 
-// digits are what the skeleton's routes take, as Flask's int converter; more
-// of them would be no exact number.
-var digits = regexp.MustCompile(`^[0-9]{1,15}$`)
+// sameSite refuses requests of other sites' pages, which a GET can come from
+// by as little as an image: these start work.
+func (a *API) sameSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		as := r.Clone(r.Context())
+		as.Method = http.MethodPost
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "none" && a.crossOrigin.Check(as) != nil {
+			a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// digits are what the skeleton's routes take, as Flask's int converter.
+var digits = regexp.MustCompile(`^[0-9]{1,1000}$`)
 
 func (a *API) skeletonSleep(w http.ResponseWriter, r *http.Request) {
+	if len(r.PathValue("amount")) > 15 { // nothing can take that long
+		a.skeletonError(w, r, jobs.ErrNotFound)
+		return
+	}
 	a.skeletonSubmit(w, r, jobs.Submission{Service: "sleep"}, "seconds", r.PathValue("amount"))
 }
 
@@ -78,7 +98,7 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		a.skeletonError(w, r, err)
 		return
 	}
-	checked, err := a.decode(s.Service, "", body)
+	checked, err := a.decode(s.Service, "application/json", body)
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return
@@ -90,7 +110,7 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		a.skeletonError(w, r, err)
 		return
 	}
-	job = a.show(r.Context(), job)
+	job = job.Opened(info.base)
 	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
 		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL, EventsURL: job.EventsURL,
 	})
@@ -114,7 +134,7 @@ func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
 		ID     string          `json:"task_id"`
 		Status string          `json:"task_status"`
 		Result json.RawMessage `json:"task_result"`
-	}{job.ID, celeryStatus(job.Status), result})
+	}{r.PathValue("id"), celeryStatus(job.Status), result})
 }
 
 // celeryStatus returns Celery's word for a status.

@@ -181,7 +181,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{"GET", strings.Replace(events, job.Token, forge(job.Token), 1), nil, 404, "not-found"},
+		{"GET", strings.Replace(events, string(job.Token), forge(string(job.Token)), 1), nil, 404, "not-found"},
 		{"GET", byID, nil, 401, "unauthorized"},
 		{"GET", byID, []string{bob}, 404, "not-found"},
 		{"POST", events, nil, 405, "method-not-allowed"},
@@ -191,7 +191,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 		{"GET", "/v1/events", []string{alice}, 422, "invalid-input"},
 		{"GET", "/v1/events?job=" + job.ID, nil, 401, "unauthorized"},
 		{"GET", "/v1/events?job=" + job.ID, []string{bob}, 404, "not-found"},
-		{"GET", "/v1/events?job=" + job.Token + "&job=" + forge(job.Token), nil, 404, "not-found"},
+		{"GET", "/v1/events?job=" + string(job.Token) + "&job=" + forge(string(job.Token)), nil, 404, "not-found"},
 		{"GET", "/v1/events?job=x" + strings.Repeat("&job=x", 100), []string{alice}, 422, "invalid-input"},
 	} {
 		a := f.do(t, test.method, test.path, "", test.headers...)
@@ -203,7 +203,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 			t.Errorf("%s %s: open to other origins: %t", test.method, test.path, got)
 		}
 	}
-	if a := f.do(t, "GET", "/v1/events?job="+job.Token+"&job="+forge(job.Token), ""); !strings.Contains(a.body, `"location":"query.job[1]"`) {
+	if a := f.do(t, "GET", "/v1/events?job="+string(job.Token)+"&job="+forge(string(job.Token)), ""); !strings.Contains(a.body, `"location":"query.job[1]"`) {
 		t.Errorf("which job it is: %s", a.body)
 	}
 	if a := f.do(t, "GET", events, "", "Last-Event-ID: "+job.LastEventID, "Origin: https://page.example"); a.StatusCode != 204 || a.Header.Get("Access-Control-Allow-Origin") != "*" || a.body != "" {
@@ -212,7 +212,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 	if a := f.do(t, "HEAD", events, ""); a.StatusCode != 200 || a.Header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("HEAD: %s %v", a.Status, a.Header)
 	}
-	if strings.Contains(f.log.String(), job.Token) {
+	if strings.Contains(f.log.String(), string(job.Token)) {
 		t.Error("a token is in the log")
 	}
 }

@@ -1,14 +1,12 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -28,17 +26,17 @@ type submitBody struct {
 	Input          json.RawMessage `json:"input"`
 	CallbackURL    string          `json:"callback_url,omitempty" doc:"Is called when something happens to the job: https, at a public address." example:"https://client.example/hooks/jobs"`
 	CallbackEvents []string        `json:"callback_events,omitempty" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired" doc:"What to tell. Default: every way to end."`
-	CallbackState  string          `json:"callback_state,omitempty" maxLength:"512" doc:"Comes back in every callback."`
+	CallbackState  string          `json:"callback_state,omitempty" doc:"Comes back in every callback; at most 1 KiB."`
 	Delay          string          `json:"delay,omitempty" doc:"Not started before this time is over, such as 5s or 1h30m."`
 	RunAt          string          `json:"run_at,omitempty" format:"date-time" doc:"Not started before this time."`
 	Priority       int             `json:"priority,omitempty" minimum:"1" maximum:"4" default:"2" doc:"1 (first) to 4."`
 	Timeout        string          `json:"timeout,omitempty" doc:"Ends an attempt that takes longer, such as 15m. Default: the service's."`
 	MaxAttempts    int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often each step is tried. Default: the service's."`
-	ExpiresIn      string          `json:"expires_in,omitempty" doc:"The job expires if it was not started in this time, such as 1h."`
+	StartWithin    string          `json:"start_within,omitempty" doc:"The job expires if it was not started in this time, such as 1h."`
 	Retain         string          `json:"retain,omitempty" doc:"How long the record is kept after the job's end, such as 24h."`
-	Tags           []string        `json:"tags,omitempty" maxItems:"16" doc:"To find the job by."`
+	Tags           []string        `json:"tags,omitempty" maxItems:"20" doc:"To find the job by."`
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
-	Then           []nextStep      `json:"then,omitempty" maxItems:"31" doc:"Further steps of the same job, each fed from the one before."`
+	Then           []nextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
 }
 
 // nextStep is a further step, as in the contract.
@@ -85,7 +83,7 @@ const maxWait = 60 * time.Second
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
-		summary: "Submit a job: " + s.Summary, access: users, status: http.StatusAccepted,
+		summary: "Submit a job: " + s.Summary, access: users, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
 		more: func(op *huma.Operation) {
 			op.SkipValidateBody = true // decode finds all that is wrong at once
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
@@ -124,10 +122,10 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 		}
 		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
-	answer.fill(a.show(ctx, job))
-	answer.submitted(replayed)
-	answer.Status = http.StatusAccepted
-	if job.Done {
+	applied := answer.PreferenceApplied
+	answer = a.submitted(ctx, job)
+	answer.replay(replayed)
+	if answer.PreferenceApplied = applied; applied != "" && job.Done {
 		answer.Status = http.StatusOK
 	}
 	return answer, nil
@@ -144,19 +142,26 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 		return job, false, err
 	}
 	submission.Owner, submission.BaseURL = info.user.Name, info.base
-	if lines := info.header.Values("Idempotency-Key"); len(lines) > 0 {
-		if submission.IdempotencyKey, err = parseKey(lines); err != nil {
-			return job, false, newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{Location: "header.Idempotency-Key", Message: err.Error()})
-		}
-		sum := sha256.Sum256(req.RawBody)
-		submission.Fingerprint = hex.EncodeToString(sum[:])
+	if submission.IdempotencyKey, err = info.idempotencyKey(); err != nil {
+		return job, false, err
+	}
+	if submission.IdempotencyKey != "" {
+		submission.Fingerprint = fingerprint(req.RawBody)
 	}
 	return a.Queue.Submit(ctx, submission)
 }
 
-// submitted sets what only the answer to a submission has.
-func (answer *jobAnswer) submitted(replayed bool) {
-	answer.Location = answer.Body.StatusURL
+// submitted returns the answer to who submitted the job.
+func (a *API) submitted(ctx context.Context, job jobs.Job) *jobAnswer {
+	info := infoOf(ctx)
+	answer := &jobAnswer{Status: http.StatusAccepted}
+	answer.fill(job.Opened(info.base))
+	answer.Location = info.base + "/v1/jobs/" + job.ID
+	return answer
+}
+
+// replay says that the job was submitted before.
+func (answer *jobAnswer) replay(replayed bool) {
 	if replayed {
 		answer.Replayed = "true"
 	}
@@ -192,21 +197,23 @@ func retryAfterAge(age time.Duration) string {
 // decode returns the submission that a body is, or a problem with all that is
 // wrong with it.
 func (a *API) decode(service, contentType string, body []byte) (jobs.Submission, error) {
-	if contentType != "" {
-		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
-			return jobs.Submission{}, newProblem("unsupported-media-type", "expected Content-Type: application/json")
-		}
+	if !isJSON(contentType) {
+		return jobs.Submission{}, errMediaType()
 	}
-	value, err := decodeJSON(body)
+	value, errs, err := readJSON(body, "body")
 	if err != nil {
-		return jobs.Submission{}, newProblem("bad-request", "the body is not JSON: "+err.Error())
+		return jobs.Submission{}, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
 	}
-	errs := a.Validator.check(a.Validator.submits[service], value, "body")
+	errs = append(errs, a.Validator.check(a.Validator.submits[service], value, "body")...)
 	var in submitBody
-	if err := json.Unmarshal(body, &in); err != nil && len(errs) == 0 {
-		return jobs.Submission{}, newProblem("bad-request", "the body is not a submission: "+err.Error())
-	} else if err != nil {
+	if err := json.Unmarshal(body, &in); err != nil {
+		if len(errs) == 0 {
+			errs = append(errs, misfit(err, "body"))
+		}
 		return jobs.Submission{}, invalid(errs)
+	}
+	if err := a.Services.Get(service).Fits(in.Input); err != nil && len(errs) == 0 {
+		errs = append(errs, misfit(err, "body.input"))
 	}
 	s := jobs.Submission{
 		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
@@ -220,16 +227,14 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 			return 0
 		}
 		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
+		if err != nil || d <= 0 && (d != 0 || field != "delay") {
 			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", clipped(text))
 			return 0
 		}
 		return d
 	}
-	s.Timeout, s.ExpiresIn, s.Retain = duration("timeout", in.Timeout), duration("expires_in", in.ExpiresIn), duration("retain", in.Retain)
-	if delay := duration("delay", in.Delay); delay > 0 {
-		s.RunAt = time.Now().Add(delay)
-	}
+	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin), duration("retain", in.Retain)
+	s.Delay = duration("delay", in.Delay)
 	if in.RunAt != "" {
 		if in.Delay != "" {
 			wrong("run_at", "expected delay or run_at, not both", nil)
@@ -239,8 +244,8 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 		}
 	}
 	for i, tag := range in.Tags {
-		if tag == "" || len(tag) > 100 {
-			wrong(fmt.Sprintf("tags[%d]", i), "expected 1 to 100 bytes", nil)
+		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
+			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
 	}
 	if string(in.Metadata) == "null" {
@@ -248,9 +253,9 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 	}
 	for i, step := range in.Then {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		var input any
-		if json.Unmarshal(step.Input, &input) == nil {
-			errs = append(errs, a.Validator.checkStep(step.Service, input, fmt.Sprintf("body.then[%d].input", i))...)
+		at := fmt.Sprintf("body.then[%d].input", i)
+		if input, _, err := readJSON(step.Input, at); err == nil { // what is missing was said above
+			errs = append(errs, a.Validator.checkStep(step.Service, input, at)...)
 		}
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
 			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
@@ -262,13 +267,33 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 		} else if err != nil {
 			wrong("callback_url", err.Error(), nil)
 		}
-	} else if in.CallbackState != "" || len(in.CallbackEvents) > 0 {
-		wrong("callback_url", "expected a URL, because there is something to tell it", nil)
 	}
 	if len(errs) > 0 {
 		return jobs.Submission{}, invalid(errs)
 	}
 	return s, nil
+}
+
+// isJSON reports whether a Content-Type is one of JSON.
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+func errMediaType() *Problem {
+	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
+}
+
+// fingerprint returns what is the same for bodies that are the same JSON: the
+// order of names and white space do not matter.
+func fingerprint(body []byte) string {
+	if value, _, err := readJSON(body, ""); err == nil {
+		if b, err := json.Marshal(value); err == nil {
+			body = b
+		}
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 func clipped(s string) string {
@@ -278,25 +303,17 @@ func clipped(s string) string {
 	return s
 }
 
-// decodeJSON decodes one JSON value (RFC 8259) in UTF-8.
-func decodeJSON(b []byte) (value any, err error) {
-	if len(bytes.TrimSpace(b)) == 0 {
-		return nil, errors.New("it is empty")
+// idempotencyKey returns the key of the request, or "" when there is none.
+func (info *requestInfo) idempotencyKey() (string, error) {
+	lines := info.header.Values("Idempotency-Key")
+	if len(lines) == 0 {
+		return "", nil
 	}
-	if !utf8.Valid(b) {
-		return nil, errors.New("it has bytes that are not UTF-8")
+	key, err := parseKey(lines)
+	if err != nil {
+		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{Location: "header.Idempotency-Key", Message: err.Error()})
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(&value); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, errors.New("it ends in the middle")
-		}
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("there is more after its end, at byte %d", d.InputOffset())
-	}
-	return value, nil
+	return key, nil
 }
 
 // maxKey is the longest idempotency key.

@@ -31,10 +31,9 @@ func (a *API) submitAndWatch(ctx context.Context, service string, req *submitReq
 		a.crowd.leave(s)
 		return nil, err
 	}
-	s.places = []*place{{id: job.ID}}
-	answer := new(jobAnswer)
-	answer.fill(a.show(ctx, job))
-	answer.submitted(replayed)
+	s.places = []*place{{id: job.ID, ref: string(job.Token)}}
+	answer := a.submitted(ctx, job)
+	answer.replay(replayed)
 	answer.ETag, answer.RetryAfter = "", "" // of the job, not of the stream
 	return &submitAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
 }

@@ -87,7 +87,7 @@ func TestWatchThroughCuts(t *testing.T) {
 	proxy, connections := cutter(t, f.URL, 10)
 	job := f.submit(t, "talk", `{"input":{}}`)
 	next, ended := -1, false
-	for e, err := range (&watch.Stream{URL: proxy + "/v1/jobs/" + job.Token + "/events"}).Events(t.Context()) {
+	for e, err := range (&watch.Stream{URL: proxy + "/v1/jobs/" + string(job.Token) + "/events"}).Events(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestCutsWithR3labs(t *testing.T) {
 	job := f.submit(t, "talk", `{"input":{}}`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	client := sse.NewClient(proxy+"/v1/jobs/"+job.Token+"/events", sse.ClientMaxBufferSize(32<<20))
+	client := sse.NewClient(proxy+"/v1/jobs/"+string(job.Token)+"/events", sse.ClientMaxBufferSize(32<<20))
 	client.ReconnectStrategy = backoff.WithContext(backoff.NewConstantBackOff(time.Millisecond), ctx)
 	next, ended := -1, false
 	for ctx.Err() == nil { // a clean end ends its subscription

@@ -16,15 +16,20 @@ const (
 	bulkCallers = 64
 )
 
-// The statuses of the jobs that can be canceled and retried.
-var (
-	cancelable = []Status{Scheduled, Queued, Running, Retrying}
-	retryable  = []Status{Failed, Canceled, Expired}
-)
+// cancelable returns the filter for jobs that can be canceled only, and
+// whether there can be any.
+func (f Filter) cancelable() (Filter, bool) {
+	return f.narrowed(Scheduled, Queued, Running, Retrying)
+}
 
-// narrowed returns the filter for jobs of these statuses only, and whether
-// there can be any.
-func (f Filter) narrowed(statuses []Status) (Filter, bool) {
+// retryable is the same for jobs that did not succeed and have not been run
+// again yet, so that doing it twice does no harm.
+func (f Filter) retryable() (Filter, bool) {
+	f.notRetried = true
+	return f.narrowed(Failed, Canceled, Expired)
+}
+
+func (f Filter) narrowed(statuses ...Status) (Filter, bool) {
 	if len(f.Statuses) == 0 {
 		f.Statuses = statuses
 		return f, true
@@ -35,21 +40,22 @@ func (f Filter) narrowed(statuses []Status) (Filter, bool) {
 
 // CountCancelable counts the jobs that [Queue.CancelAll] would cancel.
 func (q *Queue) CountCancelable(ctx context.Context, f Filter) (int, error) {
-	return q.countAll(ctx, f, cancelable)
+	f, some := f.cancelable()
+	return q.countAll(ctx, f, some)
 }
 
 // CountRetryable counts the jobs that [Queue.RetryAll] would retry.
 func (q *Queue) CountRetryable(ctx context.Context, f Filter) (int, error) {
-	return q.countAll(ctx, f, retryable)
+	f, some := f.retryable()
+	return q.countAll(ctx, f, some)
 }
 
-func (q *Queue) countAll(ctx context.Context, f Filter, statuses []Status) (n int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	f, ok := f.narrowed(statuses)
-	if !ok {
+func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err error) {
+	if !some {
 		return 0, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	where, args := f.where()
 	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM jobs`+where, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
@@ -71,24 +77,26 @@ func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, e
 // CancelAll cancels the jobs that the filter chooses, the newest [MaxBulk] of
 // them, and returns how many.
 func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, error) {
-	return q.changeAll(ctx, f, cancelable, func(ctx context.Context, id string) error {
+	f, some := f.cancelable()
+	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
 		_, err := q.Cancel(ctx, id, reason)
 		return err
 	})
 }
 
-// RetryAll gives the jobs that the filter chooses another attempt, the newest
-// [MaxBulk] of them, and returns how many.
-func (q *Queue) RetryAll(ctx context.Context, f Filter) (int, error) {
-	return q.changeAll(ctx, f, retryable, func(ctx context.Context, id string) error {
-		_, err := q.Retry(ctx, id)
+// RetryAll runs the jobs that the filter chooses again, see [Queue.Retry], the
+// newest [MaxBulk] of them, and returns how many. Those that succeeded, or were
+// run again before, are left alone.
+func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string) (int, error) {
+	f, some := f.retryable()
+	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
+		_, _, err := q.Retry(ctx, id, baseURL, "")
 		return err
 	})
 }
 
-func (q *Queue) changeAll(ctx context.Context, f Filter, statuses []Status, change func(context.Context, string) error) (int, error) {
-	f, ok := f.narrowed(statuses)
-	if !ok {
+func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(context.Context, string) error) (int, error) {
+	if !some {
 		return 0, nil
 	}
 	ids, err := q.chosen(ctx, f)
@@ -106,7 +114,7 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, statuses []Status, chan
 				switch {
 				case err == nil:
 					n++
-				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrSucceeded) && !errors.Is(err, ErrNotFound):
+				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrNotFound):
 					errs = append(errs, err)
 				}
 				mu.Unlock()

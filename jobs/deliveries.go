@@ -22,22 +22,24 @@ const CallbackTest = "callback.test"
 
 // A Delivery is one callback: an event of a job that is told to a URL.
 type Delivery struct {
-	ID             string            `json:"id" doc:"The webhook-id: the same for every attempt."`
-	JobID          string            `json:"job_id,omitempty"`
-	Event          string            `json:"event"`
-	URL            string            `json:"url" format:"uri"`
-	Status         string            `json:"status" enum:"waiting,delivered,failed"`
-	Attempts       int               `json:"attempts"`
-	LastStatusCode *int              `json:"last_status_code"`
-	LastError      string            `json:"last_error" doc:"Empty after a success."`
-	NextAttemptAt  *Time             `json:"next_attempt_at" format:"date-time"`
-	CreatedAt      Time              `json:"created_at" format:"date-time"`
-	FinishedAt     *Time             `json:"finished_at" format:"date-time"`
-	Body           json.RawMessage   `json:"body,omitempty" doc:"What is sent, byte for byte."`
-	AttemptLog     []DeliveryAttempt `json:"attempt_log,omitempty"`
+	ID            string            `json:"id" doc:"The webhook-id: the same for every attempt."`
+	JobID         Optional          `json:"job_id" nullable:"true" doc:"null for a test."`
+	Event         string            `json:"event"`
+	URL           string            `json:"url" format:"uri"`
+	Status        string            `json:"status" enum:"pending,delivered,failed"`
+	CreatedAt     Time              `json:"created_at" format:"date-time"`
+	NextAttemptAt *Time             `json:"next_attempt_at" format:"date-time"`
+	FinishedAt    *Time             `json:"finished_at" format:"date-time"`
+	Attempts      []DeliveryAttempt `json:"attempts" nullable:"false" doc:"The oldest first."`
+	Body          json.RawMessage   `json:"body,omitempty" doc:"What is sent, byte for byte."`
 
 	// Owner is the user who submitted the job.
 	Owner string `json:"-"`
+	// AttemptCount is how many attempts were made, LastStatusCode and
+	// LastError what came of the newest.
+	AttemptCount   int    `json:"-"`
+	LastStatusCode *int   `json:"-"`
+	LastError      string `json:"-"`
 }
 
 // A DeliveryAttempt is one request to the receiver.
@@ -46,7 +48,8 @@ type DeliveryAttempt struct {
 	At         Time          `json:"at" format:"date-time"`
 	StatusCode *int          `json:"status_code" doc:"null without an answer."`
 	Code       string        `json:"code" doc:"What came of it, such as ok, http_500, timeout or blocked_address."`
-	Message    string        `json:"message"`
+	Error      Optional      `json:"error" nullable:"true" doc:"What went wrong, for people; null after a success."`
+	DurationMS float64       `json:"duration_ms"`
 	Response   string        `json:"response" doc:"The beginning of the answer's body, up to 4 KiB."`
 	Timing     notify.Timing `json:"timing"`
 	Headers    Headers       `json:"headers"`
@@ -71,7 +74,7 @@ type DeliveryFilter struct {
 const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
 
 func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Delivery, err error) {
-	err = row.Scan(append([]any{&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.Attempts, &d.LastStatusCode, &d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt}, more...)...)
+	err = row.Scan(append([]any{&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt}, more...)...)
 	return d, err
 }
 
@@ -93,10 +96,41 @@ func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, e
 		}
 		deliveries = append(deliveries, d)
 	}
-	if err := rows.Err(); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
-	return deliveries, nil
+	return deliveries, q.addAttempts(ctx, deliveries)
+}
+
+// addAttempts reads the attempts at the deliveries.
+func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
+	if len(deliveries) == 0 {
+		return nil
+	}
+	ids, byID := make([]string, len(deliveries)), make(map[string]*Delivery)
+	for i := range deliveries {
+		ids[i], byID[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
+		deliveries[i].Attempts = []DeliveryAttempt{}
+	}
+	marks, args := marksOf(ids)
+	rows, err := q.db.read.QueryContext(ctx, `SELECT delivery_id, number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id IN (`+marks+`) ORDER BY delivery_id, number`, args...)
+	if err != nil {
+		return fmt.Errorf("read attempts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var a DeliveryAttempt
+		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response, text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
+			return fmt.Errorf("read attempts: %w", err)
+		}
+		a.DurationMS = a.Timing.Total
+		byID[id].Attempts = append(byID[id].Attempts, a)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read attempts: %w", err)
+	}
+	return nil
 }
 
 // where returns the filter as a condition.
@@ -140,22 +174,9 @@ func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 		return Delivery{}, fmt.Errorf("read delivery: %w", err)
 	}
 	d.Body = body
-	rows, err := q.db.read.QueryContext(ctx, `SELECT number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id = $1 ORDER BY number`, id)
-	if err != nil {
-		return Delivery{}, fmt.Errorf("read attempts: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var a DeliveryAttempt
-		if err := rows.Scan(&a.Number, &a.At, &a.StatusCode, &a.Code, &a.Message, &a.Response, text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
-			return Delivery{}, fmt.Errorf("read attempts: %w", err)
-		}
-		d.AttemptLog = append(d.AttemptLog, a)
-	}
-	if err := rows.Err(); err != nil {
-		return Delivery{}, fmt.Errorf("read attempts: %w", err)
-	}
-	return d, nil
+	one := []Delivery{d}
+	err = q.addAttempts(ctx, one)
+	return one[0], err
 }
 
 // Redeliver sends a callback again, whatever came of it before, with the whole
@@ -183,12 +204,12 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 			return err
 		}
 		next := At(at)
-		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'waiting', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, river_job_id = $2 WHERE id = $3`,
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, river_job_id = $2 WHERE id = $3`,
 			next, riverJobID, id); err != nil {
 			return fmt.Errorf("redeliver: %w", err)
 		}
-		summary := Callback{URL: d.URL, Status: waiting, Attempts: d.Attempts, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
-		return summarize(ctx, tx, d.JobID, id, &summary)
+		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
+		return summarize(ctx, tx, string(d.JobID), id, &summary)
 	})
 }
 
@@ -257,8 +278,8 @@ func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, erro
 
 // insertDelivery writes a new delivery, to be made at its NextAttemptAt.
 func insertDelivery(ctx context.Context, tx *sql.Tx, d *Delivery, riverJobID int64) error {
-	if _, err := tx.ExecContext(ctx, `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, river_job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10)`,
-		d.ID, d.JobID, d.Owner, d.Event, d.URL, origin(d.URL), []byte(d.Body), d.NextAttemptAt, riverJobID, d.CreatedAt); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, river_job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
+		d.ID, string(d.JobID), d.Owner, d.Event, d.URL, origin(d.URL), []byte(d.Body), d.NextAttemptAt, riverJobID, d.CreatedAt); err != nil {
 		return fmt.Errorf("insert delivery: %w", err)
 	}
 	return nil

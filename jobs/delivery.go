@@ -18,7 +18,7 @@ import (
 
 // The statuses of a delivery.
 const (
-	waiting   = "waiting"
+	pending   = "pending"
 	delivered = "delivered"
 	failed    = "failed"
 )
@@ -38,7 +38,7 @@ func (t *transition) callBack(ctx context.Context, j *Job, event string) error {
 			return err
 		}
 	}
-	j.Callback = &Callback{URL: j.callback.url, Status: waiting, NextAttemptAt: &t.now}
+	j.Callback = &Callback{URL: j.callback.url, Status: pending, NextAttemptAt: &t.now}
 	j.callback.sequence++
 	body, err := t.callbackBody(j, event)
 	if err != nil {
@@ -57,7 +57,7 @@ func (t *transition) deliver(ctx context.Context, j *Job, event string, body []b
 	if err != nil {
 		return err
 	}
-	return insertDelivery(ctx, t.tx, &Delivery{ID: id, JobID: j.ID, Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: t.now, NextAttemptAt: &at}, riverJobID)
+	return insertDelivery(ctx, t.tx, &Delivery{ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: t.now, NextAttemptAt: &at}, riverJobID)
 }
 
 // origin returns the scheme, host and port of a URL that was checked.
@@ -87,14 +87,9 @@ func (t *transition) callbackBody(j *Job, event string) ([]byte, error) {
 		State    string `json:"state,omitempty"`
 		Sequence uint64 `json:"sequence"`
 	}
-	job := j.At(j.BaseURL).WithoutInput()
+	job := j.Closed(j.BaseURL).WithoutInput()
 	if len(job.Output) > maxInline {
 		job.Output, job.OutputOmitted = nil, true
-	}
-	for i := range job.Chain {
-		if len(job.Chain[i].Output) > maxInline {
-			job.Chain[i].Output = nil
-		}
 	}
 	body, err := json.Marshal(struct {
 		Type      string `json:"type"`
@@ -145,7 +140,7 @@ func (d *deliverer) Work(ctx context.Context, rj *river.Job[deliveryArgs]) error
 	var behind bool // progress that is being sent
 	err := q.db.read.QueryRowContext(ctx, `SELECT job_id, owner, event, url, origin, body, attempts, scheduled_from, next_attempt_at,
 			EXISTS (SELECT 1 FROM deliveries p WHERE p.job_id = d.job_id AND p.id <> d.id AND p.event = 'job.progress' AND p.claimed_until > $3)
-		FROM deliveries d WHERE id = $1 AND status = 'waiting' AND river_job_id = $2`, v.id, rj.ID, At(time.Now())).
+		FROM deliveries d WHERE id = $1 AND status = 'pending' AND river_job_id = $2`, v.id, rj.ID, At(time.Now())).
 		Scan(&v.jobID, &v.owner, &v.event, &v.url, &v.origin, &v.body, &v.attempts, &v.scheduledFrom, &v.nextAt, &behind)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -209,7 +204,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		summary.Status, finishedAt = delivered, &now
 	case again:
 		next := At(now.Add(delay))
-		summary.Status, summary.NextAttemptAt = waiting, &next
+		summary.Status, summary.NextAttemptAt = pending, &next
 	default:
 		finishedAt = &now
 	}
@@ -220,14 +215,14 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 			}
 		}
 		var riverJobID int64
-		if summary.Status == waiting {
+		if summary.Status == pending {
 			var err error
 			if riverJobID, err = q.enqueueDelivery(ctx, tx, v.id, retryQueue); err != nil {
 				return err
 			}
 		}
 		res, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = $1, attempts = $2, last_status_code = $3, last_error = $4, next_attempt_at = $5, finished_at = $6, river_job_id = $7, claimed_until = NULL
-			WHERE id = $8 AND river_job_id = $9 AND status = 'waiting'`,
+			WHERE id = $8 AND river_job_id = $9 AND status = 'pending'`,
 			summary.Status, attempts, summary.LastStatusCode, result.Message, summary.NextAttemptAt, finishedAt, riverJobID, v.id, v.riverJobID)
 		if err != nil {
 			return fmt.Errorf("update delivery: %w", err)
@@ -240,7 +235,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 				return err
 			}
 		}
-		if summary.Status == waiting || v.jobID == "" {
+		if summary.Status == pending || v.jobID == "" {
 			return nil
 		}
 		return dropOrphan(ctx, tx, v.id)

@@ -77,7 +77,7 @@ func (r *receiver) received() []callback {
 	return append([]callback(nil), r.got...)
 }
 
-func settled(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status != "waiting" }
+func settled(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status != "pending" }
 
 func TestCallback(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {

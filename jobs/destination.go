@@ -224,8 +224,8 @@ func (q *Queue) forget(ctx context.Context) error {
 	old := At(time.Now().Add(-destinationAge))
 	for _, stmt := range []string{
 		`DELETE FROM destinations WHERE updated_at < $1`,
-		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = '' AND status <> 'waiting' AND created_at < $1)`,
-		`DELETE FROM deliveries WHERE job_id = '' AND status <> 'waiting' AND created_at < $1`,
+		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = '' AND status <> 'pending' AND created_at < $1)`,
+		`DELETE FROM deliveries WHERE job_id = '' AND status <> 'pending' AND created_at < $1`,
 	} {
 		if _, err := q.db.write.ExecContext(ctx, stmt, old); err != nil {
 			return fmt.Errorf("forget receivers: %w", err)

@@ -1,9 +1,9 @@
 package jobs
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
-	"strconv"
 
 	"coatcheck/notify"
 )
@@ -19,8 +19,8 @@ var (
 	ErrFinished = errors.New("the job is already finished")
 	// ErrNotFinished means that the job is not finished yet.
 	ErrNotFinished = errors.New("the job is not finished")
-	// ErrSucceeded means that the job succeeded, so there is nothing to retry.
-	ErrSucceeded = errors.New("the job succeeded")
+	// ErrPending means that a callback of the job is still owed.
+	ErrPending = errors.New("a callback of the job is not delivered yet")
 	// ErrKeyReused means that an idempotency key came back with another request.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")
 	// ErrUnknownService means that no service has this name.
@@ -57,7 +57,7 @@ func (s Status) Done() bool {
 // stands in answers, in the snapshot and end events and in callbacks.
 type Job struct {
 	ID          string          `json:"id" doc:"For logs and lists; opens nothing by itself."`
-	Token       string          `json:"token" doc:"Whoever holds it may read this one job without further credentials."`
+	Token       Optional        `json:"token" nullable:"true" doc:"Whoever holds it may read this one job without further credentials. It stands only in answers to who submitted the job, and in reads made with it."`
 	Service     string          `json:"service"`
 	Status      Status          `json:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired"`
 	Done        bool            `json:"done" doc:"Whether the job has ended."`
@@ -66,25 +66,33 @@ type Job struct {
 	RunAt       *Time           `json:"run_at" format:"date-time" doc:"Not started before this time."`
 	StartedAt   *Time           `json:"started_at" format:"date-time" doc:"When the first attempt began."`
 	FinishedAt  *Time           `json:"finished_at" format:"date-time"`
-	ExpiresAt   *Time           `json:"expires_at" format:"date-time" doc:"Expires when it has not started by this time."`
+	RemovedAt   *Time           `json:"removed_at" format:"date-time" doc:"When the record goes; set at the job's end."`
 	Attempt     int             `json:"attempt" doc:"The number of the newest attempt, from 1; 0 before the first."`
 	MaxAttempts int             `json:"max_attempts"`
 	Step        int             `json:"step" doc:"The number of the current step, from 1."`
 	Steps       int             `json:"steps" doc:"How many steps the job has."`
-	Chain       []Step          `json:"chain,omitempty" doc:"The steps, when there are several."`
 	Priority    int             `json:"priority" doc:"1 (first) to 4."`
 	Tags        []string        `json:"tags" nullable:"false"`
 	Metadata    json.RawMessage `json:"metadata"`
+	RetryOf     Optional        `json:"retry_of" nullable:"true" doc:"The id of the job that this one runs again."`
 	Progress    Report          `json:"progress"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
 	Output      json.RawMessage `json:"output"`
 	// OutputOmitted says that a callback was too small for the output.
-	OutputOmitted   bool      `json:"output_omitted,omitempty" doc:"In callbacks: the output is too large and waits at result_url."`
-	Error           *Error    `json:"error"`
-	CancelRequested bool      `json:"cancel_requested"`
-	Callback        *Callback `json:"callback" doc:"What became of the newest callback; null when none was asked for."`
+	OutputOmitted   bool     `json:"output_omitted,omitempty" doc:"In callbacks: the output is too large and waits at result_url."`
+	Error           *Error   `json:"error"`
+	CancelRequested bool     `json:"cancel_requested"`
+	CallbackURL     Optional `json:"callback_url" nullable:"true" format:"uri"`
 	Links
 
+	// ExpiresAt is when the job expires if it has not started.
+	ExpiresAt *Time `json:"-"`
+	// Chain are the steps of the job. Of those that are over, only the newest
+	// has its output.
+	Chain []Step `json:"-"`
+	// Callback says what became of the newest callback; nil when none was
+	// asked for.
+	Callback *Callback `json:"-"`
 	// Owner is the name of the user who submitted the job.
 	Owner string `json:"-"`
 	// History are the newest attempts, the newest last.
@@ -93,6 +101,7 @@ type Job struct {
 	BaseURL string `json:"-"`
 
 	version, events uint64 // the two halves of LastEventID
+	logLines        uint64 // how many lines its services have said
 	callback        callbackRequest
 	timeout, retain Duration
 	runID           string
@@ -112,9 +121,9 @@ type Links struct {
 // A Step is one service in the chain of a job's.
 type Step struct {
 	Service    string          `json:"service"`
-	Input      json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
-	Output     json.RawMessage `json:"output"`
-	FinishedAt *Time           `json:"finished_at" format:"date-time"`
+	Input      json.RawMessage `json:"input,omitempty"`
+	Output     json.RawMessage `json:"output,omitempty"`
+	FinishedAt *Time           `json:"finished_at"`
 }
 
 // A Report says how far a job is.
@@ -127,18 +136,18 @@ type Report struct {
 
 // An Error says why a job did not succeed, or why its last attempt failed.
 type Error struct {
-	Code    string `json:"code" enum:"failed,timeout,panic,worker_lost,canceled,expired,invalid_output"`
+	Code    string `json:"code" enum:"failed,timeout,panic,worker_lost,canceled,expired,invalid_input,invalid_output"`
 	Message string `json:"message"`
 	Attempt int    `json:"attempt"`
 }
 
 // A Callback says what became of a job's newest callback.
 type Callback struct {
-	URL            string `json:"url" format:"uri"`
-	Status         string `json:"status" enum:"waiting,delivered,failed" doc:"Waiting also before there is anything to deliver."`
+	URL            string `json:"url"`
+	Status         string `json:"status"` // pending also before there is anything to deliver
 	Attempts       int    `json:"attempts"`
 	LastStatusCode *int   `json:"last_status_code"`
-	NextAttemptAt  *Time  `json:"next_attempt_at" format:"date-time"`
+	NextAttemptAt  *Time  `json:"next_attempt_at"`
 }
 
 // callbackRequest is what the submitter asked to be told, and where.
@@ -150,52 +159,64 @@ type callbackRequest struct {
 	sequence uint64
 }
 
-// Links returns the URLs of the job below base, which has no slash at its end.
-func (j *Job) links(base string) Links {
-	job := base + "/v1/jobs/" + j.Token
+// links returns the URLs below base, which has no slash at its end, of the job
+// that ref names: its id or its token. What changes a job has its id always.
+func (j *Job) links(base, ref string) Links {
+	job := base + "/v1/jobs/" + ref
 	return Links{
 		StatusURL: job,
 		EventsURL: job + "/events",
 		ResultURL: job + "/result",
 		CancelURL: base + "/v1/jobs/" + j.ID + "/cancel",
-		WebURL:    base + "/jobs/" + j.Token,
+		WebURL:    base + "/jobs/" + ref,
 	}
 }
 
-// At returns the job with links below base, "https://host", to be shown to a
-// caller who reached the API there.
-func (j Job) At(base string) Job {
-	j.Links = j.links(base)
-	if j.Steps == 1 {
-		j.Chain = nil
-	}
+// Opened returns the job as its submitter sees it who may hand it on: with
+// its token and with URLs below base, "https://host", that carry it.
+func (j Job) Opened(base string) Job {
+	j.Links, j.Input = j.links(base, string(j.Token)), nil
 	return j
 }
 
-// WithoutInput returns the job as those may see it who only hold its token.
+// Closed returns the job as all others see it: without its token, and with
+// URLs below base that need credentials.
+func (j Job) Closed(base string) Job {
+	j.Links, j.Token = j.links(base, j.ID), ""
+	return j
+}
+
+// WithoutInput returns the job as it is shown to others than its owner.
 func (j Job) WithoutInput() Job {
 	j.Input = nil
-	chain := make([]Step, len(j.Chain))
-	for i, step := range j.Chain {
-		step.Input = nil
-		chain[i] = step
-	}
-	j.Chain = chain
 	return j
 }
+
+// TokenURL returns the page of the job below base that the token opens.
+func (j Job) TokenURL(base string) string { return j.links(base, string(j.Token)).WebURL }
 
 // EventID returns the id of the job's newest event.
 func (j *Job) EventID() notify.ID { return notify.ID{Version: j.version, N: j.events} }
 
-// ETag returns a strong entity tag (RFC 9110, section 8.8.3), with quotes: the
-// id of the newest event, and what changes without one.
-func (j *Job) ETag() string {
-	tag := j.LastEventID
-	if j.CancelRequested && !j.Done {
-		tag += "-c"
+// ETag returns a weak entity tag (RFC 9110, section 8.8.3), with quotes: the id
+// of the newest event.
+func (j *Job) ETag() string { return `W/"` + j.LastEventID + `"` }
+
+// Optional is a text that is null in JSON when it is empty.
+type Optional string
+
+// MarshalJSON implements [json.Marshaler].
+func (o Optional) MarshalJSON() ([]byte, error) {
+	if o == "" {
+		return []byte("null"), nil
 	}
-	if j.Callback != nil && j.Callback.Attempts > 0 {
-		tag += "-" + j.Callback.Status[:1] + strconv.Itoa(j.Callback.Attempts)
-	}
-	return `"` + tag + `"`
+	return json.Marshal(string(o))
+}
+
+// Scan implements [sql.Scanner]; NULL is empty too.
+func (o *Optional) Scan(src any) error {
+	var s sql.NullString
+	err := s.Scan(src)
+	*o = Optional(s.String)
+	return err
 }

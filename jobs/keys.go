@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,9 +163,18 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 
 // Signing returns the keys that callbacks to the owner are signed with: the
 // secrets the two share, the newest first, then the server's own, whose public
-// half all may know.
+// half all may know. An owner without a secret gets one, so that every callback
+// has both kinds of signature.
 func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
-	_, keys, err := k.read(ctx, owner, ` AND (expires_at IS NULL OR expires_at > `+k.db.now()+`)`)
+	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.now() + `)`
+	_, keys, err := k.read(ctx, owner, active)
+	if err != nil || owner == "" || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
+		return keys, err
+	}
+	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooManyKeys) {
+		return nil, err
+	}
+	_, keys, err = k.read(ctx, owner, active)
 	return keys, err
 }
 

@@ -40,6 +40,10 @@ func TestKeys(t *testing.T) {
 		if got := signers(t, keys); got != "S" {
 			t.Errorf("at first %s signs", got)
 		}
+		// An owner without a secret is given one, once.
+		if signing, err := keys.Signing(t.Context(), "alice"); err != nil || len(signing) != 2 || signing[0].Scheme() != webhook.V1 {
+			t.Errorf("at first %v sign, %v", signing, err)
+		}
 		create := func(owner string, grace *time.Duration) (jobs.Key, string) {
 			t.Helper()
 			key, secret, err := keys.Create(t.Context(), owner, grace)
@@ -73,7 +77,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("without grace %s signs", got)
 		}
 		list, err := keys.List(t.Context(), "alice")
-		if err != nil || len(list) != 5 || list[0].ExpiresAt != nil || list[1].ExpiresAt == nil || !strings.HasPrefix(list[4].PublicKey, "whpk_") {
+		if err != nil || len(list) != 6 || list[0].ExpiresAt != nil || list[1].ExpiresAt == nil || !strings.HasPrefix(list[5].PublicKey, "whpk_") {
 			t.Errorf("list %+v, %v", list, err)
 		}
 		for range jobs.MaxKeys - 1 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +23,15 @@ func TestCancelWaitingJob(t *testing.T) {
 			t.Errorf("submitted: %s at %v", job.Status, job.RunAt)
 		}
 		job, err := q.Cancel(t.Context(), job.ID, "changed my mind")
-		if err != nil || job.Status != jobs.Canceled || job.Error == nil || job.Error.Message != "canceled: changed my mind" {
+		if err != nil || job.Status != jobs.Canceled || job.Error == nil || job.Error.Message != "changed my mind" {
 			t.Errorf("got %s, error %+v, %v", job.Status, job.Error, err)
 		}
-		if _, err := q.Cancel(t.Context(), job.ID, ""); !errors.Is(err, jobs.ErrFinished) {
-			t.Errorf("second cancel: got %v, want %v", err, jobs.ErrFinished)
+		if again, err := q.Cancel(t.Context(), job.ID, "twice"); err != nil || again.Status != jobs.Canceled || again.LastEventID != job.LastEventID || again.Error.Message != "changed my mind" {
+			t.Errorf("second cancel: got %+v, %v", again, err)
+		}
+		done := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		if _, err := q.Cancel(t.Context(), done.ID, ""); !errors.Is(err, jobs.ErrFinished) {
+			t.Errorf("cancel of what ended otherwise: got %v, want %v", err, jobs.ErrFinished)
 		}
 		if got := events.of(job.ID); len(got) != 1 || got[0].Name != "end" {
 			t.Errorf("events %v, want one end", got)
@@ -40,22 +45,18 @@ func TestCancelRunningJob(t *testing.T) {
 		q, events := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "hold"})
 		<-services.started
-		// Canceling is idempotent until it has taken effect.
-		for range 2 {
+		for range 2 { // canceling is idempotent
 			got, err := q.Cancel(t.Context(), job.ID, "too slow")
-			if errors.Is(err, jobs.ErrFinished) {
-				break
-			}
-			if err != nil || !got.CancelRequested {
-				t.Fatalf("got cancel requested %v, %v", got.CancelRequested, err)
+			if err != nil || !got.CancelRequested || got.EventID().Version != 3 && !got.Done {
+				t.Fatalf("got cancel requested %v at event %s, %v", got.CancelRequested, got.LastEventID, err)
 			}
 		}
 		job = finished(t, q, job.ID)
-		if job.Status != jobs.Canceled || job.Error.Code != "canceled" || job.Error.Message != "canceled: too slow" {
+		if job.Status != jobs.Canceled || job.Error.Code != "canceled" || job.Error.Message != "too slow" {
 			t.Errorf("got %s, error %+v", job.Status, job.Error)
 		}
-		if got := events.ended(t, job.ID); len(got) != 2 || got[1].Name != "end" {
-			t.Errorf("events %v, want status and end", got)
+		if got := events.ended(t, job.ID); len(got) != 3 || got[1].ID.Version != 3 || !strings.Contains(string(got[1].Data), `"cancel_requested":true`) || got[2].Name != "end" {
+			t.Errorf("events %v, want status, status and end", got)
 		}
 	})
 }
@@ -140,23 +141,39 @@ func TestStopHandsJobsBack(t *testing.T) {
 	})
 }
 
+// A finished job can be run again, whatever became of it; what became of it
+// stays.
 func TestRetry(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		job := finished(t, q, submit(t, q, jobs.Submission{Service: "flaky", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1}).ID)
-		if job.Status != jobs.Failed {
-			t.Fatalf("got %s", job.Status)
+		submission := jobs.Submission{
+			Owner: "alice", Service: "flaky", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1, Priority: 3, Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":1}`),
+			RunAt: time.Now().Add(50 * time.Millisecond), StartWithin: time.Hour, Then: []jobs.NextStep{{Service: "double", Input: json.RawMessage(`{"n":1}`)}},
 		}
-		failedAt := job.EventID()
-		job, err := q.Retry(t.Context(), job.ID)
-		if err != nil || job.Status != jobs.Queued || job.Error != nil || job.EventID().Compare(failedAt) <= 0 {
-			t.Fatalf("got %s, error %v, event %s, %v", job.Status, job.Error, job.EventID(), err)
+		old := finished(t, q, submit(t, q, submission).ID)
+		if old.Status != jobs.Failed {
+			t.Fatalf("got %s", old.Status)
 		}
-		if job = finished(t, q, job.ID); job.Status != jobs.Succeeded || job.Attempt != 2 {
-			t.Errorf("got %s after attempt %d", job.Status, job.Attempt)
+		job, _, err := q.Retry(t.Context(), old.ID, "https://jobs.example", "once")
+		if err != nil || job.Status != jobs.Queued || string(job.RetryOf) != old.ID || job.ID == old.ID {
+			t.Fatalf("got %s, retry of %q, %v", job.Status, job.RetryOf, err)
 		}
-		if _, err := q.Retry(t.Context(), job.ID); !errors.Is(err, jobs.ErrSucceeded) {
-			t.Errorf("got %v, want %v", err, jobs.ErrSucceeded)
+		if job.Owner != "alice" || job.Priority != 3 || job.MaxAttempts != 1 || !slices.Equal(job.Tags, old.Tags) || string(job.Metadata) != `{"order":1}` || job.Steps != 2 || string(job.Input) != `{"n":2}` ||
+			job.ExpiresAt.Sub(job.CreatedAt.Time) != time.Hour || job.BaseURL != "https://jobs.example" {
+			t.Errorf("other options than before: %+v", job)
+		}
+		if job = finished(t, q, job.ID); job.Attempt != 1 || string(job.RetryOf) != old.ID {
+			t.Errorf("got %s after attempt %d, retry of %q", job.Status, job.Attempt, job.RetryOf)
+		}
+		if again, err := q.Get(t.Context(), old.ID); err != nil || again.Status != jobs.Failed || again.LastEventID != old.LastEventID {
+			t.Errorf("the old job became %s, %v", again.Status, err)
+		}
+		waiting := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		if again, replayed, err := q.Retry(t.Context(), old.ID, "", "once"); again.ID != job.ID || !replayed || err != nil {
+			t.Errorf("the same retry made %s of %s, %v", again.ID, job.ID, err)
+		}
+		if _, _, err := q.Retry(t.Context(), waiting.ID, "", ""); !errors.Is(err, jobs.ErrNotFinished) {
+			t.Errorf("got %v, want %v", err, jobs.ErrNotFinished)
 		}
 	})
 }
@@ -172,7 +189,7 @@ func TestScheduleAndExpire(t *testing.T) {
 		}
 		submit(t, q, jobs.Submission{Service: "hold"}) // keeps the only worker
 		<-services.started
-		expiring := submit(t, q, jobs.Submission{Service: "double", ExpiresIn: 100 * time.Millisecond})
+		expiring := submit(t, q, jobs.Submission{Service: "double", StartWithin: 100 * time.Millisecond})
 		due := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(100 * time.Millisecond)})
 		if job := finished(t, q, expiring.ID); job.Status != jobs.Expired || job.Error.Code != "expired" {
 			t.Errorf("got %s, %+v", job.Status, job.Error)
@@ -198,11 +215,11 @@ func TestRetain(t *testing.T) {
 		if _, err := q.Get(t.Context(), long.ID); err != nil {
 			t.Errorf("the other job: %v", err)
 		}
-		if err := q.Delete(t.Context(), long.ID); err != nil {
+		if err := q.Delete(t.Context(), long.ID, false); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.Get(t.Context(), long.ID); !errors.Is(err, jobs.ErrRemoved) {
-			t.Errorf("deleted: got %v, want %v", err, jobs.ErrRemoved)
+		if _, err := q.Get(t.Context(), long.ID); !errors.Is(err, jobs.ErrNotFound) {
+			t.Errorf("deleted: got %v, want %v", err, jobs.ErrNotFound)
 		}
 		for _, table := range []string{"jobs", "job_tags", "idempotency_keys"} {
 			var n int
@@ -216,7 +233,7 @@ func TestRetain(t *testing.T) {
 func TestDeleteOnlyFinishedJobs(t *testing.T) {
 	q, _ := newQueue(t, jobstest.SQLite(t), newServices(), func(c *jobs.Config) { c.Workers = 0 })
 	job := submit(t, q, jobs.Submission{Service: "double"})
-	if err := q.Delete(t.Context(), job.ID); !errors.Is(err, jobs.ErrNotFinished) {
+	if err := q.Delete(t.Context(), job.ID, true); !errors.Is(err, jobs.ErrNotFinished) {
 		t.Errorf("got %v, want %v", err, jobs.ErrNotFinished)
 	}
 	for _, id := range []string{"", "job_", "job_01jdc4w0z7q9aaaaaaaaaaaaaa", "job_\x00", strings.Repeat("x", 1000)} {
@@ -327,11 +344,11 @@ func TestTokens(t *testing.T) {
 	db := jobstest.SQLite(t)
 	q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 	job := submit(t, q, jobs.Submission{Service: "double"})
-	if id, ok := q.Keys.VerifyToken(job.Token); !ok || id != job.ID {
+	if id, ok := q.Keys.VerifyToken(string(job.Token)); !ok || id != job.ID {
 		t.Errorf("got %s, %v", id, ok)
 	}
-	last := job.Token[len(job.Token)-1]
-	for _, token := range []string{"", job.ID, job.ID + ".", job.Token + "0", job.Token[:len(job.Token)-1] + string(rune(last^1)), strings.ToUpper(job.Token)} {
+	last := string(job.Token)[len(string(job.Token))-1]
+	for _, token := range []string{"", job.ID, job.ID + ".", string(job.Token) + "0", string(job.Token)[:len(string(job.Token))-1] + string(rune(last^1)), strings.ToUpper(string(job.Token))} {
 		if _, ok := q.Keys.VerifyToken(token); ok {
 			t.Errorf("%q opens the job", token)
 		}
@@ -347,7 +364,7 @@ func TestTokens(t *testing.T) {
 	}
 	// Another process on the same database has the same key.
 	again, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-	if _, ok := again.Keys.VerifyToken(job.Token); !ok {
+	if _, ok := again.Keys.VerifyToken(string(job.Token)); !ok {
 		t.Error("another process refuses the token")
 	}
 }

@@ -51,7 +51,7 @@ func (t *transition) tellProgress(ctx context.Context, j *Job) (told bool, err e
 		switch {
 		case claimedUntil != nil && claimedUntil.After(t.now.Time):
 			return false, nil
-		case status == waiting && claimedUntil == nil:
+		case status == pending && claimedUntil == nil:
 			rows.Close()
 			return true, t.replaceProgress(ctx, id, body)
 		case finishedAt != nil:
@@ -89,7 +89,7 @@ func (t *transition) deleteDelivery(ctx context.Context, id string) error {
 // dropProgress takes back what was not sent yet when the job ends. What is
 // being sent makes the last callback wait.
 func (t *transition) dropProgress(ctx context.Context, j *Job) error {
-	if _, err := t.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'waiting' AND (claimed_until IS NULL OR claimed_until < $2)`, j.ID, t.now); err != nil {
+	if _, err := t.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)`, j.ID, t.now); err != nil {
 		return fmt.Errorf("drop progress: %w", err)
 	}
 	return nil
@@ -108,7 +108,7 @@ func (q *Queue) claimProgress(ctx context.Context, v *attempt) (claimed bool, er
 		if err != nil {
 			return err
 		}
-		err = tx.QueryRowContext(ctx, `UPDATE deliveries SET claimed_until = $1 WHERE id = $2 AND status = 'waiting' RETURNING body`, At(time.Now().Add(claimTime)), v.id).Scan(&v.body)
+		err = tx.QueryRowContext(ctx, `UPDATE deliveries SET claimed_until = $1 WHERE id = $2 AND status = 'pending' RETURNING body`, At(time.Now().Add(claimTime)), v.id).Scan(&v.body)
 		if claimed = err == nil; !claimed && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("claim progress delivery: %w", err)
 		}

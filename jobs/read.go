@@ -48,6 +48,8 @@ type Filter struct {
 	CreatedBefore time.Time // zero for no limit
 	Before        string    // only jobs older than the one with this id
 	Limit         int       // required
+
+	notRetried bool // only jobs that have not been run again
 }
 
 // where returns the filter as a condition.
@@ -83,6 +85,9 @@ func (f *Filter) where() (string, []any) {
 	}
 	if f.Before != "" {
 		and("id < ?", f.Before)
+	}
+	if f.notRetried {
+		where = append(where, "NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
 	}
 	if len(where) == 0 {
 		return "", nil

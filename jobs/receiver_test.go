@@ -67,15 +67,15 @@ func TestReceiver(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := mine.Received[0]
-			if d.AttemptLog[0].Code != tt.code || got.StatusCode != tt.status || !strings.Contains(got.Verdict, tt.verdict) || (tt.verdict == "") != (got.Verdict == "") {
-				t.Errorf("%s, %s: the sender says %s, the receiver %d %q", tt.answer, tt.damage, d.AttemptLog[0].Code, got.StatusCode, got.Verdict)
+			if d.Attempts[0].Code != tt.code || got.StatusCode != tt.status || !strings.Contains(got.Verdict, tt.verdict) || (tt.verdict == "") != (got.Verdict == "") {
+				t.Errorf("%s, %s: the sender says %s, the receiver %d %q", tt.answer, tt.damage, d.Attempts[0].Code, got.StatusCode, got.Verdict)
 			}
 			// What both have seen is the same, whoever looks at it.
-			if request := d.AttemptLog[0].Headers.Request; request.Get("Webhook-Signature") == "" || request.Get("Webhook-Signature") != got.Header.Get("Webhook-Signature") {
+			if request := d.Attempts[0].Headers.Request; request.Get("Webhook-Signature") == "" || request.Get("Webhook-Signature") != got.Header.Get("Webhook-Signature") {
 				t.Errorf("%s: sent %v, received %v", tt.answer, request, got.Header)
 			}
-			if tt.status == http.StatusFound && d.AttemptLog[0].Headers.Response.Get("Location") != "/elsewhere" {
-				t.Errorf("the answer had %v", d.AttemptLog[0].Headers.Response)
+			if tt.status == http.StatusFound && d.Attempts[0].Headers.Response.Get("Location") != "/elsewhere" {
+				t.Errorf("the answer had %v", d.Attempts[0].Headers.Response)
 			}
 			if err := got.Verify(webhook.NewKey(webhook.V1).Secret()); err == nil {
 				t.Error("a key that signed nothing verifies")

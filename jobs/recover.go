@@ -129,7 +129,7 @@ func (q *Queue) adopt(ctx context.Context, id string) error {
 // gone or stuck.
 func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
 	ids, err := q.find(ctx, `SELECT d.id FROM deliveries d LEFT JOIN river_job r ON r.id = d.river_job_id
-		WHERE d.status = 'waiting' AND (r.id IS NULL OR r.state IN ('cancelled', 'discarded', 'completed') OR `+stuck+`) ORDER BY d.next_attempt_at`)
+		WHERE d.status = 'pending' AND (r.id IS NULL OR r.state IN ('cancelled', 'discarded', 'completed') OR `+stuck+`) ORDER BY d.next_attempt_at`)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
 			if err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'waiting'`, riverJobID, id)
+			_, err = tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'pending'`, riverJobID, id)
 			return err
 		})
 		if err != nil {

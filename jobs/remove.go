@@ -78,9 +78,10 @@ func (q *Queue) forgetOld(ctx context.Context, table, key, column string, age ti
 	return n == houseBatch, err
 }
 
-// Delete removes the record of a finished job: input, output and deliveries.
-// Errors: [ErrNotFound], [ErrNotFinished].
-func (q *Queue) Delete(ctx context.Context, id string) error {
+// Delete erases a finished job: input, output, log and deliveries. While a
+// callback is owed it does so only by force. Errors: [ErrNotFound],
+// [ErrNotFinished], [ErrPending].
+func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
@@ -91,6 +92,15 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 		if !j.Done {
 			return refuse(ErrNotFinished)
 		}
+		if !force {
+			var owed int
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE job_id = $1 AND status = 'pending'`, id).Scan(&owed); err != nil {
+				return fmt.Errorf("count deliveries: %w", err)
+			}
+			if owed > 0 {
+				return refuse(ErrPending)
+			}
+		}
 		for _, stmt := range []string{
 			`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = $1)`,
 			`DELETE FROM deliveries WHERE job_id = $1`,
@@ -99,7 +109,13 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 				return fmt.Errorf("delete deliveries: %w", err)
 			}
 		}
-		return q.remove(ctx, tx, []string{id}, math.MaxInt64)
+		if err := q.remove(ctx, tx, []string{id}, math.MaxInt64); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM removed_jobs WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("forget job: %w", err)
+		}
+		return nil
 	})
 }
 
@@ -117,9 +133,10 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 	for _, stmt := range []string{
 		fmt.Sprintf(`INSERT INTO removed_jobs (id, owner, removed_at) SELECT id, owner, %d FROM jobs WHERE id IN (%s) ON CONFLICT DO NOTHING`, time.Now().UnixMilli(), marks),
 		`DELETE FROM job_tags` + below,
+		`DELETE FROM job_logs` + below,
 		`DELETE FROM idempotency_keys` + below,
-		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries` + below + ` AND status <> 'waiting')`,
-		`DELETE FROM deliveries` + below + ` AND status <> 'waiting'`,
+		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries` + below + ` AND status <> 'pending')`,
+		`DELETE FROM deliveries` + below + ` AND status <> 'pending'`,
 		`DELETE FROM jobs WHERE id IN (` + marks + `)`,
 	} {
 		if _, err := tx.ExecContext(ctx, stmt, args...); err != nil {

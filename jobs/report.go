@@ -65,7 +65,7 @@ func ProgressData(ctx context.Context, percent float64, message string, data any
 }
 
 // Log sends a line to whoever watches the current job. It returns at once;
-// lines are not kept after the job. Outside a job it does nothing.
+// the newest 256 KiB of them are kept with the job. Outside a job it does nothing.
 func Log(ctx context.Context, format string, args ...any) {
 	if r := reporter(ctx); r != nil {
 		r.Log("info", fmt.Sprintf(format, args...))

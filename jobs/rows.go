@@ -68,7 +68,7 @@ func (r rawScanner) Scan(src any) error {
 const jobColumns = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, steps, history,
 	output, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
 	cancel_requested_at IS NOT NULL, COALESCE(run_id, ''), river_job_id, recoveries,
-	callback_url, callback_events, callback_state, callback_sequence, callback, base_url`
+	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
 
 // scanJob reads a row of jobColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
@@ -77,12 +77,12 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, text[[]Step]{&steps}, text[[]Attempt]{&j.History},
 		rawScanner{&j.Output}, text[*Error]{&j.Error}, text[Report]{&j.Progress}, text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt, &j.ExpiresAt, &j.retain,
 		&j.CancelRequested, &j.runID, &j.riverJobID, &j.recoveries,
-		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL)
+		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
 	}
 	j.Steps, j.Chain, j.Input = len(steps), steps, steps[0].Input
-	j.Token = q.Keys.token(j.ID)
+	j.Token = Optional(q.Keys.token(j.ID))
 	j.refresh()
 	return j, nil
 }
@@ -91,16 +91,21 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 func (j *Job) refresh() {
 	j.Done = j.Status.Done()
 	j.LastEventID = j.EventID().String()
+	j.CallbackURL = Optional(j.callback.url)
+	if j.FinishedAt != nil {
+		at := At(j.FinishedAt.Add(time.Duration(j.retain)))
+		j.RemovedAt = &at
+	}
 }
 
 // insertJob writes the row of a new job.
 func insertJob(ctx context.Context, tx *sql.Tx, j *Job) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress,
-			tags, metadata, created_at, run_at, expires_at, retain, river_job_id, callback_url, callback_events, callback_state, callback, base_url)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+			tags, metadata, created_at, run_at, expires_at, retain, river_job_id, callback_url, callback_events, callback_state, callback, base_url, retry_of)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
 		j.ID, j.Owner, j.Service, string(j.Status), j.version, j.Priority, j.MaxAttempts, j.timeout, text[[]Step]{&j.Chain}, text[Report]{&j.Progress},
 		text[[]string]{&j.Tags}, raw(j.Metadata), j.CreatedAt, j.RunAt, j.ExpiresAt, j.retain, j.riverJobID,
-		j.callback.url, text[[]string]{&j.callback.events}, j.callback.state, nullable(j.Callback), j.BaseURL)
+		j.callback.url, text[[]string]{&j.callback.events}, j.callback.state, nullable(j.Callback), j.BaseURL, string(j.RetryOf))
 	if err != nil {
 		return fmt.Errorf("insert job: %w", err)
 	}
@@ -131,16 +136,16 @@ func (q *Queue) lockJob(ctx context.Context, tx *sql.Tx, id string) (Job, error)
 func saveJob(ctx context.Context, tx *sql.Tx, j *Job, before notify.ID, runID, workerID string) error {
 	var removeAt any
 	if j.FinishedAt != nil {
-		removeAt = j.FinishedAt.UnixMilli() + time.Duration(j.retain).Milliseconds()
+		removeAt = At(j.FinishedAt.Add(time.Duration(j.retain)))
 	}
 	res, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, version = $2, events = 0, attempt = $3, max_attempts = $4, step = $5, steps = $6, output = $7, error = $8, progress = $9,
-			run_at = $10, started_at = $11, finished_at = $12, expires_at = $13, remove_at = $14, run_id = NULLIF($15, ''), worker_id = NULLIF($16, ''), river_job_id = $17, recoveries = $18, callback = $19,
-			cancel_requested_at = CASE WHEN $20 THEN cancel_requested_at END, callback_sequence = $24, history = $25
+			run_at = $10, started_at = $11, finished_at = $12, expires_at = $13, remove_at = $14, run_id = NULLIF($15, ''), worker_id = CASE WHEN run_id = $15 THEN worker_id ELSE NULLIF($16, '') END, river_job_id = $17, recoveries = $18, callback = $19,
+			cancel_requested_at = CASE WHEN $20 THEN cancel_requested_at END, callback_sequence = $24, history = $25, log_lines = $26
 		WHERE id = $21 AND version = $22 AND COALESCE(run_id, '') = $23`,
 		string(j.Status), j.version, j.Attempt, j.MaxAttempts, j.Step, text[[]Step]{&j.Chain}, raw(j.Output), nullable(j.Error), text[Report]{&j.Progress},
 		j.RunAt, j.StartedAt, j.FinishedAt, j.ExpiresAt, removeAt, j.runID, workerID, j.riverJobID, j.recoveries, nullable(j.Callback),
 		j.CancelRequested,
-		j.ID, before.Version, runID, j.callback.sequence, text[[]Attempt]{&j.History})
+		j.ID, before.Version, runID, j.callback.sequence, text[[]Attempt]{&j.History}, j.logLines)
 	if err != nil {
 		return fmt.Errorf("update job: %w", err)
 	}

@@ -27,7 +27,7 @@ func (b *slowBus) Publish(_ context.Context, _ string, e notify.Event) error {
 
 func newTestRun(b *slowBus) *run {
 	q := &Queue{Config: Config{Events: b, Logger: slog.New(slog.DiscardHandler)}}
-	return &run{queue: q, job: Job{ID: "job", Step: 1, Steps: 1, version: 7}}
+	return &run{queue: q, job: Job{ID: "job", Step: 1, Steps: 1, version: 7}, version: 7}
 }
 
 // A service may say how far it is as often as it likes: viewers get ten

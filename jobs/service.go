@@ -29,6 +29,7 @@ type Service struct {
 	MaxAttempts int
 
 	input, output reflect.Type
+	fits          func(input []byte) error
 	call          func(ctx context.Context, input []byte) (json.RawMessage, error)
 }
 
@@ -40,6 +41,10 @@ const (
 // Input returns the type of the service's input: a struct whose tags say what
 // is allowed.
 func (s *Service) Input() reflect.Type { return s.input }
+
+// Fits reports whether an input that its schema allows fits into the Go type:
+// the error says why not.
+func (s *Service) Fits(input []byte) error { return s.fits(input) }
 
 // Output returns the type of the service's output.
 func (s *Service) Output() reflect.Type { return s.output }
@@ -75,10 +80,11 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		s.MaxAttempts = defaultMaxAttempts
 	}
 	s.input, s.output = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	s.fits = func(input []byte) error { return json.Unmarshal(input, new(In)) }
 	s.call = func(ctx context.Context, input []byte) (json.RawMessage, error) {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {
-			return nil, fmt.Errorf("decode input: %w", err)
+			return nil, fmt.Errorf("%w: %w", errInput, err)
 		}
 		out, err := fn(ctx, in)
 		if err != nil {

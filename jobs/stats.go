@@ -69,7 +69,7 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return s, fmt.Errorf("read the oldest job: %w", err)
 	}
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'waiting'`).Scan(&s.Callbacks); err != nil {
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&s.Callbacks); err != nil {
 		return s, fmt.Errorf("count deliveries: %w", err)
 	}
 	now := time.Now()

@@ -19,6 +19,9 @@ const outputKey = "$output"
 // errOutput is the error of an output that can't be used.
 var errOutput = errors.New("invalid output")
 
+// errInput is the error of a step whose input can't be made.
+var errInput = errors.New("invalid input")
+
 // encodeOutput returns a service's output as JSON.
 func encodeOutput(out any) (json.RawMessage, error) {
 	b, err := json.Marshal(out)
@@ -39,14 +42,14 @@ func resolve(input, output []byte) (json.RawMessage, error) {
 	}
 	in, err := decode(input)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutput, err)
+		return nil, fmt.Errorf("%w: %w", errInput, err)
 	}
 	out, err := decode(output)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutput, err)
+		return nil, fmt.Errorf("%w: %w", errInput, err)
 	}
 	if in, err = fill(in, out); err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutput, err)
+		return nil, fmt.Errorf("%w: %w", errInput, err)
 	}
 	return encodeOutput(in)
 }

@@ -15,16 +15,18 @@ type Submission struct {
 	Input   json.RawMessage
 	// Then are further steps of the same job, each fed from the one before.
 	Then []NextStep
-	// RunAt is when the job may start; zero means now.
+	// RunAt is when the job may start, or Delay how long it waits before;
+	// zero means now.
 	RunAt time.Time
+	Delay time.Duration
 	// Priority is 1 (first) to 4. Default 2.
 	Priority int
 	// Timeout ends an attempt that takes longer. Default the service's.
 	Timeout time.Duration
 	// MaxAttempts is how often a step is tried in all. Default the service's.
 	MaxAttempts int
-	// ExpiresIn is how long the job may wait to be started; zero means for ever.
-	ExpiresIn time.Duration
+	// StartWithin is how long the job may wait to be started; zero means for ever.
+	StartWithin time.Duration
 	// Retain is how long the record is kept after the end. Default the server's.
 	Retain   time.Duration
 	Tags     []string
@@ -41,6 +43,8 @@ type Submission struct {
 	// for 24 hours; Fingerprint tells whether it is the same request.
 	IdempotencyKey string
 	Fingerprint    string
+	// RetryOf is the id of the job that this one runs again, or "".
+	RetryOf string
 }
 
 // A NextStep is a further step of a job. In its input, the object
@@ -67,13 +71,13 @@ var terminalEvents = []string{JobSucceeded, JobFailed, JobCanceled, JobExpired}
 
 // Limits on a submission.
 const (
-	MaxSteps         = 32
-	MaxTags          = 16
+	MaxSteps         = 21 // the first, and 20 in then
+	MaxTags          = 20
+	MaxTag           = 64 // characters
 	MaxAttempts      = 100
-	MaxDelay         = 366 * 24 * time.Hour
-	MaxRetain        = 366 * 24 * time.Hour
+	MaxDelay         = 365 * 24 * time.Hour
 	maxMetadata      = 16 << 10
-	maxCallbackState = 512
+	maxCallbackState = 1 << 10
 )
 
 // A FieldError says what is wrong with one field of a submission.
@@ -102,7 +106,7 @@ func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) err
 		}
 	}
 	if len(s.Then) >= MaxSteps {
-		wrong("then", "a job has at most %d steps", MaxSteps)
+		wrong("then", "expected at most %d further steps", MaxSteps-1)
 	}
 	if s.Priority == 0 {
 		s.Priority = 2
@@ -113,8 +117,8 @@ func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) err
 	if s.Timeout == 0 {
 		s.Timeout = min(service.Timeout, maxTimeout)
 	}
-	if s.Timeout < time.Second || s.Timeout > maxTimeout {
-		wrong("timeout", "expected 1s to %s", maxTimeout)
+	if s.Timeout < 0 || s.Timeout > maxTimeout {
+		wrong("timeout", "expected more than 0 and at most %s", maxTimeout)
 	}
 	if s.MaxAttempts == 0 {
 		s.MaxAttempts = service.MaxAttempts
@@ -122,14 +126,19 @@ func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) err
 	if s.MaxAttempts < 1 || s.MaxAttempts > MaxAttempts {
 		wrong("max_attempts", "expected 1 to %d", MaxAttempts)
 	}
-	if s.ExpiresIn < 0 || s.ExpiresIn > MaxDelay {
-		wrong("expires_in", "expected more than 0 and at most %s", MaxDelay)
+	if s.StartWithin < 0 || s.StartWithin > MaxDelay {
+		wrong("start_within", "expected more than 0 and at most %s", MaxDelay)
+	} else if s.StartWithin > 0 && s.StartWithin <= max(s.Delay, time.Until(s.RunAt)) {
+		wrong("start_within", "expected longer than the job is to wait at least")
 	}
 	if s.Retain == 0 {
 		s.Retain = retain
 	}
-	if s.Retain < 0 || s.Retain > MaxRetain {
-		wrong("retain", "expected more than 0 and at most %s", MaxRetain)
+	if s.Retain < 0 || s.Retain > MaxDelay {
+		wrong("retain", "expected more than 0 and at most %s", MaxDelay)
+	}
+	if s.Delay < 0 || s.Delay > MaxDelay {
+		wrong("delay", "expected at most %s", MaxDelay)
 	}
 	if time.Until(s.RunAt) > MaxDelay {
 		wrong("run_at", "expected a time in the next %s", MaxDelay)

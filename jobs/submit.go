@@ -69,24 +69,27 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 	}
 	now := At(time.Now())
 	j := Job{
-		ID: id, Token: q.Keys.token(id), Service: s.Service, Status: Queued, CreatedAt: now, MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
+		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now, MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
 		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority, Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, version: 1, timeout: Duration(s.Timeout), retain: Duration(s.Retain),
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout), retain: Duration(s.Retain),
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, Step{Service: step.Service, Input: step.Input})
+	}
+	if s.Delay > 0 {
+		s.RunAt = now.Add(s.Delay)
 	}
 	if s.RunAt.After(now.Time) {
 		at := At(s.RunAt)
 		j.Status, j.RunAt = Scheduled, &at
 	}
-	if s.ExpiresIn > 0 {
-		at := At(now.Add(s.ExpiresIn))
+	if s.StartWithin > 0 {
+		at := At(now.Add(s.StartWithin))
 		j.ExpiresAt = &at
 	}
 	if s.CallbackURL != "" {
 		j.callback = callbackRequest{url: s.CallbackURL, events: s.CallbackEvents, state: s.CallbackState}
-		j.Callback = &Callback{URL: s.CallbackURL, Status: "waiting"}
+		j.Callback = &Callback{URL: s.CallbackURL, Status: "pending"}
 	}
 	j.refresh()
 	return j, nil

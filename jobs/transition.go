@@ -30,6 +30,8 @@ type transition struct {
 	prev notify.ID
 	// workerID is the process that runs the job from now on.
 	workerID string
+	// kept says that the run goes on.
+	kept bool
 	// deaf says that the job's run does not stop and is left behind.
 	deaf bool
 }
@@ -49,7 +51,9 @@ func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.C
 		if err := apply(ctx, t, &j); err != nil {
 			return err
 		}
-		j.remember(t)
+		if !t.kept {
+			j.remember(t)
+		}
 		if err := saveJob(ctx, tx, &j, before, runID, t.workerID); err != nil {
 			return err
 		}
@@ -69,6 +73,14 @@ func (t *transition) to(j *Job, status Status) {
 	j.version++
 	j.events = 0
 	j.runID = ""
+	j.refresh()
+}
+
+// keep leaves the job to its run: only what callers see has changed.
+func (t *transition) keep(j *Job) {
+	j.version++
+	j.events = 0
+	t.kept = true
 	j.refresh()
 }
 
@@ -112,12 +124,18 @@ func (t *transition) withdraw(ctx context.Context, j *Job) error {
 func (q *Queue) publish(ctx context.Context, j *Job, t *transition) {
 	e := notify.Event{ID: j.EventID(), Prev: t.prev, Name: "status"}
 	var data any = struct {
-		Type    string `json:"type"`
-		Status  Status `json:"status"`
-		Attempt int    `json:"attempt"`
-		Step    int    `json:"step"`
-		At      Time   `json:"at"`
-	}{"status", j.Status, j.Attempt, j.Step, t.now}
+		Type            string `json:"type"`
+		Status          Status `json:"status"`
+		Attempt         int    `json:"attempt"`
+		Step            int    `json:"step"`
+		CancelRequested bool   `json:"cancel_requested"`
+		At              Time   `json:"at"`
+	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, t.now}
+	if t.kept {
+		if r := q.runOf(j); r != nil && r.raise(j.version, data) {
+			return // in its place among what the run says
+		}
+	}
 	if j.Done {
 		e.Name = "end"
 		data = struct {

@@ -85,7 +85,7 @@ func (w *worker) call(ctx context.Context, r *run) (output []byte, err error) {
 			return nil, err
 		}
 		if err := w.queue.Validate(w.service.Name, input); err != nil {
-			return nil, fmt.Errorf("%w: the output of step %d does not fit the input of %s: %w", errOutput, r.job.Step-1, w.service.Name, err)
+			return nil, fmt.Errorf("%w: the output of step %d does not fit the input of %s: %w", errInput, r.job.Step-1, w.service.Name, err)
 		}
 	}
 	return w.service.call(ctx, input)
@@ -119,7 +119,7 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, err
 	}
-	return &run{queue: q, job: job}, nil
+	return &run{queue: q, job: job, version: job.version, said: said{first: job.logLines + 1, lines: job.logLines}}, nil
 }
 
 // overall returns the percentage of the whole job when its current step is
@@ -140,7 +140,14 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 		if j.Status != Running || j.runID != r.job.runID {
 			return refuse(errLost)
 		}
-		t.prev = r.last()
+		if last := r.last(); last.Compare(t.prev) > 0 {
+			t.prev = last
+		}
+		log := r.unsavedLog()
+		if err := t.saveLog(ctx, j.ID, log); err != nil {
+			return err
+		}
+		j.logLines = log.lines
 		t.deaf = errors.Is(runErr, errDeaf)
 		j.Progress = r.report()
 		switch {
@@ -210,11 +217,15 @@ func within(ctx context.Context, limit time.Duration, fn func(context.Context) e
 // or ends the job.
 func (t *transition) advance(ctx context.Context, j *Job, output []byte) error {
 	step := &j.Chain[j.Step-1]
-	step.Output, step.FinishedAt = output, &t.now
+	step.FinishedAt = &t.now
+	if j.Step > 1 {
+		j.Chain[j.Step-2].Output = nil // only the next step needed it
+	}
 	if j.Step == j.Steps {
 		j.Output = output
 		return t.end(ctx, j, Succeeded, nil)
 	}
+	step.Output = output
 	j.Progress = Report{Percent: j.overall(100), UpdatedAt: &t.now}
 	j.Step++
 	j.Attempt = 0
@@ -232,6 +243,8 @@ func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) erro
 		jobErr.Code, jobErr.Message = "panic", "the service panicked; the server's log says more"
 	case errors.Is(runErr, errOutput):
 		jobErr.Code, permanent = "invalid_output", true
+	case errors.Is(runErr, errInput):
+		jobErr.Code, permanent = "invalid_input", true
 	case errors.Is(cause, errTimeout):
 		jobErr.Code, jobErr.Message = "timeout", fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
 	}

@@ -10,7 +10,7 @@ import (
 const (
 	// logEvents is how many events a topic's log has at most, logAge how long
 	// it is kept after the last one.
-	logEvents = 256
+	logEvents = 512
 	logAge    = 10 * time.Minute
 	// memoryBytes bounds all logs of a process together.
 	memoryBytes = 32 << 20

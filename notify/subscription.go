@@ -96,6 +96,9 @@ func (s *Subscription) Resume(after ID) bool {
 	return known
 }
 
+// UpToDate reports whether the hub knows of no event after this one.
+func (s *Subscription) UpToDate(id ID) bool { return s.topic.newest().Compare(id) <= 0 }
+
 // Ahead reports whether an event is newer than all that the hub knows of its
 // topic. If so, it looks whether the log has more.
 func (s *Subscription) Ahead(id ID) bool {

@@ -9,7 +9,7 @@ import (
 const (
 	// ringEvents and ringBytes bound the newest events that a watched topic
 	// keeps. Who falls further behind gets a snapshot.
-	ringEvents = 256
+	ringEvents = 512
 	ringBytes  = 256 << 10
 )
 

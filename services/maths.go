@@ -3,42 +3,51 @@ package services
 import (
 	"context"
 	"fmt"
-	"math"
+	"math/big"
 
 	"coatcheck/jobs"
 )
 
-// The limits are those up to which a float64 holds every integer.
 type operands struct {
-	A float64 `json:"a" minimum:"-9007199254740991" maximum:"9007199254740991" doc:"The first number." example:"3"`
-	B float64 `json:"b" minimum:"-9007199254740991" maximum:"9007199254740991" doc:"The second number." example:"4"`
+	A jobs.Number `json:"a" doc:"The first number." example:"3"`
+	B jobs.Number `json:"b" doc:"The second number." example:"4"`
 }
 
 // Dividing by zero again would not help, so it is not tried again.
 var errDivision = fmt.Errorf("division by zero: %w", jobs.ErrPermanent)
 
-func add(_ context.Context, in operands) (float64, error) { return in.A + in.B, nil }
-
-func sub(_ context.Context, in operands) (float64, error) { return in.A - in.B, nil }
-
-func mul(_ context.Context, in operands) (float64, error) { return in.A * in.B, nil }
-
-func div(_ context.Context, in operands) (float64, error) {
-	if in.B == 0 {
-		return 0, errDivision
-	}
-	return in.A / in.B, nil
+func add(_ context.Context, in operands) (sum jobs.Number, err error) {
+	sum.Add(&in.A.Rat, &in.B.Rat)
+	return sum, nil
 }
 
-// mod returns the remainder with the sign of b, as Python's % does; Go's has
-// the sign of a.
-func mod(_ context.Context, in operands) (float64, error) {
-	if in.B == 0 {
-		return 0, errDivision
+func sub(_ context.Context, in operands) (difference jobs.Number, err error) {
+	difference.Sub(&in.A.Rat, &in.B.Rat)
+	return difference, nil
+}
+
+func mul(_ context.Context, in operands) (product jobs.Number, err error) {
+	product.Mul(&in.A.Rat, &in.B.Rat)
+	return product, nil
+}
+
+func div(_ context.Context, in operands) (quotient jobs.Number, err error) {
+	if in.B.Sign() == 0 {
+		return quotient, errDivision
 	}
-	r := math.Mod(in.A, in.B)
-	if r != 0 && (r < 0) != (in.B < 0) {
-		r += in.B
+	quotient.Quo(&in.A.Rat, &in.B.Rat)
+	return quotient, nil
+}
+
+// mod returns the remainder with the sign of b, as Python's % does: a - b·floor(a/b).
+func mod(_ context.Context, in operands) (remainder jobs.Number, err error) {
+	if in.B.Sign() == 0 {
+		return remainder, errDivision
 	}
-	return r, nil
+	var quotient, product big.Rat
+	quotient.Quo(&in.A.Rat, &in.B.Rat)
+	floor, _ := new(big.Int).DivMod(quotient.Num(), quotient.Denom(), new(big.Int)) // the denominator is positive
+	product.Mul(&in.B.Rat, new(big.Rat).SetInt(floor))
+	remainder.Sub(&in.A.Rat, &product)
+	return remainder, nil
 }

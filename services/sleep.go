@@ -11,11 +11,11 @@ import (
 // The tags say what is allowed: anything else is refused before a job is made.
 type sleepInput struct {
 	Seconds float64 `json:"seconds" minimum:"0" maximum:"3600" doc:"How long to sleep." example:"10"`
-	Name    string  `json:"name,omitempty" maxLength:"100" default:"world" doc:"What to return at the end."`
+	Name    string  `json:"name,omitempty" maxLength:"100" default:"world" doc:"Whom to greet at the end."`
 }
 
 // sleep waits for the given number of seconds, says every so often how far it
-// is, and returns the name.
+// is, and returns a greeting.
 func sleep(ctx context.Context, in sleepInput) (string, error) {
 	if in.Name == "" {
 		in.Name = "world"
@@ -31,5 +31,5 @@ func sleep(ctx context.Context, in sleepInput) (string, error) {
 			return "", ctx.Err()
 		}
 	}
-	return in.Name, nil
+	return "hello, " + in.Name, nil
 }

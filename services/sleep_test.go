@@ -28,8 +28,8 @@ func TestSleep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out != "Ada" || time.Since(start) != 90*time.Second {
-			t.Errorf("got %q after %v, want %q after 1m30s", out, time.Since(start), "Ada")
+		if out != "hello, Ada" || time.Since(start) != 90*time.Second {
+			t.Errorf("got %q after %v, want %q after 1m30s", out, time.Since(start), "hello, Ada")
 		}
 		if n := len(said.percent); n != 20 || said.percent[0] != 5 || said.percent[n-1] != 100 {
 			t.Errorf("progress %v, want 5 to 100 in 20 steps", said.percent)

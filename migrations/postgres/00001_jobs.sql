@@ -40,7 +40,9 @@ CREATE TABLE jobs (
     callback_state      TEXT NOT NULL DEFAULT '',
     callback_sequence   BIGINT NOT NULL DEFAULT 0, -- of the newest callback
     callback            TEXT, -- the newest delivery, for the job object
-    base_url            TEXT NOT NULL
+    base_url            TEXT NOT NULL,
+    retry_of            TEXT NOT NULL DEFAULT '', -- the job that this one runs again
+    log_lines           BIGINT NOT NULL DEFAULT 0 -- how many lines its services have said
 );
 
 CREATE INDEX jobs_owner ON jobs (owner, id);
@@ -51,6 +53,7 @@ CREATE INDEX jobs_due ON jobs (run_at) WHERE status IN ('scheduled', 'retrying')
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL;
 CREATE INDEX jobs_removable ON jobs (remove_at) WHERE remove_at IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (worker_id) WHERE status = 'running';
+CREATE INDEX jobs_retries ON jobs (retry_of) WHERE retry_of <> '';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- The processes that run jobs. Whose heart stops has its jobs taken away.
@@ -70,6 +73,14 @@ CREATE TABLE job_tags (
 );
 
 CREATE INDEX job_tags_job ON job_tags (job_id);
+
+-- What services say, some lines a row, the newest of a job.
+CREATE TABLE job_logs (
+    job_id TEXT NOT NULL,
+    line   BIGINT NOT NULL, -- the number of the first
+    lines  TEXT NOT NULL, -- each ends with a newline
+    PRIMARY KEY (job_id, line)
+);
 
 -- Jobs whose record is gone: they answer 410 for a while, then 404.
 CREATE TABLE removed_jobs (
@@ -101,7 +112,7 @@ CREATE TABLE deliveries (
     url              TEXT NOT NULL,
     origin           TEXT NOT NULL, -- of url: what is held back together
     body             BYTEA NOT NULL, -- sent as it stands on every attempt
-    status           TEXT NOT NULL CHECK (status IN ('waiting', 'delivered', 'failed')),
+    status           TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts         INTEGER NOT NULL DEFAULT 0,
     scheduled_from   INTEGER NOT NULL DEFAULT 0, -- attempts before it was last sent again by hand
     last_status_code INTEGER,
@@ -114,7 +125,7 @@ CREATE TABLE deliveries (
 );
 
 CREATE INDEX deliveries_job ON deliveries (job_id, id);
-CREATE INDEX deliveries_waiting ON deliveries (next_attempt_at) WHERE status = 'waiting';
+CREATE INDEX deliveries_pending ON deliveries (next_attempt_at) WHERE status = 'pending';
 CREATE INDEX deliveries_owner ON deliveries (owner, status, id);
 
 -- Every attempt at a delivery that reached, or tried to reach, the receiver.
@@ -199,6 +210,7 @@ DROP TABLE delivery_attempts;
 DROP TABLE deliveries;
 DROP TABLE idempotency_keys;
 DROP TABLE removed_jobs;
+DROP TABLE job_logs;
 DROP TABLE job_tags;
 DROP TABLE workers;
 DROP TABLE jobs;

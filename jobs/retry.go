@@ -1,0 +1,36 @@
+package jobs
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Retry makes a new job that runs a finished one again, with its input and
+// options, for its owner: what came of the old one stays. A delay or run_at
+// was for the old one only. The base URL is how the caller reached the API. A
+// retry that comes again with its idempotency key finds the first one's job, and
+// replayed is true. Errors: [ErrNotFound], [ErrNotFinished], and those of
+// [Queue.Submit].
+func (q *Queue) Retry(ctx context.Context, id, baseURL, key string) (job Job, replayed bool, err error) {
+	old, err := q.Get(ctx, id)
+	switch {
+	case err != nil:
+		return Job{}, false, err
+	case !old.Done:
+		return Job{}, false, ErrNotFinished
+	}
+	s := Submission{
+		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority, Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
+		Retain: time.Duration(old.retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
+		CallbackURL: old.callback.url, CallbackEvents: old.callback.events, CallbackState: old.callback.state, BaseURL: baseURL, RetryOf: old.ID,
+		IdempotencyKey: key, Fingerprint: "retry of " + old.ID,
+	}
+	if old.ExpiresAt != nil {
+		s.StartWithin = old.ExpiresAt.Sub(old.CreatedAt.Time)
+	}
+	for _, step := range old.Chain[1:] {
+		s.Then = append(s.Then, NextStep{Service: step.Service, Input: step.Input})
+	}
+	return q.Submit(ctx, s)
+}
