@@ -159,7 +159,7 @@ func (p *program) workerCommand() *cobra.Command {
 			return p.work(cmd.Context(), c)
 		},
 	}
-	addFlags(cmd, "database_url", "redis_url", "concurrency")
+	addFlags(cmd, "database_url", "redis_url", "concurrency", "health_addr")
 	addBenchFlag(cmd)
 	return cmd
 }

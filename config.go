@@ -27,6 +27,7 @@ type config struct {
 	Addr            string
 	PublicURL       string
 	Hosts           []string
+	HealthAddr      string
 	TLSCert         string
 	TLSKey          string
 	Data            string
@@ -95,6 +96,7 @@ var settings = []setting{
 	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For is believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
 	{"tls.cert", "TLS_CERT", "", "certificate file, to serve over TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isSomething)},
 	{"tls.key", "TLS_KEY", "", "file of the certificate's private key", text(func(c *config) *string { return &c.TLSKey }, isSomething)},
+	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker says how it is", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},
 	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isSomething)},
 	{"secret_key", "SECRET_KEY", "", "what the keys in the database are encrypted with; all processes need the same", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
 	{"database_url", "DATABASE_URL", "database-url", "PostgreSQL database; SQLite without it", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},

@@ -258,13 +258,19 @@ func (p *program) work(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
+	var health *healthServer
+	if c.HealthAddr != "" {
+		if health, err = p.serveHealth(ctx, c.HealthAddr, e.queue, logger); err != nil {
+			return errors.Join(err, e.close())
+		}
+	}
 	if err := e.queue.Start(ctx); err != nil {
-		return errors.Join(err, e.close())
+		return errors.Join(err, health.close(), e.close())
 	}
 	logger.InfoContext(ctx, "running jobs", "concurrency", c.Concurrency)
 	<-ctx.Done()
 	logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
-	return e.stop(ctx, c)
+	return errors.Join(e.stop(ctx, c), health.close())
 }
 
 // migrate changes or shows the schema.

@@ -7,3 +7,6 @@ func (q *Queue) Reconcile(ctx context.Context) error { return q.reconcile(ctx) }
 
 // WorkerID is the name of this process among the workers.
 func (q *Queue) WorkerID() string { return q.workerID }
+
+// Query returns the SQL of a list.
+func (f *Filter) Query() (string, []any) { return f.query() }

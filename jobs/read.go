@@ -95,13 +95,19 @@ func (f *Filter) where() (string, []any) {
 	return ` WHERE ` + strings.Join(where, ` AND `), args
 }
 
+// query returns what finds the jobs, newest first.
+func (f *Filter) query() (string, []any) {
+	where, args := f.where()
+	args = append(args, f.Limit)
+	return `SELECT ` + jobColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
+}
+
 // List returns the newest jobs that the filter chooses, newest first.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	where, args := f.where()
-	args = append(args, f.Limit)
-	rows, err := q.db.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	query, args := f.query()
+	rows, err := q.db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}

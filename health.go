@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"coatcheck/jobs"
+)
+
+// A healthServer answers /healthz and /readyz for a worker, which serves
+// nothing else, in the words of the API's.
+type healthServer struct {
+	queue  *jobs.Queue
+	server http.Server
+	failed chan error
+}
+
+// serveHealth starts to answer at an address.
+func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queue, logger *slog.Logger) (*healthServer, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("health_addr: listen: %w", err)
+	}
+	h := &healthServer{queue: queue, failed: make(chan error, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, jobs.OK, nil) })
+	mux.HandleFunc("GET /readyz", h.ready)
+	h.server = http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	go func() { h.failed <- h.server.Serve(listener) }()
+	fmt.Fprintf(p.stdout, "Health is at http://%s/readyz\n", listener.Addr())
+	return h, nil
+}
+
+// ready answers 503 while the worker can't run jobs.
+func (h *healthServer) ready(w http.ResponseWriter, _ *http.Request) {
+	checks, status, code := h.queue.Health(), jobs.OK, http.StatusOK
+	for _, check := range checks {
+		switch {
+		case check.Status == jobs.Failing:
+			status, code = jobs.Failing, http.StatusServiceUnavailable
+		case check.Status == jobs.Warning && status == jobs.OK:
+			status = jobs.Warning
+		}
+	}
+	h.answer(w, code, status, checks)
+}
+
+func (h *healthServer) answer(w http.ResponseWriter, code int, status string, checks []jobs.Check) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	// Who asked may be gone: nobody else is to be told.
+	_ = json.NewEncoder(w).Encode(struct {
+		Status string       `json:"status"`
+		Checks []jobs.Check `json:"checks,omitempty"`
+	}{status, checks})
+}
+
+// close stops answering and waits for it.
+func (h *healthServer) close() error {
+	if h == nil {
+		return nil
+	}
+	err := h.server.Close()
+	if failed := <-h.failed; !errors.Is(failed, http.ErrServerClosed) {
+		err = errors.Join(err, failed)
+	}
+	return err
+}
