@@ -81,6 +81,7 @@ func TestPageCancel(t *testing.T) {
 	b.click(`form[action$="/retry"] button`) // leads to a new job
 	b.until(status + ` === "running" && document.querySelector("details.ask") !== null && location.pathname !== "` + old + `"`)
 	b.until(`document.querySelector("ol.time").textContent.includes("Attempt 1 started")`)
+	b.until(`"/jobs/" + [...document.querySelectorAll("dt")].find(e => e.textContent === "Retry of")?.nextElementSibling.textContent === "` + old + `"`)
 	b.quiet()
 }
 

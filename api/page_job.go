@@ -171,6 +171,7 @@ func facts(j *jobs.Job) []web.Fact {
 		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
 		{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
 		{Name: "Metadata", Text: string(j.Metadata)},
+		{Name: "Retry of", Text: string(j.RetryOf)},
 		{Name: "Expires", At: moment(j.ExpiresAt)},
 	}
 	if j.Callback != nil {
