@@ -165,7 +165,7 @@ func (p *program) workerCommand() *cobra.Command {
 }
 
 func addBenchFlag(cmd *cobra.Command) {
-	cmd.Flags().Bool("bench", false, "offer the service "+benchService+", which `coatcheck bench events` needs")
+	cmd.Flags().Bool("bench", false, "offer the service "+benchService+", which coatcheck bench events needs")
 }
 
 func (p *program) migrateCommand() *cobra.Command {

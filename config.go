@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -48,6 +49,7 @@ type config struct {
 	Users           map[string]string
 	APIKeys         map[string][]string
 	Admins          []string
+	AllowedServices map[string][]string
 	MaxBody         int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
@@ -114,6 +116,7 @@ var settings = []setting{
 	{"httpauth", "", "", "users and the hashes of their passwords", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
 	{"api_keys", "", "", "users and the hashes of their API keys", decoded(func(c *config) *map[string][]string { return &c.APIKeys }, "names with lists of hashes: `ci: [\"sha256:…\"]`")},
 	{"admins", "", "", "users who see all jobs", decoded(func(c *config) *[]string { return &c.Admins }, "a list of names")},
+	{"allowed_services", "", "", "users and the services that they may run; those not named may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
 	{"river_ui", "", "", "whether admins may look into River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
 	{"limits.max_queued", "", "", "how many jobs may wait", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
@@ -179,7 +182,7 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 }
 
 func (c *config) credentials() api.Credentials {
-	return api.Credentials{Users: c.Users, APIKeys: c.APIKeys, Admins: c.Admins}
+	return api.Credentials{Users: c.Users, APIKeys: c.APIKeys, Admins: c.Admins, Services: c.AllowedServices}
 }
 
 // open reports whether there are no users.
@@ -202,6 +205,26 @@ func (c *config) checkOpen() error {
 		return &usageError{fmt.Errorf("a server that listens on %s must know by what name it is reached: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
 	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
+}
+
+// checkServices refuses names of services that there are not.
+func (c *config) checkServices(registry *jobs.Registry) error {
+	var errs []error
+	var all []string
+	for s := range registry.All() {
+		all = append(all, s.Name)
+	}
+	for _, user := range slices.Sorted(maps.Keys(c.AllowedServices)) {
+		for _, name := range c.AllowedServices[user] {
+			if !slices.Contains(all, name) {
+				errs = append(errs, fmt.Errorf("allowed_services of %q: there is no service %q; there are %s", user, name, strings.Join(all, ", ")))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	return nil
 }
 
 // maxConfigFile bounds the file, which may be anything by mistake.

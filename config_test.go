@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/services"
 )
 
 func noEnv(string) string { return "" }
@@ -57,7 +60,7 @@ func TestExample(t *testing.T) {
 		}
 	}
 	for _, line := range lines {
-		if strings.HasPrefix(line, "httpauth") || strings.HasPrefix(line, "api_keys") || strings.HasPrefix(line, "admins") || strings.HasPrefix(line, "proxy_url") {
+		if strings.HasPrefix(line, "httpauth") || strings.HasPrefix(line, "api_keys") || strings.HasPrefix(line, "admins") || strings.HasPrefix(line, "allowed_services") || strings.HasPrefix(line, "proxy_url") {
 			continue // make sense with others only
 		}
 		if _, err := load(write(t, line), noEnv, nil); err != nil {
@@ -123,6 +126,8 @@ func TestMistakes(t *testing.T) {
 		{name: "misplaced", file: "level: debug\n", want: []string{"did you mean log.level?"}},
 		{name: "twice", file: "addr: 127.0.0.1:1\naddr: 127.0.0.1:2\n", want: []string{"config.yaml:2: addr is set twice"}},
 		{name: "plain password", file: "httpauth: {alice: geheim}\n", want: []string{`password of user "alice"`, "coatcheck hash-password"}},
+		{name: "services of nobody", file: "allowed_services: {ci: [sleep]}\n", want: []string{`allowed_services of "ci"`}},
+		{name: "services that are no list", file: "allowed_services: {ci: sleep}\n", want: []string{"config.yaml:1: allowed_services: expected names with lists of services"}},
 		{name: "admin without a name", file: "admins: [alice]\n", want: []string{`admin "alice"`}},
 		{name: "allow", file: "callbacks: {allow: [10.0.0.1/8]}\n", want: []string{"callbacks.allow", "10.0.0.1/8"}},
 		{name: "schedule", file: "callbacks: {schedule: [5s]}\n", want: []string{"config.yaml:1: callbacks.schedule: expected a list"}},
@@ -203,5 +208,20 @@ func TestSettingNames(t *testing.T) {
 		if s.help == "" && !strings.HasPrefix(s.key, "celery.") {
 			t.Errorf("%s has no help", s.key)
 		}
+	}
+}
+
+// A name of a service that there is not is no silent lock-out.
+func TestCheckServices(t *testing.T) {
+	registry := new(jobs.Registry)
+	services.Register(registry)
+	c := defaults()
+	c.AllowedServices = map[string][]string{"ci": {"sleep", "slep"}}
+	if err := c.checkServices(registry); err == nil || !strings.Contains(err.Error(), `allowed_services of "ci": there is no service "slep"; there are `) {
+		t.Errorf("got %v", err)
+	}
+	c.AllowedServices["ci"] = []string{"sleep", "maths.add"}
+	if err := c.checkServices(registry); err != nil {
+		t.Error(err)
 	}
 }

@@ -80,6 +80,9 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if c.Bench {
 		registerBench(e.registry)
 	}
+	if err = c.checkServices(e.registry); err != nil {
+		return e, err
+	}
 	e.validator = api.NewValidator(e.registry)
 	if e.db, err = openDatabase(ctx, c); err != nil {
 		return e, err

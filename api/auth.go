@@ -46,6 +46,13 @@ type User struct {
 	Name string
 	// Admin users see the jobs of everybody.
 	Admin bool
+	// Services are the names of those that the user may run; nil for all.
+	Services []string
+}
+
+// MayRun reports whether the user may submit jobs to the service.
+func (u User) MayRun(service string) bool {
+	return u.Services == nil || slices.Contains(u.Services, service)
 }
 
 // Credentials are the users of the config file. A name may have a password,
@@ -58,6 +65,9 @@ type Credentials struct {
 	APIKeys map[string][]string
 	// Admins are the names, from the two above, of those who see all jobs.
 	Admins []string
+	// Services maps a name to the services that the user may run; a user who
+	// is not named may run all.
+	Services map[string][]string
 }
 
 // An Authenticator finds out who makes a request. It may be used by many
@@ -66,6 +76,7 @@ type Authenticator struct {
 	logins    *logins
 	keys      apiKeys
 	admins    []string
+	services  map[string][]string
 	passwords map[string]string // by user, hashes of the hashes: another password, another text
 }
 
@@ -94,11 +105,22 @@ func NewAuthenticator(c Credentials) (*Authenticator, error) {
 		}
 		errs = append(errs, checkName(name))
 	}
-	for _, name := range c.Admins {
+	known := func(name string) bool {
 		_, hasPassword := c.Users[name]
-		if _, hasKey := c.APIKeys[name]; !hasPassword && !hasKey {
+		_, hasKey := c.APIKeys[name]
+		return hasPassword || hasKey
+	}
+	for _, name := range c.Admins {
+		if !known(name) {
 			errs = append(errs, fmt.Errorf("admin %q has neither a password nor an API key", name))
 		}
+	}
+	services := make(map[string][]string)
+	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
+		if !known(name) {
+			errs = append(errs, fmt.Errorf("allowed_services of %q: this user has neither a password nor an API key", name))
+		}
+		services[name] = append([]string{}, c.Services[name]...) // an empty list allows nothing
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -108,7 +130,7 @@ func NewAuthenticator(c Credentials) (*Authenticator, error) {
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &Authenticator{logins: newLogins(hashes), keys: keys, admins: slices.Clone(c.Admins), passwords: passwords}, nil
+	return &Authenticator{logins: newLogins(hashes), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
 // checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
@@ -158,5 +180,5 @@ func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 }
 
 func (a *Authenticator) user(name string) User {
-	return User{Name: name, Admin: slices.Contains(a.admins, name)}
+	return User{Name: name, Admin: slices.Contains(a.admins, name), Services: a.services[name]}
 }

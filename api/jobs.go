@@ -335,15 +335,16 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mayIn(ctx); err != nil {
-		return nil, err
-	}
 	info := infoOf(ctx)
 	key, err := info.idempotencyKey()
 	if err != nil {
 		return nil, err
 	}
-	job, replayed, err := a.Queue.Retry(ctx, job.ID, info.base, key)
+	submission, err := job.Again(info.base, key)
+	if err != nil {
+		return nil, err
+	}
+	job, replayed, err := a.handIn(ctx, submission)
 	if err != nil {
 		return nil, err
 	}

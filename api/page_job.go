@@ -224,6 +224,10 @@ func (a *API) retryAction(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	job, _, err = a.Queue.Retry(r.Context(), job.ID, infoOf(r.Context()).base, "")
+	submission, err := job.Again(infoOf(r.Context()).base, "")
+	if err != nil {
+		return "", err
+	}
+	job, _, err = a.handIn(r.Context(), submission)
 	return "/jobs/" + job.ID, err
 }

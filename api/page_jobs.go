@@ -105,7 +105,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
 	}
-	for s := range a.Services.All() {
+	for s := range a.servicesOf(ctx) {
 		v.Services = append(v.Services, s.Name)
 	}
 	cursor := values.Get("cursor")
@@ -193,7 +193,7 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	case "cancel":
 		n, err = a.Queue.CancelAll(ctx, filter, "")
 	case "retry":
-		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).base)
+		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).base, infoOf(ctx).user.MayRun)
 	default:
 		return "", newProblem("bad-request", "jobs can be canceled and retried")
 	}

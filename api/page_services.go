@@ -22,7 +22,7 @@ const recentJobs = 8
 func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	name := r.PathValue("service")
 	if name == "" {
-		for s := range a.Services.All() {
+		for s := range a.servicesOf(r.Context()) {
 			name = s.Name
 			break
 		}
@@ -30,9 +30,9 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	if name == "" {
 		return "services", web.ServicesPage{Page: a.frame(r.Context(), "Services", "/")}, nil
 	}
-	s := a.Services.Get(name)
-	if s == nil {
-		return "", nil, jobs.ErrUnknownService
+	s, err := a.service(r.Context(), name)
+	if err != nil {
+		return "", nil, err
 	}
 	f := &form{service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
 	if from := r.URL.Query().Get("from"); from != "" {
@@ -52,9 +52,9 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 	if !a.enter(w, r) || !a.readForm(w, r) {
 		return
 	}
-	s := a.Services.Get(r.PathValue("service"))
-	if s == nil {
-		a.problemPage(w, r, jobs.ErrUnknownService)
+	s, err := a.service(r.Context(), r.PathValue("service"))
+	if err != nil {
+		a.problemPage(w, r, err)
 		return
 	}
 	f := &form{service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
@@ -75,9 +75,6 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 
 // submitForm submits what the form says, by the same rules as the API.
 func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
-	if err := a.mayIn(ctx); err != nil {
-		return jobs.Job{}, err
-	}
 	body, err := f.body()
 	if err != nil {
 		return jobs.Job{}, err
@@ -94,7 +91,7 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	if key := f.values.Get("key"); key != "" && len(key) <= 64 {
 		submission.IdempotencyKey = "page:" + key + ":" + submission.Fingerprint
 	}
-	job, _, err := a.Queue.Submit(ctx, submission)
+	job, _, err := a.handIn(ctx, submission)
 	return job, err
 }
 
@@ -114,7 +111,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 		Page: a.frame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
 		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
-	for other := range a.Services.All() {
+	for other := range a.servicesOf(ctx) {
 		v.Services = append(v.Services, web.Link{Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s})
 	}
 	d, err := a.describe(ctx, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 
 	"coatcheck/jobs"
@@ -37,7 +38,7 @@ func (a *API) addServices() {
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
 		list.Body.Data = []service{}
-		for s := range a.Services.All() {
+		for s := range a.servicesOf(ctx) {
 			d, err := a.describe(ctx, s)
 			if err != nil {
 				return nil, err
@@ -52,9 +53,9 @@ func (a *API) addServices() {
 		Service string `path:"service" example:"sleep"`
 	},
 	) (*serviceAnswer, error) {
-		s := a.Services.Get(req.Service)
-		if s == nil {
-			return nil, jobs.ErrUnknownService
+		s, err := a.service(ctx, req.Service)
+		if err != nil {
+			return nil, err
 		}
 		d, err := a.describe(ctx, s)
 		if err != nil {
@@ -75,6 +76,29 @@ func (a *API) addServices() {
 	) (*jobAnswer, error) {
 		return nil, jobs.ErrUnknownService
 	})
+}
+
+// service returns the service of this name, which the caller may run.
+func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
+	s := a.Services.Get(name)
+	if s == nil {
+		return nil, jobs.ErrUnknownService
+	}
+	if !infoOf(ctx).user.MayRun(name) {
+		return nil, newProblem("forbidden", fmt.Sprintf("you may not run %s; GET /v1/services lists what you may", name))
+	}
+	return s, nil
+}
+
+// servicesOf yields the services that the caller may run.
+func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
+	return func(yield func(*jobs.Service) bool) {
+		for s := range a.Services.All() {
+			if infoOf(ctx).user.MayRun(s.Name) && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // describe returns what callers learn of a service.

@@ -91,9 +91,6 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		input[pair[0]] = json.Number(strings.TrimLeft(pair[1][:len(pair[1])-1], "0") + pair[1][len(pair[1])-1:])
 	}
 	body, err := json.Marshal(map[string]any{"input": input})
-	if err == nil {
-		err = a.mayIn(r.Context())
-	}
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return
@@ -105,7 +102,7 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 	}
 	info := infoOf(r.Context())
 	s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
-	job, _, err := a.Queue.Submit(r.Context(), s)
+	job, _, err := a.handIn(r.Context(), s)
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return

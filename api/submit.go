@@ -133,7 +133,7 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 
 // admit makes a job of the request, or finds the one that it made before.
 func (a *API) admit(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
-	if err := a.mayIn(ctx); err != nil {
+	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
 	info := infoOf(ctx)
@@ -148,7 +148,7 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 	if submission.IdempotencyKey != "" {
 		submission.Fingerprint = fingerprint(req.RawBody)
 	}
-	return a.Queue.Submit(ctx, submission)
+	return a.handIn(ctx, submission)
 }
 
 // submitted returns the answer to who submitted the job.
@@ -165,6 +165,19 @@ func (answer *jobAnswer) replay(replayed bool) {
 	if replayed {
 		answer.Replayed = "true"
 	}
+}
+
+// handIn submits what was checked, if the caller may: all jobs come in here.
+func (a *API) handIn(ctx context.Context, s jobs.Submission) (job jobs.Job, replayed bool, err error) {
+	for _, name := range s.Services() {
+		if _, err := a.service(ctx, name); err != nil {
+			return job, false, err
+		}
+	}
+	if err := a.mayIn(ctx); err != nil {
+		return job, false, err
+	}
+	return a.Queue.Submit(ctx, s)
 }
 
 // mayIn returns a problem when the caller may not submit anything now.

@@ -84,15 +84,33 @@ func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, er
 	})
 }
 
-// RetryAll runs the jobs that the filter chooses again, see [Queue.Retry], the
-// newest [MaxBulk] of them, and returns how many. Those that succeeded, or were
-// run again before, are left alone.
-func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string) (int, error) {
+// RetryAll runs the jobs that the filter chooses again, see [Job.Again], the
+// newest [MaxBulk] of them, and returns how many. Those that succeeded, were
+// run again before, or have a service that may not be run, are left alone.
+func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun func(service string) bool) (int, error) {
 	f, some := f.retryable()
 	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
-		_, _, err := q.Retry(ctx, id, baseURL, "")
+		job, err := q.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		submission, err := job.Again(baseURL, "")
+		switch {
+		case err != nil:
+			return err
+		case !every(submission.Services(), mayRun):
+			return errNotAllowed
+		}
+		_, _, err = q.Submit(ctx, submission)
 		return err
 	})
+}
+
+// errNotAllowed says that a job may not be changed; it stays as it is.
+var errNotAllowed = errors.New("not allowed")
+
+func every[T any](list []T, is func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(v T) bool { return !is(v) })
 }
 
 func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(context.Context, string) error) (int, error) {
@@ -114,7 +132,7 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 				switch {
 				case err == nil:
 					n++
-				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrNotFound):
+				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
 					errs = append(errs, err)
 				}
 				mu.Unlock()

@@ -154,7 +154,14 @@ func TestRetry(t *testing.T) {
 		if old.Status != jobs.Failed {
 			t.Fatalf("got %s", old.Status)
 		}
-		job, _, err := q.Retry(t.Context(), old.ID, "https://jobs.example", "once")
+		retry := func() (jobs.Job, bool, error) {
+			s, err := old.Again("https://jobs.example", "once")
+			if err != nil {
+				return jobs.Job{}, false, err
+			}
+			return q.Submit(t.Context(), s)
+		}
+		job, _, err := retry()
 		if err != nil || job.Status != jobs.Queued || string(job.RetryOf) != old.ID || job.ID == old.ID {
 			t.Fatalf("got %s, retry of %q, %v", job.Status, job.RetryOf, err)
 		}
@@ -169,10 +176,10 @@ func TestRetry(t *testing.T) {
 			t.Errorf("the old job became %s, %v", again.Status, err)
 		}
 		waiting := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
-		if again, replayed, err := q.Retry(t.Context(), old.ID, "", "once"); again.ID != job.ID || !replayed || err != nil {
+		if again, replayed, err := retry(); again.ID != job.ID || !replayed || err != nil {
 			t.Errorf("the same retry made %s of %s, %v", again.ID, job.ID, err)
 		}
-		if _, _, err := q.Retry(t.Context(), waiting.ID, "", ""); !errors.Is(err, jobs.ErrNotFinished) {
+		if _, err := waiting.Again("", ""); !errors.Is(err, jobs.ErrNotFinished) {
 			t.Errorf("got %v, want %v", err, jobs.ErrNotFinished)
 		}
 	})

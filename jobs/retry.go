@@ -1,24 +1,18 @@
 package jobs
 
 import (
-	"context"
 	"slices"
 	"time"
 )
 
-// Retry makes a new job that runs a finished one again, with its input and
-// options, for its owner: what came of the old one stays. A delay or run_at
+// Again returns the submission that runs a finished job again, with its input
+// and options, for its owner: what came of the old one stays. A delay or run_at
 // was for the old one only. The base URL is how the caller reached the API. A
-// retry that comes again with its idempotency key finds the first one's job, and
-// replayed is true. Errors: [ErrNotFound], [ErrNotFinished], and those of
-// [Queue.Submit].
-func (q *Queue) Retry(ctx context.Context, id, baseURL, key string) (job Job, replayed bool, err error) {
-	old, err := q.Get(ctx, id)
-	switch {
-	case err != nil:
-		return Job{}, false, err
-	case !old.Done:
-		return Job{}, false, ErrNotFinished
+// submission that comes again with its idempotency key finds the first one's
+// job. Error: [ErrNotFinished].
+func (old *Job) Again(baseURL, key string) (Submission, error) {
+	if !old.Done {
+		return Submission{}, ErrNotFinished
 	}
 	s := Submission{
 		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority, Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
@@ -32,5 +26,5 @@ func (q *Queue) Retry(ctx context.Context, id, baseURL, key string) (job Job, re
 	for _, step := range old.Chain[1:] {
 		s.Then = append(s.Then, NextStep{Service: step.Service, Input: step.Input})
 	}
-	return q.Submit(ctx, s)
+	return s, nil
 }

@@ -111,13 +111,13 @@ func TestBulk(t *testing.T) {
 		if n, err := q.CountRetryable(t.Context(), jobs.Filter{Owner: "alice", Statuses: []jobs.Status{jobs.Succeeded}}); n != 0 || err != nil {
 			t.Errorf("counted %d that can be retried, %v", n, err)
 		}
-		if n, err := q.RetryAll(t.Context(), f, ""); n != 130 || err != nil {
+		if n, err := q.RetryAll(t.Context(), f, "", func(string) bool { return true }); n != 130 || err != nil {
 			t.Errorf("retried %d, %v", n, err)
 		}
 		if n, err := q.CountCancelable(t.Context(), f); n != 130 || err != nil {
 			t.Errorf("%d wait again, %v", n, err)
 		}
-		if n, err := q.RetryAll(t.Context(), f, ""); n != 0 || err != nil {
+		if n, err := q.RetryAll(t.Context(), f, "", func(string) bool { return true }); n != 0 || err != nil {
 			t.Errorf("retried %d twice, %v", n, err)
 		}
 	})

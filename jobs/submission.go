@@ -47,6 +47,15 @@ type Submission struct {
 	RetryOf string
 }
 
+// Services returns the services that the job runs, in their order.
+func (s *Submission) Services() []string {
+	names := []string{s.Service}
+	for _, step := range s.Then {
+		names = append(names, step.Service)
+	}
+	return names
+}
+
 // A NextStep is a further step of a job. In its input, the object
 // {"$output": "/json/pointer"} (RFC 6901) stands for a part of the output of
 // the step before; the pointer "" is all of it.

@@ -62,6 +62,9 @@ func New(db *sql.DB, postgres bool) (*Migrator, error) {
 // it at once: on PostgreSQL they take turns.
 func (m *Migrator) Up(ctx context.Context) error {
 	return m.alone(ctx, func() error {
+		if err := m.checkNewer(ctx); err != nil {
+			return err
+		}
 		if _, err := m.river.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 			return fmt.Errorf("migrate River's tables: %w", err)
 		}
@@ -109,9 +112,26 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
+// checkNewer returns an error when the database has a migration of ours that
+// this program does not know: a newer one has been here.
+func (m *Migrator) checkNewer(ctx context.Context) error {
+	version, err := m.ours.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	sources := m.ours.ListSources()
+	if newest := sources[len(sources)-1].Version; version > newest {
+		return fmt.Errorf("the database has schema %d, this program knows schemas up to %d: a newer coatcheck has been here; run that one", version, newest)
+	}
+	return nil
+}
+
 // Check returns an error that says what to do when the database lacks a
-// migration.
+// migration, or was made by a newer program.
 func (m *Migrator) Check(ctx context.Context) error {
+	if err := m.checkNewer(ctx); err != nil {
+		return err
+	}
 	all, err := m.Status(ctx)
 	if err != nil {
 		return err

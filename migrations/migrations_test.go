@@ -116,3 +116,22 @@ func TestUpTogether(t *testing.T) {
 		}
 	})
 }
+
+// A database that a newer program has changed is left as it is.
+func TestNewerSchema(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, postgres bool, open func() *sql.DB) {
+		db := open()
+		m := newMigrator(t, db, postgres)
+		if err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO schema_migrations (version_id, is_applied) VALUES (9999, TRUE)"); err != nil {
+			t.Fatal(err)
+		}
+		for name, err := range map[string]error{"up": m.Up(t.Context()), "check": m.Check(t.Context())} {
+			if err == nil || !strings.Contains(err.Error(), "the database has schema 9999") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
