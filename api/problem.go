@@ -31,7 +31,7 @@ type Problem struct { //nolint:errname // the standard's word
 	Code      string         `json:"code" doc:"The kind of problem, for programs."`
 	Instance  string         `json:"instance" format:"uri-reference" doc:"The path of the request."`
 	RequestID string         `json:"request_id" doc:"Stands in the server's log too."`
-	Errors    []ProblemError `json:"errors,omitempty" doc:"All mistakes of the request."`
+	Errors    []ProblemError `json:"errors,omitempty" nullable:"false" doc:"All mistakes of the request."`
 
 	header http.Header
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,6 +43,10 @@ func NewValidator(services *jobs.Registry) *Validator {
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
 	v.schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	problem := v.schemas.Map()["Problem"].Properties["code"]
+	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
+		problem.Enum = append(problem.Enum, code)
+	}
 	for s := range services.All() {
 		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
 		v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
