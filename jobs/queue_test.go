@@ -106,6 +106,9 @@ func newServices() *testServices {
 	jobs.Add(&s.Registry, jobs.Service{Name: "permanent"}, func(context.Context, struct{}) (string, error) {
 		return "", fmt.Errorf("no such file: %w", jobs.ErrPermanent)
 	})
+	jobs.Add(&s.Registry, jobs.Service{Name: "busy"}, func(context.Context, struct{}) (string, error) {
+		return "", fmt.Errorf("the printer is busy: %w", jobs.RetryAfter(time.Hour))
+	})
 	jobs.Add(&s.Registry, jobs.Service{Name: "panics", MaxAttempts: 1}, func(context.Context, struct{}) (string, error) {
 		panic("secret of the service")
 	})
@@ -262,6 +265,18 @@ func TestQueueOutcomes(t *testing.T) {
 					t.Errorf("got error %+v, want %+v", job.Error, tt.err)
 				}
 			})
+		}
+	})
+}
+
+// A service may say when another attempt makes sense.
+func TestRetryAfter(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		q, _ := newQueue(t, db, newServices(), nil)
+		job := submit(t, q, jobs.Submission{Service: "busy"})
+		job = eventually(t, q, job.ID, "retrying", func(j jobs.Job) bool { return j.Status == jobs.Retrying })
+		if wait := job.RunAt.Sub(job.StartedAt.Time).Round(time.Minute); wait != time.Hour || job.Error.Message != "the printer is busy: try again in 1h0m0s" {
+			t.Errorf("waits %s: %+v", wait, job.Error)
 		}
 	})
 }

@@ -12,7 +12,8 @@ import (
 
 // A Func does the work of a service: it turns an input into an output, and
 // says how far it is with [Progress]. It must return soon after ctx is done.
-// An error that wraps [ErrPermanent] is not worth another attempt.
+// An error that wraps [ErrPermanent] is not worth another attempt; one of
+// [RetryAfter] says when it is.
 type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
 
 // A Service is what callers can run as a job.

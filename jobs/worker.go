@@ -1,21 +1,15 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 )
-
-// ErrPermanent ends the attempts of a job whose service returns an error that
-// wraps it: fmt.Errorf("no such file: %w", jobs.ErrPermanent).
-var ErrPermanent = errors.New("not worth another attempt")
 
 // The causes of a run's end that are not the service's.
 var (
@@ -232,46 +226,4 @@ func (t *transition) advance(ctx context.Context, j *Job, output []byte) error {
 	j.Error = nil
 	t.to(j, Queued)
 	return t.enqueue(ctx, j)
-}
-
-// fail records a failed attempt, and plans another one if that is allowed.
-func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) error {
-	jobErr := &Error{Code: "failed", Message: message(runErr), Attempt: j.Attempt}
-	permanent := errors.Is(runErr, ErrPermanent)
-	switch {
-	case errors.Is(runErr, errPanic):
-		jobErr.Code, jobErr.Message = "panic", "the service panicked; the server's log says more"
-	case errors.Is(runErr, errOutput):
-		jobErr.Code, permanent = "invalid_output", true
-	case errors.Is(runErr, errInput):
-		jobErr.Code, permanent = "invalid_input", true
-	case errors.Is(cause, errTimeout):
-		jobErr.Code, jobErr.Message = "timeout", fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
-	}
-	if permanent || j.Attempt >= j.MaxAttempts {
-		return t.end(ctx, j, Failed, jobErr)
-	}
-	at := At(t.now.Add(t.q.Backoff(j.Attempt)))
-	t.to(j, Retrying)
-	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
-	return t.callBack(ctx, j, JobRetrying)
-}
-
-// leftBehind is what is added to the error of a job whose service was.
-func (t *transition) leftBehind() string {
-	if t.deaf {
-		return "; the service did not stop and was left behind"
-	}
-	return ""
-}
-
-// message returns what a caller may know of a service's error.
-func message(err error) string {
-	const most = 4096
-	s := cmp.Or(strings.TrimRight(strings.TrimSuffix(err.Error(), ErrPermanent.Error()), ": \n"), err.Error()) // wrapped or joined
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }
