@@ -19,7 +19,13 @@ import (
 // they stand under.
 func readme(t *testing.T, language string) map[string][]string {
 	t.Helper()
-	b, err := os.ReadFile("README.md")
+	return codeBlocks(t, "README.md", language)
+}
+
+// codeBlocks does so for any file.
+func codeBlocks(t *testing.T, file, language string) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile(file) //nolint:gosec // one of ours
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +161,41 @@ func TestReadmeRun(t *testing.T) {
 	}
 	if test := strings.TrimSpace(one(t, blocks, "Test it")); test != "go test ./..." {
 		t.Errorf("the test command is %q; .ci/run has another", test)
+	}
+}
+
+// Every command of docs/api.md does what stands around it.
+func TestDocsAPI(t *testing.T) {
+	s := newShell(t)
+	s.start("coatcheck")
+	s.ready()
+	blocks := codeBlocks(t, "docs/api.md", "sh")
+	for _, section := range []struct {
+		heading string
+		wants   [][]string // of each block
+	}{
+		{"Submit", [][]string{
+			{`"status":"(queued|scheduled)"`, `"token":"job_`, `"priority":1`, `"metadata":\{"order": ?"A-17"\}`},
+			{`(?i)Idempotent-Replayed: true`},
+			{`200 OK`, `"output":42`, `Preference-Applied: wait=10`},
+			{`"output":700`, `"steps":2`},
+		}},
+		{"Ask", [][]string{{`"status":"succeeded"`, `"output":7`, `304 Not Modified`}, {`\n7\n`, `text/plain`}}},
+		{"List", [][]string{{`"data":\[\{"id":"job_`, `"next_cursor":null`}}},
+		{"Steer", [][]string{{`200 OK`, `"status":"canceled"`, `changed my mind`}, {`202 Accepted`, `"retry_of":"job_`}, {`204 No Content`, `404 Not Found`}}},
+		{"Mistakes", [][]string{{`422 Unprocessable`, `"code":"invalid-input"`, `body.input.seconds`, `body.input.nmae`, `body.priority`}}},
+	} {
+		if len(blocks[section.heading]) != len(section.wants) {
+			t.Fatalf("%d blocks under %s, want %d", len(blocks[section.heading]), section.heading, len(section.wants))
+		}
+		for i, block := range blocks[section.heading] {
+			out := s.run("touch variables; . ./variables\n" + block + "\ndeclare -p id token waiting >variables 2>&- || true")
+			contains(t, section.heading, out, section.wants[i]...)
+		}
+		delete(blocks, section.heading)
+	}
+	if len(blocks) > 0 {
+		t.Errorf("not run: %v", blocks)
 	}
 }
 
