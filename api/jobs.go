@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"coatcheck/jobs"
 
@@ -35,24 +31,6 @@ type retryRequest struct {
 type deleteRequest struct {
 	Job   string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 	Force bool   `query:"force" doc:"Also while a callback is owed, which is then never made."`
-}
-
-type listRequest struct {
-	Service       string    `query:"service" doc:"Only jobs of this service."`
-	Status        []string  `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas."`
-	Tag           string    `query:"tag" doc:"Only jobs with this tag."`
-	CreatedAfter  time.Time `query:"created_after"`
-	CreatedBefore time.Time `query:"created_before"`
-	Limit         int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
-	Cursor        string    `query:"cursor" doc:"The next_cursor of the page before."`
-}
-
-type jobList struct {
-	Link string `header:"Link"`
-	Body struct {
-		Data       []jobs.Job `json:"data" nullable:"false"`
-		NextCursor *string    `json:"next_cursor" doc:"null when there are no more."`
-	}
 }
 
 type cancelRequest struct {
@@ -227,84 +205,6 @@ func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
 		answer.Truncated = "true"
 	}
 	return answer, nil
-}
-
-func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
-	filter := jobs.Filter{
-		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter, CreatedBefore: req.CreatedBefore, Limit: req.Limit + 1,
-	}
-	for _, status := range req.Status {
-		filter.Statuses = append(filter.Statuses, jobs.Status(status))
-	}
-	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
-		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, invalid([]ProblemError{{Location: "query." + name, Message: "expected text in UTF-8 without NUL"}})
-		}
-	}
-	query := req.query()
-	var err error
-	if filter.Before, err = a.openCursor(req.Cursor, "jobs", query); err != nil {
-		return nil, err
-	}
-	found, err := a.Queue.List(ctx, filter)
-	if err != nil {
-		return nil, err
-	}
-	list := new(jobList)
-	list.Body.Data = []jobs.Job{}
-	for i, job := range found {
-		if i == req.Limit {
-			cursor, link := a.nextPage(ctx, "jobs", found[i-1].ID, req.Limit, query)
-			list.Body.NextCursor, list.Link = &cursor, link
-			break
-		}
-		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).base).WithoutInput())
-	}
-	return list, nil
-}
-
-// openCursor returns the id that a page begins after. The cursor of another
-// list, or of other filters, is refused.
-func (a *API) openCursor(cursor, list string, query url.Values) (before string, err error) {
-	if cursor == "" {
-		return "", nil
-	}
-	sealed, ok := a.Queue.Keys.Open(cursor)
-	before, of, _ := strings.Cut(string(sealed), "\n")
-	if !ok || of != list+"?"+query.Encode() {
-		return "", invalid([]ProblemError{{Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters"}})
-	}
-	return before, nil
-}
-
-// nextPage returns the cursor of the page after an id, and a link to it.
-func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
-	cursor = a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
-	query.Set("cursor", cursor)
-	query.Set("limit", strconv.Itoa(limit))
-	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
-}
-
-// query returns the filters of the list, in one form.
-func (req *listRequest) query() url.Values {
-	q := make(url.Values)
-	set := func(name, value string) {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	statuses := slices.Clone(req.Status)
-	slices.Sort(statuses)
-	set("service", req.Service)
-	set("status", strings.Join(statuses, ","))
-	set("tag", req.Tag)
-	if !req.CreatedAfter.IsZero() {
-		set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))
-	}
-	if !req.CreatedBefore.IsZero() {
-		set("created_before", req.CreatedBefore.UTC().Format(time.RFC3339Nano))
-	}
-	return q
 }
 
 func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+)
+
+// submitBody is the body of a submission; its schema has the service's in the
+// place of input.
+type submitBody struct {
+	Input          json.RawMessage `json:"input"`
+	CallbackURL    string          `json:"callback_url,omitempty" doc:"Is called when something happens to the job: https, at a public address." example:"https://client.example/hooks/jobs"`
+	CallbackEvents []string        `json:"callback_events,omitempty" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired" doc:"What to tell. Default: every way to end."`
+	CallbackState  string          `json:"callback_state,omitempty" doc:"Comes back in every callback; at most 1 KiB."`
+	Delay          string          `json:"delay,omitempty" doc:"Not started before this time is over, such as 5s or 1h30m."`
+	RunAt          string          `json:"run_at,omitempty" format:"date-time" doc:"Not started before this time."`
+	Priority       int             `json:"priority,omitempty" minimum:"1" maximum:"4" default:"2" doc:"1 (first) to 4."`
+	Timeout        string          `json:"timeout,omitempty" doc:"Ends an attempt that takes longer, such as 15m. Default: the service's."`
+	MaxAttempts    int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often each step is tried. Default: the service's."`
+	StartWithin    string          `json:"start_within,omitempty" doc:"The job expires if it was not started in this time, such as 1h."`
+	Retain         string          `json:"retain,omitempty" doc:"How long the record is kept after the job's end, such as 24h."`
+	Tags           []string        `json:"tags,omitempty" maxItems:"20" doc:"To find the job by."`
+	Metadata       json.RawMessage `json:"metadata,omitempty"`
+	Then           []nextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
+}
+
+// nextStep is a further step, as in the contract.
+type nextStep struct {
+	Service string          `json:"service"`
+	Input   json.RawMessage `json:"input" doc:"{\"$output\": \"/json/pointer\"} stands for a part of the output of the step before; the pointer \"\" is all of it."`
+}
+
+// decode returns the submission that a body is, or a problem with all that is
+// wrong with it.
+func (a *API) decode(service, contentType string, body []byte) (jobs.Submission, error) {
+	if !isJSON(contentType) {
+		return jobs.Submission{}, errMediaType()
+	}
+	value, errs, err := readJSON(body, "body")
+	if err != nil {
+		return jobs.Submission{}, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+	}
+	errs = append(errs, a.Validator.check(a.Validator.submits[service], value, "body")...)
+	var in submitBody
+	if err := json.Unmarshal(body, &in); err != nil {
+		if len(errs) == 0 {
+			errs = append(errs, misfit(err, "body"))
+		}
+		return jobs.Submission{}, invalid(errs)
+	}
+	if err := a.Services.Get(service).Fits(in.Input); err != nil && len(errs) == 0 {
+		errs = append(errs, misfit(err, "body.input"))
+	}
+	s := jobs.Submission{
+		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
+		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
+	}
+	wrong := func(field, message string, value any) {
+		errs = append(errs, ProblemError{Location: "body." + field, Message: message, Value: value})
+	}
+	duration := func(field, text string) time.Duration {
+		if text == "" {
+			return 0
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 && (d != 0 || field != "delay") {
+			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", clipped(text))
+			return 0
+		}
+		return d
+	}
+	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin), duration("retain", in.Retain)
+	s.Delay = duration("delay", in.Delay)
+	if in.RunAt != "" {
+		if in.Delay != "" {
+			wrong("run_at", "expected delay or run_at, not both", nil)
+		}
+		if at, err := time.Parse(time.RFC3339, in.RunAt); err == nil {
+			s.RunAt = at
+		}
+	}
+	for i, tag := range in.Tags {
+		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
+			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
+		}
+	}
+	if string(in.Metadata) == "null" {
+		s.Metadata = nil
+	}
+	for i, step := range in.Then {
+		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
+		at := fmt.Sprintf("body.then[%d].input", i)
+		if input, _, err := readJSON(step.Input, at); err == nil { // what is missing was said above
+			errs = append(errs, a.Validator.checkStep(step.Service, input, at)...)
+		}
+		if a.Services.Get(step.Service) == nil && step.Service != "" {
+			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
+		}
+	}
+	if in.CallbackURL != "" {
+		if s.CallbackURL, err = a.Guard.CheckURL(in.CallbackURL); err != nil && len(errs) == 0 {
+			return jobs.Submission{}, fmt.Errorf("check callback_url: %w", err)
+		} else if err != nil {
+			wrong("callback_url", err.Error(), nil)
+		}
+	}
+	if len(errs) > 0 {
+		return jobs.Submission{}, invalid(errs)
+	}
+	return s, nil
+}
+
+// isJSON reports whether a Content-Type is one of JSON.
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+func errMediaType() *Problem {
+	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
+}
+
+func clipped(s string) string {
+	if len(s) > 100 {
+		return s[:100]
+	}
+	return s
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxConfigFile bounds the file, which may be anything by mistake.
+const maxConfigFile = 1 << 20
+
+// readFile reads the settings of a YAML file and returns all mistakes, each
+// with its line.
+func (c *config) readFile(name string) []error {
+	f, err := os.Open(name) //nolint:gosec // the operator names it
+	if err != nil {
+		return []error{fmt.Errorf("read configuration: %w", err)}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	switch {
+	case err != nil:
+		return []error{fmt.Errorf("read configuration: %w", err)}
+	case len(b) > maxConfigFile:
+		return []error{fmt.Errorf("%s: a configuration file has at most %d bytes", name, maxConfigFile)}
+	}
+	return c.parse(name, b)
+}
+
+func (c *config) parse(name string, b []byte) []error {
+	var document yaml.Node
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		return []error{fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))}
+	}
+	if document.Kind == 0 || isNull(document.Content[0]) {
+		return nil // an empty file
+	}
+	p := fileParser{name: name, config: c}
+	p.section("", document.Content[0])
+	return p.errs
+}
+
+// A fileParser collects the mistakes of a file.
+type fileParser struct {
+	name   string
+	config *config
+	errs   []error
+}
+
+func (p *fileParser) wrong(node *yaml.Node, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, node.Line, fmt.Errorf(format, args...)))
+}
+
+// section sets what a mapping has; prefix is "" for the whole file.
+func (p *fileParser) section(prefix string, node *yaml.Node) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		p.wrong(node, "expected `name: value` lines")
+		return
+	}
+	seen := make(map[string]bool)
+	for pair := range slices.Chunk(node.Content, 2) {
+		name, value := pair[0], pair[1]
+		key := prefix + name.Value
+		if seen[key] {
+			p.wrong(name, "%s is set twice", key)
+			continue
+		}
+		seen[key] = true
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+		isSection := slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+		switch {
+		case isNull(value) && (i >= 0 || isSection):
+			// Named, but not set.
+		case i >= 0:
+			if value.Kind == yaml.AliasNode {
+				value = value.Alias
+			}
+			if err := settings[i].set(p.config, value); err != nil {
+				p.wrong(value, "%s: %w", key, err)
+			}
+		case isSection && prefix == "":
+			p.section(key+".", value)
+		case prefix == "celery.":
+			p.config.warnings = append(p.config.warnings, fmt.Sprintf("%s:%d: %s has no meaning here and is ignored", p.name, name.Line, key))
+		default:
+			p.wrong(name, "%s is no setting%s", key, suggest(key))
+		}
+	}
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
+// suggest names the setting that may have been meant.
+func suggest(key string) string {
+	best, distance := "", 3
+	for _, s := range settings {
+		section, _, _ := strings.Cut(s.key, ".")
+		for _, candidate := range []string{s.key, section} {
+			if d := editDistance(key, candidate); d < distance {
+				best, distance = candidate, d
+			}
+		}
+		if _, last, ok := strings.Cut(s.key, "."); ok && last == key {
+			best, distance = s.key, 0
+		}
+	}
+	if best == "" {
+		return "; config.example.yaml has all there are"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// editDistance is how many letters must be added, removed or changed
+// (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,137 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"coatcheck/notify"
+)
+
+// raise publishes a change of the job that left it to the run, between what
+// the run says before and after it. It reports false when the run is over.
+func (r *run) raise(version uint64, data any) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.pending = append(r.pending, event{name: "status", data: data, version: version})
+	r.rouse()
+	return true
+}
+
+// rouse starts the publisher, or tells it that there is more.
+func (r *run) rouse() {
+	if r.wake == nil {
+		r.wake, r.done = make(chan struct{}, 1), make(chan struct{})
+		go r.publish()
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// publish sends what is pending, in order, until the run is closed.
+func (r *run) publish() {
+	defer close(r.done)
+	var lastProgress time.Time
+	for {
+		r.mu.Lock()
+		if len(r.pending) == 0 {
+			closed := r.closed
+			r.mu.Unlock()
+			if closed {
+				return
+			}
+			<-r.wake
+			continue
+		}
+		e := r.pending[0]
+		if wait := time.Until(lastProgress.Add(progressInterval)); e.name == "progress" && wait > 0 && !r.closed {
+			r.mu.Unlock()
+			select {
+			case <-time.After(wait):
+			case <-r.wake: // perhaps closed, or a line behind the report
+			}
+			continue
+		}
+		r.pending = r.pending[1:]
+		r.mu.Unlock()
+		if e.name == "progress" {
+			lastProgress = time.Now()
+		}
+		r.send(e)
+	}
+}
+
+// send publishes an event with the next id. When a later one is there already,
+// and yet the run has its job, another process has changed the row: the event
+// comes after that change then.
+func (r *run) send(e event) {
+	data, err := json.Marshal(e.data)
+	for attempt := 0; err == nil && attempt < 2; attempt++ {
+		id, prev := r.next(e)
+		err = r.queue.Events.Publish(context.Background(), r.job.ID, notify.Event{ID: id, Prev: prev, Name: e.name, Data: data})
+		if !errors.Is(err, notify.ErrStale) {
+			break
+		}
+		version, holds := r.queue.heldVersion(r.job.ID, r.job.runID)
+		if !holds {
+			break
+		}
+		r.mu.Lock()
+		changed := version > r.version
+		if changed {
+			r.version, r.n = version, 0
+		}
+		r.mu.Unlock()
+		if !changed {
+			break
+		}
+		e.version, err = 0, nil
+	}
+	if err != nil {
+		r.queue.Logger.Debug("event not published", "job", r.job.ID, "event", e.name, "err", err)
+	}
+}
+
+// next returns the id of the next event, and the one before.
+func (r *run) next(e event) (id, prev notify.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	prev = notify.ID{Version: r.version, N: r.n + e.lost}
+	if e.version > r.version {
+		r.version, r.n = e.version, 0
+	} else {
+		r.n = prev.N + 1
+	}
+	return notify.ID{Version: r.version, N: r.n}, prev
+}
+
+// heldVersion returns the version of a job's row while the run has the job.
+func (q *Queue) heldVersion(id, runID string) (version uint64, holds bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := q.db.read.QueryRowContext(ctx, `SELECT version FROM jobs WHERE id = $1 AND run_id = $2 AND status = 'running'`, id, runID).Scan(&version)
+	return version, err == nil
+}
+
+// close publishes what is pending and takes no more.
+func (r *run) close() {
+	r.mu.Lock()
+	r.closed = true
+	done := r.done
+	if r.wake != nil {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	r.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"coatcheck/notify"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// setter is how a value is set.
+type setter = func(c *config, value *yaml.Node) error
+
+func scalar(node *yaml.Node, want string) (string, error) {
+	if node.Kind != yaml.ScalarNode {
+		return "", errors.New("expected " + want)
+	}
+	return strings.TrimSpace(node.Value), nil
+}
+
+// text sets a text that check finds nothing wrong with. An empty one takes
+// back what was set before.
+func text(field func(*config) *string, check func(string) error) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a text")
+		if err == nil && s != "" {
+			err = check(s)
+		}
+		if err == nil {
+			*field(c) = s
+		}
+		return err
+	}
+}
+
+func number[T int | int64](field func(*config) *T, least, most T) setter {
+	return func(c *config, node *yaml.Node) error {
+		want := fmt.Errorf("expected a whole number from %d to %d", least, most)
+		s, err := scalar(node, "a number")
+		if err != nil {
+			return want
+		}
+		n, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, 64)
+		if err != nil || n < int64(least) || n > int64(most) {
+			return want
+		}
+		*field(c) = T(n)
+		return nil
+	}
+}
+
+func rate(field func(*config) *float64) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a number")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= 0 && n <= 1e6) || n > 0 && n < 0.001 {
+			return errors.New("expected 0, or a number from 0.001 to 1000000")
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func boolean(field func(*config) *bool) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "true or false")
+		switch {
+		case err != nil:
+			return err
+		case s != "true" && s != "false":
+			return errors.New("expected true or false")
+		}
+		*field(c) = s == "true"
+		return nil
+	}
+}
+
+func duration(field func(*config) *time.Duration, least, most time.Duration) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a duration such as 20s, 15m or 24h")
+		if err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return errors.New("expected a duration such as 20s, 15m or 24h")
+		}
+		if d < least || d > most {
+			return fmt.Errorf("expected %s to %s", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+// seconds sets a duration as Celery's configuration has it.
+func seconds(field func(*config) *time.Duration) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a number of seconds")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= 1 && n <= 366*24*3600) {
+			return errors.New("expected a number of seconds, from 1 to a year")
+		}
+		*field(c) = time.Duration(n * float64(time.Second))
+		return nil
+	}
+}
+
+func schedule(c *config, node *yaml.Node) error {
+	const want = "expected a list of up to 100 durations, the first being 0s, such as [0s, 5s, 1m]"
+	var texts []string
+	if node.Decode(&texts) != nil || len(texts) == 0 || len(texts) > 100 {
+		return errors.New(want)
+	}
+	var s notify.Schedule
+	for i, text := range texts {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > 7*24*time.Hour || i == 0 && d != 0 {
+			return errors.New(want)
+		}
+		s = append(s, d)
+	}
+	c.Callbacks.Schedule = s
+	return nil
+}
+
+// decoded sets a list or mapping; the error does not quote it, because it may
+// be secret.
+func decoded[T any](field func(*config) *T, want string) setter {
+	return func(c *config, node *yaml.Node) error {
+		var v T
+		if err := node.Decode(&v); err != nil {
+			return errors.New("expected " + want)
+		}
+		*field(c) = v
+		return nil
+	}
+}
