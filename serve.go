@@ -83,7 +83,9 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if err = c.checkServices(e.registry); err != nil {
 		return e, err
 	}
-	e.validator = api.NewValidator(e.registry)
+	if e.validator, err = api.NewValidator(e.registry); err != nil {
+		return e, err
+	}
 	if e.db, err = openDatabase(ctx, c); err != nil {
 		return e, err
 	}

@@ -97,7 +97,10 @@ func newFixture(t testing.TB, db *jobs.Database, o options) *fixture {
 	if o.services != nil {
 		o.services(registry)
 	}
-	validator := api.NewValidator(registry)
+	validator, err := api.NewValidator(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
 	guard, err := notify.NewGuard(notify.GuardConfig{})
 	if err != nil {
 		t.Fatal(err)

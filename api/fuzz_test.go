@@ -85,7 +85,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	a := &API{Config: Config{Services: registry, Guard: guard, Validator: NewValidator(registry)}}
+	a := &API{Config: Config{Services: registry, Guard: guard, Validator: newTestValidator(f, registry)}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s, err := a.decode("sleep", "application/json", body)
 		if err != nil {
@@ -106,10 +106,19 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
+	tb.Helper()
+	v, err := NewValidator(registry)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
 func TestPlaceholders(t *testing.T) {
 	registry := new(jobs.Registry)
 	services.Register(registry)
-	v := NewValidator(registry)
+	v := newTestValidator(t, registry)
 	for input, want := range map[string]string{
 		`{"a":100,"b":{"$output":""}}`:                "",
 		`{"$output":""}`:                              "",

@@ -31,9 +31,9 @@ type Validator struct {
 // huma's own global, and the same for all.
 var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
-// NewValidator returns a validator for the services. It panics when the tags
-// of an input make no sense.
-func NewValidator(services *jobs.Registry) *Validator {
+// NewValidator returns a validator for the services. The error names each
+// service, field and tag that can't be honored.
+func NewValidator(services *jobs.Registry) (*Validator, error) {
 	strictCasing()
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
@@ -47,12 +47,29 @@ func NewValidator(services *jobs.Registry) *Validator {
 	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
 		problem.Enum = append(problem.Enum, code)
 	}
+	var errs []error
 	for s := range services.All() {
-		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
-		v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
-		v.submits[s.Name] = v.submitSchema(s.Name)
+		if err := v.add(s); err != nil {
+			errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
+		}
 	}
-	return v
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// add makes the schemas of a service.
+func (v *Validator) add(s *jobs.Service) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // huma's way to refuse a tag
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
+	v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
+	v.submits[s.Name] = v.submitSchema(s.Name)
+	return v.checkTags(s)
 }
 
 // submitSchema returns the schema of a submission to the service.

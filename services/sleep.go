@@ -15,13 +15,14 @@ type sleepInput struct {
 }
 
 // sleep waits for the given number of seconds, says every so often how far it
-// is, and returns a greeting.
+// is, and returns a greeting. What it logs is for the caller to read.
 func sleep(ctx context.Context, in sleepInput) (string, error) {
 	if in.Name == "" {
 		in.Name = "world"
 	}
 	const steps = 20
 	total := time.Duration(in.Seconds * float64(time.Second))
+	jobs.Log(ctx, "sleeping for %s", total)
 	for i := range steps {
 		select {
 		case <-time.After(total / steps):

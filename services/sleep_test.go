@@ -13,10 +13,11 @@ import (
 // reports keeps what a service says.
 type reports struct {
 	percent []float64
+	lines   []string
 }
 
 func (r *reports) Progress(percent float64, _ string, _ any) { r.percent = append(r.percent, percent) }
-func (r *reports) Log(_, _ string)                           {}
+func (r *reports) Log(_, line string)                        { r.lines = append(r.lines, line) }
 func (r *reports) Output(_ string)                           {}
 
 // In a synctest bubble time passes when everybody sleeps, so this takes none.
@@ -33,6 +34,9 @@ func TestSleep(t *testing.T) {
 		}
 		if n := len(said.percent); n != 20 || said.percent[0] != 5 || said.percent[n-1] != 100 {
 			t.Errorf("progress %v, want 5 to 100 in 20 steps", said.percent)
+		}
+		if len(said.lines) != 1 || said.lines[0] != "sleeping for 1m30s" {
+			t.Errorf("logged %q", said.lines)
 		}
 	})
 }
