@@ -25,7 +25,7 @@ func readme(t *testing.T, language string) map[string][]string {
 // codeBlocks does so for any file.
 func codeBlocks(t *testing.T, file, language string) map[string][]string {
 	t.Helper()
-	b, err := os.ReadFile(file) //nolint:gosec // one of ours
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

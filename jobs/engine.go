@@ -15,7 +15,7 @@ import (
 // asks nobody who they are: that is the caller's business.
 func (q *Queue) Engine(ctx context.Context, path string) (http.Handler, error) {
 	h, err := riverui.NewHandler(&riverui.HandlerOpts{
-		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true, Logger: slog.New(quiet{q.Logger.Handler(), func() bool { return q.health.failing() }}), Prefix: path,
+		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true, Logger: slog.New(quiet{q.Logger.Handler(), q.away}), Prefix: path,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make River UI: %w", err)

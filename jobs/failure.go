@@ -18,13 +18,13 @@ var ErrPermanent = errors.New("not worth another attempt")
 // jobs.RetryAfter(time.Minute)). The attempt counts, and the next one, if there
 // is any left, begins after d, at most a year, in place of the usual time.
 func RetryAfter(d time.Duration) error {
-	return retryAfter(min(max(d, 0), 365*24*time.Hour))
+	return retryError(min(max(d, 0), 365*24*time.Hour))
 }
 
-type retryAfter time.Duration
+type retryError time.Duration
 
 // Error says when.
-func (d retryAfter) Error() string { return "try again in " + time.Duration(d).String() }
+func (d retryError) Error() string { return "try again in " + time.Duration(d).String() }
 
 // fail records a failed attempt, and plans another one if that is allowed.
 func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) error {
@@ -44,7 +44,7 @@ func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) erro
 		return t.end(ctx, j, Failed, jobErr)
 	}
 	wait := t.q.Backoff(j.Attempt)
-	if after, ok := errors.AsType[retryAfter](runErr); ok {
+	if after, ok := errors.AsType[retryError](runErr); ok {
 		wait = time.Duration(after)
 	}
 	at := At(t.now.Add(wait))

@@ -133,6 +133,16 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	return nil
 }
 
+// away reports whether the database can't be worked with. What River complains
+// of may be the first that is heard of it, so it is looked at now.
+func (q *Queue) away(ctx context.Context) bool {
+	if q.health.failing() {
+		return true
+	}
+	err := q.checkDatabase(context.WithoutCancel(ctx))
+	return err != nil || q.health.failing()
+}
+
 // probe writes something, and takes it back in the same transaction.
 func (q *Queue) probe(ctx context.Context) error {
 	tx, err := q.db.pulse.BeginTx(ctx, nil)

@@ -10,11 +10,11 @@ import (
 // so several times a second.
 type quiet struct {
 	slog.Handler
-	away func() bool
+	away func(context.Context) bool
 }
 
 func (h quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level) && !h.away()
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level) && !h.away(ctx)
 }
 
 func (h quiet) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -165,7 +165,7 @@ const (
 func (q *Queue) riverConfig() *river.Config {
 	c := &river.Config{
 		ID:                          q.workerID,
-		Logger:                      slog.New(quiet{q.Logger.Handler(), func() bool { return q.health.failing() }}),
+		Logger:                      slog.New(quiet{q.Logger.Handler(), q.away}),
 		CompletedJobRetentionPeriod: time.Hour,
 		CancelledJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
