@@ -101,7 +101,7 @@ func addFlags(cmd *cobra.Command, keys ...string) {
 // defaultTexts are the defaults that --help shows.
 func defaultTexts() map[string]string {
 	c := defaults()
-	return map[string]string{"addr": c.Addr, "data": c.Data, "concurrency": strconv.Itoa(c.Concurrency)}
+	return map[string]string{"addr": c.Addr, "data": c.Data, "concurrency": strconv.Itoa(c.Concurrency), "shutdown_timeout": c.ShutdownTimeout.String()}
 }
 
 // configure loads the configuration that a command runs with.
@@ -138,7 +138,7 @@ func (p *program) serveCommand() *cobra.Command {
 			return p.serve(cmd.Context(), c)
 		},
 	}
-	addFlags(cmd, "addr", "public_url", "data", "database_url", "redis_url", "concurrency")
+	addFlags(cmd, "addr", "public_url", "data", "database_url", "redis_url", "concurrency", "shutdown_timeout")
 	cmd.Flags().Bool("no-worker", false, "only serve; others run the jobs")
 	cmd.Flags().Bool("no-migrate", false, "do not migrate the database")
 	addBenchFlag(cmd)
@@ -159,7 +159,7 @@ func (p *program) workerCommand() *cobra.Command {
 			return p.work(cmd.Context(), c)
 		},
 	}
-	addFlags(cmd, "database_url", "redis_url", "concurrency", "health_addr")
+	addFlags(cmd, "database_url", "redis_url", "concurrency", "health_addr", "shutdown_timeout")
 	addBenchFlag(cmd)
 	return cmd
 }

@@ -102,7 +102,7 @@ var settings = []setting{
 	{"concurrency", "CONCURRENCY", "concurrency", "how many jobs run at once", number(func(c *config) *int { return &c.Concurrency }, 1, 10_000)},
 	{"worker", "", "", "whether serve runs jobs too", boolean(func(c *config) *bool { return &c.Worker })},
 	{"migrate", "", "", "whether serve migrates the database", boolean(func(c *config) *bool { return &c.Migrate })},
-	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "", "how long running jobs may go on when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
+	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "shutdown-timeout", "how long running jobs may go on when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
 	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 365*24*time.Hour)},
 	{"job_timeout", "", "", "the longest timeout a caller may ask for", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
 	{"cancel_grace", "", "", "how long a job may go on after it was told to stop, before it is left behind", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
