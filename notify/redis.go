@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,19 +61,17 @@ type redisFeed struct {
 }
 
 // NewRedisHub returns a hub that shares events with all processes through the
-// Redis at url. All its keys begin with the prefix. Redis need not be there
+// Redis at the address, a URL; with "?master_name=", it is of Sentinels, who know where
+// that master is. All its keys begin with the prefix. Redis need not be there
 // yet: until it is, the hub is degraded.
-func NewRedisHub(url, prefix string, logger *slog.Logger) (*Hub, error) {
-	options, err := redis.ParseURL(url)
+func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
+	client, err := newRedisClient(address)
 	if err != nil {
 		return nil, errors.New("redis_url is not a Redis URL") // the cause may quote the password
 	}
-	options.MaxRetries = -1
-	options.DialTimeout = publishTimeout
-	options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
-	options.ContextTimeoutEnabled = true
+	quietRedis()
 	h := newHub(logger)
-	f := &redisFeed{hub: h, client: redis.NewClient(options), prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
+	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
 	f.backlog.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
@@ -80,6 +79,36 @@ func NewRedisHub(url, prefix string, logger *slog.Logger) (*Hub, error) {
 	f.wg.Go(func() { f.listen(ctx) })
 	f.wg.Go(func() { f.resend(ctx) })
 	return h, nil
+}
+
+// quietRedis keeps go-redis from writing to standard error past the log: that
+// Redis is away, and back, the hub says itself. The logger is go-redis's own
+// global, and the same for all.
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+// newRedisClient returns a client that waits for nothing long and tries nothing
+// again by itself.
+func newRedisClient(address string) (*redis.Client, error) {
+	if u, err := url.Parse(address); err == nil && u.Query().Has("master_name") {
+		options, err := redis.ParseFailoverURL(address)
+		if err != nil {
+			return nil, err
+		}
+		options.MaxRetries, options.DialTimeout, options.ContextTimeoutEnabled = -1, publishTimeout, true
+		options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
+		return redis.NewFailoverClient(options), nil
+	}
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	options.MaxRetries, options.DialTimeout, options.ContextTimeoutEnabled = -1, publishTimeout, true
+	options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
+	return redis.NewClient(options), nil
 }
 
 func (f *redisFeed) log(topic string) string     { return f.prefix + ":{" + topic + "}:log" }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -324,5 +326,44 @@ func TestRefusedEvent(t *testing.T) {
 	publish(t, hub, 1)
 	if hub.Degraded() {
 		t.Error("degraded")
+	}
+}
+
+// The master dies; the Sentinel makes its replica the master, and events go on
+// over that.
+func TestRedisSentinel(t *testing.T) {
+	t.Parallel()
+	master := jobstest.PrivateRedis(t)
+	host, port, _ := net.SplitHostPort(master.Addr)
+	jobstest.PrivateRedis(t, "--replicaof", host+" "+port)
+	config := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor mymaster %s %s 1\nsentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n", host, port)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := jobstest.PrivateRedis(t, config, "--sentinel")
+	for { // it must know the replica before the master dies
+		if line, err := sentinel.Do("SENTINEL", "REPLICAS", "mymaster"); err == nil && line == "*1" {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	address := "redis://" + sentinel.Addr + "?master_name=mymaster"
+	publisher, hub := redisHub(t, address, "test"), redisHub(t, address, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	take(t, s, 1)
+	master.Kill()
+	for {
+		err := publisher.Publish(t.Context(), "job", notify.Event{ID: id(1, 2), Prev: id(1, 1), Name: "x", Data: []byte("{}")})
+		if err == nil || errors.Is(err, notify.ErrStale) { // stale: it was sent when the new master came
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if got, gap := take(t, s, 2); gap || fmt.Sprint(got) != "[2]" {
+		t.Errorf("after the failover: %v, gap %t", got, gap)
 	}
 }

@@ -114,19 +114,22 @@ func PrivatePostgres(t testing.TB) *Server {
 	return s
 }
 
-// PrivateRedis starts a Redis of the test's own. It skips the test where
-// there is no binary.
-func PrivateRedis(t testing.TB) *Server {
+// PrivateRedis starts a Redis of the test's own, perhaps with arguments. It
+// skips the test where there is no binary.
+func PrivateRedis(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		missing(t, "no redis-server: this test starts a Redis of its own")
 	}
+	if len(args) == 0 {
+		args = []string{"--save", ""}
+	}
 	s := &Server{Addr: FreeAddr(t), t: t}
 	_, port, _ := net.SplitHostPort(s.Addr)
 	dir := t.TempDir()
 	s.command = func() *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir) //nolint:gosec // the path is LookPath's
+		cmd := exec.CommandContext(context.Background(), path, append(args, "--port", port, "--bind", "127.0.0.1", "--dir", dir)...) //nolint:gosec // the path is LookPath's
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		return cmd
 	}
