@@ -41,18 +41,18 @@ func (s *stream) place(p *place, job *jobs.Job) error {
 		s.api.Hub.Behind(p.id, newest) // the log may have lost the last word
 		return nil
 	case p.resume && p.at == newest:
-		p.sub.Start(newest) // nothing has happened since
+		p.sub.Follow(newest) // nothing has happened since, or a gap shows
 		return nil
 	case p.resume && p.at.Compare(newest) < 0 && p.sub.UpToDate(p.at):
 		// What the table has already is about to be published, or was lost;
 		// then a snapshot follows.
-		p.sub.Start(p.at)
+		p.sub.Follow(p.at)
 		s.api.Hub.Behind(p.id, newest)
 		return nil
 	case p.resume && p.at.Version == newest.Version && p.sub.Ahead(p.at):
 		// It was on another server, and what this one lacks is on its way; or
 		// the log was lost, and the table is behind what a run says.
-		p.sub.Start(p.at)
+		p.sub.Follow(p.at)
 		p.doubt = time.Now().Add(doubtTime)
 		return nil
 	case p.at.Version > newest.Version:

@@ -22,7 +22,7 @@ type Subscription struct {
 }
 
 // Subscribe returns a view of a topic. The caller then says where to begin,
-// by [Subscription.Resume] or [Subscription.Start], and must close it.
+// by [Subscription.Resume], Follow or Start, and must close it.
 func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error) {
 	woken := make(chan struct{}, 1)
 	subs, err := h.SubscribeAll(ctx, []string{topic}, func() {
@@ -94,6 +94,16 @@ func (s *Subscription) Resume(after ID) bool {
 		s.cursor = after
 	}
 	return known
+}
+
+// Follow makes the subscription go on after an event that the hub does not
+// have: what is missing after it shows as a gap.
+func (s *Subscription) Follow(after ID) {
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	if s.cursor.Compare(after) < 0 {
+		s.cursor = after
+	}
 }
 
 // UpToDate reports whether the hub knows of no event after this one.
