@@ -129,8 +129,10 @@ func TestCancelFromElsewhereLosesNoEvent(t *testing.T) {
 		for _, e := range bus.ended(t, job.ID) {
 			got = append(got, e.ID.String()+" "+e.Name)
 		}
-		if want := "[2-0 status 2-1 log 3-0 status 3-1 log 4-0 end]"; fmt.Sprint(got) != want {
-			t.Errorf("got %v, want %s", got, want)
+		// The run may say its line before the other process says that it is to stop.
+		either, or := "[2-0 status 2-1 log 3-0 status 3-1 log 4-0 end]", "[2-0 status 2-1 log 2-2 log 3-0 status 4-0 end]"
+		if fmt.Sprint(got) != either && fmt.Sprint(got) != or {
+			t.Errorf("got %v, want %s or %s", got, either, or)
 		}
 	})
 }
