@@ -288,10 +288,13 @@ func TestEvents12Ping(t *testing.T) {
 	}
 	v.cancel()
 	busy := f.submit(t, "chatter", `{"input":{"chunks":50,"size":1,"pause":20}}`)
-	for _, e := range f.collect(t, busy.EventsURL) {
-		if e.name == "ping" {
-			t.Error("a ping while events come")
+	v = f.watch(t, busy.EventsURL)
+	last = time.Now()
+	for e := range v.events {
+		if since := time.Since(last); e.name == "ping" && since < interval/2 { // a busy machine may make events wait
+			t.Errorf("a ping %s after an event", since)
 		}
+		last = time.Now()
 	}
 }
 

@@ -35,7 +35,7 @@ func TestReceiver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: time.Second, Local: jobs.NewReceivers(db, keys)})
+			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: 5 * time.Second, Local: jobs.NewReceivers(db, keys)})
 			t.Cleanup(c.Sender.Close)
 		})
 		ctx := t.Context()
