@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -215,7 +216,10 @@ func (c *clients) check(t *testing.T, db *sql.DB, effects string) {
 	}
 	histories, owner := c.histories(t, db)
 	told := make(map[string][]notify.ID)
-	for id, callback := range c.callbacks {
+	c.mu.Lock()
+	callbacks := maps.Clone(c.callbacks) // one that was sent twice may still come
+	c.mu.Unlock()
+	for id, callback := range callbacks {
 		h := histories[callback.job]
 		if v := int(callback.event.Version); v > len(h) || h[v-1].status != callback.status {
 			t.Errorf("callback %s of %s says %v, and the history is %v", id, callback.job, callback.observation, h)
