@@ -1,56 +1,27 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
-)
 
-// writeCertificate writes a certificate for this machine with a serial number
-// and its key, as files that were changed at a time.
-func writeCertificate(t *testing.T, dir string, serial int64, changed time.Time) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(name, changed, changed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
+	"coatcheck/jobs/jobstest"
+)
 
 // The server speaks HTTP/2 over TLS, takes a renewed certificate without a
 // restart, and keeps the one it has when the new one is broken.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := writeCertificate(t, dir, 1, time.Now().Add(-time.Hour))
+	cert, key := jobstest.Certificate(t, dir, 1)
+	long := time.Now().Add(-time.Hour)
+	for _, name := range []string{cert, key} {
+		if err := os.Chtimes(name, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s := newShell(t)
 	s.env = append(s.env, "TLS_CERT="+cert, "TLS_KEY="+key)
 	s.start("coatcheck")
@@ -76,7 +47,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	until(1)
-	writeCertificate(t, dir, 2, time.Now())
+	jobstest.Certificate(t, dir, 2)
 	until(2)
 
 	c, err := openCertificate(cert, key, slog.New(slog.DiscardHandler))

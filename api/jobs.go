@@ -240,11 +240,7 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	submission, err := job.Again(info.base, key)
-	if err != nil {
-		return nil, err
-	}
-	job, replayed, err := a.handIn(ctx, submission)
+	job, replayed, err := a.handIn(ctx, func() (jobs.Submission, error) { return job.Again(info.base, key) })
 	if err != nil {
 		return nil, err
 	}

@@ -308,6 +308,9 @@ func TestLimits(t *testing.T) {
 	if a := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":{}}`); a.StatusCode != 429 || a.problem(t).Code != "rate-limited" || a.Header.Get("Retry-After") == "" {
 		t.Errorf("too fast: %s %s", a.Status, a.body)
 	}
+	if a := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":`); a.StatusCode != 429 {
+		t.Errorf("what can't be read, too fast: %s %s", a.Status, a.body)
+	}
 	full := newFixture(t, jobstest.SQLite(t), options{queue: func(c *jobs.Config) { c.MaxQueued = 2; c.Workers = 0 }})
 	full.submit(t, "hold", `{"input":{}}`)
 	full.submit(t, "hold", `{"input":{}}`)

@@ -78,9 +78,14 @@ func (a *API) openCursor(cursor, list string, query url.Values) (before string, 
 	return before, nil
 }
 
+// sealCursor returns the cursor that [API.openCursor] opens.
+func (a *API) sealCursor(after, list string, query url.Values) string {
+	return a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
+}
+
 // nextPage returns the cursor of the page after an id, and a link to it.
 func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
-	cursor = a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
+	cursor = a.sealCursor(after, list, query)
 	query.Set("cursor", cursor)
 	query.Set("limit", strconv.Itoa(limit))
 	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`

@@ -31,16 +31,6 @@ func (f *fixture) readiness(t *testing.T) (status int, r readiness) {
 	return a.StatusCode, r
 }
 
-// until waits until something happens.
-func until(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !happened(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s", what)
-		}
-	}
-}
-
 // While the database is away everything that needs it is refused at once,
 // with a problem that says when to come back, and streams go on afterwards.
 func TestDatabaseAway(t *testing.T) {
@@ -48,7 +38,7 @@ func TestDatabaseAway(t *testing.T) {
 	server := jobstest.PrivatePostgres(t)
 	f := newFixture(t, jobstest.Open(t, "postgres://postgres@"+server.Addr+"/postgres"), options{})
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":{}}`).job(t)
-	until(t, "progress", func() bool { return f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t).Progress.Percent == 40 })
+	jobstest.Until(t, "progress", func() bool { return f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t).Progress.Percent == 40 })
 	resp, err := http.Get(f.URL + "/v1/jobs/" + string(job.Token) + "/events")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +52,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 
 	server.Stop()
-	until(t, "alarm", func() bool { status, _ := f.readiness(t); return status == 503 })
+	jobstest.Until(t, "alarm", func() bool { status, _ := f.readiness(t); return status == 503 })
 	if _, r := f.readiness(t); r.Errors[0].Location != "database" || !strings.Contains(r.Errors[0].Message, "start it") {
 		t.Errorf("readyz: %+v", r)
 	}
@@ -95,7 +85,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 
 	server.Start()
-	until(t, "all-clear", func() bool { status, _ := f.readiness(t); return status == 200 })
+	jobstest.Until(t, "all-clear", func() bool { status, _ := f.readiness(t); return status == 200 })
 	close(f.hold)
 	rest, err := io.ReadAll(stream)
 	if err != nil || strings.Count(string(rest), "event: end") != 1 || !strings.Contains(string(rest), `"output":"held"`) {
@@ -126,12 +116,12 @@ func TestNobodyRunsJobs(t *testing.T) {
 			}
 			return jobs.Check{}
 		}
-		until(t, "warning", func() bool { return queue().Status == jobs.Warning })
+		jobstest.Until(t, "warning", func() bool { return queue().Status == jobs.Warning })
 		if check := queue(); !strings.Contains(check.Detail, "start a worker") || check.Since == nil {
 			t.Errorf("got %+v", check)
 		}
 		newFixture(t, db, options{})
-		until(t, "all-clear", func() bool { return queue().Status == jobs.OK })
+		jobstest.Until(t, "all-clear", func() bool { return queue().Status == jobs.OK })
 	})
 }
 

@@ -224,10 +224,8 @@ func (a *API) retryAction(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	submission, err := job.Again(infoOf(r.Context()).base, "")
-	if err != nil {
-		return "", err
-	}
-	job, _, err = a.handIn(r.Context(), submission)
+	job, _, err = a.handIn(r.Context(), func() (jobs.Submission, error) {
+		return job.Again(infoOf(r.Context()).base, "")
+	})
 	return "/jobs/" + job.ID, err
 }

@@ -119,8 +119,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		after := a.Queue.Keys.Seal([]byte(found[pageLimit-1].ID + "\npage?" + f.query().Encode()))
-		v.Older = href("/jobs", f.query(), "cursor", after)
+		v.Older = href("/jobs", f.query(), "cursor", a.sealCursor(found[pageLimit-1].ID, "page", f.query()))
 	}
 	for i := range found {
 		v.Jobs = append(v.Jobs, jobRow(&found[i]))

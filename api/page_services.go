@@ -79,19 +79,18 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	submission, err := a.decode(f.service.Name, "application/json", body)
-	if err != nil {
-		return jobs.Job{}, err
-	}
-	info := infoOf(ctx)
-	submission.Owner, submission.BaseURL = info.user.Name, info.base
-	// A form that is sent twice is one job; changed in between, it is two.
-	sum := sha256.Sum256(body)
-	submission.Fingerprint = hex.EncodeToString(sum[:])
-	if key := f.values.Get("key"); key != "" && len(key) <= 64 {
-		submission.IdempotencyKey = "page:" + key + ":" + submission.Fingerprint
-	}
-	job, _, err := a.handIn(ctx, submission)
+	job, _, err := a.handIn(ctx, func() (jobs.Submission, error) {
+		info := infoOf(ctx)
+		s, err := a.decode(f.service.Name, "application/json", body)
+		s.Owner, s.BaseURL = info.user.Name, info.base
+		// A form that is sent twice is one job; changed in between, it is two.
+		sum := sha256.Sum256(body)
+		s.Fingerprint = hex.EncodeToString(sum[:])
+		if key := f.values.Get("key"); key != "" && len(key) <= 64 {
+			s.IdempotencyKey = "page:" + key + ":" + s.Fingerprint
+		}
+		return s, err
+	})
 	return job, err
 }
 

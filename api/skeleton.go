@@ -95,14 +95,12 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		a.skeletonError(w, r, err)
 		return
 	}
-	checked, err := a.decode(s.Service, "application/json", body)
-	if err != nil {
-		a.skeletonError(w, r, err)
-		return
-	}
 	info := infoOf(r.Context())
-	s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
-	job, _, err := a.handIn(r.Context(), s)
+	job, _, err := a.handIn(r.Context(), func() (jobs.Submission, error) {
+		checked, err := a.decode(s.Service, "application/json", body)
+		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
+		return s, err
+	})
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return

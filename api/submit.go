@@ -101,19 +101,18 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
-	info := infoOf(ctx)
-	submission, err := a.decode(service, info.header.Get("Content-Type"), req.RawBody)
-	if err != nil {
-		return job, false, err
-	}
-	submission.Owner, submission.BaseURL = info.user.Name, info.base
-	if submission.IdempotencyKey, err = info.idempotencyKey(); err != nil {
-		return job, false, err
-	}
-	if submission.IdempotencyKey != "" {
-		submission.Fingerprint = fingerprint(req.RawBody)
-	}
-	return a.handIn(ctx, submission)
+	return a.handIn(ctx, func() (jobs.Submission, error) {
+		info := infoOf(ctx)
+		s, err := a.decode(service, info.header.Get("Content-Type"), req.RawBody)
+		if err != nil {
+			return s, err
+		}
+		s.Owner, s.BaseURL = info.user.Name, info.base
+		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
+			s.Fingerprint = fingerprint(req.RawBody)
+		}
+		return s, err
+	})
 }
 
 // submitted returns the answer to who submitted the job.
@@ -132,15 +131,20 @@ func (answer *jobAnswer) replay(replayed bool) {
 	}
 }
 
-// handIn submits what was checked, if the caller may: all jobs come in here.
-func (a *API) handIn(ctx context.Context, s jobs.Submission) (job jobs.Job, replayed bool, err error) {
+// handIn submits what read returns, if the caller may: all jobs come in here.
+// The rate is that of attempts: whoever sends what can't be read has had one.
+func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
+	if err := a.mayIn(ctx); err != nil {
+		return job, false, err
+	}
+	s, err := read()
+	if err != nil {
+		return job, false, err
+	}
 	for _, name := range s.Services() {
 		if _, err := a.service(ctx, name); err != nil {
 			return job, false, err
 		}
-	}
-	if err := a.mayIn(ctx); err != nil {
-		return job, false, err
 	}
 	return a.Queue.Submit(ctx, s)
 }

@@ -14,7 +14,14 @@ type quiet struct {
 }
 
 func (h quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level) && !h.away(ctx)
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+}
+
+func (h quiet) Handle(ctx context.Context, record slog.Record) error {
+	if h.away(ctx) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, record)
 }
 
 func (h quiet) WithAttrs(attrs []slog.Attr) slog.Handler {

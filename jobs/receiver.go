@@ -263,17 +263,25 @@ func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 	if err != nil {
 		return fmt.Errorf("store callback: %w", err)
 	}
+	tx, err := r.db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("store callback: %w", err)
+	}
+	defer tx.Rollback()
 	for _, stmt := range []struct {
 		query string
 		args  []any
 	}{
+		{`UPDATE receivers SET used_at = $1 WHERE id = $2`, []any{At(time.Now()), id}}, // locks it, so that two at once don't deadlock
 		{`INSERT INTO received (receiver_id, id, at, headers, body, verdict, status_code) VALUES ($1, $2, $3, $4, $5, $6, $7)`, []any{id, c.ID, c.At, string(header), c.Body, c.Verdict, c.StatusCode}},
 		{fmt.Sprintf(`DELETE FROM received WHERE receiver_id = $1 AND id NOT IN (SELECT id FROM received WHERE receiver_id = $1 ORDER BY id DESC LIMIT %d)`, maxReceived), []any{id}},
-		{`UPDATE receivers SET used_at = $1 WHERE id = $2`, []any{At(time.Now()), id}},
 	} {
-		if _, err := r.db.write.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
+		if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
 			return fmt.Errorf("store callback: %w", err)
 		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("store callback: %w", err)
 	}
 	return nil
 }

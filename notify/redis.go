@@ -93,21 +93,30 @@ func (silence) Printf(context.Context, string, ...any) {}
 // newRedisClient returns a client that waits for nothing long and tries nothing
 // again by itself.
 func newRedisClient(address string) (*redis.Client, error) {
-	if u, err := url.Parse(address); err == nil && u.Query().Has("master_name") {
-		options, err := redis.ParseFailoverURL(address)
-		if err != nil {
-			return nil, err
-		}
-		options.MaxRetries, options.DialTimeout, options.ContextTimeoutEnabled = -1, publishTimeout, true
-		options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
-		return redis.NewFailoverClient(options), nil
-	}
-	options, err := redis.ParseURL(address)
+	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
 	}
-	options.MaxRetries, options.DialTimeout, options.ContextTimeoutEnabled = -1, publishTimeout, true
-	options.ReadTimeout, options.WriteTimeout = answerTimeout, answerTimeout
+	query := u.Query()
+	for name, value := range map[string]string{
+		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": answerTimeout.String(), "write_timeout": answerTimeout.String(),
+	} {
+		query.Set(name, value)
+	}
+	u.RawQuery = query.Encode()
+	if query.Has("master_name") {
+		options, err := redis.ParseFailoverURL(u.String())
+		if err != nil {
+			return nil, err
+		}
+		options.ContextTimeoutEnabled = true
+		return redis.NewFailoverClient(options), nil
+	}
+	options, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	options.ContextTimeoutEnabled = true
 	return redis.NewClient(options), nil
 }
 

@@ -342,12 +342,10 @@ func TestRedisSentinel(t *testing.T) {
 		t.Fatal(err)
 	}
 	sentinel := jobstest.PrivateRedis(t, config, "--sentinel")
-	for { // it must know the replica before the master dies
-		if line, err := sentinel.Do("SENTINEL", "REPLICAS", "mymaster"); err == nil && line == "*1" {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	jobstest.Until(t, "replica that the Sentinel knows", func() bool {
+		line, err := sentinel.Do("SENTINEL", "REPLICAS", "mymaster")
+		return err == nil && line == "*1"
+	})
 	address := "redis://" + sentinel.Addr + "?master_name=mymaster"
 	publisher, hub := redisHub(t, address, "test"), redisHub(t, address, "test")
 	s := subscribe(t, hub, "job")
@@ -356,13 +354,10 @@ func TestRedisSentinel(t *testing.T) {
 	publish(t, publisher, 1)
 	take(t, s, 1)
 	master.Kill()
-	for {
+	jobstest.Until(t, "new master that takes events", func() bool {
 		err := publisher.Publish(t.Context(), "job", notify.Event{ID: id(1, 2), Prev: id(1, 1), Name: "x", Data: []byte("{}")})
-		if err == nil || errors.Is(err, notify.ErrStale) { // stale: it was sent when the new master came
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return err == nil || errors.Is(err, notify.ErrStale) // stale: it was sent when the new master came
+	})
 	if got, gap := take(t, s, 2); gap || fmt.Sprint(got) != "[2]" {
 		t.Errorf("after the failover: %v, gap %t", got, gap)
 	}

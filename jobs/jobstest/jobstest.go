@@ -148,3 +148,14 @@ func needLocal(t testing.TB, what, addr string) {
 	}
 	t.Skipf("no %s on %s: this half of the test is not run", what, addr)
 }
+
+// Until waits for something to happen; the test fails when it has not after
+// half a minute.
+func Until(t testing.TB, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !happened(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s", what)
+		}
+	}
+}
