@@ -42,7 +42,7 @@ func TestPage(t *testing.T) {
 	b.open(s.at("/"))
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "-1"), chromedp.SetValue(chromedp.ID("input-name"), "Ada"))
 	b.click("form button.main")
-	b.until(`document.querySelector("#input-seconds-help .error")?.textContent === "expected number >= 0"`)
+	b.until(`document.querySelector("#input-seconds-help .error")?.textContent === "expected at least 0"`)
 	b.until(`document.querySelector("#input-name").value === "Ada" && document.querySelector("#input-seconds").getAttribute("aria-invalid") === "true"`)
 	b.shot("mistake")
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "2"))

@@ -42,11 +42,10 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
-	value, errs, err := readJSON(body, "body")
+	_, errs, err := check(a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
 		return jobs.Submission{}, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
 	}
-	errs = append(errs, a.Validator.check(a.Validator.submits[service], value, "body")...)
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
@@ -95,10 +94,7 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 	}
 	for i, step := range in.Then {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		at := fmt.Sprintf("body.then[%d].input", i)
-		if input, _, err := readJSON(step.Input, at); err == nil { // what is missing was said above
-			errs = append(errs, a.Validator.checkStep(step.Service, input, at)...)
-		}
+		errs = append(errs, a.Validator.checkStep(step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
 			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
 		}

@@ -178,9 +178,11 @@ func TestSubmitAndWatch(t *testing.T) {
 		t.Errorf("%+v … %+v", snapshot, last)
 	}
 	job := f.do(t, "GET", first.Header.Get("Location"), "").job(t)
+	waitFor(t, "no stream", 5*time.Second, func() bool { return f.streams(t) == 0 })
 	if a := f.do(t, "GET", job.EventsURL, "", "Last-Event-ID: "+last.id); a.StatusCode != 204 {
 		t.Errorf("watched on: %s", a.Status)
 	}
+	waitFor(t, "no stream", 5*time.Second, func() bool { return f.streams(t) == 0 })
 	again := submit("text/event-stream", key)
 	if again.Header.Get("Idempotent-Replayed") != "true" || again.Header.Get("Location") != first.Header.Get("Location") || fmt.Sprint(again.names(t)) != "[snapshot end]" {
 		t.Errorf("replayed: %s %v", again.Status, again.Header)

@@ -2,13 +2,10 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"coatcheck/jobs"
@@ -34,117 +31,6 @@ type form struct {
 // inputPrefix is what the names of fields of the input begin with, so that
 // they are told from the options.
 const inputPrefix = "input."
-
-// options are asked for beside the input, under their names in a submission.
-var options = []web.Field{
-	{Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks", Help: "Is called when the job ends. The test receiver has one to try."},
-	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "Not started before this is over."},
-	{Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1", Help: "How often it is tried in all."},
-	{Name: "timeout", Label: "Timeout", Kind: "text", Placeholder: "15m", Help: "Ends an attempt that takes longer."},
-	{Name: "priority", Label: "Priority", Kind: "select", Options: []string{"", "1", "2", "3", "4"}, Help: "1 is first, 2 what is usual."},
-	{Name: "tags", Label: "Tags", Kind: "text", Placeholder: "web, test", Help: "To find the job by, separated by commas."},
-}
-
-// numeric are the options that are numbers in JSON.
-var numeric = []string{"max_attempts", "priority"}
-
-// fields returns the fields of the input, in the order of the schema.
-func (f *form) fields() []web.Field {
-	names := slices.SortedFunc(maps.Keys(f.schema.Properties), func(x, y string) int {
-		return cmp.Or(f.rank(x)-f.rank(y), strings.Compare(x, y))
-	})
-	var fields []web.Field
-	for _, name := range names {
-		fields = append(fields, f.field(name, f.property(name)))
-	}
-	return fields
-}
-
-// rank puts what is required first, and then what x-order says.
-func (f *form) rank(name string) int {
-	rank := 1000
-	if order, ok := f.property(name).Extensions["x-order"].(float64); ok {
-		rank = int(order)
-	}
-	if !slices.Contains(f.schema.Required, name) {
-		rank += 10_000
-	}
-	return rank
-}
-
-func (f *form) property(name string) *schema {
-	p := f.schema.Properties[name]
-	if p.Ref != "" {
-		return f.resolve(p.Ref)
-	}
-	return p
-}
-
-// field returns the field for a property.
-func (f *form) field(name string, p *schema) web.Field {
-	field := web.Field{
-		Name: inputPrefix + name, ID: "input-" + name, Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,
-		Required: slices.Contains(f.schema.Required, name), Value: plain(p.Default), Errors: f.errors[inputPrefix+name],
-	}
-	if len(p.Examples) > 0 {
-		field.Placeholder = plain(p.Examples[0])
-	}
-	switch {
-	case f.values != nil:
-		field.Value = f.values.Get(field.Name)
-	case field.Required && field.Value == "":
-		field.Value = field.Placeholder // so that a newcomer need only press Run
-	}
-	if p.Minimum != nil {
-		field.Min = strconv.FormatFloat(*p.Minimum, 'f', -1, 64)
-	}
-	if p.Maximum != nil {
-		field.Max = strconv.FormatFloat(*p.Maximum, 'f', -1, 64)
-	}
-	if p.MaxLength != nil {
-		field.MaxLength = *p.MaxLength
-	}
-	switch {
-	case len(p.Enum) > 0 || p.Type == huma.TypeBoolean:
-		field.Kind = "select"
-		if !field.Required {
-			field.Options = append(field.Options, "")
-		}
-		for _, e := range p.Enum {
-			field.Options = append(field.Options, plain(e))
-		}
-		if p.Type == huma.TypeBoolean {
-			field.Options = append(field.Options, "false", "true")
-		}
-	case p.Type == huma.TypeInteger:
-		field.Kind, field.Step = "number", "1"
-	case p.Type == huma.TypeNumber:
-		field.Kind, field.Step = "number", "any"
-	case p.Type == huma.TypeString && (field.MaxLength > 200 || p.Format == "textarea"):
-		field.Kind = "textarea"
-	case p.Type == huma.TypeString:
-		field.Kind = cmp.Or(map[string]string{"uri": "url", "email": "email", "date": "date", "password": "password"}[p.Format], "text")
-	default:
-		field.Kind = "json"
-		field.Help = strings.TrimSpace(field.Help + " As JSON.")
-	}
-	return field
-}
-
-// plain returns a value as one types it: text as it is, all else as JSON.
-func plain(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
 
 // view returns the form for the page. The key makes a form that is sent twice
 // one job.
@@ -221,9 +107,6 @@ func quoted(s string) json.RawMessage {
 var (
 	commas    = regexp.MustCompile(`\s*,\s*`)
 	firstName = regexp.MustCompile(`^[^.\[]*`) // of a location such as input.list[0].name
-	// missing is what the validator says of a property that is not there; the
-	// mistake stands at the object that lacks it.
-	missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 )
 
 // mistakes takes over what the validator found, field by field.
@@ -234,8 +117,6 @@ func (f *form) mistakes(p *Problem) {
 		switch {
 		case f.json:
 			at, message = "body", e.Location+": "+message
-		case at == "input" && missing.MatchString(message):
-			at, message = inputPrefix+missing.FindStringSubmatch(message)[1], "This is needed."
 		case strings.HasPrefix(at, inputPrefix):
 			name := firstName.FindString(at[len(inputPrefix):])
 			if rest := at[len(inputPrefix)+len(name):]; rest != "" {
@@ -297,41 +178,4 @@ func (f *form) again(j *jobs.Job) {
 		f.values.Set("callback_url", string(j.CallbackURL))
 	}
 	f.values.Set("tags", strings.Join(j.Tags, ", "))
-}
-
-// example returns an input that the service would take, as far as its schema
-// has examples.
-func (f *form) example() string {
-	var b strings.Builder
-	b.WriteString("{")
-	for _, field := range f.fields() {
-		p := f.property(strings.TrimPrefix(field.Name, inputPrefix))
-		var value any
-		switch {
-		case len(p.Examples) > 0:
-			value = p.Examples[0]
-		case !field.Required:
-			continue
-		case p.Default != nil:
-			value = p.Default
-		case len(p.Enum) > 0:
-			value = p.Enum[0]
-		default:
-			value = map[string]any{huma.TypeString: "text", huma.TypeBoolean: true, huma.TypeInteger: 1, huma.TypeNumber: 1, huma.TypeArray: []any{}, huma.TypeObject: map[string]any{}}[p.Type]
-			if p.Minimum != nil {
-				value = *p.Minimum
-			}
-		}
-		text, err := json.Marshal(value)
-		if err != nil {
-			continue
-		}
-		if b.Len() > 1 {
-			b.WriteString(", ")
-		}
-		b.Write(quoted(strings.TrimPrefix(field.Name, inputPrefix)))
-		b.WriteString(": ")
-		b.Write(text)
-	}
-	return b.String() + "}"
 }

@@ -219,16 +219,16 @@ func TestPageForm(t *testing.T) {
 		want []string // in the answer; a job when there are none
 	}{
 		{"right", url.Values{"input.seconds": {"0"}, "input.name": {"Ada"}}, nil},
-		{"below the minimum", url.Values{"input.seconds": {"-1"}}, []string{`id="input-seconds-help"><div class="error">expected number >= 0</div>`, `value="-1"`}},
-		{"no number", url.Values{"input.seconds": {"soon"}, "input.name": {`<"Ada">`}}, []string{`<div class="error">expected number</div>`, `value="soon"`, `value="&lt;&#34;Ada&#34;&gt;"`}},
-		{"missing", url.Values{"input.seconds": {""}}, []string{`id="input-seconds-help"><div class="error">This is needed.</div>`}},
+		{"below the minimum", url.Values{"input.seconds": {"-1"}}, []string{`id="input-seconds-help"><div class="error">expected at least 0</div>`, `value="-1"`}},
+		{"no number", url.Values{"input.seconds": {"soon"}, "input.name": {`<"Ada">`}}, []string{`<div class="error">expected a number, not a text</div>`, `value="soon"`, `value="&lt;&#34;Ada&#34;&gt;"`}},
+		{"missing", url.Values{"input.seconds": {""}}, []string{`id="input-seconds-help"><div class="error">this is required</div>`}},
 		{"all at once", url.Values{"input.seconds": {"9999"}, "input.name": {strings.Repeat("x", 101)}, "delay": {"soon"}, "callback_url": {"http://localhost/"}}, []string{
-			"expected number <= 3600", "expected length <= 100", `id="option-delay-help"><div class="error">expected a duration`, `id="option-callback_url-help"><div class="error">expected https`, `<details class="options" open>`,
+			"expected at most 3600", "expected at most 100 characters, not ", `id="option-delay-help"><div class="error">expected a duration`, `id="option-callback_url-help"><div class="error">expected https`, `<details class="options" open>`,
 		}},
 		{"options", url.Values{"input.seconds": {"0"}, "tags": {"web, test,"}, "priority": {"1"}, "max_attempts": {"2"}, "timeout": {"10s"}}, nil},
 		{"JSON", url.Values{"as": {"json"}, "body": {`{"input": {"seconds": 0}, "tags": ["web"]}`}}, nil},
 		{"bad JSON", url.Values{"as": {"json"}, "body": {`{"input": `}}, []string{"the body can't be read as JSON: it ends in the middle", `{"input": </textarea>`}},
-		{"wrong JSON", url.Values{"as": {"json"}, "body": {`{"input": {"secs": 1}}`}}, []string{"body.input: expected required property seconds to be present", "body.input.secs: unexpected property"}},
+		{"wrong JSON", url.Values{"as": {"json"}, "body": {`{"input": {"secs": 1}}`}}, []string{"body.input.seconds: this is required", "body.input.secs: unexpected property"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestPageFields(t *testing.T) {
 		}
 	}
 	form.Set("input.extras", `["radio", "heater"]`)
-	if a := f.post(t, "/services/build", form); !strings.Contains(a.body, `id="input-extras-help"><div class="error">expected array length &lt;= 1`) {
+	if a := f.post(t, "/services/build", form); !strings.Contains(a.body, `id="input-extras-help"><div class="error">expected at most 1 item, not `) {
 		t.Errorf("%s %s", a.Status, a.body)
 	}
 }

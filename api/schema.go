@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,15 +15,19 @@ import (
 	"coatcheck/jobs"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A Validator checks inputs against the schemas of their services.
+// A Validator checks inputs against the schemas of their services (JSON Schema
+// 2020-12). It compares numbers as they are written, however large.
 type Validator struct {
 	schemas  huma.Registry
 	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
 	submits  map[string]*huma.Schema // of the whole body of a submission
+
+	compiled map[*huma.Schema]*jsonschema.Schema // inputs and submits
 }
 
 // strictCasing makes huma tell {"Seconds": 1} from {"seconds": 1}; it is
@@ -56,7 +59,30 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return v, nil
+	return v, v.compile()
+}
+
+// compile makes validators of the schemas. The error names each service, field
+// and tag that can't be honored.
+func (v *Validator) compile() error {
+	c, err := newCompiler(map[string]any{"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs, "submits": v.submits})
+	if err != nil {
+		return err
+	}
+	v.compiled = make(map[*huma.Schema]*jsonschema.Schema)
+	var errs []error
+	for s := range v.services.All() {
+		err := v.checkTags(c, s)
+		for place, schema := range map[string]*huma.Schema{"inputs": v.inputs[s.Name], "submits": v.submits[s.Name]} {
+			if err == nil {
+				v.compiled[schema], err = c.at(place, s.Name)
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // add makes the schemas of a service.
@@ -69,7 +95,7 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 	v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
 	v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
 	v.submits[s.Name] = v.submitSchema(s.Name)
-	return v.checkTags(s)
+	return nil
 }
 
 // submitSchema returns the schema of a submission to the service.
@@ -86,11 +112,10 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 // Validate checks an input as it would come in a request. The error says all
 // that is wrong, for the owner of the job.
 func (v *Validator) Validate(service string, input []byte) error {
-	in, mistakes, err := readJSON(input, "input")
+	_, mistakes, err := check(v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
-	mistakes = append(mistakes, v.check(v.inputs[service], in, "input")...)
 	if err := v.services.Get(service).Fits(input); err != nil && len(mistakes) == 0 {
 		mistakes = append(mistakes, misfit(err, "input"))
 	}
@@ -99,42 +124,6 @@ func (v *Validator) Validate(service string, input []byte) error {
 		errs = append(errs, fmt.Errorf("%s: %s", e.Location, e.Message))
 	}
 	return errors.Join(errs...)
-}
-
-// check returns what is wrong with a value, which stands at location.
-func (v *Validator) check(schema *huma.Schema, value any, location string) []ProblemError {
-	path, result := huma.NewPathBuffer(nil, 0), new(huma.ValidateResult)
-	path.Push(location)
-	huma.Validate(v.schemas, schema, path, huma.ModeWriteToServer, floats(value), result)
-	var errs []ProblemError
-	for _, err := range result.Errors {
-		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-			errs = append(errs, problemError(detail))
-		}
-	}
-	return errs
-}
-
-// floats returns the value with numbers that can be compared with the limits of
-// a schema: those beyond all floats are as large as one can be.
-func floats(value any) any {
-	switch value := value.(type) {
-	case json.Number:
-		f, err := value.Float64()
-		if err == nil {
-			return value
-		}
-		return max(min(f, math.MaxFloat64), -math.MaxFloat64)
-	case []any:
-		for i := range value {
-			value[i] = floats(value[i])
-		}
-	case map[string]any:
-		for name := range value {
-			value[name] = floats(value[name])
-		}
-	}
-	return value
 }
 
 // misfit returns the mistake of a value that its schema allows and that yet
@@ -151,19 +140,23 @@ func misfit(err error, location string) ProblemError {
 
 // checkStep checks the input of a further step as far as it is known: what
 // comes from the step before is checked when it is there.
-func (v *Validator) checkStep(service string, input any, location string) []ProblemError {
-	schema := v.inputs[service]
+func (v *Validator) checkStep(service string, text []byte, location string) []ProblemError {
+	schema := v.compiled[v.inputs[service]]
 	if schema == nil {
 		return nil // said elsewhere
 	}
+	input, _, err := readJSON(text, location)
+	if err != nil {
+		return nil // as is that it is missing
+	}
 	holes := placeholders(input, location)
 	var errs []ProblemError
-	for _, e := range v.check(schema, input, location) {
+	for _, e := range checkValue(schema, input, location, nil) {
 		hole := false
 		for _, at := range holes {
 			hole = hole || e.Location == at || strings.HasPrefix(e.Location, at+".") || strings.HasPrefix(e.Location, at+"[")
 		}
-		if !hole || strings.HasPrefix(e.Message, "unexpected property") && !strings.HasSuffix(e.Location, ".$output") {
+		if !hole || e.Message == unexpected && !strings.HasSuffix(e.Location, ".$output") {
 			errs = append(errs, e)
 		}
 	}

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"coatcheck/jobs"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // limits are the tags that limit what a field may be, with the types of JSON
@@ -27,7 +30,7 @@ var limits = map[string][]string{
 var (
 	ofNumber = []string{huma.TypeNumber, huma.TypeInteger}
 	// otherTags say something else to the schema.
-	otherTags = []string{"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated", "readOnly", "writeOnly", "hidden", "encoding", "patternDescription", "timeFormat"}
+	otherTags = []string{"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated", "readOnly", "writeOnly", "hidden", "encoding", "timeFormat"}
 	tagKey    = regexp.MustCompile(`(\w+):"`)
 )
 
@@ -35,44 +38,52 @@ var (
 // only.
 type tagChecker struct {
 	*Validator
-	seen map[reflect.Type]bool
-	errs []error
+	compiler *compiler
+	seen     map[reflect.Type]bool
+	errs     []error
 }
 
 // checkTags returns an error for each tag of the service's input and output
 // that can't be honored.
-func (v *Validator) checkTags(s *jobs.Service) error {
-	c := tagChecker{Validator: v, seen: make(map[reflect.Type]bool)}
-	c.check("input", s.Input())
-	c.check("output", s.Output())
+func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
+	c := tagChecker{Validator: v, compiler: compiler, seen: make(map[reflect.Type]bool)}
+	c.check("input", s.Input(), v.inputs[s.Name], "inputs", s.Name)
+	c.check("output", s.Output(), v.outputs[s.Name], "outputs", s.Name)
 	return errors.Join(c.errs...)
 }
 
-func (c *tagChecker) check(at string, t reflect.Type) {
-	for slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}, t.Kind()) {
-		t = t.Elem()
+// check checks the fields of a type and of those in it. The names lead to its
+// schema.
+func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names ...string) {
+	if schema != nil && schema.Ref != "" {
+		names = []string{"components", "schemas", path.Base(schema.Ref)}
+		schema = c.resolve(schema)
 	}
-	schema := c.resolve(c.schemas.Schema(t, true, ""))
-	if t.Kind() != reflect.Struct || c.seen[t] || schema == nil || schema.Type != huma.TypeObject {
-		return
-	}
-	c.seen[t] = true
-	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "" {
-			name = f.Name
+	switch {
+	case schema == nil:
+	case t.Kind() == reflect.Pointer:
+		c.check(at, t.Elem(), schema, names...)
+	case t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
+		c.check(at, t.Elem(), schema.Items, append(slices.Clone(names), "items")...)
+	case t.Kind() == reflect.Map:
+		values, _ := schema.AdditionalProperties.(*huma.Schema)
+		c.check(at, t.Elem(), values, append(slices.Clone(names), "additionalProperties")...)
+	case t.Kind() == reflect.Struct && schema.Type == huma.TypeObject && !c.seen[t]:
+		c.seen[t] = true
+		for _, f := range reflect.VisibleFields(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			name = cmp.Or(name, f.Name)
+			if property := schema.Properties[name]; property != nil { // else it is embedded, or not shown
+				names := append(slices.Clone(names), "properties", name)
+				c.field(at+"."+name, f.Tag, property, names...)
+				c.check(at+"."+name, f.Type, property, names...)
+			}
 		}
-		property := schema.Properties[name]
-		if property == nil {
-			continue // embedded, or not shown
-		}
-		c.field(at+"."+name, f.Tag, property)
-		c.check(at+"."+name, f.Type)
 	}
 }
 
-// field checks the tags of a field whose schema is p.
-func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema) {
+// field checks the tags of a field whose schema is p, to which the names lead.
+func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
 	wrong := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
 	types := []string{c.resolve(p).Type}
 	if p.Type == huma.TypeArray {
@@ -93,27 +104,31 @@ func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema) {
 			}
 		}
 	}
+	schema, err := c.compiler.at(names...)
+	if err != nil {
+		wrong("%w", err)
+		return
+	}
 	if p.Default != nil {
-		c.fits(at, "default", p, p.Default)
+		c.fits(at, "default", schema, p.Default)
 	}
 	for _, example := range p.Examples {
-		c.fits(at, "example", p, example)
+		c.fits(at, "example", schema, example)
 	}
 }
 
 // fits checks that a value in a tag is one that callers may send.
-func (c *tagChecker) fits(at, tag string, p *huma.Schema, value any) {
+func (c *tagChecker) fits(at, tag string, schema *jsonschema.Schema, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is no JSON: %w", at, tag, err))
 		return
 	}
-	read, mistakes, err := readJSON(text, at)
+	_, mistakes, err := check(schema, text, at)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s: %w", at, tag, err))
-		return
 	}
-	for _, m := range append(mistakes, c.Validator.check(p, read, at)...) {
+	for _, m := range mistakes {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not allowed: %s", m.Location, tag, m.Message))
 	}
 }

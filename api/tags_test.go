@@ -35,7 +35,7 @@ func TestTags(t *testing.T) {
 		"input.n: there is no tag min; ": checked[struct {
 			N int `json:"n" min:"3"`
 		}](t),
-		"input.n: the default is not allowed: expected number >= 3": checked[struct {
+		"input.n: the default is not allowed: expected at least 3": checked[struct {
 			N int `json:"n" minimum:"3" default:"2"`
 		}](t),
 		"input.text: the example is not allowed: ": checked[struct {

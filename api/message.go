@@ -1,0 +1,125 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// nouns name the types and formats of JSON Schema.
+var nouns = map[string]string{
+	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
+	"array": "a list", "object": "an object", "null": "null",
+	"date-time": "a time such as 2026-01-31T12:00:00Z", "date": "a date such as 2026-01-31",
+	"time": "a time of day such as 12:00:00Z", "duration": "a duration such as PT30S", "email": "an email address",
+	"uri": "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
+	"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
+}
+
+// sentence says what a value should be.
+func sentence(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Type:
+		return "expected " + choice(nullLast(k.Want), func(s string) string { return nouns[s] }) + unlike(k)
+	case *kind.Enum:
+		return "expected " + choice(k.Want, rendered)
+	case *kind.Const:
+		return "expected " + rendered(k.Want)
+	case *kind.Format:
+		if noun := nouns[k.Want]; noun != "" {
+			return "expected " + noun
+		}
+		if strings.Contains(k.Want, "int") {
+			return "expected a whole number in the range of " + k.Want + ", without point or exponent"
+		}
+		return "expected the format " + k.Want
+	case *kind.Minimum:
+		return "expected at least " + decimal(k.Want)
+	case *kind.Maximum:
+		return "expected at most " + decimal(k.Want)
+	case *kind.ExclusiveMinimum:
+		return "expected more than " + decimal(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "expected less than " + decimal(k.Want)
+	case *kind.MultipleOf:
+		return "expected a multiple of " + decimal(k.Want)
+	case *kind.MinLength:
+		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "character"), k.Got)
+	case *kind.MaxLength:
+		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "character"), k.Got)
+	case *kind.MinItems:
+		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "item"), k.Got)
+	case *kind.MaxItems:
+		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "item"), k.Got)
+	case *kind.MinProperties:
+		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "member"), k.Got)
+	case *kind.MaxProperties:
+		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "member"), k.Got)
+	case *kind.Pattern:
+		return "expected a text that matches " + k.Want
+	case *kind.UniqueItems:
+		return fmt.Sprintf("expected no item twice: items %d and %d are equal", k.Duplicates[0], k.Duplicates[1])
+	case *kind.ContentEncoding:
+		return "expected a text in " + k.Want
+	case *kind.FalseSchema, *kind.Not:
+		return "this is not allowed here"
+	}
+	return strings.TrimSpace("expected what the schema allows: " + strings.Join(k.KeywordPath(), " "))
+}
+
+func nullLast(types []string) []string {
+	return slices.SortedStableFunc(slices.Values(types), func(a, b string) int { return cmp.Compare(strings.Count(a, "null"), strings.Count(b, "null")) })
+}
+
+// unlike says what the value is, unless it is a number with a fraction.
+func unlike(k *kind.Type) string {
+	if k.Got == "number" && slices.Contains(k.Want, "integer") {
+		return ""
+	}
+	return ", not " + nouns[k.Got]
+}
+
+// choice lists what may be, but not a hundred of it.
+func choice[T any](list []T, say func(T) string) string {
+	const most = 20
+	var words []string
+	for _, v := range list[:min(len(list), most)] {
+		words = append(words, say(v))
+	}
+	last := len(words) - 1
+	switch {
+	case len(list) > most:
+		return strings.Join(words, ", ") + " or others"
+	case last > 0:
+		return strings.Join(words[:last], ", ") + " or " + words[last]
+	}
+	return strings.Join(words, "")
+}
+
+func rendered(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return clipped(string(b))
+}
+
+// counted returns "1 item" or "2 items".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// decimal writes a limit as a person would.
+func decimal(r *big.Rat) string {
+	digits, _ := r.FloatPrec()
+	return r.FloatString(digits)
+}
