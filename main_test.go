@@ -68,12 +68,30 @@ func newScripts(dir string, env map[string]string) testscript.Params {
 			for name, value := range env {
 				e.Setenv(name, value)
 			}
+			e.Defer(func() { noSecrets(e) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"started": started, "request": request, "until": until, "extract": extract,
 			"receiver": s.receiver, "received": s.received, "appears": appears, "address": address,
 		},
+	}
+}
+
+// noSecrets fails the script for each secret in the logs of its servers.
+func noSecrets(e *testscript.Env) {
+	logs, err := filepath.Glob(filepath.Join(e.WorkDir, "log*"))
+	if err != nil {
+		e.T().Fatal(err)
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			e.T().Fatal(err)
+		}
+		if found := jobstest.Secrets(string(text)); found != nil {
+			e.T().Fatal(log, found)
+		}
 	}
 }
 

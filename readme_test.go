@@ -104,6 +104,7 @@ func (s *shell) start(script string) {
 		if err := cmd.Wait(); err != nil && s.t.Context().Err() == nil {
 			s.t.Errorf("%s: %v\n%s", script, err, &log)
 		}
+		jobstest.NoSecrets(s.t, log.String())
 	})
 }
 

@@ -206,8 +206,9 @@ func newVictim(t testing.TB, dir, name string, env []string, args ...string) *vi
 	t.Cleanup(func() {
 		v.signal(syscall.SIGCONT)
 		v.end(syscall.SIGKILL)
+		b, _ := os.ReadFile(v.log)
+		jobstest.NoSecrets(t, string(b))
 		if t.Failed() {
-			b, _ := os.ReadFile(v.log)
 			t.Logf("the end of %s's log:\n%s", name, b[max(0, len(b)-4000):])
 		}
 	})

@@ -142,6 +142,7 @@ func newFixture(t testing.TB, db *jobs.Database, o options) *fixture {
 		}
 		f.hub.Close()
 		sender.Close()
+		jobstest.NoSecrets(t, f.log.String())
 	})
 	return f
 }

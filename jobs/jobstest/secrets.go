@@ -1,0 +1,37 @@
+package jobstest
+
+import (
+	"regexp"
+	"testing"
+)
+
+// secrets are what no log may have, by their form: the tests' own are made as
+// those of users are.
+var secrets = map[string]*regexp.Regexp{
+	"job's token":       regexp.MustCompile(`job_\w+\.[\w-]{16,}`),
+	"API key":           regexp.MustCompile(`\bck_[\w-]{43}`),
+	"signing key":       regexp.MustCompile(`\bwhs(ec|k)_[\w+/=-]{16,}`),
+	"credentials":       regexp.MustCompile(`(?i)\bauthorization\W+(basic|bearer) \S+`),
+	"password in a URL": regexp.MustCompile(`\b[a-z+]+://[^\s/:@"]*:[^\s/:@"]+@`),
+	"password's hash":   regexp.MustCompile(`\$argon2id?\$|\$2[aby]\$\d\d\$|pbkdf2:sha\d+:\d+\$|scrypt:\d+:\d+:\d+\$`),
+	"cookie":            regexp.MustCompile(`coatcheck_session=\w+`),
+}
+
+// NoSecrets fails the test for each secret that was logged.
+func NoSecrets(t testing.TB, log string) {
+	t.Helper()
+	for _, s := range Secrets(log) {
+		t.Errorf("logged: %s", s)
+	}
+}
+
+// Secrets returns the secrets that a text has, each with what it is.
+func Secrets(text string) []string {
+	var found []string
+	for what, pattern := range secrets {
+		if at := pattern.FindString(text); at != "" {
+			found = append(found, what+" "+at)
+		}
+	}
+	return found
+}
