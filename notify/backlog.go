@@ -123,9 +123,7 @@ func (f *redisFeed) resend(ctx context.Context) {
 			}
 			continue
 		}
-		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
-		err := f.send(attempt, e.topic, e.Event)
-		cancel()
+		err := f.send(ctx, e.topic, e.Event)
 		if !passing(err) {
 			f.backlog.settled(e)
 			continue

@@ -37,6 +37,7 @@ type Hub struct {
 	ctx    context.Context //nolint:containedctx // of the goroutines that read logs
 	cancel context.CancelFunc
 	reads  chan struct{} // one for each log that is being read
+	late   time.Duration // how long after its row an event may come into the log
 
 	mu     sync.Mutex
 	topics map[string]*topic // those with viewers
@@ -51,7 +52,7 @@ func NewHub(logger *slog.Logger) *Hub {
 }
 
 func newHub(logger *slog.Logger) *Hub {
-	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads)}
+	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), late: publishTimeout}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -164,10 +165,8 @@ func (h *Hub) readLog(t *topic) {
 		done, wait := t.endCatchUp(events, err == nil, waited)
 		switch {
 		case wait:
-			// Who publishes may be about to append what is missing, but does
-			// not try for longer.
-			waited = true
-			if !h.sleep(publishTimeout) {
+			waited = true // who publishes may be about to append what is missing
+			if !h.sleep(h.late) {
 				return
 			}
 		case !done:

@@ -47,9 +47,10 @@ type redisFeed struct {
 	client *redis.Client
 	prefix string
 
-	backlog backlog
-	cut     atomic.Bool  // the subscribed connection is down
-	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
+	sendings chan sending
+	backlog  backlog
+	cut      atomic.Bool  // the subscribed connection is down
+	back     atomic.Int64 // when it no longer was, in nanoseconds since 1970
 
 	mu     sync.Mutex
 	wanted map[string]uint64 // topics to be subscribed to, and how often that was asked for
@@ -71,12 +72,14 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	}
 	quietRedis()
 	h := newHub(logger)
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
+	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the backlog
+	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1), sendings: make(chan sending)}
 	f.backlog.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(func() { f.listen(ctx) })
+	f.wg.Go(func() { f.sendBatches(ctx) })
 	f.wg.Go(func() { f.resend(ctx) })
 	return h, nil
 }
@@ -132,26 +135,11 @@ func (f *redisFeed) append(ctx context.Context, topic string, e Event) error {
 	if f.backlog.behind(topic, e) {
 		return errAway
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
 	err := f.send(ctx, topic, e)
 	if passing(err) {
 		f.backlog.add(topic, e)
 	}
 	return err
-}
-
-// send runs the script.
-func (f *redisFeed) send(ctx context.Context, topic string, e Event) error {
-	answer, err := appendScript.Run(ctx, f.client, []string{f.log(topic), f.channel(topic)},
-		e.ID.String(), e.Prev.String(), e.Name, e.Data, logEvents, logAge.Milliseconds()).Text()
-	if err != nil {
-		return fmt.Errorf("publish to Redis: %w", err)
-	}
-	if answer == "stale" {
-		return ErrStale
-	}
-	return nil
 }
 
 func (f *redisFeed) read(ctx context.Context, topic string, after ID) ([]Event, error) {
