@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/notify/webhook"
@@ -176,4 +178,27 @@ func (l *listener) verify(header http.Header, body []byte) string {
 		}
 	}
 	return verdict
+}
+
+func (p *program) listenCommand() *cobra.Command {
+	l := &listener{program: p}
+	cmd := &cobra.Command{
+		Use: "listen", Short: "Receive callbacks and print them, to try things out", Args: noArguments,
+		Long: "Receives callbacks and prints them. Their signatures are verified with the keys in the database, if it can be reached.\n" +
+			"A URL can ask for another answer: http://127.0.0.1:5001/?status=503&delay=10s.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.configure(cmd)
+			if err != nil {
+				return err
+			}
+			return l.run(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&l.addr, "addr", "127.0.0.1:5001", "address to listen on")
+	cmd.Flags().IntVar(&l.count, "count", 0, "stop after this many callbacks; 0 means never")
+	cmd.Flags().StringVar(&l.user, "user", "", "the user whose callbacks they are")
+	cmd.Flags().IntVar(&l.reply.status, "status", 204, "status to answer with")
+	cmd.Flags().DurationVar(&l.reply.delay, "delay", 0, "how long to wait before the answer")
+	addFlags(cmd, "data", "database_url")
+	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"coatcheck/api"
 	"coatcheck/jobs"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -138,4 +139,20 @@ func (p *program) createKey(ctx context.Context, c *config, user string, grace *
 // revokeKey ends a key now.
 func (p *program) revokeKey(ctx context.Context, c *config, user, id string) error {
 	return withKeys(ctx, c, func(keys *jobs.Keys) error { return keys.Revoke(ctx, user, id) })
+}
+
+func (p *program) hashPasswordCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "hash-password", Short: "Print the hash of a password for httpauth", Args: noArguments,
+		Long: "Asks for a password without showing it, or reads a line from standard input, and prints an argon2id hash for the section httpauth of the configuration.",
+		RunE: func(*cobra.Command, []string) error { return p.hashPassword() },
+	}
+}
+
+func (p *program) apiKeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "api-key", Short: "Make an API key", Args: noArguments,
+		Long: "Makes an API key, for the header `Authorization: Bearer …`, and prints it with its hash for the section api_keys of the configuration. The key itself is kept nowhere.",
+		RunE: func(*cobra.Command, []string) error { return p.apiKey() },
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
@@ -299,41 +298,4 @@ func (k *Keys) forget(ctx context.Context) error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 	return nil
-}
-
-// sum returns the MAC of data for one purpose.
-func (k *Keys) sum(purpose string, data []byte) []byte {
-	h := hmac.New(sha256.New, k.mac)
-	h.Write([]byte(purpose + "\x00"))
-	h.Write(data)
-	return h.Sum(nil)[:macSize]
-}
-
-// token returns the token that opens the job with this id.
-func (k *Keys) token(id string) string {
-	return id + "." + idEncoding.EncodeToString(k.sum("token", []byte(id)))
-}
-
-// VerifyToken returns the id of the job that the token opens.
-func (k *Keys) VerifyToken(token string) (id string, ok bool) {
-	id, _, ok = strings.Cut(token, ".")
-	if !ok || !validID("job_", id) || !hmac.Equal([]byte(token), []byte(k.token(id))) {
-		return "", false
-	}
-	return id, true
-}
-
-// Seal returns data in a form that callers can hand back in a URL but can't
-// make or change.
-func (k *Keys) Seal(data []byte) string {
-	return base64.RawURLEncoding.EncodeToString(append(k.sum("seal", data), data...))
-}
-
-// Open returns the data that Seal sealed.
-func (k *Keys) Open(sealed string) ([]byte, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(sealed)
-	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], k.sum("seal", b[macSize:])) {
-		return nil, false
-	}
-	return b[macSize:], true
 }

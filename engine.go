@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+	"coatcheck/notify"
+)
+
+// An engine is what runs jobs and tells of them, without the HTTP API.
+type engine struct {
+	db        *jobs.Database
+	hub       *notify.Hub
+	guard     *notify.Guard
+	sender    *notify.Sender
+	registry  *jobs.Registry
+	validator *api.Validator
+	queue     *jobs.Queue
+}
+
+// newEngine puts an engine together; with viewers, jobs are watched in this
+// process. Close it.
+func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
+	for _, warning := range c.warnings {
+		logger.WarnContext(ctx, warning) //nolint:sloglint // the configuration's own words
+	}
+	e = &engine{registry: new(jobs.Registry)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	register(e.registry)
+	if c.Bench {
+		registerBench(e.registry)
+	}
+	if err = c.checkServices(e.registry); err != nil {
+		return e, err
+	}
+	if e.validator, err = api.NewValidator(e.registry); err != nil {
+		return e, err
+	}
+	if e.db, err = openDatabase(ctx, c); err != nil {
+		return e, err
+	}
+	if err = prepare(ctx, c, e.db); err != nil {
+		return e, err
+	}
+	keys, err := openKeys(ctx, c, e.db)
+	if err != nil {
+		return e, err
+	}
+	if e.hub, err = newHub(c, logger); err != nil {
+		return e, err
+	}
+	if e.db.Postgres() && c.RedisURL == "" {
+		logger.WarnContext(ctx, "without Redis, viewers see only the jobs of their own process live; set redis_url")
+	}
+	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: own(c)}); err != nil {
+		return e, err
+	}
+	var proxy *url.URL
+	if c.Callbacks.ProxyURL != "" {
+		if proxy, err = url.Parse(c.Callbacks.ProxyURL); err != nil {
+			return e, errors.New("callbacks.proxy_url is no URL")
+		}
+	}
+	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, Local: jobs.NewReceivers(e.db, keys)})
+	workers := 0
+	if c.Worker {
+		workers = c.Concurrency
+	}
+	qc := jobs.Config{
+		Database: e.db, Keys: keys, Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
+		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Logger: logger,
+	}
+	if viewers {
+		qc.Viewers = e.hub
+	}
+	e.queue, err = jobs.New(qc)
+	return e, err
+}
+
+func newHub(c *config, logger *slog.Logger) (*notify.Hub, error) {
+	if c.DatabaseURL != "" && c.RedisURL != "" {
+		return notify.NewRedisHub(c.RedisURL, c.RedisPrefix, logger)
+	}
+	return notify.NewHub(logger), nil
+}
+
+// own returns where this server is reached, which callbacks must not call.
+func own(c *config) []string {
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		return []string{net.JoinHostPort(u.Hostname(), port)}
+	}
+	return []string{c.Addr}
+}
+
+// close closes what newEngine opened.
+func (e *engine) close() error {
+	if e.sender != nil {
+		e.sender.Close()
+	}
+	if e.hub != nil {
+		e.hub.Close()
+	}
+	if e.db != nil {
+		return e.db.Close()
+	}
+	return nil
+}
+
+// stop lets running jobs finish for a while, hands the rest back, and closes.
+func (e *engine) stop(ctx context.Context, c *config) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout+c.CancelGrace+10*time.Second)
+	defer cancel()
+	return errors.Join(e.queue.Stop(ctx), e.close())
+}

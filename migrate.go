@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"coatcheck/migrations"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "migrate", Short: "Change or show the schema of the database", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return &usageError{fmt.Errorf("expected `%s up`, `down` or `status`", cmd.CommandPath())}
+		},
+	}
+	var yes bool
+	for name, short := range map[string]string{
+		"up": "Bring the schema up to date", "down": "Remove all tables, with all jobs", "status": "List the migrations",
+	} {
+		sub := &cobra.Command{
+			Use: name, Short: short, Args: noArguments,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := p.configure(cmd)
+				if err != nil {
+					return err
+				}
+				if name == "down" && !yes {
+					return &usageError{errors.New("this removes all jobs for good; add --yes if you mean it")}
+				}
+				return p.migrate(cmd.Context(), c, name)
+			},
+		}
+		if name == "down" {
+			sub.Flags().BoolVar(&yes, "yes", false, "remove all jobs")
+		}
+		addFlags(sub, "data", "database_url")
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+// migrate changes or shows the schema.
+func (p *program) migrate(ctx context.Context, c *config, direction string) (err error) {
+	db, err := openDatabase(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	m, err := migrations.New(db.SQL(), db.Postgres())
+	if err != nil {
+		return err
+	}
+	switch direction {
+	case "up":
+		err = m.Up(ctx)
+	case "down":
+		err = m.Down(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	list, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, migration := range list {
+		state := "pending"
+		if migration.Applied {
+			state = "applied"
+		}
+		fmt.Fprintf(p.stdout, "%-8s %s\n", state, migration.Name)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) workerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "worker", Short: "Run jobs, on a PostgreSQL database that others serve", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.configure(cmd)
+			if err != nil {
+				return err
+			}
+			if c.DatabaseURL == "" {
+				return &usageError{errors.New("a worker shares a PostgreSQL database with others: set --database-url or DATABASE_URL; without one, `coatcheck serve` runs jobs itself")}
+			}
+			return p.work(cmd.Context(), c)
+		},
+	}
+	addFlags(cmd, "database_url", "redis_url", "concurrency", "health_addr", "shutdown_timeout")
+	addBenchFlag(cmd)
+	return cmd
+}
+
+// work runs jobs until ctx is done.
+func (p *program) work(ctx context.Context, c *config) error {
+	logger := newLogger(c, p.stderr)
+	c.Worker, c.Migrate = true, false // those who serve migrate
+	e, err := newEngine(ctx, c, p.services, false, logger)
+	if err != nil {
+		return err
+	}
+	var health *healthServer
+	if c.HealthAddr != "" {
+		if health, err = p.serveHealth(ctx, c.HealthAddr, e.queue, logger); err != nil {
+			return errors.Join(err, e.close())
+		}
+	}
+	if err := e.queue.Start(ctx); err != nil {
+		return errors.Join(err, health.close(), e.close())
+	}
+	logger.InfoContext(ctx, "running jobs", "concurrency", c.Concurrency)
+	<-ctx.Done()
+	logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
+	return errors.Join(e.stop(ctx, c), health.close())
+}
