@@ -42,7 +42,7 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
-	_, errs, err := check(a.Validator.compiled[a.Validator.submits[service]], body, "body")
+	errs, err := check(a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
 		return jobs.Submission{}, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
 	}

@@ -112,7 +112,7 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 // Validate checks an input as it would come in a request. The error says all
 // that is wrong, for the owner of the job.
 func (v *Validator) Validate(service string, input []byte) error {
-	_, mistakes, err := check(v.compiled[v.inputs[service]], input, "input")
+	mistakes, err := check(v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}

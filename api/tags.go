@@ -124,7 +124,7 @@ func (c *tagChecker) fits(at, tag string, schema *jsonschema.Schema, value any) 
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is no JSON: %w", at, tag, err))
 		return
 	}
-	_, mistakes, err := check(schema, text, at)
+	mistakes, err := check(schema, text, at)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s: %w", at, tag, err))
 	}

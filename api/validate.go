@@ -94,12 +94,12 @@ func integerFormat(name string, bits int) *jsonschema.Format {
 // check returns what is wrong with a JSON text, which stands at the location: at
 // most maxMistakes of it, in the order of the locations. The error says why it
 // is no JSON text.
-func check(schema *jsonschema.Schema, text []byte, at string) (value any, mistakes []ProblemError, err error) {
-	value, mistakes, err = readJSON(text, at)
+func check(schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
+	value, mistakes, err := readJSON(text, at)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return value, append(mistakes, checkValue(schema, value, at, mistakes)...), nil
+	return append(mistakes, checkValue(schema, value, at, mistakes)...), nil
 }
 
 // checkValue returns what is wrong with a value besides what is known already.
