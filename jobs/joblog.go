@@ -111,7 +111,7 @@ func (t *transition) saveLog(ctx context.Context, id string, p part) error {
 
 // Log returns what the services of a job have said, the newest 256 KiB of it
 // as text, a line each with its time and level, and whether there was more.
-// Lines reach it a second after they were said, at most.
+// Lines reach it two seconds after they were said, at most.
 func (q *Queue) Log(ctx context.Context, id string) (text string, truncated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -12,6 +12,14 @@ import (
 	"coatcheck/notify"
 )
 
+const (
+	// saveBatch is how many runs are saved by one transaction: more would hold
+	// up what else is to be committed.
+	saveBatch = 100
+	// saveTime is the time over which several transactions are spread.
+	saveTime = 800 * time.Millisecond
+)
+
 // saveReports writes the newest progress of this process's runs to their
 // rows, for those who poll, and makes callbacks of it where they are wanted.
 func (q *Queue) saveReports(ctx context.Context) error {
@@ -23,11 +31,28 @@ func (q *Queue) saveReports(ctx context.Context) error {
 		}
 	}
 	q.mu.Unlock()
-	if len(dirty) == 0 {
-		return nil
-	}
 	// In the order in which everybody locks rows.
 	slices.SortFunc(dirty, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
+	pause := saveTime * saveBatch / time.Duration(len(dirty)+1)
+	for len(dirty) > 0 {
+		n := min(len(dirty), saveBatch)
+		if err := q.saveBatch(ctx, dirty[:n]); err != nil {
+			return err
+		}
+		if dirty = dirty[n:]; len(dirty) == 0 {
+			break
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// saveBatch saves runs in one transaction.
+func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	type done struct {
 		id   notify.ID
 		told *Time
