@@ -95,6 +95,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	if shutdownErr := server.Shutdown(grace); shutdownErr != nil {
 		server.Close() // somebody reads too slowly
 	}
+	handler.Wait(grace)
 	if err == nil {
 		if err = <-failed; errors.Is(err, http.ErrServerClosed) {
 			err = nil

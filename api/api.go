@@ -112,11 +112,17 @@ func New(c Config) (*API, error) {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // Drain ends all streams, within two seconds when they are many, and whatever
-// else waits for a job, and takes no more jobs. Call it before [http.Server.Shutdown], which waits for requests to end.
+// else waits for a job, and takes no more jobs. Call it before
+// [http.Server.Shutdown], which waits for requests to end, and [API.Wait] after
+// it, which waits for streams.
 func (a *API) Drain() {
 	a.drain()
 	a.crowd.drain()
 }
+
+// Wait waits until all streams have ended after [API.Drain]. Those that have
+// not when ctx is done are cut off.
+func (a *API) Wait(ctx context.Context) { a.crowd.wait(ctx) }
 
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))

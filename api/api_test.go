@@ -137,6 +137,7 @@ func newFixture(t testing.TB, db *jobs.Database, o options) *fixture {
 		f.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
+		f.api.Wait(ctx)
 		if err := f.queue.Stop(ctx); err != nil {
 			t.Error(err)
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -69,12 +70,13 @@ type crowd struct {
 	streams  map[*stream]struct{}
 	taken    map[seat]int64
 	draining bool
+	empty    chan struct{} // closed when all have left for good
 }
 
 func newCrowd(limits StreamLimits) *crowd {
 	limits.complete()
 	return &crowd{
-		limits: limits, streams: make(map[*stream]struct{}), taken: make(map[seat]int64),
+		limits: limits, streams: make(map[*stream]struct{}), taken: make(map[seat]int64), empty: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_streams_refused_total", Help: "Streams of events there was no room for, by the limit that was reached.",
 		}, []string{"limit"}),
@@ -117,6 +119,9 @@ func (c *crowd) leave(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.streams, s)
+	if c.draining && len(c.streams) == 0 {
+		close(c.empty)
+	}
 	for _, seat := range s.seats {
 		if c.taken[seat]--; c.taken[seat] == 0 {
 			delete(c.taken, seat)
@@ -133,11 +138,32 @@ func (c *crowd) drain() {
 		return
 	}
 	c.draining = true
+	if len(c.streams) == 0 {
+		close(c.empty)
+	}
 	at, step := time.Now(), min(time.Millisecond, drainTime/time.Duration(max(1, len(c.streams))))
 	for s := range c.streams {
 		s.leaveBy(at)
 		at = at.Add(step)
 	}
+}
+
+// wait waits until all have left after a drain; those who have not when ctx is
+// done are cut off.
+func (c *crowd) wait(ctx context.Context) {
+	select {
+	case <-c.empty:
+		return
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	for s := range c.streams {
+		if wire := s.wire.Load(); wire != nil {
+			wire.Close()
+		}
+	}
+	c.mu.Unlock()
+	<-c.empty
 }
 
 func (c *crowd) size() int {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
 )
 
 // Resumption is where a stream goes on. It is exported for huma, which looks into it.
@@ -149,10 +150,54 @@ func (a *API) busy() *huma.StreamResponse {
 // the crowd and leaves it with its end.
 func (s *stream) body(format string) func(huma.Context) {
 	return func(hc huma.Context) {
-		defer s.api.crowd.leave(s)
 		r, w := humachi.Unwrap(hc)
-		if err := s.serve(r.Context(), w, format); !errors.Is(err, errOver) && r.Context().Err() == nil {
-			s.api.Logger.DebugContext(r.Context(), "stream broke off", "request_id", s.info.id, "err", err)
+		err := s.open(r, w, format)
+		if err == nil && s.detach(r) {
+			return
 		}
+		defer s.close()
+		if err == nil {
+			err = s.run(r.Context())
+		}
+		s.over(r.Context(), err)
+	}
+}
+
+// detach lets the stream go on without the request, over its wire, and
+// reports whether that could be done.
+func (s *stream) detach(r *http.Request) bool {
+	answer, _ := s.sink.out.(response)
+	wire, ok := takeWire(r, answer.ResponseController)
+	if !ok {
+		return false
+	}
+	infoOf(r.Context()).detached = true
+	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
+	s.sink.out, s.sink.header = wire, nil
+	s.wire.Store(wire)
+	go func() {
+		defer s.close()
+		defer func() { s.api.observed(s.info, http.StatusOK, s.sink.sent) }()
+		s.over(context.Background(), wire.watched(s.runDetached))
+	}()
+	return true
+}
+
+func (s *stream) runDetached(ctx context.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = s.api.panicked(ctx, s.info, v)
+		}
+	}()
+	if err = s.run(ctx); !errors.Is(err, errOver) {
+		return err
+	}
+	return errors.Join(err, s.sink.out.(*wire).finish())
+}
+
+// over takes the error with which the stream has ended.
+func (s *stream) over(ctx context.Context, err error) {
+	if !errors.Is(err, errOver) && ctx.Err() == nil {
+		s.api.Logger.DebugContext(ctx, "stream broke off", "request_id", s.info.id, "err", err)
 	}
 }

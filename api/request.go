@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -36,12 +38,16 @@ type requestInfo struct {
 	// request; empty for programs.
 	session      string
 	sessionState jobs.Session
+
+	start    time.Time
+	pattern  string // of its route, when it is over
+	detached bool   // it goes on when its handler has returned
 }
 
 // forStream returns what a stream needs to know, which lasts longer than
 // headers should be kept.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, base: info.base, user: info.user}
+	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, user: info.user, start: info.start}
 }
 
 type infoKey struct{}
@@ -74,9 +80,9 @@ func (a *API) wrap(h http.Handler) http.Handler {
 // observe gives the request its id, logs it and counts it.
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
 		info := &requestInfo{
-			id: "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header,
+			start: time.Now(),
+			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header,
 		}
 		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
 		route.Routes = a.router
@@ -91,20 +97,23 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("Vary", "Authorization, Cookie") // jobs look different to their owners
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r)
-		took := time.Since(start)
-		pattern := route.RoutePattern()
-		status := ww.Status()
-		if status == 0 {
-			status = http.StatusOK
+		if !info.detached {
+			info.pattern = route.RoutePattern()
+			a.observed(info, cmp.Or(ww.Status(), http.StatusOK), ww.BytesWritten())
 		}
-		a.metrics.observe(r.Method, pattern, status, took)
-		level := slog.LevelInfo
-		if pattern == "/healthz" || pattern == "/readyz" || pattern == "/metrics" {
-			level = slog.LevelDebug
-		}
-		a.Logger.LogAttrs(ctx, level, "request", slog.String("request_id", info.id), slog.String("method", r.Method), slog.String("path", info.path),
-			slog.Int("status", status), slog.Int("bytes", ww.BytesWritten()), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name))
 	})
+}
+
+// observed logs and counts a request that is over.
+func (a *API) observed(info *requestInfo, status, bytes int) {
+	took := time.Since(info.start)
+	a.metrics.observe(info.method, info.pattern, status, took)
+	level := slog.LevelInfo
+	if slices.Contains([]string{"/healthz", "/readyz", "/metrics"}, info.pattern) {
+		level = slog.LevelDebug
+	}
+	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id), slog.String("method", info.method), slog.String("path", info.path),
+		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name))
 }
 
 // base returns how the caller reached us.
@@ -142,7 +151,7 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
-			a.Logger.ErrorContext(r.Context(), "panic", "request_id", infoOf(r.Context()).id, "panic", v, "stack", string(debug.Stack()))
+			a.panicked(r.Context(), infoOf(r.Context()), v)
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler) // the answer has begun: cut it off
 			}
@@ -150,6 +159,12 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// panicked logs a panic, and returns it as an error.
+func (a *API) panicked(ctx context.Context, info *requestInfo, v any) error {
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", v, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic: %v", v)
 }
 
 // checkHost refuses requests that came by a name that is not ours: a page could

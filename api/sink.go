@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -13,27 +14,39 @@ import (
 
 // A sink takes the events of a stream to its viewer, in one of two forms.
 type sink struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	stall   time.Duration
-	lines   bool   // NDJSON instead of Server-Sent Events
-	buf     []byte // what is not sent yet; nil while the stream is quiet
+	header http.Header
+	out    outlet
+	stall  time.Duration
+	sent   int    // bytes
+	lines  bool   // NDJSON instead of Server-Sent Events
+	buf    []byte // what is not sent yet; nil while the stream is quiet
 }
 
 func newSink(w http.ResponseWriter, format string, stall time.Duration) *sink {
-	return &sink{w: w, control: http.NewResponseController(w), lines: format == ndjson, stall: stall}
+	return &sink{header: w.Header(), out: response{w, http.NewResponseController(w)}, lines: format == ndjson, stall: stall}
+}
+
+// An outlet is what a sink writes to: a response, or its wire.
+type outlet interface {
+	io.Writer
+	Flush() error
+	SetWriteDeadline(at time.Time) error
+}
+
+type response struct {
+	http.ResponseWriter
+	*http.ResponseController
 }
 
 // begin sends the headers, and when to come back after the stream breaks.
 func (s *sink) begin(retry time.Duration) error {
-	h := s.w.Header()
+	h := s.header
 	h.Set("Content-Type", eventStream)
 	if s.lines {
 		h.Set("Content-Type", ndjson)
 	}
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
 	s.retry(retry)
 	return s.flush()
 }
@@ -70,19 +83,20 @@ func (s *sink) flush() error {
 		return err
 	}
 	if len(s.buf) > 0 {
-		if _, err := s.w.Write(s.buf); err != nil {
+		n, err := s.out.Write(s.buf)
+		if s.sent += n; err != nil {
 			return fmt.Errorf("write events: %w", err)
 		}
 		s.buf = nil
 	}
-	if err := s.control.Flush(); err != nil {
+	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
 	return s.deadline(time.Time{})
 }
 
 func (s *sink) deadline(at time.Time) error {
-	if err := s.control.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := s.out.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("set write deadline: %w", err)
 	}
 	return nil

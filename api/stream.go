@@ -26,6 +26,7 @@ type stream struct {
 	many   bool // each event says of which job it is
 	seats  []seat
 	sink   *sink
+	wire   atomic.Pointer[wire] // when it has one for itself
 
 	woken chan struct{}
 	leave atomic.Int64 // when the viewer must leave, in nanoseconds since 1970
@@ -52,22 +53,19 @@ func (s *stream) leaveBy(at time.Time) {
 	}
 }
 
-// serve writes the jobs' events until all jobs have ended, the viewer leaves
-// or must leave. The viewer is in the crowd.
-func (s *stream) serve(ctx context.Context, w http.ResponseWriter, format string) error {
-	limits := &s.api.crowd.limits
-	s.sink = newSink(w, format, limits.Stall)
-	s.leaveBy(time.Now().Add(limits.Age - chance(limits.Age/5)))
-	defer func() {
-		for _, p := range s.places {
-			if p.sub != nil {
-				p.sub.Close()
-			}
+// close takes the stream off the hub and out of the crowd.
+func (s *stream) close() {
+	for _, p := range s.places {
+		if p.sub != nil {
+			p.sub.Close()
 		}
-	}()
-	if err := s.open(ctx); err != nil {
-		return err
 	}
+	s.api.crowd.leave(s)
+}
+
+// run writes the jobs' events until all jobs have ended, the viewer leaves
+// or must leave.
+func (s *stream) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -91,8 +89,13 @@ func chance(d time.Duration) time.Duration {
 	return rand.N(max(d, 1)) //nolint:gosec // it spreads load and keeps no secret
 }
 
-// open finds the viewer's places, and writes what brings it up to date.
-func (s *stream) open(ctx context.Context) error {
+// open finds the viewer's places, and writes what brings it up to date. The
+// viewer is in the crowd.
+func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) error {
+	ctx := r.Context()
+	limits := &s.api.crowd.limits
+	s.sink = newSink(w, format, limits.Stall)
+	s.leaveBy(time.Now().Add(limits.Age - chance(limits.Age/5)))
 	ids := make([]string, len(s.places))
 	for i, p := range s.places {
 		ids[i] = p.id
@@ -118,8 +121,11 @@ func (s *stream) open(ctx context.Context) error {
 		seen = seen && p.over
 	}
 	if seen {
-		s.sink.w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(http.StatusNoContent)
 		return errOver
+	}
+	if r.ProtoMajor == 1 {
+		s.sink.header.Set("Connection", "close") // the wire is the stream's alone
 	}
 	if err := s.sink.begin(2*time.Second + chance(3*time.Second)); err != nil {
 		return err
