@@ -3,6 +3,8 @@ package notify
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -20,21 +22,32 @@ type sending struct {
 // send hands the event to the one that sends, and waits until Redis has it.
 // Those that come while others are being sent go together, in one round trip.
 func (f *redisFeed) send(ctx context.Context, topic string, e Event) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
+	timer, _ := timers.Get().(*time.Timer)
+	timer.Reset(publishTimeout)
+	defer func() { timer.Stop(); timers.Put(timer) }()
 	s := sending{topic, e, make(chan error, 1)}
 	select {
 	case f.sendings <- s:
+	case <-timer.C:
+		return errLate
 	case <-ctx.Done():
 		return fmt.Errorf("publish to Redis: %w", ctx.Err())
 	}
 	select {
 	case err := <-s.done:
 		return err
-	case <-ctx.Done(): // it may arrive yet; who sends it again is told that it is stale
+	case <-timer.C: // it may arrive yet; who sends it again is told that it is stale
+		return errLate
+	case <-ctx.Done():
 		return fmt.Errorf("publish to Redis: %w", ctx.Err())
 	}
 }
+
+// errLate means that Redis did not answer in time.
+var errLate = fmt.Errorf("publish to Redis: no answer in %s", publishTimeout)
+
+// timers are used again: each event needs one.
+var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
 // sendBatches sends what is handed to it.
 func (f *redisFeed) sendBatches(ctx context.Context) {

@@ -1,14 +1,20 @@
 package notify
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // AppendFrame appends a server-sent event (WHATWG HTML, section 9.2.6). An
 // empty id leaves the viewer's newest one alone. It comes last: clients that
 // hand on a frame that was cut off then ask for it again.
 func AppendFrame(dst []byte, name, id string, data []byte) []byte {
+	dst = slices.Grow(dst, len(name)+len(data)+len(id)+len("event: \ndata: \nid: \n\n"))
 	dst = append(append(append(dst, "event: "...), name...), '\n')
+	if bytes.IndexByte(data, '\r') >= 0 {
+		data = bytes.ReplaceAll(data, []byte("\r"), nil)
+	}
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		line = bytes.ReplaceAll(line, []byte("\r"), nil)
 		dst = append(append(append(dst, "data: "...), line...), '\n')
 	}
 	if id != "" {
