@@ -187,6 +187,8 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	if o.more != nil {
 		o.more(&op)
 	}
+	body, hasBody := bodies[o.id]
+	op.SkipValidateBody = op.SkipValidateBody || hasBody // bodyOf does
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
@@ -194,4 +196,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		}
 		return out, nil
 	})
+	if hasBody {
+		a.describeBody(o.path, a.Validator.bodies[body])
+	}
 }

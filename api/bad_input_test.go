@@ -108,6 +108,12 @@ func TestBadInput(t *testing.T) {
 			{name: "page of another origin", body: add(""), headers: []string{"Sec-Fetch-Site: cross-site"}, status: 403, code: "forbidden"},
 			{name: "cancel what has ended", path: "/v1/jobs/" + theirs.ID + "/cancel", headers: []string{bob}, status: 409, code: "already-finished"},
 			{name: "NUL in a reason", path: "/v1/jobs/" + theirs.ID + "/cancel", body: `{"reason":"a\u0000"}`, headers: []string{bob}, status: 422, code: "invalid-input", want: []string{"body.reason"}},
+			{name: "reason that comes twice", path: "/v1/jobs/" + theirs.ID + "/cancel", body: `{"reason":"a","reason":"b"}`, headers: []string{bob}, status: 400, code: "bad-request", want: []string{"body.reason", "duplicate"}},
+			{name: "reason too long", path: "/v1/jobs/" + theirs.ID + "/cancel", body: `{"reason":"` + strings.Repeat("x", 1001) + `"}`, headers: []string{bob}, status: 422, code: "invalid-input", want: []string{"body.reason", "at most 1000 characters"}},
+			{name: "redelivery of nothing", path: "/v1/deliveries/redeliver", body: `{}`, status: 422, code: "invalid-input", want: []string{"body.status", "body.created_after", "this is required"}},
+			{name: "redelivery of what is pending", path: "/v1/deliveries/redeliver", body: `{"status":"pending","created_after":"2026-01-01"}`, status: 422, code: "invalid-input", want: []string{`expected \"delivered\" or \"failed\"`, "a time such as"}},
+			{name: "test of a number", path: "/v1/callbacks/test", body: `{"url":1}`, status: 422, code: "invalid-input", want: []string{"body.url", "expected a text, not a number"}},
+			{name: "grace in other case", path: "/v1/callback-keys/rotate", body: `{"Grace":"1h"}`, status: 422, code: "invalid-input", want: []string{"body.Grace", "unexpected property"}},
 			{name: "unknown field of cancel", path: "/v1/jobs/" + theirs.ID + "/cancel", body: `{"why":"x"}`, headers: []string{bob}, status: 422, code: "invalid-input", want: []string{"body.why"}},
 		}
 		for _, test := range tests {

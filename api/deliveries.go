@@ -33,11 +33,13 @@ type deliveryRef struct {
 	Delivery string `path:"delivery" doc:"The id of the delivery, which its receiver knows as the webhook-id."`
 }
 
-type redeliverRequest struct {
-	Body struct {
-		Status       string    `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
-		CreatedAfter time.Time `json:"created_after" doc:"Only those of events since then."`
-	}
+type bodyRequest struct {
+	RawBody []byte `contentType:"application/json"`
+}
+
+type redeliverBody struct {
+	Status       string    `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
+	CreatedAfter time.Time `json:"created_after" doc:"Only those of events since then."`
 }
 
 type redeliverAnswer struct {
@@ -46,10 +48,8 @@ type redeliverAnswer struct {
 	}
 }
 
-type callbackTestRequest struct {
-	Body struct {
-		URL string `json:"url" doc:"The receiver to try out."`
-	}
+type callbackTestBody struct {
+	URL string `json:"url" doc:"The receiver to try out."`
 }
 
 // addDeliveries adds the calls that show callbacks and send them again.
@@ -79,8 +79,12 @@ func (a *API) addDeliveries() {
 	register(a, operation{
 		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: users, tag: "callbacks", status: http.StatusAccepted,
 		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
-	}, func(ctx context.Context, req *redeliverRequest) (*redeliverAnswer, error) {
-		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Body.Status, CreatedAfter: req.Body.CreatedAfter})
+	}, func(ctx context.Context, req *bodyRequest) (*redeliverAnswer, error) {
+		body, err := bodyOf[redeliverBody](a, req.RawBody)
+		if err != nil {
+			return nil, err
+		}
+		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter})
 		answer := new(redeliverAnswer)
 		answer.Body.Count = n
 		return answer, err
@@ -88,8 +92,12 @@ func (a *API) addDeliveries() {
 	register(a, operation{
 		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: users, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
-	}, func(ctx context.Context, req *callbackTestRequest) (*deliveryAnswer, error) {
-		url, err := a.Guard.CheckURL(req.Body.URL)
+	}, func(ctx context.Context, req *bodyRequest) (*deliveryAnswer, error) {
+		body, err := bodyOf[callbackTestBody](a, req.RawBody)
+		if err != nil {
+			return nil, err
+		}
+		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
 			return nil, newProblem("invalid-callback-url", err.Error(), ProblemError{Location: "body.url", Message: err.Error()})
 		}

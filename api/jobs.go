@@ -34,8 +34,8 @@ type deleteRequest struct {
 }
 
 type cancelRequest struct {
-	Job  string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
-	Body *cancelBody
+	Job     string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	RawBody []byte `contentType:"application/json"`
 }
 
 // cancelBody is the body of a cancelRequest.
@@ -212,14 +212,11 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	reason := ""
-	if req.Body != nil {
-		reason = req.Body.Reason
-		if strings.ContainsRune(reason, 0) {
-			return nil, invalid([]ProblemError{{Location: "body.reason", Message: `expected text without NUL (\u0000)`}})
-		}
+	body, err := bodyOf[cancelBody](a, req.RawBody)
+	if err != nil {
+		return nil, err
 	}
-	if job, err = a.Queue.Cancel(ctx, job.ID, reason); err != nil {
+	if job, err = a.Queue.Cancel(ctx, job.ID, body.Reason); err != nil {
 		return nil, err
 	}
 	answer := &jobAnswer{Status: http.StatusAccepted}

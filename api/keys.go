@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -32,10 +33,8 @@ type newKeyAnswer struct {
 	Body         newKey
 }
 
-type rotateRequest struct {
-	Body struct {
-		Grace string `json:"grace,omitempty" default:"24h" doc:"How long the old secrets go on signing, up to 720h; 0s means not at all."`
-	}
+type rotateBody struct {
+	Grace string `json:"grace,omitempty" default:"24h" doc:"How long the old secrets go on signing, up to 720h; 0s means not at all."`
 }
 
 // addKeys adds the calls about the keys that callbacks are signed with.
@@ -68,8 +67,12 @@ func (a *API) addKeys() {
 	register(a, operation{
 		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: users, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
-	}, func(ctx context.Context, req *rotateRequest) (*newKeyAnswer, error) {
-		grace, err := time.ParseDuration(req.Body.Grace)
+	}, func(ctx context.Context, req *bodyRequest) (*newKeyAnswer, error) {
+		body, err := bodyOf[rotateBody](a, req.RawBody)
+		if err != nil {
+			return nil, err
+		}
+		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > jobs.MaxGrace {
 			return nil, invalid([]ProblemError{{Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String()}})
 		}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"coatcheck/jobs"
 
@@ -26,22 +26,19 @@ type Validator struct {
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
 	submits  map[string]*huma.Schema // of the whole body of a submission
+	bodies   map[reflect.Type]*huma.Schema
 
-	compiled map[*huma.Schema]*jsonschema.Schema // inputs and submits
+	compiled map[*huma.Schema]*jsonschema.Schema // inputs, submits and bodies
 }
-
-// strictCasing makes huma tell {"Seconds": 1} from {"seconds": 1}; it is
-// huma's own global, and the same for all.
-var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
 // NewValidator returns a validator for the services. The error names each
 // service, field and tag that can't be honored.
 func NewValidator(services *jobs.Registry) (*Validator, error) {
-	strictCasing()
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 		services: services,
 		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), submits: make(map[string]*huma.Schema),
+		bodies: make(map[reflect.Type]*huma.Schema),
 	}
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
@@ -49,6 +46,9 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	problem := v.schemas.Map()["Problem"].Properties["code"]
 	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
 		problem.Enum = append(problem.Enum, code)
+	}
+	for _, t := range bodies {
+		v.bodies[t] = v.schemas.Schema(t, true, "")
 	}
 	var errs []error
 	for s := range services.All() {
@@ -70,6 +70,11 @@ func (v *Validator) compile() error {
 		return err
 	}
 	v.compiled = make(map[*huma.Schema]*jsonschema.Schema)
+	for _, schema := range v.bodies {
+		if v.compiled[schema], err = c.at("components", "schemas", path.Base(schema.Ref)); err != nil {
+			return fmt.Errorf("schema of a body: %w", err)
+		}
+	}
 	var errs []error
 	for s := range v.services.All() {
 		err := v.checkTags(c, s)

@@ -70,9 +70,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 		}
 		return &submitAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders, Body: a.jobBody(answer)}, nil
 	})
-	// To huma the body is only bytes.
-	op := a.huma.OpenAPI().Paths["/v1/services/"+s.Name+"/jobs"].Post
-	op.RequestBody.Content = map[string]*huma.MediaType{"application/json": {Schema: a.Validator.submits[s.Name]}}
+	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
 }
 
 func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobAnswer, error) {

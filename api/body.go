@@ -1,0 +1,45 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// bodies are the types of the bodies of requests, other than submissions, by
+// the ids of their operations.
+var bodies = map[string]reflect.Type{
+	"cancel-job":           reflect.TypeFor[cancelBody](),
+	"redeliver-all":        reflect.TypeFor[redeliverBody](),
+	"rotate-callback-keys": reflect.TypeFor[rotateBody](),
+	"test-callback":        reflect.TypeFor[callbackTestBody](),
+}
+
+// describeBody describes the body of what a path takes by POST; to huma it is
+// only bytes.
+func (a *API) describeBody(path string, schema *huma.Schema) {
+	body := a.huma.OpenAPI().Paths[path].Post.RequestBody
+	body.Required = len(a.Validator.resolve(schema).Required) > 0
+	body.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
+}
+
+// bodyOf reads the JSON body of a request as strictly as a submission's. An
+// empty one is as good as {}.
+func bodyOf[T any](a *API, text []byte) (body T, err error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		text = []byte("{}")
+	}
+	mistakes, err := check(a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
+	if err != nil {
+		return body, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+	}
+	if len(mistakes) > 0 {
+		return body, invalid(mistakes)
+	}
+	if err := json.Unmarshal(text, &body); err != nil {
+		return body, invalid([]ProblemError{misfit(err, "body")})
+	}
+	return body, nil
+}
