@@ -175,7 +175,7 @@ func (s *stream) detach(r *http.Request) bool {
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.sink.out, s.sink.header = wire, nil
 	s.wire.Store(wire)
-	go func() {
+	go func() { //nolint:gosec // it outlives the request
 		defer s.close()
 		defer func() { s.api.observed(s.info, http.StatusOK, s.sink.sent) }()
 		s.over(context.Background(), wire.watched(s.runDetached))
@@ -186,7 +186,8 @@ func (s *stream) detach(r *http.Request) bool {
 func (s *stream) runDetached(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = s.api.panicked(ctx, s.info, v)
+			s.api.logPanic(ctx, s.info, v)
+			err = errOver // that was all to say
 		}
 	}()
 	if err = s.run(ctx); !errors.Is(err, errOver) {

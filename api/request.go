@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -151,7 +150,7 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
-			a.panicked(r.Context(), infoOf(r.Context()), v)
+			a.logPanic(r.Context(), infoOf(r.Context()), v)
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler) // the answer has begun: cut it off
 			}
@@ -161,10 +160,8 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 	})
 }
 
-// panicked logs a panic, and returns it as an error.
-func (a *API) panicked(ctx context.Context, info *requestInfo, v any) error {
+func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
 	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", v, "stack", string(debug.Stack()))
-	return fmt.Errorf("panic: %v", v)
 }
 
 // checkHost refuses requests that came by a name that is not ours: a page could
