@@ -57,6 +57,7 @@ func TestBadInput(t *testing.T) {
 				status: 422, code: "invalid-input",
 				want: []string{"7 mistakes", "body.input.a", `"body.input.b","message":"this is required"`, "body.priority", "body.delay", "body.callback_url", "body.then[0].service", "body.then[1].input.a"},
 			},
+			{name: "what is null but needed", body: `{"input":{"a":null,"b":2},"priority":null,"metadata":null}`, status: 422, code: "invalid-input", want: []string{"a mistake", "body.input.a", "expected a number, not null"}},
 			{name: "unknown service", path: "/v1/services/nope/jobs", body: add(""), status: 404, code: "not-found", want: []string{"no such service"}},
 			{name: "2 MiB", body: add(`,"callback_state":"` + strings.Repeat("x", 2<<20) + `"`), status: 413, code: "payload-too-large", want: []string{"too large"}},
 			{name: "wrong content type", body: add(""), headers: []string{"Content-Type: text/plain"}, status: 415, code: "unsupported-media-type", want: []string{"application/json"}},

@@ -148,8 +148,8 @@ func (c *crowd) drain() {
 	}
 }
 
-// wait waits until all have left after a drain; those who have not when ctx is
-// done are cut off.
+// wait waits until all have left after a drain, without which it would wait
+// for ctx; those who have not by then are cut off.
 func (c *crowd) wait(ctx context.Context) {
 	select {
 	case <-c.empty:
@@ -159,11 +159,14 @@ func (c *crowd) wait(ctx context.Context) {
 	c.mu.Lock()
 	for s := range c.streams {
 		if wire := s.wire.Load(); wire != nil {
-			wire.Close()
+			wire.cut()
 		}
 	}
 	c.mu.Unlock()
-	<-c.empty
+	select {
+	case <-c.empty:
+	case <-time.After(time.Second): // nothing may keep the program from its end
+	}
 }
 
 func (c *crowd) size() int {

@@ -151,15 +151,20 @@ func (a *API) busy() *huma.StreamResponse {
 func (s *stream) body(format string) func(huma.Context) {
 	return func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
+		detached := false
+		defer func() { // also after a panic
+			if !detached {
+				s.close()
+			}
+		}()
 		err := s.open(r, w, format)
-		if err == nil && s.detach(r) {
-			return
-		}
-		defer s.close()
 		if err == nil {
+			if detached = s.detach(r); detached {
+				return
+			}
 			err = s.run(r.Context())
 		}
-		s.over(r.Context(), err)
+		s.over(err)
 	}
 }
 
@@ -171,14 +176,14 @@ func (s *stream) detach(r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	infoOf(r.Context()).detached = true
+	infoOf(r.Context()).detached = true // nothing is logged with its handler's return; s.info is for the end
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.sink.out, s.sink.header = wire, nil
 	s.wire.Store(wire)
-	go func() { //nolint:gosec // it outlives the request
+	go func() {
 		defer s.close()
 		defer func() { s.api.observed(s.info, http.StatusOK, s.sink.sent) }()
-		s.over(context.Background(), wire.watched(s.runDetached))
+		s.over(wire.watched(s.runDetached))
 	}()
 	return true
 }
@@ -197,8 +202,8 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 }
 
 // over takes the error with which the stream has ended.
-func (s *stream) over(ctx context.Context, err error) {
-	if !errors.Is(err, errOver) && ctx.Err() == nil {
-		s.api.Logger.DebugContext(ctx, "stream broke off", "request_id", s.info.id, "err", err)
+func (s *stream) over(err error) {
+	if !errors.Is(err, errOver) && !errors.Is(err, context.Canceled) { // the viewer has left
+		s.api.Logger.Debug("stream broke off", "request_id", s.info.id, "err", err)
 	}
 }

@@ -17,8 +17,10 @@ var nouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
 	"date-time": "a time such as 2026-01-31T12:00:00Z", "date": "a date such as 2026-01-31",
-	"time": "a time of day such as 12:00:00Z", "duration": "a duration such as PT30S", "email": "an email address",
+	"time": "a time of day such as 12:00:00", "duration": "a duration such as 90s, 15m or 24h", "email": "an email address",
 	"uri": "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
+	"int32": "a whole number of at most 64 bits, without point or exponent", "int64": "a whole number of at most 64 bits, without point or exponent",
+	"ip": "an IP address", "idn-email": "an email address", "date-time-http": "a time such as Sat, 31 Jan 2026 12:00:00 GMT",
 	"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
 }
 
@@ -34,9 +36,6 @@ func sentence(k jsonschema.ErrorKind) string {
 	case *kind.Format:
 		if noun := nouns[k.Want]; noun != "" {
 			return "expected " + noun
-		}
-		if strings.Contains(k.Want, "int") {
-			return "expected a whole number in the range of " + k.Want + ", without point or exponent"
 		}
 		return "expected the format " + k.Want
 	case *kind.Minimum:

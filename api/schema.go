@@ -165,7 +165,7 @@ func (v *Validator) checkStep(service string, text []byte, location string) []Pr
 			errs = append(errs, e)
 		}
 	}
-	return errs
+	return errs[:min(len(errs), maxMistakes)]
 }
 
 // placeholders returns the locations of {"$output": …} in an input.

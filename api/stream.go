@@ -47,9 +47,15 @@ func (s *stream) wake() {
 
 // leaveBy says when the viewer must leave, unless it must leave earlier.
 func (s *stream) leaveBy(at time.Time) {
-	if before := s.leave.Load(); before == 0 || at.UnixNano() < before {
-		s.leave.Store(at.UnixNano())
-		s.wake()
+	for {
+		before := s.leave.Load()
+		if before != 0 && before <= at.UnixNano() {
+			return
+		}
+		if s.leave.CompareAndSwap(before, at.UnixNano()) {
+			s.wake()
+			return
+		}
 	}
 }
 

@@ -26,11 +26,17 @@ func (a *API) submitAndWatch(ctx context.Context, service string, req *submitReq
 	if limit := a.crowd.enter(s); limit != "" {
 		return nil, noRoom(limit)
 	}
+	admitted := false
+	defer func() { // also after a panic
+		if !admitted {
+			a.crowd.leave(s)
+		}
+	}()
 	job, replayed, err := a.admit(ctx, service, req)
 	if err != nil {
-		a.crowd.leave(s)
 		return nil, err
 	}
+	admitted = true
 	s.places = []*place{{id: job.ID, ref: string(job.Token)}}
 	answer := a.submitted(ctx, job)
 	answer.replay(replayed)

@@ -104,6 +104,12 @@ func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, nam
 			}
 		}
 	}
+	switch {
+	case p.Type == huma.TypeString && p.Format != "" && !slices.Contains(textFormats, p.Format):
+		wrong("there is no format %s; there are %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
+	case p.ReadOnly && strings.HasPrefix(at, "input."):
+		wrong("the tag readOnly is for outputs")
+	}
 	schema, err := c.compiler.at(names...)
 	if err != nil {
 		wrong("%w", err)

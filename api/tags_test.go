@@ -17,6 +17,8 @@ func TestTags(t *testing.T) {
 		Text  string   `json:"text" minLength:"1" maxLength:"5" pattern:"^[a-z]+$" default:"abc" example:"de" yaml:"text" doc:"Some."`
 		N     float64  `json:"n,omitempty" minimum:"0" exclusiveMaximum:"1" default:"0.5"`
 		List  []string `json:"list" minItems:"1" uniqueItems:"true" maxLength:"3" enum:"a,b"`
+		Big   uint32   `json:"big" default:"3000000000"`
+		Huge  uint64   `json:"huge" example:"9223372036854775807"`
 		Other *inner   `json:"-"`
 	}
 	if err := checked[right](t); err != nil {
@@ -46,6 +48,12 @@ func TestTags(t *testing.T) {
 		}](t),
 		"service test: regexp: Compile(`[`)": checked[struct {
 			Text string `json:"text" pattern:"["`
+		}](t),
+		"input.text: there is no format date-tme; there are binary, byte, date, date-time, ": checked[struct {
+			Text string `json:"text" format:"date-tme"`
+		}](t),
+		"input.text: the tag readOnly is for outputs": checked[struct {
+			Text string `json:"text" readOnly:"true"`
 		}](t),
 		"input.deep.count: the tag minLength": checked[struct {
 			Deep map[string][]*inner `json:"deep"`

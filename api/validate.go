@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -63,34 +62,6 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// formats are checked by what decodes the value later, so that what passes here
-// does not fail there: to JSON Schema 1.0, 1e3 and 1e30 are integers.
-var formats = []*jsonschema.Format{
-	integerFormat("int8", 8), integerFormat("int16", 16), integerFormat("int32", 32), integerFormat("int64", 64),
-	integerFormat("uint8", -8), integerFormat("uint16", -16), integerFormat("uint32", -32), integerFormat("uint64", -64),
-	{Name: "date-time", Validate: func(v any) error {
-		if s, ok := v.(string); ok {
-			return new(time.Time).UnmarshalText([]byte(s))
-		}
-		return nil
-	}},
-}
-
-// integerFormat is of whole numbers of so many bits, or so many without a sign.
-func integerFormat(name string, bits int) *jsonschema.Format {
-	return &jsonschema.Format{Name: name, Validate: func(v any) (err error) {
-		n, ok := v.(json.Number)
-		switch {
-		case !ok:
-		case bits < 0:
-			_, err = strconv.ParseUint(n.String(), 10, -bits)
-		default:
-			_, err = strconv.ParseInt(n.String(), 10, bits)
-		}
-		return err
-	}}
-}
-
 // check returns what is wrong with a JSON text, which stands at the location: at
 // most maxMistakes of it, in the order of the locations. The error says why it
 // is no JSON text.
@@ -99,11 +70,13 @@ func check(schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, e
 	if err != nil {
 		return nil, err
 	}
-	return append(mistakes, checkValue(schema, value, at, mistakes)...), nil
+	mistakes = append(mistakes, checkValue(schema, value, at, mistakes)...)
+	return mistakes[:min(len(mistakes), maxMistakes)], nil
 }
 
 // checkValue returns what is wrong with a value besides what is known already.
 func checkValue(schema *jsonschema.Schema, value any, at string, known []ProblemError) []ProblemError {
+	leaveOut(schema, value)
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(value))
 	if !ok {
 		return nil
@@ -117,8 +90,34 @@ func checkValue(schema *jsonschema.Schema, value any, at string, known []Problem
 	slices.SortFunc(mistakes, func(a, b ProblemError) int {
 		return cmp.Or(strings.Compare(a.Location, b.Location), strings.Compare(a.Message, b.Message))
 	})
-	mistakes = slices.CompactFunc(mistakes, func(a, b ProblemError) bool { return a.Location == b.Location && a.Message == b.Message })
-	return mistakes[:min(len(mistakes), maxMistakes)]
+	return slices.CompactFunc(mistakes, func(a, b ProblemError) bool { return a.Location == b.Location && a.Message == b.Message })
+}
+
+// leaveOut takes members that are null and need not be there out of a value: to
+// Go's decoder, and to most who write JSON, that is the same.
+func leaveOut(schema *jsonschema.Schema, value any) {
+	for schema != nil && schema.Ref != nil {
+		schema = schema.Ref
+	}
+	if schema == nil {
+		return
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			property := schema.Properties[name]
+			if property == nil {
+				property, _ = schema.AdditionalProperties.(*jsonschema.Schema)
+			} else if member == nil && !slices.Contains(schema.Required, name) {
+				delete(value, name)
+			}
+			leaveOut(property, member)
+		}
+	case []any:
+		for _, item := range value {
+			leaveOut(schema.Items2020, item)
+		}
+	}
 }
 
 // A description makes a flat list of the tree of what is wrong.
@@ -156,7 +155,7 @@ func (d *description) add(e *jsonschema.ValidationError) {
 			d.add(meant[0])
 			return
 		}
-		d.note(path, "expected exactly one of the allowed forms")
+		d.note(path, "expected one of the allowed forms")
 	case *kind.Required:
 		for _, name := range k.Missing {
 			d.note(below(name), "this is required")

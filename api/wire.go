@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
@@ -22,7 +23,7 @@ type wire struct {
 }
 
 // takeWire takes the connection over. HTTP/2 has none to take: then ok is
-// false, and all is as it was.
+// false, and all is as it was. HTTP/1 fails only for whom it was taken before.
 func takeWire(r *http.Request, control *http.ResponseController) (w *wire, ok bool) {
 	conn, _, err := control.Hijack()
 	if err != nil {
@@ -58,13 +59,23 @@ func (w *wire) SetWriteDeadline(at time.Time) error {
 	return w.Conn.SetWriteDeadline(at)
 }
 
-// finish says that the answer is whole.
+// finish says that the answer is whole, within the deadline of what was written
+// before.
 func (w *wire) finish() error {
 	if !w.chunked {
 		return nil
 	}
 	_, err := w.Conn.Write([]byte("0\r\n\r\n"))
 	return err
+}
+
+// cut ends the connection without a word, which TLS would wait to say.
+func (w *wire) cut() {
+	if secure, ok := w.Conn.(*tls.Conn); ok {
+		secure.NetConn().Close()
+		return
+	}
+	w.Close()
 }
 
 // watched calls fn with a context that ends when the viewer has left, and

@@ -19,6 +19,12 @@ func TestStreamLogged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
+	f.watch(t, job.EventsURL).cancel()
+	jobstest.Until(t, "viewer that has left", func() bool { return strings.Contains(f.log.String(), job.ID+"/events status=200") })
+	if strings.Contains(f.log.String(), "broke off") {
+		t.Error("a viewer who leaves is a trouble")
+	}
+	f.log.Reset()
 	v := f.watch(t, job.EventsURL)
 	for v.next(t).name != "progress" {
 	}
@@ -33,8 +39,8 @@ func TestStreamLogged(t *testing.T) {
 	if n := len(line.FindAllString(f.log.String(), -1)); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
-	if a := f.do(t, "GET", "/metrics", ""); !strings.Contains(a.body, `coatcheck_http_request_duration_seconds_count{method="GET",route="/v1/jobs/{job}/events",status="200"} 1`) {
-		t.Error("not counted once")
+	if a := f.do(t, "GET", "/metrics", ""); !strings.Contains(a.body, `coatcheck_http_request_duration_seconds_count{method="GET",route="/v1/jobs/{job}/events",status="200"} 2`) {
+		t.Error("not counted once each")
 	}
 }
 

@@ -174,10 +174,11 @@ func (r *Receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive callback: %w", err)
 	}
+	const gone = "this test receiver is gone"
 	id, _ := notify.LocalHost(req.URL)
 	to, err := r.read(ctx, `id = $1`, id)
 	if errors.Is(err, ErrNoReceiver) {
-		return respond(req, http.StatusNotFound, "this test receiver is gone"), nil
+		return respond(req, http.StatusNotFound, gone), nil
 	}
 	if err != nil {
 		return nil, err
@@ -205,7 +206,9 @@ func (r *Receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 		response = respond(req, 0, "")
 	}
 	got.StatusCode = response.StatusCode
-	if err := r.store(ctx, to.id, &got); err != nil {
+	if err := r.store(ctx, to.id, &got); errors.Is(err, ErrNoReceiver) {
+		return respond(req, http.StatusNotFound, gone), nil
+	} else if err != nil {
 		return nil, err
 	}
 	wait := time.Duration(0)
@@ -268,11 +271,18 @@ func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 		return fmt.Errorf("store callback: %w", err)
 	}
 	defer tx.Rollback()
+	// It comes first because it locks the receiver, which may be gone by now.
+	res, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = $1 WHERE id = $2`, At(time.Now()), id)
+	if err != nil {
+		return fmt.Errorf("store callback: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return cmp.Or(err, ErrNoReceiver)
+	}
 	for _, stmt := range []struct {
 		query string
 		args  []any
 	}{
-		{`UPDATE receivers SET used_at = $1 WHERE id = $2`, []any{At(time.Now()), id}}, // locks it, so that two at once don't deadlock
 		{`INSERT INTO received (receiver_id, id, at, headers, body, verdict, status_code) VALUES ($1, $2, $3, $4, $5, $6, $7)`, []any{id, c.ID, c.At, string(header), c.Body, c.Verdict, c.StatusCode}},
 		{fmt.Sprintf(`DELETE FROM received WHERE receiver_id = $1 AND id NOT IN (SELECT id FROM received WHERE receiver_id = $1 ORDER BY id DESC LIMIT %d)`, maxReceived), []any{id}},
 	} {
@@ -305,6 +315,7 @@ func (r *Receivers) forget(ctx context.Context) error {
 
 func dropReceivers(ctx context.Context, db execer, condition string, arg any) error {
 	for _, stmt := range []string{
+		`UPDATE receivers SET used_at = used_at WHERE ` + condition, // locks it first, as store does
 		`DELETE FROM received WHERE receiver_id IN (SELECT id FROM receivers WHERE ` + condition + `)`,
 		`DELETE FROM receivers WHERE ` + condition,
 	} {

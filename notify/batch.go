@@ -79,11 +79,12 @@ func (f *redisFeed) fill(batch []sending) []sending {
 func (f *redisFeed) sendBatch(ctx context.Context, batch []sending) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	run := appendScript.EvalSha
 	for again := false; ; again = true {
 		answers := make([]*redis.Cmd, len(batch))
 		f.client.Pipelined(ctx, func(p redis.Pipeliner) error { //nolint:errcheck // each answer has its own
 			for i, s := range batch {
-				answers[i] = appendScript.EvalSha(ctx, p, []string{f.log(s.topic), f.channel(s.topic)},
+				answers[i] = run(ctx, p, []string{f.log(s.topic), f.channel(s.topic)},
 					s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data, logEvents, logAge.Milliseconds())
 			}
 			return nil
@@ -100,13 +101,7 @@ func (f *redisFeed) sendBatch(ctx context.Context, batch []sending) {
 		if missing == nil {
 			return
 		}
-		if err := appendScript.Load(ctx, f.client).Err(); err != nil {
-			for _, s := range missing {
-				s.done <- fmt.Errorf("load script into Redis: %w", err)
-			}
-			return
-		}
-		batch = missing
+		batch, run = missing, appendScript.Eval // which Redis remembers
 	}
 }
 
