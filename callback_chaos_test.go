@@ -69,6 +69,7 @@ type callbackChaos struct {
 	ip      string // of the receivers: while one is dead, nobody else shall get its port
 	victims []*victim
 	over    chan struct{}
+	stop    func() // no process is started any more
 	wg      sync.WaitGroup
 	calm    atomic.Bool // receivers behave from now on
 	// What has happened so far, and by the last time that a process was killed.
@@ -100,7 +101,7 @@ func newCallbackChaos(t *testing.T, ip string, env []string) *callbackChaos {
 		t.Fatal(err)
 	}
 	c.env = slices.Concat(env, []string{"CONFIG_FILENAME=" + file})
-	t.Cleanup(func() {
+	c.stop = sync.OnceFunc(func() {
 		close(c.over)
 		c.wg.Wait()
 	})
@@ -112,6 +113,7 @@ func newCallbackChaos(t *testing.T, ip string, env []string) *callbackChaos {
 func (c *callbackChaos) start(args ...string) {
 	v := newVictim(c.t, c.dir, fmt.Sprint(args[0], len(c.victims)), c.env, args...)
 	c.victims = append(c.victims, v)
+	c.t.Cleanup(c.stop) // before the process is ended for good
 	c.wg.Go(func() {
 		for {
 			v.lives()
