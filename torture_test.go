@@ -32,7 +32,7 @@ func tortureTime(t *testing.T) time.Duration {
 		if testing.Short() {
 			t.Skip("torture takes a while")
 		}
-		return 20 * time.Second
+		return 5 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {

@@ -1,0 +1,7 @@
+//go:build !race
+
+package jobstest
+
+// Race reports whether the race detector is on, with which SQLite takes twenty
+// times as long.
+const Race = false
