@@ -170,7 +170,8 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
 		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: 20 * time.Second, // the limit itself is allowed
-		Middlewares: huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
+		SkipValidateBody: true, // bodyOf and decode do
+		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",
 			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
@@ -187,8 +188,6 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	if o.more != nil {
 		o.more(&op)
 	}
-	body, hasBody := bodies[o.id]
-	op.SkipValidateBody = op.SkipValidateBody || hasBody // bodyOf does
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
@@ -196,7 +195,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		}
 		return out, nil
 	})
-	if hasBody {
+	if body, ok := bodies[o.id]; ok {
 		a.describeBody(o.path, a.Validator.bodies[body])
 	}
 }

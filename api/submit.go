@@ -50,7 +50,6 @@ func (a *API) addSubmit(s *jobs.Service) {
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
 		summary: "Submit a job: " + s.Summary, access: users, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
 		more: func(op *huma.Operation) {
-			op.SkipValidateBody = true // decode finds all that is wrong at once
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
 			op.Responses["200"] = &huma.Response{

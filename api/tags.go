@@ -93,6 +93,8 @@ func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, nam
 		key := m[1]
 		allowed, known := limits[key]
 		switch {
+		case key == "patternDescription":
+			wrong("the tag %s is said to nobody; doc is", key)
 		case known && !slices.ContainsFunc(types, func(t string) bool { return slices.Contains(allowed, t) }):
 			wrong("the tag %s is for a field of type %s, and this is %s", key, strings.Join(allowed, " or "), types[0])
 		case !known && !slices.Contains(otherTags, key):

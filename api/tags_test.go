@@ -55,6 +55,9 @@ func TestTags(t *testing.T) {
 		"input.text: the tag readOnly is for outputs": checked[struct {
 			Text string `json:"text" readOnly:"true"`
 		}](t),
+		"input.text: the tag patternDescription is said to nobody": checked[struct {
+			Text string `json:"text" pattern:"^[a-z]+$" patternDescription:"small letters"`
+		}](t),
 		"input.deep.count: the tag minLength": checked[struct {
 			Deep map[string][]*inner `json:"deep"`
 		}](t),

@@ -31,14 +31,15 @@ func (q *Queue) saveReports(ctx context.Context) error {
 		}
 	}
 	q.mu.Unlock()
-	// In the order in which everybody locks rows.
-	slices.SortFunc(dirty, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
+	dirty = inTurn(dirty, q.lastSaved)
 	pause := saveTime * saveBatch / time.Duration(len(dirty)+1)
 	for len(dirty) > 0 {
 		n := min(len(dirty), saveBatch)
+		last := dirty[n-1].job.ID
 		if err := q.saveBatch(ctx, dirty[:n]); err != nil {
 			return err
 		}
+		q.lastSaved = last
 		if dirty = dirty[n:]; len(dirty) == 0 {
 			break
 		}
@@ -51,6 +52,14 @@ func (q *Queue) saveReports(ctx context.Context) error {
 	return nil
 }
 
+// inTurn sorts runs so that the first is the one after the id: a round that is
+// cut short then does not leave out the same ones each time.
+func inTurn(runs []*run, after string) []*run {
+	slices.SortFunc(runs, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
+	i, _ := slices.BinarySearchFunc(runs, after+"\x00", func(r *run, id string) int { return strings.Compare(r.job.ID, id) })
+	return slices.Concat(runs[i:], runs[:i])
+}
+
 // saveBatch saves runs in one transaction.
 func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	type done struct {
@@ -59,6 +68,8 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 		log  part
 	}
 	saved := make(map[*run]done)
+	// In the order in which everybody locks rows.
+	slices.SortFunc(dirty, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
 	err := q.committer.commit(ctx, "", func(ctx context.Context, tx *sql.Tx) error {
 		t := &transition{q: q, tx: tx, now: At(time.Now())}
 		for _, r := range dirty {
