@@ -73,6 +73,7 @@ func (s *stream) settle(ctx context.Context, p *place) (sent bool, err error) {
 		return false, err
 	}
 	p.sub.Reset()
+	s.wake() // to take what follows
 	return true, s.snapshot(p, &job, true)
 }
 
@@ -92,6 +93,7 @@ func (s *stream) take(ctx context.Context, p *place) (took bool, err error) {
 		if err != nil {
 			return true, err
 		}
+		s.wake() // to take what follows
 		return true, s.snapshot(p, &job, true)
 	}
 	for _, e := range events {

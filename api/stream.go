@@ -72,12 +72,15 @@ func (s *stream) close() {
 // run writes the jobs' events until all jobs have ended, the viewer leaves
 // or must leave.
 func (s *stream) run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	// The alarm is set again when it has rung or must ring earlier, not with
+	// each event: that would cost more than the event.
+	var due time.Time
+	var rung atomic.Bool
+	alarm := time.AfterFunc(0, func() { rung.Store(true); s.wake() })
+	defer alarm.Stop()
 	for {
 		select {
 		case <-s.woken:
-		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -85,7 +88,10 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		timer.Reset(time.Until(next))
+		if rung.Swap(false) || next.Before(due) {
+			due = next
+			alarm.Reset(time.Until(next))
+		}
 	}
 }
 
@@ -167,31 +173,35 @@ func (s *stream) step(ctx context.Context) (next time.Time, err error) {
 			next = p.doubt
 		}
 	}
-	if wrote || s.ping.IsZero() {
-		s.ping = now.Add(s.api.crowd.limits.Ping*9/10 + chance(s.api.crowd.limits.Ping/5))
-	} else if !now.Before(s.ping) {
-		// Comments would be invisible to an EventSource, so it is an event.
-		if err := s.sink.event("ping", "", []byte("{}")); err != nil {
-			return next, err
-		}
-		s.ping = time.Time{}
-		wrote = true
+	if err := s.keepAlive(now, wrote); err != nil {
+		return next, err
 	}
 	if len(s.sink.buf) > 0 {
 		if err := s.sink.flush(); err != nil {
 			return next, err
 		}
 	}
-	switch {
-	case over:
+	if over {
 		return next, errOver
-	case wrote:
-		return now, nil // perhaps there is more already
-	case s.ping.Before(next):
-		return s.ping, nil
-	default:
-		return next, nil
 	}
+	if s.ping.Before(next) {
+		next = s.ping
+	}
+	return next, nil
+}
+
+// keepAlive says that the stream is alive when it was silent for long.
+func (s *stream) keepAlive(now time.Time, wrote bool) error {
+	if !wrote && now.Before(s.ping) {
+		return nil
+	}
+	interval := s.api.crowd.limits.Ping
+	first := s.ping.IsZero()
+	s.ping = now.Add(interval*9/10 + chance(interval/5))
+	if wrote || first {
+		return nil
+	}
+	return s.sink.event("ping", "", []byte("{}")) // comments would be invisible to an EventSource
 }
 
 // sendAway ends a stream whose viewer is to come back soon.
