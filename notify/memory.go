@@ -30,10 +30,13 @@ type memory struct {
 
 type memoryLog struct {
 	topic  string
-	events []Event
-	bytes  int
+	events ring
+	head   ID
 	at     time.Time
 }
+
+// size returns how many bytes the log takes, about.
+func (l *memoryLog) size() int { return l.events.bytes + l.events.len()*eventBytes }
 
 func newMemory(h *Hub) *memory {
 	return &memory{hub: h, logs: make(map[string]*list.Element), order: list.New()}
@@ -48,40 +51,34 @@ func (m *memory) append(_ context.Context, topic string, e Event) error {
 		m.logs[topic] = element
 	}
 	log, _ := element.Value.(*memoryLog)
-	if n := len(log.events); n > 0 {
-		last := log.events[n-1].ID
-		if e.ID.Compare(last) <= 0 {
+	if log.events.len() > 0 {
+		if e.ID.Compare(log.head) <= 0 {
 			return ErrStale
 		}
 		if e.Prev.IsZero() {
-			e.Prev = last
+			e.Prev = log.head
 		}
 	}
-	log.events = append(log.events, e)
-	log.at = time.Now()
+	log.head, log.at = e.ID, time.Now()
 	m.order.MoveToFront(element)
-	m.grow(log, eventBytes+len(e.Data))
-	if len(log.events) > logEvents {
-		m.grow(log, -eventBytes-len(log.events[0].Data))
-		log.events = log.events[1:]
+	before := log.size()
+	log.events.push(e)
+	if log.events.len() > logEvents {
+		log.events.shift()
 	}
+	m.bytes += log.size() - before
 	for oldest := m.order.Back(); oldest != element; oldest = m.order.Back() {
 		old, _ := oldest.Value.(*memoryLog)
 		if m.bytes <= memoryBytes && time.Since(old.at) < logAge {
 			break
 		}
-		m.bytes -= old.bytes
+		m.bytes -= old.size()
 		m.order.Remove(oldest)
 		delete(m.logs, old.topic)
 	}
 	// With the lock held, so that viewers get events in the order of the log.
 	m.hub.received(topic, e)
 	return nil
-}
-
-func (m *memory) grow(log *memoryLog, n int) {
-	log.bytes += n
-	m.bytes += n
 }
 
 func (m *memory) read(_ context.Context, topic string, after ID) ([]Event, error) {
@@ -92,13 +89,7 @@ func (m *memory) read(_ context.Context, topic string, after ID) ([]Event, error
 		return nil, nil
 	}
 	log, _ := element.Value.(*memoryLog)
-	var events []Event
-	for _, e := range log.events {
-		if e.ID.Compare(after) > 0 {
-			events = append(events, e)
-		}
-	}
-	return events, nil
+	return log.events.after(after), nil
 }
 
 func (m *memory) watch(string) bool { return true }

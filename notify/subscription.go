@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -88,8 +87,7 @@ func (s *Subscription) Resume(after ID) bool {
 	t := s.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := len(t.ring) > 0 && after == t.base || after == t.head && !t.head.IsZero() ||
-		slices.ContainsFunc(t.ring, func(e Event) bool { return e.ID == after })
+	known := t.ring.len() > 0 && after == t.base || after == t.head && !t.head.IsZero() || t.ring.has(after)
 	if known {
 		s.cursor = after
 	}
@@ -150,17 +148,9 @@ func (s *Subscription) Take() (events []Event, gap bool, err error) {
 	if s.cursor.Compare(t.base) < 0 {
 		return nil, true, nil
 	}
-	i, _ := slices.BinarySearchFunc(t.ring, s.cursor, func(e Event, cursor ID) int {
-		if e.ID.Compare(cursor) <= 0 {
-			return -1
-		}
-		return 1
-	})
-	if i == len(t.ring) {
-		return nil, false, nil
+	if events = t.ring.after(s.cursor); len(events) > 0 {
+		s.cursor = t.head
 	}
-	events = slices.Clone(t.ring[i:])
-	s.cursor = t.head
 	return events, false, nil
 }
 

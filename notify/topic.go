@@ -2,7 +2,6 @@ package notify
 
 import (
 	"math"
-	"slices"
 	"sync"
 )
 
@@ -20,10 +19,9 @@ type topic struct {
 
 	mu    sync.Mutex
 	views map[*Subscription]struct{}
-	ring  []Event // in order, each the next after the one before
-	bytes int
-	base  ID // the one right before the ring
-	head  ID // the newest known
+	ring  ring // each event is the next after the one before
+	base  ID   // the one right before the ring
+	head  ID   // the newest known
 
 	live     bool // what is published from now on comes by itself
 	reading  bool // the log is being read
@@ -76,21 +74,19 @@ func (t *topic) know(id ID) {
 // push adds an event to the ring. What is in it is forgotten when something
 // is missing in between.
 func (t *topic) push(e Event) {
-	if e.Prev != t.head || len(t.ring) == 0 {
+	if e.Prev != t.head || t.ring.len() == 0 {
 		if t.base = e.Prev; e.Prev.IsZero() {
 			t.base = before(e.ID) // nobody knows what was there
 		}
 		if e.Prev != t.head {
-			t.ring, t.bytes = nil, 0
+			t.ring = ring{}
 		}
 	}
-	t.ring = append(t.ring, e)
-	t.bytes += len(e.Data)
+	t.ring.push(e)
 	t.head = e.ID
-	for len(t.ring) > ringEvents || t.bytes > ringBytes && len(t.ring) > 1 {
-		t.base = t.ring[0].ID
-		t.bytes -= len(t.ring[0].Data)
-		t.ring = slices.Delete(t.ring, 0, 1)
+	for t.ring.len() > ringEvents || t.ring.bytes > ringBytes && t.ring.len() > 1 {
+		t.base = t.ring.oldest()
+		t.ring.shift()
 	}
 }
 
@@ -135,7 +131,7 @@ func (t *topic) endCatchUp(events []Event, ok, final bool) (done, wait bool) {
 	case ok && short && !final:
 		return false, true
 	case short:
-		t.ring, t.bytes = nil, 0
+		t.ring = ring{}
 		t.base, t.head = t.known, t.known
 	}
 	t.again, t.reading = false, false

@@ -1,0 +1,92 @@
+package notify
+
+import (
+	"slices"
+	"sort"
+)
+
+// A ring holds the newest events of a topic, in order. What they say lies in a
+// few pieces of memory: an object for each of the events of thousands of
+// topics would keep the garbage collector busy, and viewers waiting.
+type ring struct {
+	records []record
+	gone    int      // how many of them are forgotten already
+	pieces  [][]byte // a piece is only ever added to, so what is handed out stays as it is
+	first   int      // the number of pieces[0]
+	names   []string // of events; there are few
+	bytes   int      // that the events say
+}
+
+// A record is an event without pointers.
+type record struct {
+	id, prev         ID
+	name             int // in names
+	piece, from, end int // its data
+}
+
+// pieceBytes is how large a piece becomes, unless an event is larger.
+const pieceBytes = 16 << 10
+
+func (r *ring) len() int { return len(r.records) - r.gone }
+
+// oldest returns the id of the oldest event; there must be one.
+func (r *ring) oldest() ID { return r.records[r.gone].id }
+
+// push adds the newest event. The caller may then do what it likes with its data.
+func (r *ring) push(e Event) {
+	if len(r.pieces) == 0 || cap(r.pieces[len(r.pieces)-1])-len(r.pieces[len(r.pieces)-1]) < len(e.Data) {
+		size := 0 // a topic with one event is to be small
+		if len(r.pieces) > 0 {
+			size = min(2*cap(r.pieces[len(r.pieces)-1]), pieceBytes)
+		}
+		r.pieces = append(r.pieces, make([]byte, 0, max(size, len(e.Data))))
+	}
+	name := slices.Index(r.names, e.Name)
+	if name < 0 {
+		name = len(r.names)
+		r.names = append(r.names, string([]byte(e.Name))) // it may be a part of something larger
+	}
+	last := len(r.pieces) - 1
+	from := len(r.pieces[last])
+	r.pieces[last] = append(r.pieces[last], e.Data...)
+	r.records = append(r.records, record{e.ID, e.Prev, name, r.first + last, from, from + len(e.Data)})
+	r.bytes += len(e.Data)
+}
+
+// shift forgets the oldest event.
+func (r *ring) shift() {
+	old := r.records[r.gone]
+	r.bytes -= old.end - old.from
+	if r.gone++; r.len() == 0 {
+		*r = ring{}
+		return
+	}
+	if 2*r.gone > len(r.records) {
+		r.records = slices.Delete(r.records, 0, r.gone)
+		r.gone = 0
+	}
+	unused := r.records[r.gone].piece - r.first
+	r.pieces = slices.Delete(r.pieces, 0, unused)
+	r.first += unused
+}
+
+// after returns the events after an id.
+func (r *ring) after(id ID) []Event {
+	records := r.records[r.gone:]
+	records = records[sort.Search(len(records), func(i int) bool { return records[i].id.Compare(id) > 0 }):]
+	if len(records) == 0 {
+		return nil
+	}
+	events := make([]Event, len(records))
+	for i, rec := range records {
+		events[i] = Event{ID: rec.id, Prev: rec.prev, Name: r.names[rec.name], Data: r.pieces[rec.piece-r.first][rec.from:rec.end:rec.end]}
+	}
+	return events
+}
+
+// has reports whether there is an event with the id.
+func (r *ring) has(id ID) bool {
+	records := r.records[r.gone:]
+	_, found := sort.Find(len(records), func(i int) int { return id.Compare(records[i].id) })
+	return found
+}
