@@ -28,7 +28,7 @@ func TestResumeAtTheRowBeforeAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := notify.Event{ID: notify.ID{Version: 2, N: 9}, Prev: notify.ID{Version: 2, N: 8}, Name: "output", Data: []byte(`{"type":"output","index":7,"offset":70,"chunk":"late"}`)}
-	if err := hub.Publish(t.Context(), job.ID, late); err != nil {
+	if err := hub.Publish(job.ID, late); err != nil {
 		t.Fatal(err)
 	}
 	v := f.watch(t, f.URL+path(job.EventsURL), "Last-Event-ID: 2-3")

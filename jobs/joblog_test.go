@@ -16,11 +16,11 @@ import (
 // strictBus refuses events that do not come in order, as Redis does.
 type strictBus struct{ recorder }
 
-func (b *strictBus) Publish(ctx context.Context, topic string, e notify.Event) error {
+func (b *strictBus) Publish(topic string, e notify.Event) error {
 	if events := b.of(topic); len(events) > 0 && e.ID.Compare(events[len(events)-1].ID) <= 0 {
 		return notify.ErrStale
 	}
-	return b.recorder.Publish(ctx, topic, e)
+	return b.recorder.Publish(topic, e)
 }
 
 // What services say is numbered over attempts and steps, and kept with the

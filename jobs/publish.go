@@ -74,7 +74,7 @@ func (r *run) send(e event) {
 	data, err := json.Marshal(e.data)
 	for attempt := 0; err == nil && attempt < 2; attempt++ {
 		id, prev := r.next(e)
-		err = r.queue.Events.Publish(context.Background(), r.job.ID, notify.Event{ID: id, Prev: prev, Name: e.name, Data: data})
+		err = r.queue.Events.Publish(r.job.ID, notify.Event{ID: id, Prev: prev, Name: e.name, Data: data})
 		if !errors.Is(err, notify.ErrStale) {
 			break
 		}

@@ -23,7 +23,7 @@ import (
 // A Publisher takes the events of jobs to whoever watches. It does not wait
 // for long, and what it loses costs only latency.
 type Publisher interface {
-	Publish(ctx context.Context, topic string, e notify.Event) error
+	Publish(topic string, e notify.Event) error
 }
 
 // A Config is what a [Queue] needs.

@@ -22,7 +22,7 @@ type recorder struct {
 	events map[string][]notify.Event
 }
 
-func (r *recorder) Publish(_ context.Context, topic string, e notify.Event) error {
+func (r *recorder) Publish(topic string, e notify.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.events == nil {

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -19,7 +18,7 @@ type slowBus struct {
 	at    []time.Time
 }
 
-func (b *slowBus) Publish(_ context.Context, _ string, e notify.Event) error {
+func (b *slowBus) Publish(_ string, e notify.Event) error {
 	time.Sleep(b.delay)
 	b.got, b.at = append(b.got, e), append(b.at, time.Now())
 	return nil

@@ -144,7 +144,7 @@ func (q *Queue) publish(ctx context.Context, j *Job, t *transition) {
 	}
 	var err error
 	if e.Data, err = json.Marshal(data); err == nil {
-		err = q.Events.Publish(context.WithoutCancel(ctx), j.ID, e)
+		err = q.Events.Publish(j.ID, e)
 	}
 	if err != nil {
 		q.Logger.DebugContext(ctx, "event not published", "job", j.ID, "event", e.ID.String(), "err", err)

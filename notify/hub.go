@@ -15,7 +15,7 @@ var ErrClosed = errors.New("the hub is closed")
 // A feed keeps the log of each topic and tells of what is appended to it.
 type feed interface {
 	// append adds an event to its topic's log and tells those who watch.
-	append(ctx context.Context, topic string, e Event) error
+	append(topic string, e Event) error
 	// watch asks to be told of a topic by the hub's received. It does not
 	// wait: live says whether that works at once; if not, the feed calls the
 	// hub's confirmed, as it does when it may have missed something.
@@ -64,8 +64,8 @@ const maxReads = 16
 // [ErrStale] when the topic has an event as new. It does not wait longer than
 // 200 ms for Redis: after an error, the event is appended when Redis is back,
 // if it does not stay away for long; else its loss shows to viewers as a gap.
-func (h *Hub) Publish(ctx context.Context, topic string, e Event) error {
-	return h.feed.append(ctx, topic, e)
+func (h *Hub) Publish(topic string, e Event) error {
+	return h.feed.append(topic, e)
 }
 
 // Degraded reports whether events are known to go missing, because Redis is

@@ -42,7 +42,7 @@ func newMemory(h *Hub) *memory {
 	return &memory{hub: h, logs: make(map[string]*list.Element), order: list.New()}
 }
 
-func (m *memory) append(_ context.Context, topic string, e Event) error {
+func (m *memory) append(topic string, e Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	element := m.logs[topic]

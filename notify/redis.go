@@ -23,23 +23,6 @@ const (
 	retryDelay = 500 * time.Millisecond
 )
 
-// appendScript appends an event to its topic's log and tells those who watch,
-// both or none. Redis itself refuses an id that is not greater than the last.
-var appendScript = redis.NewScript(`
-local prev = ARGV[2]
-if prev == '0-0' then
-	local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
-	if last[1] then prev = last[1][1] end
-end
-local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], ARGV[1], 'p', prev, 'n', ARGV[3], 'd', ARGV[4])
-if type(added) == 'table' and added.err then
-	if string.find(added.err, 'equal or smaller', 1, true) then return 'stale' end
-	return added
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('PUBLISH', KEYS[2], ARGV[1] .. ' ' .. prev .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
-return 'ok'`)
-
 // redisFeed keeps logs in Redis streams and tells of them by pub/sub, to all
 // processes.
 type redisFeed struct {
@@ -47,10 +30,9 @@ type redisFeed struct {
 	client *redis.Client
 	prefix string
 
-	sendings chan sending
-	backlog  backlog
-	cut      atomic.Bool  // the subscribed connection is down
-	back     atomic.Int64 // when it no longer was, in nanoseconds since 1970
+	outbox outbox
+	cut    atomic.Bool  // the subscribed connection is down
+	back   atomic.Int64 // when it no longer was, in nanoseconds since 1970
 
 	mu     sync.Mutex
 	wanted map[string]uint64 // topics to be subscribed to, and how often that was asked for
@@ -72,15 +54,14 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	}
 	quietRedis()
 	h := newHub(logger)
-	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the backlog
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1), sendings: make(chan sending)}
-	f.backlog.filled = make(chan struct{}, 1)
+	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the outbox
+	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
+	f.outbox.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(func() { f.listen(ctx) })
-	f.wg.Go(func() { f.sendBatches(ctx) })
-	f.wg.Go(func() { f.resend(ctx) })
+	f.wg.Go(func() { f.outbox.empty(ctx, f.send) })
 	return h, nil
 }
 
@@ -129,17 +110,6 @@ func (f *redisFeed) channel(topic string) string { return f.prefix + ":{" + topi
 // topic returns the topic of a channel.
 func (f *redisFeed) topic(channel string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(channel, f.prefix+":{"), "}:events")
-}
-
-func (f *redisFeed) append(ctx context.Context, topic string, e Event) error {
-	if f.backlog.behind(topic, e) {
-		return errAway
-	}
-	err := f.send(ctx, topic, e)
-	if passing(err) {
-		f.backlog.add(topic, e)
-	}
-	return err
 }
 
 func (f *redisFeed) read(ctx context.Context, topic string, after ID) ([]Event, error) {
@@ -191,7 +161,7 @@ func (f *redisFeed) want(change func()) {
 // degraded is true for a while longer than Redis is away, so that what was
 // lost then is looked for.
 func (f *redisFeed) degraded() bool {
-	return f.cut.Load() || f.backlog.away() || time.Now().UnixNano()-f.back.Load() < afterwards.Nanoseconds()
+	return f.cut.Load() || f.outbox.away() || time.Now().UnixNano()-f.back.Load() < afterwards.Nanoseconds()
 }
 
 func (f *redisFeed) close() {

@@ -96,7 +96,7 @@ func TestRedisAway(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	// What comes from behind the cut is late, but not lost.
-	if err := hub.Publish(t.Context(), "job", notify.Event{ID: id(1, 3), Prev: id(1, 2), Name: "x", Data: []byte("{}")}); err == nil {
+	if err := hub.Publish("job", notify.Event{ID: id(1, 3), Prev: id(1, 2), Name: "x", Data: []byte("{}")}); err == nil {
 		t.Error("published to a Redis that is away")
 	}
 	p.listen(t, addr)
@@ -176,7 +176,7 @@ func TestEvents23StaleRun(t *testing.T) {
 			id, prev notify.ID
 			stale    bool
 		}{{id: id(2, 1), prev: id(1, 0)}, {id: id(3, 0)}, {id: id(2, 2), prev: id(2, 1), stale: true}, {id: id(3, 1), prev: id(3, 0)}, {id: id(3, 1), stale: true}, {id: id(4, 0), prev: id(3, 1)}} {
-			err := publisher.Publish(t.Context(), "job", notify.Event{ID: next.id, Prev: next.prev, Name: "x", Data: []byte("{}")})
+			err := publisher.Publish("job", notify.Event{ID: next.id, Prev: next.prev, Name: "x", Data: []byte("{}")})
 			if errors.Is(err, notify.ErrStale) != next.stale || err != nil && !next.stale {
 				t.Errorf("publish %s: %v", next.id, err)
 			}
@@ -232,7 +232,7 @@ func TestEvents22NoRedisAtStart(t *testing.T) {
 			t.Errorf("subscribing took %s", took)
 		}
 		start = time.Now()
-		if err := hub.Publish(t.Context(), "job", notify.Event{ID: id(1, n+1), Prev: id(1, n), Name: "x", Data: []byte("{}")}); err == nil {
+		if err := hub.Publish("job", notify.Event{ID: id(1, n+1), Prev: id(1, n), Name: "x", Data: []byte("{}")}); err == nil {
 			t.Error("published to nowhere")
 		}
 		if took := time.Since(start); took > 400*time.Millisecond {
@@ -261,7 +261,7 @@ func TestEvents21FrozenRedis(t *testing.T) {
 	r.Freeze()
 	start := time.Now()
 	for n := range uint64(10) {
-		if err := publisher.Publish(t.Context(), "job", notify.Event{ID: id(1, n+2), Prev: id(1, n+1), Name: "x", Data: []byte("{}")}); err == nil {
+		if err := publisher.Publish("job", notify.Event{ID: id(1, n+2), Prev: id(1, n+1), Name: "x", Data: []byte("{}")}); err == nil {
 			t.Error("published to a frozen Redis")
 		}
 	}
@@ -320,7 +320,7 @@ func TestRefusedEvent(t *testing.T) {
 	if _, err := r.Do("SET", "test:{bad}:log", "no stream"); err != nil {
 		t.Fatal(err)
 	}
-	if err := hub.Publish(t.Context(), "bad", notify.Event{ID: id(1, 1), Name: "x", Data: []byte("{}")}); err == nil {
+	if err := hub.Publish("bad", notify.Event{ID: id(1, 1), Name: "x", Data: []byte("{}")}); err == nil {
 		t.Error("no error")
 	}
 	publish(t, hub, 1)
@@ -355,7 +355,7 @@ func TestRedisSentinel(t *testing.T) {
 	take(t, s, 1)
 	master.Kill()
 	jobstest.Until(t, "new master that takes events", func() bool {
-		err := publisher.Publish(t.Context(), "job", notify.Event{ID: id(1, 2), Prev: id(1, 1), Name: "x", Data: []byte("{}")})
+		err := publisher.Publish("job", notify.Event{ID: id(1, 2), Prev: id(1, 1), Name: "x", Data: []byte("{}")})
 		return err == nil || errors.Is(err, notify.ErrStale) // stale: it was sent when the new master came
 	})
 	if got, gap := take(t, s, 2); gap || fmt.Sprint(got) != "[2]" {

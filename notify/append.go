@@ -1,0 +1,95 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// appendScript appends events to their topics' logs and tells those who watch,
+// both or none for each. Redis itself refuses an id that is not greater than
+// the last. What is wrong with one topic is no matter for the others.
+var appendScript = redis.NewScript(`
+local answers = {}
+for i = 1, #KEYS / 2 do
+	local log, channel, id, prev, name, data = KEYS[2*i-1], KEYS[2*i], ARGV[4*i-1], ARGV[4*i], ARGV[4*i+1], ARGV[4*i+2]
+	if prev == '0-0' then
+		local last = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
+		if last[1] then prev = last[1][1] end
+	end
+	local added = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[1], id, 'p', prev, 'n', name, 'd', data)
+	if type(added) ~= 'table' then
+		redis.call('PEXPIRE', log, ARGV[2])
+		redis.call('PUBLISH', channel, id .. ' ' .. prev .. ' ' .. name .. ' ' .. data)
+		answers[i] = 'ok'
+	elseif string.find(added.err, 'equal or smaller', 1, true) then
+		answers[i] = 'stale'
+	elseif string.find(added.err, 'WRONGTYPE', 1, true) then
+		answers[i] = added.err
+	else
+		return added
+	end
+end
+return answers`)
+
+// append adds an event to its topic's log and tells those who watch.
+func (f *redisFeed) append(topic string, e Event) error {
+	err := f.outbox.put(topic, e)
+	if err != nil && !errors.Is(err, ErrStale) {
+		return fmt.Errorf("publish to Redis: %w", err)
+	}
+	return err
+}
+
+// send has Redis append the events of a batch. An error means that it did not
+// take all of them, and may do so later: those that it has are stale then.
+func (f *redisFeed) send(ctx context.Context, batch []sending) error {
+	limit := publishTimeout
+	if since := batch[0].since; !since.IsZero() { // the publisher waits already
+		limit = max(time.Until(since.Add(publishTimeout)), publishTimeout/10)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	keys, args := make([]string, 0, 2*len(batch)), make([]any, 2, 2+4*len(batch))
+	args[0], args[1] = logEvents, logAge.Milliseconds()
+	for i := range batch {
+		s := &batch[i]
+		keys = append(keys, f.log(s.topic), f.channel(s.topic))
+		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data)
+	}
+	answers, err := appendScript.Run(ctx, f.client, keys, args...).StringSlice()
+	if passing(err) {
+		return err
+	}
+	for i := range batch {
+		switch {
+		case err != nil:
+			batch[i].answer(err)
+		case answers[i] == "ok":
+			batch[i].answer(nil)
+		case answers[i] == "stale":
+			batch[i].answer(ErrStale)
+		default:
+			batch[i].answer(errors.New(answers[i]))
+		}
+	}
+	return nil
+}
+
+// passing reports whether what went wrong is Redis's trouble for a while, and
+// not the events' for good.
+func passing(err error) bool {
+	if err == nil {
+		return false
+	}
+	if _, ok := errors.AsType[redis.Error](err); !ok {
+		return true // no answer
+	}
+	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"}, func(prefix string) bool {
+		return redis.HasErrorPrefix(err, prefix)
+	})
+}

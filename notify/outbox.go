@@ -1,0 +1,169 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// The outbox holds this many events and bytes of data at most; then the
+	// oldest are lost.
+	outboxEvents = 10_000
+	outboxBytes  = 16 << 20
+	// batchEvents is how many events go to Redis together at most: more would
+	// keep it from others for too long.
+	batchEvents = 128
+)
+
+var (
+	// errAway is the error of a publisher while Redis is away.
+	errAway   = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
+	errClosed = errors.New("the hub is closed, the event is lost")
+)
+
+// An outbox holds, in order, the events that are to go to Redis. Those that
+// Redis does not take wait until it is back: a short absence then leaves no
+// gap, and a long one leaves at least the newest events.
+type outbox struct {
+	filled chan struct{}
+
+	mu     sync.Mutex
+	queue  []sending
+	bytes  int
+	down   bool // publishers do not wait
+	closed bool
+}
+
+// A sending is an event on its way to Redis.
+type sending struct {
+	topic string
+	event Event
+	since time.Time
+	done  chan error // nil when nobody waits
+}
+
+func (s *sending) answer(err error) {
+	if s.done != nil {
+		s.done <- err
+		s.done = nil
+	}
+}
+
+// put adds an event, and waits until Redis has it or is known to be away.
+func (o *outbox) put(topic string, e Event) error {
+	done := make(chan error, 1)
+	o.mu.Lock()
+	switch {
+	case o.closed:
+		done <- errClosed
+	case o.down:
+		o.add(sending{topic: topic, event: e})
+		done <- errAway
+	default:
+		o.add(sending{topic, e, time.Now(), done})
+	}
+	o.mu.Unlock()
+	return <-done
+}
+
+// add adds to the queue; the outbox is locked.
+func (o *outbox) add(s ...sending) {
+	o.queue = append(o.queue, s...)
+	for _, s := range s {
+		o.bytes += len(s.event.Data)
+	}
+	for len(o.queue) > outboxEvents || o.bytes > outboxBytes && len(o.queue) > 1 {
+		o.queue[0].answer(errAway)
+		o.bytes -= len(o.queue[0].event.Data)
+		o.queue[0] = sending{} // it goes with the next growth
+		o.queue = o.queue[1:]
+	}
+	select {
+	case o.filled <- struct{}{}:
+	default:
+	}
+}
+
+// take takes out the oldest events.
+func (o *outbox) take() []sending {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := min(len(o.queue), batchEvents)
+	batch := slices.Clone(o.queue[:n])
+	for _, s := range batch {
+		o.bytes -= len(s.event.Data)
+	}
+	if o.queue = o.queue[n:]; len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return batch
+}
+
+// putBack puts events, which Redis did not take, where they were. From now on
+// nobody waits for it.
+func (o *outbox) putBack(batch []sending) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = true
+	queue := slices.Concat(batch, o.queue)
+	for i := range queue {
+		queue[i].answer(errAway)
+	}
+	o.queue, o.bytes = nil, 0
+	o.add(queue...)
+}
+
+// sent says that Redis is there. Publishers wait for it again when it has
+// nearly all that there was.
+func (o *outbox) sent() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) < batchEvents {
+		o.down = false
+	}
+}
+
+// away reports whether Redis did not take the last events, or lacks many
+// since.
+func (o *outbox) away() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.down
+}
+
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for i := range o.queue {
+		o.queue[i].answer(errClosed)
+	}
+	o.queue = nil
+}
+
+// empty sends what is in the outbox, until ctx is done.
+func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
+	defer o.close()
+	for ctx.Err() == nil {
+		batch := o.take()
+		if len(batch) == 0 {
+			select {
+			case <-o.filled:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if err := send(ctx, batch); err == nil {
+			o.sent()
+			continue
+		}
+		o.putBack(batch)
+		select {
+		case <-time.After(retryDelay):
+		case <-ctx.Done():
+		}
+	}
+}
