@@ -188,6 +188,15 @@ func (d *Database) skipLocked() string {
 	return ""
 }
 
+// elements is what stands in FROM for the elements of the JSON array that is
+// the first parameter: the column value has them.
+func (d *Database) elements() string {
+	if d.postgres {
+		return "json_array_elements(CAST($1 AS json))"
+	}
+	return "json_each($1)"
+}
+
 // now is the time by the database's own clock, which all processes share.
 func (d *Database) now() string {
 	if d.postgres {

@@ -90,21 +90,36 @@ func (r *run) unsavedLog() part {
 	return part{first: r.said.first, lines: r.said.lines, text: bytes.Clone(r.said.text), trim: r.said.fresh+len(r.said.text) > trimAfter}
 }
 
-// saveLog writes lines of a job's log, and removes the oldest when there are
-// too many.
-func (t *transition) saveLog(ctx context.Context, id string, p part) error {
-	if len(p.text) == 0 {
+// saveLogs writes lines of jobs' logs, by the ids of the jobs, and removes the
+// oldest of a job that has too many.
+func (t *transition) saveLogs(ctx context.Context, logs map[string]part) error {
+	type row struct {
+		ID    string `json:"id"`
+		First uint64 `json:"first"`
+		Text  string `json:"text"`
+	}
+	var rows []row
+	for id, p := range logs {
+		if len(p.text) > 0 {
+			rows = append(rows, row{id, p.first, string(p.text)})
+		}
+	}
+	if len(rows) == 0 {
 		return nil
 	}
-	if _, err := t.tx.ExecContext(ctx, `INSERT INTO job_logs (job_id, line, lines) VALUES ($1, $2, $3) ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines`, id, p.first, string(p.text)); err != nil {
-		return fmt.Errorf("save log: %w", err)
+	if _, err := t.tx.ExecContext(ctx, `INSERT INTO job_logs (job_id, line, lines)
+		SELECT value ->> 'id', CAST(value ->> 'first' AS BIGINT), value ->> 'text' FROM `+t.q.db.elements()+` WHERE true
+		ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines`, text[[]row]{&rows}); err != nil {
+		return fmt.Errorf("save logs: %w", err)
 	}
-	if !p.trim {
-		return nil
-	}
-	if _, err := t.tx.ExecContext(ctx, `DELETE FROM job_logs WHERE job_id = $1 AND line < (
-		SELECT min(line) FROM (SELECT line, sum(octet_length(lines)) OVER (ORDER BY line DESC) - octet_length(lines) AS after FROM job_logs WHERE job_id = $1) l WHERE after < $2)`, id, maxLog); err != nil {
-		return fmt.Errorf("trim log: %w", err)
+	for _, row := range rows {
+		if !logs[row.ID].trim {
+			continue
+		}
+		if _, err := t.tx.ExecContext(ctx, `DELETE FROM job_logs WHERE job_id = $1 AND line < (
+			SELECT min(line) FROM (SELECT line, sum(octet_length(lines)) OVER (ORDER BY line DESC) - octet_length(lines) AS after FROM job_logs WHERE job_id = $1) l WHERE after < $2)`, row.ID, maxLog); err != nil {
+			return fmt.Errorf("trim log: %w", err)
+		}
 	}
 	return nil
 }

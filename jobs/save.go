@@ -3,8 +3,6 @@ package jobs
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -62,41 +60,38 @@ func inTurn(runs []*run, after string) []*run {
 
 // saveBatch saves runs in one transaction.
 func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
-	type done struct {
-		id   notify.ID
-		told *Time
-		log  part
-	}
-	saved := make(map[*run]done)
-	// In the order in which everybody locks rows.
-	slices.SortFunc(dirty, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
+	var savings []*saving
 	err := q.committer.commit(ctx, "", func(ctx context.Context, tx *sql.Tx) error {
-		t := &transition{q: q, tx: tx, now: At(time.Now())}
+		savings = savings[:0] // it may be tried again
 		for _, r := range dirty {
-			d := done{id: r.last(), log: r.unsavedLog()}
-			report := r.report()
-			told, err := t.saveReport(ctx, r, d.id, report, d.log)
-			if err != nil {
-				return err
+			savings = append(savings, r.saving())
+		}
+		t := &transition{q: q, tx: tx, now: At(time.Now())}
+		sequences, err := t.saveRows(ctx, savings)
+		if err != nil {
+			return err
+		}
+		for _, s := range savings {
+			sequence, holds := sequences[s.run.job.ID]
+			if s.told = !holds; holds && s.tell { // a run that has lost its job has nothing to tell
+				if s.told, err = t.tellSaving(ctx, s, sequence); err != nil {
+					return err
+				}
 			}
-			if told {
-				d.told = report.UpdatedAt
-			}
-			saved[r] = d
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for r, d := range saved {
-		r.mu.Lock()
-		r.saved = d.id
-		r.said.saved(d.log)
-		if d.told != nil {
-			r.told = d.told
+	for _, s := range savings {
+		s.run.mu.Lock()
+		s.run.saved = s.id
+		s.run.said.saved(s.log)
+		if s.told {
+			s.run.told = s.report.UpdatedAt
 		}
-		r.mu.Unlock()
+		s.run.mu.Unlock()
 	}
 	return nil
 }
@@ -106,34 +101,4 @@ func (r *run) unsaved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.said.text) > 0 || r.job.wantsProgress() && r.progress.UpdatedAt != r.told
-}
-
-// saveReport writes a run's progress to its row, unless the run has lost its
-// job, and reports whether it became a callback.
-func (t *transition) saveReport(ctx context.Context, r *run, id notify.ID, report Report, log part) (told bool, err error) {
-	r.mu.Lock()
-	tell := r.job.wantsProgress() && report.UpdatedAt != nil && report.UpdatedAt != r.told
-	r.mu.Unlock()
-	job, sequence := r.job, 0
-	if tell {
-		sequence = 1
-	}
-	err = t.tx.QueryRowContext(ctx, `UPDATE jobs SET progress = $1, events = CASE WHEN version = $2 THEN $3 ELSE events END, callback_sequence = callback_sequence + $4, log_lines = $5
-		WHERE id = $6 AND run_id = $7 AND status = 'running' RETURNING callback_sequence`,
-		text[Report]{&report}, id.Version, id.N, sequence, log.lines, job.ID, job.runID).Scan(&job.callback.sequence)
-	if errors.Is(err, sql.ErrNoRows) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("save progress: %w", err)
-	}
-	if err := t.saveLog(ctx, job.ID, log); err != nil {
-		return false, err
-	}
-	if !tell {
-		return false, nil
-	}
-	job.Progress, job.version, job.events = report, id.Version, id.N
-	job.refresh()
-	return t.tellProgress(ctx, &job)
 }

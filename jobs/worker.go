@@ -138,7 +138,7 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 			t.prev = last
 		}
 		log := r.unsavedLog()
-		if err := t.saveLog(ctx, j.ID, log); err != nil {
+		if err := t.saveLogs(ctx, map[string]part{j.ID: log}); err != nil {
 			return err
 		}
 		j.logLines = log.lines
