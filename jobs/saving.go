@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 
 	"coatcheck/notify"
 )
@@ -32,57 +31,83 @@ func (r *run) saving() *saving {
 // statement for all. It returns the numbers of their newest callbacks, by the
 // ids of their jobs.
 func (t *transition) saveRows(ctx context.Context, savings []*saving) (sequences map[string]uint64, err error) {
+	held, err := t.lockHeld(ctx, savings)
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
 	type row struct {
 		ID       string `json:"id"`
-		RunID    string `json:"run_id"`
 		Progress string `json:"progress"`
-		Version  uint64 `json:"version"`
 		Events   uint64 `json:"events"`
-		Told     int    `json:"told"`
+		Sequence uint64 `json:"sequence"`
 		Lines    uint64 `json:"lines"`
 	}
 	var rows []row
 	logs := make(map[string]part)
+	sequences = make(map[string]uint64)
 	for _, s := range savings {
+		h, holds := held[s.run.job.ID]
+		if !holds {
+			continue
+		}
 		progress, err := json.Marshal(s.report)
 		if err != nil {
 			return nil, fmt.Errorf("save progress: %w", err)
 		}
-		r := row{ID: s.run.job.ID, RunID: s.run.job.runID, Progress: string(progress), Version: s.id.Version, Events: s.id.N, Lines: s.log.lines}
+		if h.version == s.id.Version { // else somebody has changed the row, and these events come before that
+			h.events = s.id.N
+		}
 		if s.tell {
-			r.Told = 1
+			h.sequence++
 		}
-		rows = append(rows, r)
-		logs[r.ID] = s.log
+		rows = append(rows, row{s.run.job.ID, string(progress), h.events, h.sequence, s.log.lines})
+		logs[s.run.job.ID], sequences[s.run.job.ID] = s.log, h.sequence
 	}
-	elements := t.q.db.elements()
-	if lock := t.q.db.forUpdate(); lock != "" { // an UPDATE locks in no order
-		if _, err := t.tx.ExecContext(ctx, `SELECT id FROM jobs WHERE id IN (SELECT value ->> 'id' FROM `+elements+`) ORDER BY id`+lock, text[[]row]{&rows}); err != nil {
-			return nil, fmt.Errorf("save progress: %w", err)
-		}
-	}
-	saved, err := t.tx.QueryContext(ctx, `UPDATE jobs SET progress = value ->> 'progress', log_lines = CAST(value ->> 'lines' AS BIGINT),
-		events = CASE WHEN version = CAST(value ->> 'version' AS BIGINT) THEN CAST(value ->> 'events' AS BIGINT) ELSE events END,
-		callback_sequence = callback_sequence + CAST(value ->> 'told' AS INTEGER)
-		FROM `+elements+` WHERE jobs.id = value ->> 'id' AND run_id = value ->> 'run_id' AND status = 'running' RETURNING jobs.id, callback_sequence`, text[[]row]{&rows})
-	if err != nil {
+	if _, err := t.tx.ExecContext(ctx, `UPDATE jobs SET progress = value ->> 'progress', log_lines = CAST(value ->> 'lines' AS BIGINT),
+		events = CAST(value ->> 'events' AS BIGINT), callback_sequence = CAST(value ->> 'sequence' AS BIGINT)
+		FROM `+t.q.db.elements()+` WHERE jobs.id = value ->> 'id'`, text[[]row]{&rows}); err != nil {
 		return nil, fmt.Errorf("save progress: %w", err)
 	}
-	defer saved.Close()
-	sequences = make(map[string]uint64)
-	for saved.Next() {
-		var id string
-		var sequence uint64
-		if err := saved.Scan(&id, &sequence); err != nil {
-			return nil, fmt.Errorf("save progress: %w", err)
-		}
-		sequences[id] = sequence
-	}
-	if err := errors.Join(saved.Err(), saved.Close()); err != nil {
-		return nil, fmt.Errorf("save progress: %w", err)
-	}
-	maps.DeleteFunc(logs, func(id string, _ part) bool { _, holds := sequences[id]; return !holds })
 	return sequences, t.saveLogs(ctx, logs)
+}
+
+// A held is what the row of a job knows that its run has still.
+type held struct{ version, events, sequence uint64 }
+
+// lockHeld locks the rows of the runs, in the order in which everybody locks
+// rows, and returns those whose runs still have their jobs.
+func (t *transition) lockHeld(ctx context.Context, savings []*saving) (map[string]held, error) {
+	type row struct {
+		ID string `json:"id"`
+	}
+	var wanted []row
+	runs := make(map[string]string)
+	for _, s := range savings {
+		wanted = append(wanted, row{s.run.job.ID})
+		runs[s.run.job.ID] = s.run.job.runID
+	}
+	rows, err := t.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
+		WHERE jobs.id IN (SELECT value ->> 'id' FROM `+t.q.db.elements()+`) ORDER BY jobs.id`+t.q.db.forUpdate(), text[[]row]{&wanted})
+	if err != nil {
+		return nil, fmt.Errorf("lock runs: %w", err)
+	}
+	defer rows.Close()
+	found := make(map[string]held)
+	for rows.Next() {
+		var id, runID string
+		var status Status
+		var h held
+		if err := rows.Scan(&id, &runID, &status, &h.version, &h.events, &h.sequence); err != nil {
+			return nil, fmt.Errorf("lock runs: %w", err)
+		}
+		if status == Running && runID == runs[id] {
+			found[id] = h
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("lock runs: %w", err)
+	}
+	return found, nil
 }
 
 // tellSaving makes a callback of a run's progress, and reports whether it did.

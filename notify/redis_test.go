@@ -10,12 +10,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // A proxy stands between a hub and Redis and can cut the connection.
@@ -244,6 +247,47 @@ func TestEvents22NoRedisAtStart(t *testing.T) {
 				t.Errorf("%v, gap %t", got, gap)
 			}
 		}
+	}
+}
+
+// What has gathered while Redis was away goes to it in few calls: one call for
+// each event would take longer than it takes for others to come.
+func TestRedisCatchesUpInBatches(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	r.Kill()
+	for n := range uint64(400) {
+		for _, topic := range []string{"a", "b", "c", "d", "job"} {
+			if err := hub.Publish(topic, notify.Event{ID: id(1, n+1), Prev: id(1, n), Name: "x", Data: []byte("{}")}); err == nil {
+				t.Fatal("published to nowhere")
+			}
+		}
+	}
+	r.Start()
+	if got, gap := take(t, s, 400); gap || len(got) != 400 {
+		t.Errorf("got %d events, gap %t", len(got), gap)
+	}
+	client := redis.NewClient(&redis.Options{Addr: r.Addr})
+	defer client.Close()
+	info, err := client.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, line := range strings.Fields(info) {
+		var n int
+		for _, name := range []string{"eval", "evalsha"} {
+			if k, _ := fmt.Sscanf(line, "cmdstat_"+name+":calls=%d,", &n); k == 1 {
+				calls += n
+			}
+		}
+	}
+	if calls == 0 || calls > 40 {
+		t.Errorf("2000 events took %d calls", calls)
 	}
 }
 
