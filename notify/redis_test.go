@@ -278,7 +278,7 @@ func TestRedisCatchesUpInBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := 0
-	for _, line := range strings.Fields(info) {
+	for line := range strings.FieldsSeq(info) {
 		var n int
 		for _, name := range []string{"eval", "evalsha"} {
 			if k, _ := fmt.Sscanf(line, "cmdstat_"+name+":calls=%d,", &n); k == 1 {

@@ -10,7 +10,7 @@ import (
 
 // TestRing does at random what a topic does, beside a plain list of events.
 func TestRing(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same each time
 	for range 50 {
 		var r ring
 		var want []Event
