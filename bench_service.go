@@ -34,9 +34,12 @@ func tick(ctx context.Context, in tickInput) (int, error) {
 	padding := strings.Repeat(".", in.Bytes)
 	begin := time.Now().Add(rand.N(interval)) //nolint:gosec // it keeps no secret
 	count := int(in.Seconds * in.Rate)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for n := range count {
+		timer.Reset(time.Until(begin.Add(time.Duration(n) * interval)))
 		select {
-		case <-time.After(time.Until(begin.Add(time.Duration(n) * interval))):
+		case <-timer.C:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

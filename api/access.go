@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"coatcheck/jobs"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"golang.org/x/time/rate"
 )
 
@@ -103,4 +106,28 @@ func (r *rates) take(user string) time.Duration {
 		reservation.Cancel()
 	}
 	return wait
+}
+
+// authorize looks at the credentials of requests that need them, before their
+// body is read.
+func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humachi.Unwrap(ctx)
+		if who == users || who == tokenOrUser && !needsToken(r) {
+			if err := a.authenticate(r); err != nil {
+				a.writeProblem(w, r, err)
+				return
+			}
+		}
+		next(ctx)
+	}
+}
+
+// authenticate writes down who makes the request.
+func (a *API) authenticate(r *http.Request) (err error) {
+	info := infoOf(r.Context())
+	if info.user, err = a.Auth.Authenticate(r); errors.Is(err, ErrNoCredentials) {
+		info.user, err = a.resume(r)
+	}
+	return err
 }

@@ -6,10 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,8 +14,6 @@ import (
 
 	"coatcheck/jobs"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 )
@@ -162,102 +157,4 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 
 func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
 	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", v, "stack", string(debug.Stack()))
-}
-
-// checkHost refuses requests that came by a name that is not ours: a page could
-// point its own name at us (DNS rebinding) and then read everything.
-func (a *API) checkHost(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
-			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isOurHost reports whether a Host header is that of the public URL, or one of
-// the names in the configuration, with any port.
-func (a *API) isOurHost(host string) bool {
-	if u, err := url.Parse(a.PublicURL); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
-		return true
-	}
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	return slices.ContainsFunc(a.Hosts, func(ours string) bool { return strings.EqualFold(ours, host) || strings.EqualFold(ours, name) })
-}
-
-// loopbackHost reports whether a Host header names this machine to itself.
-func loopbackHost(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
-// shareTokens lets pages of other origins read what is under a job's token,
-// and answers their browsers' questions before (CORS).
-func (a *API) shareTokens(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if needsToken(r) {
-			allowOrigins(w.Header())
-			if r.Method == http.MethodOptions {
-				w.WriteHeader(http.StatusNoContent)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// needsToken reports whether the request is one for which tokens are enough.
-func needsToken(r *http.Request) bool {
-	if r.URL.Path == "/v1/events" {
-		refs := r.URL.Query()["job"]
-		return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref string) bool { return !strings.Contains(ref, ".") })
-	}
-	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/jobs/")
-	job, _, _ := strings.Cut(rest, "/")
-	return ok && strings.Contains(job, ".")
-}
-
-// allowOrigins lets pages of all origins read the answer, without credentials.
-func allowOrigins(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control")
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
-	h.Set("Access-Control-Max-Age", "86400")
-}
-
-// authorize looks at the credentials of requests that need them, before their
-// body is read.
-func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		r, w := humachi.Unwrap(ctx)
-		if who == users || who == tokenOrUser && !needsToken(r) {
-			if err := a.authenticate(r); err != nil {
-				a.writeProblem(w, r, err)
-				return
-			}
-		}
-		next(ctx)
-	}
-}
-
-// authenticate writes down who makes the request.
-func (a *API) authenticate(r *http.Request) (err error) {
-	info := infoOf(r.Context())
-	if info.user, err = a.Auth.Authenticate(r); errors.Is(err, ErrNoCredentials) {
-		info.user, err = a.resume(r)
-	}
-	return err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"coatcheck/notify"
@@ -60,6 +61,9 @@ func (s *sink) retry(after time.Duration) {
 
 // event adds an event to what is to be sent.
 func (s *sink) event(name, id string, data []byte) error {
+	if s.buf == nil {
+		s.buf = buffer()
+	}
 	if !s.lines {
 		s.buf = notify.AppendFrame(s.buf, name, id, data)
 		return nil
@@ -87,6 +91,7 @@ func (s *sink) flush() error {
 		if s.sent += n; err != nil {
 			return fmt.Errorf("write events: %w", err)
 		}
+		release(s.buf)
 		s.buf = nil
 	}
 	if err := s.out.Flush(); err != nil {
@@ -100,4 +105,19 @@ func (s *sink) deadline(at time.Time) error {
 		return fmt.Errorf("set write deadline: %w", err)
 	}
 	return nil
+}
+
+// buffers are for what is about to be sent: the streams that are quiet need
+// none.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func buffer() []byte {
+	b, _ := buffers.Get().(*[]byte)
+	return (*b)[:0]
+}
+
+func release(b []byte) {
+	if cap(b) <= 2*mostUnsent {
+		buffers.Put(&b)
+	}
 }

@@ -38,7 +38,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	if !w.chunked {
 		return w.Conn.Write(p)
 	}
-	chunk := make([]byte, 0, len(p)+16)
+	chunk := buffer()
+	defer func() { release(chunk) }()
 	chunk = append(strconv.AppendInt(chunk, int64(len(p)), 16), "\r\n"...)
 	chunk = append(append(chunk, p...), "\r\n"...)
 	if _, err := w.Conn.Write(chunk); err != nil {

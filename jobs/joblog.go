@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ const (
 type said struct {
 	lines uint64 // how many the job's services have said in all
 	first uint64 // the number of the first in text
-	text  []byte // each ends with a newline
+	text  []byte // each ends with a newline; what is in it is not changed any more
 	fresh int    // bytes written since the log was trimmed
 }
 
@@ -34,7 +35,9 @@ type part struct {
 func (s *said) add(at Time, level, line string) uint64 {
 	s.lines++
 	line = strings.ReplaceAll(strings.ReplaceAll(line, "\x00", "\uFFFD"), "\n", "\n\t")
-	s.text = fmt.Appendf(s.text, "%s %s %s\n", at.Format(timeLayout), level, line)
+	s.text = slices.Grow(s.text, len(timeLayout)+len(level)+len(line)+3)
+	s.text = append(at.AppendFormat(s.text, timeLayout), ' ')
+	s.text = append(append(append(append(s.text, level...), ' '), line...), '\n')
 	for len(s.text) > maxLog { // the database is away
 		s.drop(bytes.IndexByte(s.text, '\n') + 1)
 	}
@@ -58,7 +61,7 @@ func (s *said) saved(p part) {
 	if p.first+countLines(p.text) <= s.first {
 		return // dropped meanwhile
 	}
-	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):])
+	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):]) // lets go of the rest
 	s.first = p.lines + 1
 }
 
@@ -87,7 +90,7 @@ func countBytes(text []byte, n uint64) int {
 func (r *run) unsavedLog() part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return part{first: r.said.first, lines: r.said.lines, text: bytes.Clone(r.said.text), trim: r.said.fresh+len(r.said.text) > trimAfter}
+	return part{first: r.said.first, lines: r.said.lines, text: r.said.text, trim: r.said.fresh+len(r.said.text) > trimAfter}
 }
 
 // saveLogs writes lines of jobs' logs, by the ids of the jobs, and removes the

@@ -23,7 +23,8 @@ func (t Time) MarshalText() ([]byte, error) {
 // MarshalJSON implements [json.Marshaler]; without it the one of time.Time
 // would be promoted.
 func (t Time) MarshalJSON() ([]byte, error) {
-	return t.UTC().AppendFormat(nil, `"`+timeLayout+`"`), nil
+	b := append(make([]byte, 0, len(timeLayout)+2), '"')
+	return append(t.UTC().AppendFormat(b, timeLayout), '"'), nil
 }
 
 // Value implements [driver.Valuer].

@@ -41,7 +41,9 @@ func ParseID(s string) (ID, error) {
 
 // String returns the id as "version-n".
 func (id ID) String() string {
-	return strconv.FormatUint(id.Version, 10) + "-" + strconv.FormatUint(id.N, 10)
+	var b [41]byte
+	text := append(strconv.AppendUint(b[:0], id.Version, 10), '-')
+	return string(strconv.AppendUint(text, id.N, 10))
 }
 
 // Compare returns -1, 0 or +1 when id is before, the same as or after other.

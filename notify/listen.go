@@ -92,10 +92,11 @@ func (f *redisFeed) receive(ctx context.Context) error {
 				f.hub.confirmed(f.topic(msg.Channel))
 			}
 		case *redis.Message:
-			if part := strings.SplitN(msg.Payload, " ", 4); len(part) == 4 {
-				if e, err := parseEvent(part[0], part[1], part[2], part[3]); err == nil {
-					f.hub.received(f.topic(msg.Channel), e)
-				}
+			id, rest, _ := strings.Cut(msg.Payload, " ")
+			prev, rest, _ := strings.Cut(rest, " ")
+			name, data, _ := strings.Cut(rest, " ")
+			if e, err := parseEvent(id, prev, name, data); err == nil {
+				f.hub.received(f.topic(msg.Channel), e)
 			}
 		}
 	}

@@ -54,7 +54,8 @@ func (s *sending) answer(err error) {
 
 // put adds an event, and waits until Redis has it or is known to be away.
 func (o *outbox) put(topic string, e Event) error {
-	done := make(chan error, 1)
+	done, _ := answers.Get().(chan error)
+	defer answers.Put(done)
 	o.mu.Lock()
 	switch {
 	case o.closed:
@@ -68,6 +69,9 @@ func (o *outbox) put(topic string, e Event) error {
 	o.mu.Unlock()
 	return <-done
 }
+
+// answers are used again: each event needs one.
+var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
 
 // add adds to the queue; the outbox is locked.
 func (o *outbox) add(s ...sending) {
@@ -87,16 +91,15 @@ func (o *outbox) add(s ...sending) {
 	}
 }
 
-// take takes out the oldest events.
-func (o *outbox) take() []sending {
+// take takes out the oldest events, into the place of a batch before.
+func (o *outbox) take(batch []sending) []sending {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := min(len(o.queue), batchEvents)
-	batch := slices.Clone(o.queue[:n])
+	batch = append(batch[:0], o.queue[:min(len(o.queue), batchEvents)]...)
 	for _, s := range batch {
 		o.bytes -= len(s.event.Data)
 	}
-	if o.queue = o.queue[n:]; len(o.queue) == 0 {
+	if o.queue = slices.Delete(o.queue, 0, len(batch)); cap(o.queue) > outboxEvents/10 && len(o.queue) == 0 {
 		o.queue = nil
 	}
 	return batch
@@ -147,8 +150,9 @@ func (o *outbox) close() {
 // empty sends what is in the outbox, until ctx is done.
 func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
 	defer o.close()
+	var batch []sending
 	for ctx.Err() == nil {
-		batch := o.take()
+		batch = o.take(batch)
 		if len(batch) == 0 {
 			select {
 			case <-o.filled:
