@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,4 +122,45 @@ func TestReceiverForgets(t *testing.T) {
 	if !strings.Contains(mine.Received[0].Verdict, "is missing") {
 		t.Errorf("a callback without a signature: %q", mine.Received[0].Verdict)
 	}
+}
+
+// A receiver that is made anew while callbacks come to it, which push out older
+// ones, costs nobody an error: both lock what they touch in the same order.
+func TestReceiverMadeAnewUnderLoad(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		receivers := jobs.NewReceivers(db, jobstest.Keys(t, db))
+		for range 20 {
+			if err := receivers.Create(t.Context(), "alice"); err != nil {
+				t.Fatal(err)
+			}
+			mine, err := receivers.Mine(t.Context(), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			receive := func(n int) {
+				for range n {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, mine.URL, strings.NewReader("{}"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp, err := receivers.RoundTrip(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+				}
+			}
+			receive(50) // as many as are kept
+			var wg sync.WaitGroup
+			wg.Go(func() { receive(10) })
+			wg.Go(func() {
+				if err := receivers.Create(t.Context(), "alice"); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+		}
+	})
 }

@@ -33,11 +33,10 @@ func (q *Queue) saveReports(ctx context.Context) error {
 	pause := saveTime * saveBatch / time.Duration(len(dirty)+1)
 	for len(dirty) > 0 {
 		n := min(len(dirty), saveBatch)
-		last := dirty[n-1].job.ID
+		q.lastSaved = dirty[n-1].job.ID // also if it goes wrong: the others come first then
 		if err := q.saveBatch(ctx, dirty[:n]); err != nil {
 			return err
 		}
-		q.lastSaved = last
 		if dirty = dirty[n:]; len(dirty) == 0 {
 			break
 		}

@@ -45,12 +45,44 @@ func (f *redisFeed) append(topic string, e Event) error {
 	return err
 }
 
-// send has Redis append the events of a batch. An error means that it did not
-// take all of them, and may do so later: those that it has are stale then.
+// send has Redis append the events of a batch, and answers their publishers.
+// An error means that Redis did not take all of them, and may do so later:
+// those that it has are stale then.
 func (f *redisFeed) send(ctx context.Context, batch []sending) error {
-	limit := publishTimeout
-	if since := batch[0].since; !since.IsZero() { // the publisher waits already
-		limit = max(time.Until(since.Add(publishTimeout)), publishTimeout/10)
+	said, err := f.call(ctx, batch)
+	switch {
+	case passing(err):
+		return err
+	case err != nil && len(batch) > 1: // what is wrong with one is no matter for the others
+		for i := range batch {
+			if err := f.send(ctx, batch[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case err != nil:
+		batch[0].answer(err)
+		return nil
+	}
+	for i := range batch {
+		switch said[i] {
+		case "ok":
+			batch[i].answer(nil)
+		case "stale":
+			batch[i].answer(ErrStale)
+		default:
+			batch[i].answer(errors.New(said[i]))
+		}
+	}
+	return nil
+}
+
+// call calls the script for the events of a batch, and returns what it says of
+// each. While nobody waits there is time to make a new connection first.
+func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error) {
+	limit := answerTimeout
+	if i := slices.IndexFunc(batch, func(s sending) bool { return s.done != nil }); i >= 0 { // its publisher has waited already
+		limit = max(time.Until(batch[i].since.Add(publishTimeout)), publishTimeout/10)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -61,23 +93,7 @@ func (f *redisFeed) send(ctx context.Context, batch []sending) error {
 		keys = append(keys, f.log(s.topic), f.channel(s.topic))
 		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data)
 	}
-	answers, err := appendScript.Run(ctx, f.client, keys, args...).StringSlice()
-	if passing(err) {
-		return err
-	}
-	for i := range batch {
-		switch {
-		case err != nil:
-			batch[i].answer(err)
-		case answers[i] == "ok":
-			batch[i].answer(nil)
-		case answers[i] == "stale":
-			batch[i].answer(ErrStale)
-		default:
-			batch[i].answer(errors.New(answers[i]))
-		}
-	}
-	return nil
+	return appendScript.Run(ctx, f.client, keys, args...).StringSlice()
 }
 
 // passing reports whether what went wrong is Redis's trouble for a while, and
@@ -89,7 +105,7 @@ func passing(err error) bool {
 	if _, ok := errors.AsType[redis.Error](err); !ok {
 		return true // no answer
 	}
-	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"}, func(prefix string) bool {
+	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM"}, func(prefix string) bool {
 		return redis.HasErrorPrefix(err, prefix)
 	})
 }

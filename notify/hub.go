@@ -62,7 +62,7 @@ const maxReads = 16
 
 // Publish appends an event to its topic and tells the viewers. It returns
 // [ErrStale] when the topic has an event as new. It does not wait longer than
-// 200 ms for Redis: after an error, the event is appended when Redis is back,
+// about 200 ms for Redis: after an error, the event is appended when Redis is back,
 // if it does not stay away for long; else its loss shows to viewers as a gap.
 func (h *Hub) Publish(topic string, e Event) error {
 	return h.feed.append(topic, e)

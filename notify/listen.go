@@ -95,7 +95,7 @@ func (f *redisFeed) receive(ctx context.Context) error {
 			id, rest, _ := strings.Cut(msg.Payload, " ")
 			prev, rest, _ := strings.Cut(rest, " ")
 			name, data, _ := strings.Cut(rest, " ")
-			if e, err := parseEvent(id, prev, name, data); err == nil {
+			if e, err := parseEvent(id, prev, name, data); err == nil && data != "" {
 				f.hub.received(f.topic(msg.Channel), e)
 			}
 		}

@@ -14,8 +14,10 @@ const (
 	logAge    = 10 * time.Minute
 	// memoryBytes bounds all logs of a process together.
 	memoryBytes = 32 << 20
-	// eventBytes is what an event takes beside its data, about.
+	// eventBytes is what an event takes beside its data, about, and logBytes
+	// what a log takes beside its events.
 	eventBytes = 128
+	logBytes   = 512
 )
 
 // memory is the feed of a single process.
@@ -36,7 +38,7 @@ type memoryLog struct {
 }
 
 // size returns how many bytes the log takes, about.
-func (l *memoryLog) size() int { return l.events.bytes + l.events.len()*eventBytes }
+func (l *memoryLog) size() int { return logBytes + l.events.bytes + l.events.len()*eventBytes }
 
 func newMemory(h *Hub) *memory {
 	return &memory{hub: h, logs: make(map[string]*list.Element), order: list.New()}
@@ -49,6 +51,7 @@ func (m *memory) append(topic string, e Event) error {
 	if element == nil {
 		element = m.order.PushFront(&memoryLog{topic: topic})
 		m.logs[topic] = element
+		m.bytes += logBytes
 	}
 	log, _ := element.Value.(*memoryLog)
 	if log.events.len() > 0 {

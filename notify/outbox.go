@@ -13,9 +13,10 @@ const (
 	// oldest are lost.
 	outboxEvents = 10_000
 	outboxBytes  = 16 << 20
-	// batchEvents is how many events go to Redis together at most: more would
-	// keep it from others for too long.
+	// batchEvents and batchBytes are how much goes to Redis together at most:
+	// more would keep it from others for too long, or not be done in time.
 	batchEvents = 128
+	batchBytes  = 256 << 10
 )
 
 var (
@@ -41,7 +42,7 @@ type outbox struct {
 type sending struct {
 	topic string
 	event Event
-	since time.Time
+	since time.Time  // when its publisher began to wait
 	done  chan error // nil when nobody waits
 }
 
@@ -52,7 +53,8 @@ func (s *sending) answer(err error) {
 	}
 }
 
-// put adds an event, and waits until Redis has it or is known to be away.
+// put adds an event, and waits until Redis has it or is known to be away: about
+// publishTimeout at most.
 func (o *outbox) put(topic string, e Event) error {
 	done, _ := answers.Get().(chan error)
 	defer answers.Put(done)
@@ -95,9 +97,14 @@ func (o *outbox) add(s ...sending) {
 func (o *outbox) take(batch []sending) []sending {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	batch = append(batch[:0], o.queue[:min(len(o.queue), batchEvents)]...)
-	for _, s := range batch {
-		o.bytes -= len(s.event.Data)
+	batch = batch[:0]
+	for bytes := 0; len(batch) < min(len(o.queue), batchEvents); {
+		next := o.queue[len(batch)]
+		if bytes += len(next.event.Data); bytes > batchBytes && len(batch) > 0 {
+			break
+		}
+		batch = append(batch, next)
+		o.bytes -= len(next.event.Data)
 	}
 	if o.queue = slices.Delete(o.queue, 0, len(batch)); cap(o.queue) > outboxEvents/10 && len(o.queue) == 0 {
 		o.queue = nil
@@ -160,14 +167,18 @@ func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending
 			}
 			continue
 		}
-		if err := send(ctx, batch); err == nil {
+		err := send(ctx, batch)
+		if err == nil {
 			o.sent()
-			continue
+		} else {
+			o.putBack(batch)
 		}
-		o.putBack(batch)
-		select {
-		case <-time.After(retryDelay):
-		case <-ctx.Done():
+		clear(batch) // nothing else may come for long
+		if err != nil {
+			select {
+			case <-time.After(retryDelay):
+			case <-ctx.Done():
+			}
 		}
 	}
 }

@@ -291,6 +291,42 @@ func TestRedisCatchesUpInBatches(t *testing.T) {
 	}
 }
 
+// After an outage Redis gets the time that a new connection takes over a slow
+// network, and large events do not all go to it at once.
+func TestRedisBackOverSlowNetwork(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	proxy := jobstest.NewProxy(t, r.Addr)
+	publisher, hub := redisHub(t, "redis://"+proxy.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, publisher, 1)
+	take(t, s, 1)
+	proxy.Set(jobstest.HalfOpen)
+	large := []byte(`"` + strings.Repeat("x", 100<<10) + `"`)
+	for n := range uint64(10) {
+		if err := publisher.Publish("job", notify.Event{ID: id(1, n+2), Prev: id(1, n+1), Name: "x", Data: large}); err == nil {
+			t.Fatal("published to nowhere")
+		}
+	}
+	proxy.Set(jobstest.Latency)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for last := (notify.ID{}); last != id(1, 11); {
+		events, _, err := s.Next(ctx) // so much shows as a gap
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) == 0 {
+			last = s.Start(notify.ID{})
+			continue
+		}
+		last = events[len(events)-1].ID
+	}
+	jobstest.Until(t, "Redis is back", func() bool { return !publisher.Degraded() })
+}
+
 // A Redis that no longer answers, on connections that stand, is noticed
 // within seconds, and nothing is missing when it goes on.
 func TestEvents21FrozenRedis(t *testing.T) {
@@ -371,6 +407,34 @@ func TestRefusedEvent(t *testing.T) {
 	if hub.Degraded() {
 		t.Error("degraded")
 	}
+}
+
+// When Redis refuses a batch as a whole, as one in cluster mode does whose
+// topics lie in several slots, each event is tried by itself.
+func TestRefusedBatch(t *testing.T) {
+	t.Parallel()
+	_, bus, _ := net.SplitHostPort(jobstest.FreeAddr(t))
+	r := jobstest.PrivateRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
+	if _, err := r.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); err != nil {
+		t.Fatal(err)
+	}
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	tries := uint64(0)
+	jobstest.Until(t, "cluster", func() bool {
+		tries++
+		return hub.Publish("first", notify.Event{ID: id(tries, 1), Name: "x", Data: []byte("{}")}) == nil
+	})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range uint64(100) {
+				if err := hub.Publish(fmt.Sprint("job", i), notify.Event{ID: id(1, n+1), Prev: id(1, n), Name: "x", Data: []byte("{}")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The master dies; the Sentinel makes its replica the master, and events go on
