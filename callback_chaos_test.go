@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -380,6 +381,9 @@ func (c *callbackChaos) trouble(mood int, w http.ResponseWriter, r *http.Request
 func (c *callbackChaos) check() {
 	twice := 0
 	ids := make(map[string]string) // of webhooks, with the job
+	c.mu.Lock()
+	all := maps.Clone(c.told) // some may be told again meanwhile
+	c.mu.Unlock()
 	for id, want := range c.accepted {
 		_, answer := c.call("GET", "/v1/jobs/"+id, "")
 		var job struct {
@@ -392,10 +396,8 @@ func (c *callbackChaos) check() {
 		if "job."+job.Status != want && job.Error.Code != "worker_lost" {
 			c.t.Errorf("%s: is %s, want %s", id, job.Status, want)
 		}
-		c.mu.Lock()
-		told := c.told[id]
-		delete(c.told, id)
-		c.mu.Unlock()
+		told := all[id]
+		delete(all, id)
 		for _, r := range told {
 			if r.event != "job."+job.Status || r.id != told[0].id || r.digest != told[0].digest {
 				c.t.Errorf("%s is %s and was told %+v", id, job.Status, told)
@@ -407,10 +409,8 @@ func (c *callbackChaos) check() {
 		}
 		twice += len(told) - 1
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.told) > 0 || len(c.accepted) != *chaosJobs {
-		c.t.Errorf("%d jobs were accepted of %d; told of unknown ones: %+v", len(c.accepted), *chaosJobs, c.told)
+	if len(all) > 0 || len(c.accepted) != *chaosJobs {
+		c.t.Errorf("%d jobs were accepted of %d; told of unknown ones: %+v", len(c.accepted), *chaosJobs, all)
 	}
 	for _, v := range c.victims {
 		log, err := os.ReadFile(v.log)
