@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -41,20 +40,6 @@ type cancelRequest struct {
 // cancelBody is the body of a cancelRequest.
 type cancelBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
-}
-
-type resultAnswer struct {
-	Status      int
-	ContentType string `header:"Content-Type"`
-	RetryAfter  string `header:"Retry-After"`
-	ETag        string `header:"ETag"`
-	Body        []byte
-}
-
-type logAnswer struct {
-	ContentType string `header:"Content-Type"`
-	Truncated   string `header:"Log-Truncated" doc:"true when older lines are gone."`
-	Body        []byte
 }
 
 // addJobs adds the calls that read and change jobs.
@@ -170,41 +155,6 @@ func matches(header, tag string) bool {
 		}
 	}
 	return false
-}
-
-func (a *API) getResult(ctx context.Context, req *jobRef) (*resultAnswer, error) {
-	job, err := a.find(ctx, req.Job)
-	if err != nil {
-		return nil, err
-	}
-	answer := &resultAnswer{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
-	switch {
-	case !job.Done:
-		answer.Status = http.StatusAccepted
-		answer.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
-		answer.Body, err = json.Marshal(job)
-		return answer, err
-	case job.Status == jobs.Succeeded:
-		return answer, nil
-	default:
-		return nil, newProblem("job-"+string(job.Status), job.Error.Message)
-	}
-}
-
-func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
-	job, err := a.look(ctx, req.Job)
-	if err != nil {
-		return nil, err
-	}
-	text, truncated, err := a.Queue.Log(ctx, job.ID)
-	if err != nil {
-		return nil, err
-	}
-	answer := &logAnswer{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
-	if truncated {
-		answer.Truncated = "true"
-	}
-	return answer, nil
 }
 
 func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -10,12 +9,10 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -158,144 +155,4 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 		}
 	}
 	return nil, errors.New("the keys in the database can't be read with this secret key: it is not the one that they were made with")
-}
-
-// Signing returns the keys that callbacks to the owner are signed with: the
-// secrets the two share, the newest first, then the server's own, whose public
-// half all may know. An owner without a secret gets one, so that every callback
-// has both kinds of signature.
-func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
-	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.now() + `)`
-	_, keys, err := k.read(ctx, owner, active)
-	if err != nil || owner == "" || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
-		return keys, err
-	}
-	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooManyKeys) {
-		return nil, err
-	}
-	_, keys, err = k.read(ctx, owner, active)
-	return keys, err
-}
-
-// List returns the keys of the owner and the server's own, with those that
-// stopped to sign in the last week.
-func (k *Keys) List(ctx context.Context, owner string) ([]Key, error) {
-	keys, _, err := k.read(ctx, owner, "")
-	return keys, err
-}
-
-func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, signing []webhook.Key, err error) {
-	rows, err := k.db.read.QueryContext(ctx, `SELECT id, owner, kind, secret, created_at, expires_at FROM keys WHERE (kind = 'v1' AND owner = $1 OR kind = 'v1a' AND owner = '')`+condition+` ORDER BY kind, created_at DESC, id DESC`, owner)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read signing keys: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key Key
-		var sealed string
-		if err := rows.Scan(&key.ID, &key.Owner, &key.Scheme, &sealed, &key.CreatedAt, &key.ExpiresAt); err != nil {
-			return nil, nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		secret, err := k.decrypt(key.ID, sealed)
-		if err != nil {
-			return nil, nil, err
-		}
-		s, err := webhook.ParseKey(string(secret))
-		if err != nil {
-			return nil, nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		key.PublicKey = s.PublicKey()
-		keys, signing = append(keys, key), append(signing, s)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("read signing keys: %w", err)
-	}
-	return keys, signing, nil
-}
-
-// Create makes a key, of the owner's or for "" of the server's, and returns its
-// secret, which is shown this once. Without a grace it signs beside those there
-// are; with one it takes their place, and they go on signing for that long, 0
-// meaning that they stop now. Error: [ErrTooManyKeys].
-func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
-	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: At(time.Now())}
-	if owner == "" {
-		key.Scheme = webhook.V1a
-	}
-	made := webhook.NewKey(key.Scheme)
-	key.PublicKey = made.PublicKey()
-	if key.ID, err = newID("key_"); err != nil {
-		return Key{}, "", err
-	}
-	tx, err := k.db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return Key{}, "", fmt.Errorf("store key: %w", err)
-	}
-	defer tx.Rollback()
-	if grace != nil {
-		expiry := At(time.Now().Add(*grace))
-		if _, err := tx.ExecContext(ctx, `UPDATE keys SET expires_at = $1 WHERE owner = $2 AND kind = $3 AND (expires_at IS NULL OR expires_at > $1)`, expiry, owner, key.Scheme); err != nil {
-			return Key{}, "", fmt.Errorf("rotate keys: %w", err)
-		}
-	}
-	var active int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM keys WHERE owner = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > `+k.db.now()+`)`, owner, key.Scheme).Scan(&active); err != nil {
-		return Key{}, "", fmt.Errorf("count keys: %w", err)
-	}
-	if active >= MaxKeys {
-		return Key{}, "", ErrTooManyKeys
-	}
-	if err := k.insert(ctx, tx, key, key.Scheme, []byte(made.Secret())); err != nil {
-		return Key{}, "", err
-	}
-	if err := tx.Commit(); err != nil {
-		return Key{}, "", fmt.Errorf("store key: %w", err)
-	}
-	return key, made.Secret(), nil
-}
-
-// Revoke ends a key of the owner's now; the server's own are "". Errors:
-// [ErrNoKey], [ErrLastKey].
-func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
-	now := At(time.Now())
-	scheme, spare := webhook.V1, ""
-	if owner == "" {
-		scheme = webhook.V1a
-		spare = ` AND EXISTS (SELECT 1 FROM keys other WHERE other.kind = 'v1a' AND other.id <> keys.id AND other.expires_at IS NULL)`
-	}
-	mine := ` FROM keys WHERE id = $1 AND owner = $2 AND kind = $3`
-	var found int
-	if err := k.db.write.QueryRowContext(ctx, `SELECT count(*)`+mine, id, owner, scheme).Scan(&found); err != nil {
-		return fmt.Errorf("read key: %w", err)
-	}
-	if found == 0 {
-		return ErrNoKey
-	}
-	res, err := k.db.write.ExecContext(ctx, `UPDATE keys SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END WHERE id = $1 AND owner = $2 AND kind = $3`+spare, id, owner, scheme, now)
-	if err != nil {
-		return fmt.Errorf("revoke key: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return cmp.Or(err, ErrLastKey)
-	}
-	return nil
-}
-
-// Public returns the public halves of the keys that callbacks to all owners
-// are signed with, as JSON Web Keys.
-func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
-	signing, err := k.Signing(ctx, "")
-	public := make([]json.RawMessage, len(signing))
-	for i, s := range signing {
-		public[i] = s.JWK()
-	}
-	return public, err
-}
-
-// forget removes keys that stopped to sign long ago.
-func (k *Keys) forget(ctx context.Context) error {
-	if _, err := k.db.write.ExecContext(ctx, `DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
-		return fmt.Errorf("forget keys: %w", err)
-	}
-	return nil
 }

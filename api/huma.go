@@ -1,0 +1,59 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// transformProblem gives huma's own errors our form.
+func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	return problemOf(model).finish(infoOf(ctx.Context())), nil
+}
+
+// problemOf translates an error of huma's.
+func problemOf(model *huma.ErrorModel) *Problem {
+	var errs []ProblemError
+	for _, e := range model.Errors {
+		errs = append(errs, problemError(e))
+	}
+	switch model.Status {
+	case http.StatusUnprocessableEntity:
+		return invalid(errs)
+	case http.StatusRequestEntityTooLarge:
+		return newProblem("payload-too-large", model.Detail)
+	case http.StatusUnsupportedMediaType:
+		return newProblem("unsupported-media-type", "expected application/json")
+	case http.StatusNotAcceptable:
+		return newProblem("not-acceptable", "answers are application/json")
+	case http.StatusRequestTimeout:
+		return newProblem("request-timeout", "the request took too long to arrive")
+	case http.StatusBadRequest:
+		return newProblem("bad-request", model.Detail, errs...)
+	default:
+		return newProblem("internal", "something went wrong here")
+	}
+}
+
+// problemError leaves out values that are long.
+func problemError(e *huma.ErrorDetail) ProblemError {
+	p := ProblemError{Location: e.Location, Message: e.Message}
+	switch v := e.Value.(type) {
+	case string:
+		if len(v) <= 100 && e.Location != "body" {
+			p.Value = v
+		}
+	case bool, float64, int, int64:
+		p.Value = v
+	case json.Number:
+		if len(v) <= 100 {
+			p.Value = v
+		}
+	}
+	return p
+}

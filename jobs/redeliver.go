@@ -1,0 +1,82 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Redeliver sends a callback again, whatever came of it before, with the whole
+// schedule of attempts before it. One that waits is tried at once. Error:
+// [ErrNoDelivery].
+func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
+	if err := q.redeliver(ctx, id, time.Now()); err != nil {
+		return Delivery{}, err
+	}
+	return q.Delivery(ctx, id)
+}
+
+// redeliver makes the first attempt at a time.
+func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
+	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
+		if errors.Is(err, sql.ErrNoRows) {
+			return refuse(ErrNoDelivery)
+		}
+		if err != nil {
+			return fmt.Errorf("read delivery: %w", err)
+		}
+		riverJobID, err := q.enqueueDelivery(ctx, tx, id, retryQueue)
+		if err != nil {
+			return err
+		}
+		next := At(at)
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, river_job_id = $2 WHERE id = $3`,
+			next, riverJobID, id); err != nil {
+			return fmt.Errorf("redeliver: %w", err)
+		}
+		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
+		return summarize(ctx, tx, string(d.JobID), id, &summary)
+	})
+}
+
+// summarize shows in the job what became of its newest callback; progress does
+// not count.
+func summarize(ctx context.Context, tx *sql.Tx, jobID, deliveryID string, c *Callback) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
+		text[Callback]{c}, jobID, deliveryID); err != nil {
+		return fmt.Errorf("update job: %w", err)
+	}
+	return nil
+}
+
+const (
+	// MaxRedeliveries is how many deliveries [Queue.RedeliverAll] sends again.
+	MaxRedeliveries = 1000
+	// redeliverEvery spreads them.
+	redeliverEvery = 20 * time.Millisecond
+)
+
+// RedeliverAll sends the newest callbacks that the filter chooses again, up to
+// [MaxRedeliveries] of them and 50 a second, and returns how many.
+func (q *Queue) RedeliverAll(ctx context.Context, f DeliveryFilter) (int, error) {
+	f.Limit = MaxRedeliveries
+	chosen, err := q.Deliveries(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	now, n := time.Now(), 0
+	for _, d := range chosen {
+		err := q.redeliver(ctx, d.ID, now.Add(time.Duration(n)*redeliverEvery))
+		if errors.Is(err, ErrNoDelivery) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
