@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -21,62 +20,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A proxy stands between a hub and Redis and can cut the connection.
-type proxy struct {
-	net.Listener
-	target string
-	mu     sync.Mutex
-	conns  []net.Conn
-	wg     sync.WaitGroup
-}
-
-func newProxy(t *testing.T, target string) *proxy {
-	t.Helper()
-	p := &proxy{target: target}
-	p.listen(t, "127.0.0.1:0")
-	t.Cleanup(p.cut)
-	return p
-}
-
-func (p *proxy) listen(t *testing.T, addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Listener = ln
-	p.wg.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", p.target)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, in, out)
-			p.mu.Unlock()
-			p.wg.Go(func() { io.Copy(in, out); in.Close() })
-			p.wg.Go(func() { io.Copy(out, in); out.Close() })
-		}
-	})
-}
-
-// cut ends all connections and takes no more.
-func (p *proxy) cut() {
-	p.Close()
-	p.mu.Lock()
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
-	p.mu.Unlock()
-	p.wg.Wait()
-}
-
 // A viewer whose hub loses Redis for a while misses nothing.
 func TestRedisAway(t *testing.T) {
 	redisURL, prefix := jobstest.RedisURL(t), "test-"+rand.Text()
@@ -84,16 +27,15 @@ func TestRedisAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProxy(t, u.Host)
-	addr := p.Addr().String()
-	u.Host = addr
+	p := jobstest.NewProxy(t, u.Host)
+	u.Host = p.Addr
 	publisher, hub := redisHub(t, redisURL, prefix), redisHub(t, u.String(), prefix)
 	s := subscribe(t, hub, "job")
 	defer s.Close()
 	s.Start(id(1, 0))
 	publish(t, publisher, 1)
 	take(t, s, 1)
-	p.cut()
+	p.Set(jobstest.Reset)
 	publish(t, publisher, 2)
 	for !hub.Degraded() {
 		time.Sleep(time.Millisecond)
@@ -102,7 +44,7 @@ func TestRedisAway(t *testing.T) {
 	if err := hub.Publish("job", notify.Event{ID: id(1, 3), Prev: id(1, 2), Name: "x", Data: []byte("{}")}); err == nil {
 		t.Error("published to a Redis that is away")
 	}
-	p.listen(t, addr)
+	p.Set(jobstest.None)
 	if got, gap := take(t, s, 3); gap || fmt.Sprint(got) != "[2 3]" {
 		t.Errorf("after the return: %v, gap %t", got, gap)
 	}
@@ -389,6 +331,73 @@ func TestEvents21LostRedis(t *testing.T) {
 	}
 	if !late.Resume(id(1, 1)) {
 		t.Error("can't resume although all that follows is there")
+	}
+}
+
+// What Redis refuses only for now waits until it is taken.
+func TestRedisRefusesForNow(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]struct{ trouble, mend []string }{
+		"out of memory":      {[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
+		"too few replicas":   {[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		"no longer a master": {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := jobstest.PrivateRedis(t)
+			hub := redisHub(t, "redis://"+r.Addr, "test")
+			s := subscribe(t, hub, "job")
+			defer s.Close()
+			s.Start(id(1, 0))
+			publish(t, hub, 1)
+			take(t, s, 1)
+			if answer, err := r.Do(set.trouble...); err != nil || answer != "+OK" {
+				t.Fatal(answer, err)
+			}
+			if err := hub.Publish("job", notify.Event{ID: id(1, 2), Prev: id(1, 1), Name: "x", Data: []byte("{}")}); err == nil || errors.Is(err, notify.ErrStale) {
+				t.Fatalf("published to a Redis that takes nothing: %v", err)
+			}
+			if !hub.Degraded() {
+				t.Error("not degraded")
+			}
+			if answer, err := r.Do(set.mend...); err != nil || answer != "+OK" {
+				t.Fatal(answer, err)
+			}
+			if got, gap := take(t, s, 2); gap || fmt.Sprint(got) != "[2]" {
+				t.Errorf("%v, gap %t", got, gap)
+			}
+			jobstest.Until(t, "Redis takes events", func() bool { return !hub.Degraded() })
+		})
+	}
+}
+
+// A message of somebody else's on our channel does no harm.
+func TestForeignMessage(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, hub, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	client := redis.NewClient(&redis.Options{Addr: r.Addr})
+	defer client.Close()
+	channels, err := client.PubSubChannels(t.Context(), "*").Result()
+	if err != nil || len(channels) != 1 {
+		t.Fatal(channels, err)
+	}
+	publish(t, hub, 1)
+	take(t, s, 1)
+	for _, message := range []string{"", "hello", "1-2", "1-2 1-1", "1-2 1-1 x", "1-2 1-1 x ", "two 1-1 x {}", "1-2 one x {}"} {
+		if _, err := r.Do("PUBLISH", channels[0], message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, hub, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	events, gap, err := s.Next(ctx)
+	if gap || err != nil || len(events) != 1 || events[0].ID != id(1, 2) || string(events[0].Data) != `{"n":2}` {
+		t.Errorf("%+v, gap %t, %v", events, gap, err)
 	}
 }
 
