@@ -78,6 +78,9 @@ const (
 	idleTimeout = "idle_in_transaction_session_timeout"
 )
 
+// DatabaseFile and [SecretFile] are what is in a data directory.
+const DatabaseFile = "coatcheck.db"
+
 // readers is how many connections read a SQLite file beside the one that writes.
 const readers = 4
 
@@ -101,8 +104,8 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 // JoinSQLite opens the coatcheck.db in dir that another process may have open,
 // for what is short and harms no queue.
 func JoinSQLite(ctx context.Context, dir string) (*Database, error) {
-	if _, err := os.Stat(filepath.Join(dir, "coatcheck.db")); err != nil {
-		return nil, fmt.Errorf("no database in %s yet: run coatcheck once, or name its directory with --data: %w", dir, err)
+	if err := hasDatabase(dir); err != nil {
+		return nil, err
 	}
 	d := new(Database)
 	if err := d.openSQLite(ctx, dir); err != nil {
@@ -111,10 +114,17 @@ func JoinSQLite(ctx context.Context, dir string) (*Database, error) {
 	return d, nil
 }
 
+func hasDatabase(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, DatabaseFile)); err != nil {
+		return fmt.Errorf("no database in %s yet: run coatcheck once, or name its directory with --data: %w", dir, err)
+	}
+	return nil
+}
+
 func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 	// A 202 means that the job is on disk, hence FULL. An immediate
 	// transaction waits for the lock where a deferred one would fail.
-	path := filepath.Join(dir, "coatcheck.db")
+	path := filepath.Join(dir, DatabaseFile)
 	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"}
 	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
 		return err

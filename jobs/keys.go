@@ -65,10 +65,13 @@ type Key struct {
 	ExpiresAt *Time  `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
 }
 
+// SecretFile is where a server with a database of its own keeps its secret.
+const SecretFile = "secret.key"
+
 // Secret returns the secret in the file secret.key of dir, which it makes when
 // it is missing: where a server with a database of its own keeps it.
 func Secret(dir string) ([]byte, error) {
-	path := filepath.Join(dir, "secret.key")
+	path := filepath.Join(dir, SecretFile)
 	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return []byte(strings.TrimSpace(string(b))), err
