@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"coatcheck/jobs"
 )
 
-// A healthServer answers /healthz and /readyz for a worker, which serves
-// nothing else, in the words of the API's.
+// A healthServer answers /healthz, /readyz and /metrics for a worker, which
+// serves nothing else, in the words of the API's.
 type healthServer struct {
 	queue  *jobs.Queue
 	server http.Server
@@ -31,6 +33,7 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, jobs.OK, nil) })
 	mux.HandleFunc("GET /readyz", h.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(queue.Metrics(queue.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	h.server = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),

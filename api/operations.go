@@ -9,7 +9,6 @@ import (
 	"coatcheck/jobs"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -21,14 +20,13 @@ type metrics struct {
 
 func newMetrics(a *API) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
+		registry: a.Queue.Metrics(a.checks),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "coatcheck_http_request_duration_seconds", Help: "How long requests took; streams last as long as they are watched.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&depthCollector{a.Queue}, &healthCollector{a}, a.crowd.refused,
+	m.registry.MustRegister(m.durations, a.crowd.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.crowd.size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
 			if a.Hub.Degraded() {
@@ -46,57 +44,6 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 		method = "other" // callers must not be able to make up labels
 	}
 	m.durations.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
-}
-
-// A depthCollector counts the jobs that have not ended when it is asked.
-type depthCollector struct{ queue *jobs.Queue }
-
-var depthDesc = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
-
-// Describe implements [prometheus.Collector].
-func (c *depthCollector) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc }
-
-// Collect implements [prometheus.Collector].
-func (c *depthCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	depth, err := c.queue.Depth(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(depthDesc, err)
-		return
-	}
-	for status, n := range depth {
-		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(n), string(status))
-	}
-}
-
-// A healthCollector tells how the checks of /readyz are.
-type healthCollector struct{ api *API }
-
-var (
-	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
-	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from workers that were lost.", nil, nil)
-	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
-	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
-)
-
-// Describe implements [prometheus.Collector].
-func (c *healthCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{checkDesc, recoveredDesc, abandonedDesc, deafDesc} {
-		ch <- desc
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c *healthCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, check := range c.api.checks() {
-		value := map[string]float64{jobs.OK: 0, jobs.Warning: 1, jobs.Failing: 2}[check.Status]
-		ch <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, value, check.Name)
-	}
-	n := c.api.Queue.Counters()
-	ch <- prometheus.MustNewConstMetric(recoveredDesc, prometheus.CounterValue, float64(n.Recovered))
-	ch <- prometheus.MustNewConstMetric(abandonedDesc, prometheus.CounterValue, float64(n.Abandoned))
-	ch <- prometheus.MustNewConstMetric(deafDesc, prometheus.GaugeValue, float64(n.Deaf))
 }
 
 // checks returns how everything is that must be right.

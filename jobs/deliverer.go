@@ -119,7 +119,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 	default:
 		finishedAt = &now
 	}
-	return q.committer.commit(ctx, v.jobID, func(ctx context.Context, tx *sql.Tx) error {
+	err := q.committer.commit(ctx, v.jobID, func(ctx context.Context, tx *sql.Tx) error {
 		if result.Class != notify.Local {
 			if err := logAttempt(ctx, tx, v.id, at, result); err != nil {
 				return err
@@ -151,6 +151,10 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		}
 		return dropOrphan(ctx, tx, v.id)
 	})
+	if err == nil {
+		q.metrics.attempted(result, summary.Status)
+	}
+	return err
 }
 
 // logAttempt adds an attempt to the delivery's log.

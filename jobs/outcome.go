@@ -46,7 +46,10 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 		}
 	}
 	err := q.persist(ctx, func(ctx context.Context) error {
-		_, err := q.transit(ctx, r.job.ID, apply)
+		job, err := q.transit(ctx, r.job.ID, apply)
+		if err == nil {
+			q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, time.Since(r.began))
+		}
 		return err
 	})
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {

@@ -34,6 +34,7 @@ type Queue struct {
 	reaper     reaper
 	health     *health
 	counters   counters
+	metrics    *metrics
 	// The loops' own:
 	suspects  map[string]time.Time // jobs fetched and not started, since when
 	clock     clock
@@ -63,7 +64,7 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), workerID: id.String(), health: newHealth(c.Logger), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), stopping: make(chan struct{})}
+	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), stopping: make(chan struct{})}
 	if q.river, err = river.NewClient(q.db.driver, q.riverConfig()); err != nil {
 		return nil, fmt.Errorf("create River client: %w", err)
 	}

@@ -17,6 +17,7 @@ type run struct {
 	queue  *Queue
 	job    Job // as it was when the run started
 	cancel context.CancelCauseFunc
+	began  time.Time
 
 	mu       sync.Mutex
 	progress Report

@@ -69,8 +69,8 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return s, fmt.Errorf("read the oldest job: %w", err)
 	}
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&s.Callbacks); err != nil {
-		return s, fmt.Errorf("count deliveries: %w", err)
+	if s.Callbacks, err = q.pendingDeliveries(ctx); err != nil {
+		return s, err
 	}
 	now := time.Now()
 	if s.Minutes, err = q.minutes(ctx, now); err != nil {
@@ -84,6 +84,13 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	}
 	s.Database, err = q.db.stats(ctx)
 	return s, err
+}
+
+func (q *Queue) pendingDeliveries(ctx context.Context) (n int64, err error) {
+	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count deliveries: %w", err)
+	}
+	return n, nil
 }
 
 // minutes counts the jobs that ended in each minute of the last hour.

@@ -41,6 +41,7 @@ type transition struct {
 func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.Context, t *transition, j *Job) error) (Job, error) {
 	var job Job
 	var t *transition
+	var from Status
 	err := q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := q.lockJob(ctx, tx, id)
 		if err != nil {
@@ -48,6 +49,7 @@ func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.C
 		}
 		t = &transition{q: q, tx: tx, now: At(time.Now()), prev: j.EventID()}
 		before, runID := j.EventID(), j.runID
+		from = j.Status
 		if err := apply(ctx, t, &j); err != nil {
 			return err
 		}
@@ -63,6 +65,7 @@ func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.C
 	if err != nil {
 		return Job{}, err
 	}
+	q.metrics.transited(from, &job, t.now)
 	q.publish(ctx, &job, t)
 	return job, nil
 }

@@ -113,7 +113,7 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, err
 	}
-	return &run{queue: q, job: job, version: job.version, said: said{first: job.logLines + 1, lines: job.logLines}}, nil
+	return &run{queue: q, job: job, began: time.Now(), version: job.version, said: said{first: job.logLines + 1, lines: job.logLines}}, nil
 }
 
 // overall returns the percentage of the whole job when its current step is

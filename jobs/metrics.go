@@ -1,0 +1,142 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"coatcheck/notify"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics count what this process does.
+type metrics struct {
+	ended    *prometheus.CounterVec
+	waits    *prometheus.HistogramVec
+	runs     *prometheus.HistogramVec
+	attempts *prometheus.CounterVec
+}
+
+func newMetrics(services *Registry) *metrics {
+	durations := prometheus.ExponentialBuckets(0.01, 4, 10) // to three quarters of an hour
+	m := &metrics{
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coatcheck_jobs_ended_total", Help: "Jobs that this process ended, by how.",
+		}, []string{"service", "status"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coatcheck_job_wait_seconds", Help: "How long jobs that this process started could have run before.", Buckets: durations,
+		}, []string{"service"}),
+		runs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coatcheck_run_duration_seconds", Help: "How long runs in this process took, by the status that their jobs have after them.", Buckets: durations,
+		}, []string{"service", "status"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coatcheck_callback_attempts_total", Help: "Callbacks that this process tried to deliver, by what came of it: delivered, failed and tried again, or given up.",
+		}, []string{"outcome"}),
+	}
+	// What has not happened yet is 0, or its first time would be no change.
+	for s := range services.All() {
+		for _, status := range []Status{Succeeded, Failed, Canceled, Expired} {
+			m.ended.WithLabelValues(s.Name, string(status))
+		}
+		m.waits.WithLabelValues(s.Name)
+	}
+	for _, outcome := range []string{delivered, failed, givenUp} {
+		m.attempts.WithLabelValues(outcome)
+	}
+	return m
+}
+
+const givenUp = "given_up"
+
+// Metrics returns a registry, for others to add to, of what an operator watches
+// in this process, in Prometheus's form, and of the checks that are asked for.
+func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	m := q.metrics
+	r.MustRegister(m.ended, m.waits, m.runs, m.attempts, &stateCollector{q, checks},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// transited counts a job's change from one status to the next.
+func (m *metrics) transited(from Status, j *Job, now Time) {
+	if j.Done && j.Status != from {
+		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
+	}
+	if j.Status == Running && now == *j.StartedAt { // for the first time
+		due := j.CreatedAt
+		if j.RunAt != nil {
+			due = *j.RunAt
+		}
+		m.waits.WithLabelValues(j.Service).Observe(now.Sub(due.Time).Seconds())
+	}
+}
+
+// ran counts a run that is over.
+func (m *metrics) ran(service string, after Status, took time.Duration) {
+	m.runs.WithLabelValues(service, string(after)).Observe(took.Seconds())
+}
+
+// attempted counts an attempt at a callback, which has this status after it.
+func (m *metrics) attempted(result notify.Result, status string) {
+	switch {
+	case result.Class == notify.Local:
+	case status == pending:
+		m.attempts.WithLabelValues(failed).Inc()
+	case status == failed:
+		m.attempts.WithLabelValues(givenUp).Inc()
+	default:
+		m.attempts.WithLabelValues(status).Inc()
+	}
+}
+
+// A stateCollector asks how things are whenever it is asked.
+type stateCollector struct {
+	queue  *Queue
+	checks func() []Check
+}
+
+var (
+	depthDesc     = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
+	pendingDesc   = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
+	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	slotsDesc     = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
+	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from workers that were lost.", nil, nil)
+	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
+	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, deafDesc} {
+		ch <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	depth, err := c.queue.Depth(ctx)
+	for status, n := range depth {
+		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(n), string(status))
+	}
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(depthDesc, err)
+	}
+	if n, err := c.queue.pendingDeliveries(ctx); err == nil {
+		ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(n))
+	} else {
+		ch <- prometheus.NewInvalidMetric(pendingDesc, err)
+	}
+	for _, check := range c.checks() {
+		value := map[string]float64{OK: 0, Warning: 1, Failing: 2}[check.Status]
+		ch <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, value, check.Name)
+	}
+	n := c.queue.Counters()
+	ch <- prometheus.MustNewConstMetric(slotsDesc, prometheus.GaugeValue, float64(c.queue.Workers))
+	ch <- prometheus.MustNewConstMetric(recoveredDesc, prometheus.CounterValue, float64(n.Recovered))
+	ch <- prometheus.MustNewConstMetric(abandonedDesc, prometheus.CounterValue, float64(n.Abandoned))
+	ch <- prometheus.MustNewConstMetric(deafDesc, prometheus.GaugeValue, float64(n.Deaf))
+}
