@@ -75,12 +75,16 @@ type crowd struct {
 
 func newCrowd(limits StreamLimits) *crowd {
 	limits.complete()
-	return &crowd{
+	c := &crowd{
 		limits: limits, streams: make(map[*stream]struct{}), taken: make(map[seat]int64), empty: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_streams_refused_total", Help: "Streams of events there was no room for, by the limit that was reached.",
 		}, []string{"limit"}),
 	}
+	for _, limit := range []string{"total", "address", "user", "job", "draining"} {
+		c.refused.WithLabelValues(limit) // from 0 on, or the first time would be no change
+	}
+	return c
 }
 
 // enter lets a stream in that has the seats, or returns the limit that is
