@@ -33,11 +33,15 @@ func (p *program) backupCommand() *cobra.Command {
 	return cmd
 }
 
-// backup copies the data directory to a new one. What has that name is whole:
-// until then it has another.
+// backup copies the data directory to a new one. What has that name is whole
+// and on disk: until then it has another.
 func (p *program) backup(ctx context.Context, c *config, dir string) error {
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+	dir = filepath.Clean(dir)
+	switch _, err := os.Lstat(dir); {
+	case err == nil:
 		return &usageError{fmt.Errorf("%s exists already: name a new directory, since a backup never takes the place of another", dir)}
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("make the directory: %w", err)
 	}
 	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".part-")
 	if err != nil {
@@ -47,28 +51,15 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 	if err := jobs.Backup(ctx, c.Data, part); err != nil {
 		return err
 	}
-	secret, err := copySecret(c.Data, part)
-	if err != nil {
-		return err
-	}
 	if err := os.Rename(part, dir); err != nil {
 		return fmt.Errorf("name the directory: %w", err)
 	}
+	if err := jobs.SyncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
-	if !secret {
+	if _, err := os.Lstat(filepath.Join(dir, jobs.SecretFile)); err != nil {
 		fmt.Fprintln(p.stdout, "The secret key is not in it: it comes from secret_key or SECRET_KEY, so keep that too.")
 	}
 	return nil
-}
-
-// copySecret copies the secret that the server made, if it made one.
-func copySecret(from, to string) (found bool, err error) {
-	secret, err := os.ReadFile(filepath.Join(from, jobs.SecretFile)) //nolint:gosec // the operator names it
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(to, jobs.SecretFile), secret, 0o600) //nolint:gosec // the operator names it
-	}
-	return true, err
 }

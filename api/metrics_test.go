@@ -32,15 +32,18 @@ func TestMetrics(t *testing.T) {
 		f.submit(t, "maths.add", `{"input": {"a": 1, "b": 2}, "then": [{"service": "maths.mul", "input": {"a": {"$output": ""}, "b": 2}}]}`, "Prefer: wait=20")
 		waiting := f.submit(t, "hold", `{"input": {}, "delay": "1h"}`)
 		f.do(t, "POST", "/v1/jobs/"+waiting.ID+"/cancel", "")
+		f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`"}`)
+		f.until(t, "/metrics", `coatcheck_callback_attempts_total{outcome="delivered"} 2`)
 		h.answer(410)
+		f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`"}`)
 		f.submit(t, "again", `{"input": {}, "callback_url": "`+h.URL+`"}`, "Prefer: wait=20")
 		f.until(t, "/metrics", `coatcheck_callback_attempts_total{outcome="given_up"} 1`)
 		for _, want := range []string{
 			ended("again", "succeeded", "2"), ended("fail", "failed", "1"), ended("hold", "canceled", "1"), ended("maths.add", "succeeded", "1"), ended("maths.mul", "succeeded", "0"),
-			`coatcheck_job_wait_seconds_count{service="again"} 2`, `coatcheck_job_wait_seconds_count{service="hold"} 0`, `coatcheck_job_wait_seconds_bucket{service="again",le="10.24"} 2`,
+			`coatcheck_job_wait_seconds_count{service="again"} 2`, `coatcheck_job_wait_seconds_count{service="hold"} 0`, `coatcheck_job_wait_seconds_bucket{service="again",le="15"} 2`,
 			`coatcheck_run_duration_seconds_count{service="again",status="retrying"} 2`, `coatcheck_run_duration_seconds_count{service="again",status="succeeded"} 2`,
 			`coatcheck_run_duration_seconds_count{service="fail",status="failed"} 1`, `coatcheck_run_duration_seconds_count{service="maths.add",status="queued"} 1`, `coatcheck_run_duration_seconds_count{service="maths.mul",status="succeeded"} 1`,
-			`coatcheck_callback_attempts_total{outcome="delivered"} 1`, `coatcheck_callback_attempts_total{outcome="failed"} 0`, "coatcheck_callbacks_pending 0",
+			`coatcheck_callback_attempts_total{outcome="delivered"} 2`, `coatcheck_callback_attempts_total{outcome="failed"} 1`, "coatcheck_queue_age_seconds 0", "coatcheck_callbacks_pending 0",
 			`coatcheck_jobs{status="retrying"} 0`, "coatcheck_slots 10", `coatcheck_check{check="events"} 0`, "go_goroutines ",
 		} {
 			f.until(t, "/metrics", want)

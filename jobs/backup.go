@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
-// Backup copies the SQLite database in one directory to another, as it is at
-// this moment, while others go on using it. The copy is on disk when it returns.
+// Backup copies a data directory to another, which must be empty: the SQLite
+// database as it is at this moment, while others go on using it, and the secret
+// if there is one. The copy is on disk when it returns.
 func Backup(ctx context.Context, from, to string) error {
 	if err := hasDatabase(from); err != nil {
 		return err
@@ -24,12 +27,47 @@ func Backup(ctx context.Context, from, to string) error {
 	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, file); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	f, err := os.OpenFile(file, os.O_RDWR, 0) //nolint:gosec // the operator names it
-	if err != nil {
+	if err := syncFile(file, os.O_RDWR); err != nil { // SQLite leaves that to the caller
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil { // SQLite leaves that to the caller
-		return fmt.Errorf("copy the database: %w", err)
+	if err := copySecret(from, to); err != nil {
+		return fmt.Errorf("copy the secret key: %w", err)
+	}
+	return SyncDir(to)
+}
+
+// copySecret copies the secret that the server made, if it made one.
+func copySecret(from, to string) error {
+	secret, err := os.ReadFile(filepath.Join(from, SecretFile)) //nolint:gosec // the operator names it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(to, SecretFile)
+	if err := os.WriteFile(file, secret, 0o600); err != nil { //nolint:gosec // the operator names it
+		return err
+	}
+	return syncFile(file, os.O_RDWR)
+}
+
+// SyncDir returns when the names in a directory are on disk. Windows has no
+// call for that.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	if err := syncFile(dir, os.O_RDONLY); err != nil {
+		return fmt.Errorf("write the directory: %w", err)
 	}
 	return nil
+}
+
+func syncFile(path string, flag int) error {
+	f, err := os.OpenFile(path, flag, 0) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

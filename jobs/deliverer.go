@@ -89,9 +89,10 @@ func (d *deliverer) Work(ctx context.Context, rj *river.Job[deliveryArgs]) error
 		// The process stops; River makes the delivery available again.
 		return errors.Join(ctx.Err(), q.unclaim(ctx, &v))
 	}
-	return q.persist(ctx, func(ctx context.Context) error {
-		return errors.Join(q.record(ctx, &v, at, result), q.learn(ctx, pass, result))
-	})
+	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, &v, at, result) }); err != nil {
+		return err
+	}
+	return q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, pass, result) })
 }
 
 // record writes down an attempt, and when to make the next one. When the
@@ -119,7 +120,9 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 	default:
 		finishedAt = &now
 	}
+	written := false
 	err := q.committer.commit(ctx, v.jobID, func(ctx context.Context, tx *sql.Tx) error {
+		written = false // it may be tried again
 		if result.Class != notify.Local {
 			if err := logAttempt(ctx, tx, v.id, at, result); err != nil {
 				return err
@@ -141,6 +144,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
+		written = true
 		if v.event != JobProgress {
 			if err := summarize(ctx, tx, v.jobID, v.id, &summary); err != nil {
 				return err
@@ -151,8 +155,8 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		}
 		return dropOrphan(ctx, tx, v.id)
 	})
-	if err == nil {
-		q.metrics.attempted(result, summary.Status)
+	if err == nil && written {
+		q.metrics.attempted(v.event, summary.Status, result)
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func (q *Queue) Health() []Check {
 
 // Counters count what went wrong in this process since it started.
 type Counters struct {
-	Recovered int64 // jobs taken from workers that were lost
+	Recovered int64 // jobs taken from runs that were lost
 	Abandoned int64 // runs left behind because they did not stop
 	Deaf      int64 // of those, how many have not returned yet
 }

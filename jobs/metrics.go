@@ -19,7 +19,7 @@ type metrics struct {
 }
 
 func newMetrics(services *Registry) *metrics {
-	durations := prometheus.ExponentialBuckets(0.01, 4, 10) // to three quarters of an hour
+	durations := []float64{0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200}
 	m := &metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_jobs_ended_total", Help: "Jobs that this process ended, by how.",
@@ -31,7 +31,7 @@ func newMetrics(services *Registry) *metrics {
 			Name: "coatcheck_run_duration_seconds", Help: "How long runs in this process took, by the status that their jobs have after them.", Buckets: durations,
 		}, []string{"service", "status"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_callback_attempts_total", Help: "Callbacks that this process tried to deliver, by what came of it: delivered, failed and tried again, or given up.",
+			Name: "coatcheck_callback_attempts_total", Help: "Attempts of this process to deliver a callback, by what came of them: delivered, failed, or given_up, which was the last for what tells of a job's end or start.",
 		}, []string{"outcome"}),
 	}
 	// What has not happened yet is 0, or its first time would be no change.
@@ -64,7 +64,7 @@ func (m *metrics) transited(from Status, j *Job, now Time) {
 	if j.Done && j.Status != from {
 		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
 	}
-	if j.Status == Running && now == *j.StartedAt { // for the first time
+	if j.Status == Running && from != Running && now == *j.StartedAt { // for the first time
 		due := j.CreatedAt
 		if j.RunAt != nil {
 			due = *j.RunAt
@@ -78,16 +78,17 @@ func (m *metrics) ran(service string, after Status, took time.Duration) {
 	m.runs.WithLabelValues(service, string(after)).Observe(took.Seconds())
 }
 
-// attempted counts an attempt at a callback, which has this status after it.
-func (m *metrics) attempted(result notify.Result, status string) {
+// attempted counts an attempt at a callback of an event, which has this status
+// after it. Progress and tests are tried only once: nothing of them is given up.
+func (m *metrics) attempted(event, status string, result notify.Result) {
 	switch {
 	case result.Class == notify.Local:
-	case status == pending:
-		m.attempts.WithLabelValues(failed).Inc()
-	case status == failed:
+	case status == delivered:
+		m.attempts.WithLabelValues(delivered).Inc()
+	case status == failed && event != JobProgress && event != CallbackTest:
 		m.attempts.WithLabelValues(givenUp).Inc()
 	default:
-		m.attempts.WithLabelValues(status).Inc()
+		m.attempts.WithLabelValues(failed).Inc()
 	}
 }
 
@@ -100,16 +101,17 @@ type stateCollector struct {
 var (
 	depthDesc     = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
 	pendingDesc   = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
+	ageDesc       = prometheus.NewDesc("coatcheck_queue_age_seconds", "For how long the job that waits longest could have run; 0 when none waits.", nil, nil)
 	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
 	slotsDesc     = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
-	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from workers that were lost.", nil, nil)
+	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from runs that were lost.", nil, nil)
 	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
 	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, deafDesc} {
+	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, ageDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, deafDesc} {
 		ch <- desc
 	}
 }
@@ -118,12 +120,21 @@ func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	depth, err := c.queue.Depth(ctx)
-	for status, n := range depth {
-		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(n), string(status))
-	}
-	if err != nil {
+	if depth, err := c.queue.Depth(ctx); err == nil {
+		for status, n := range depth {
+			ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(n), string(status))
+		}
+	} else {
 		ch <- prometheus.NewInvalidMetric(depthDesc, err)
+	}
+	if oldest, err := c.queue.oldest(ctx); err == nil {
+		age := 0.0
+		if oldest != nil {
+			age = max(0, time.Since(oldest.Time).Seconds())
+		}
+		ch <- prometheus.MustNewConstMetric(ageDesc, prometheus.GaugeValue, age)
+	} else {
+		ch <- prometheus.NewInvalidMetric(ageDesc, err)
 	}
 	if n, err := c.queue.pendingDeliveries(ctx); err == nil {
 		ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(n))

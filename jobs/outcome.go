@@ -11,7 +11,7 @@ import (
 // finish writes what became of a run: its output and the next step or the
 // end, another attempt, or nothing when it was only interrupted.
 func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error) error {
-	cause := context.Cause(ctx)
+	cause, took := context.Cause(ctx), time.Since(r.began)
 	if errors.Is(cause, errLost) {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 	err := q.persist(ctx, func(ctx context.Context) error {
 		job, err := q.transit(ctx, r.job.ID, apply)
 		if err == nil {
-			q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, time.Since(r.began))
+			q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, took)
 		}
 		return err
 	})

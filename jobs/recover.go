@@ -47,6 +47,7 @@ func unlessLost(err error) error {
 // it when that happened too often.
 func (t *transition) giveBack(ctx context.Context, j *Job) error {
 	t.prev.Version, t.prev.N = 0, 0 // nobody counted the lost run's events
+	t.recovered = j.Status == Running
 	if err := t.withdraw(ctx, j); err != nil {
 		return err
 	}
@@ -59,8 +60,7 @@ func (t *transition) giveBack(ctx context.Context, j *Job) error {
 		}
 		j.Attempt-- // the next worker makes the same attempt
 	}
-	t.q.counters.recovered.Add(1)
-	t.q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", j.ID, "recoveries", j.recoveries)
+	t.lost = true
 	t.to(j, Queued)
 	return t.enqueue(ctx, j)
 }

@@ -65,9 +65,8 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	if s.Depth, err = q.Depth(ctx); err != nil {
 		return s, err
 	}
-	err = q.db.read.QueryRowContext(ctx, `SELECT COALESCE(run_at, created_at) FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1`).Scan(&s.Oldest)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return s, fmt.Errorf("read the oldest job: %w", err)
+	if s.Oldest, err = q.oldest(ctx); err != nil {
+		return s, err
 	}
 	if s.Callbacks, err = q.pendingDeliveries(ctx); err != nil {
 		return s, err
@@ -84,6 +83,16 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	}
 	s.Database, err = q.db.stats(ctx)
 	return s, err
+}
+
+// oldest returns since when the job that waits longest could run, nil when none
+// waits.
+func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
+	err = q.db.read.QueryRowContext(ctx, `SELECT COALESCE(run_at, created_at) FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1`).Scan(&due)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("read the oldest job: %w", err)
+	}
+	return due, nil
 }
 
 func (q *Queue) pendingDeliveries(ctx context.Context) (n int64, err error) {

@@ -34,6 +34,9 @@ type transition struct {
 	kept bool
 	// deaf says that the job's run does not stop and is left behind.
 	deaf bool
+	// lost says that nobody carried the job any more, recovered that its run
+	// was lost.
+	lost, recovered bool
 }
 
 // transit locks the job, lets apply change it, writes it, and publishes the
@@ -66,6 +69,12 @@ func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.C
 		return Job{}, err
 	}
 	q.metrics.transited(from, &job, t.now)
+	if t.recovered {
+		q.counters.recovered.Add(1)
+	}
+	if t.lost {
+		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", job.ID, "recoveries", job.recoveries)
+	}
 	q.publish(ctx, &job, t)
 	return job, nil
 }
