@@ -6,10 +6,13 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,13 +47,40 @@ func EachDatabase[T interface {
 // SQLite returns a migrated SQLite database of the test's own.
 func SQLite(t testing.TB) *jobs.Database {
 	t.Helper()
-	db, err := jobs.OpenSQLite(t.Context(), t.TempDir())
+	empty, err := emptySQLite()
 	if err != nil {
 		t.Fatal(err)
 	}
-	migrate(t, db)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, jobs.DatabaseFile), empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := jobs.OpenSQLite(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, db)
 	return db
 }
+
+// emptySQLite returns the file of a migrated database: each test gets a copy,
+// because to migrate takes longer than most tests.
+var emptySQLite = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "coatcheck-empty-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	db, err := jobs.OpenSQLite(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(migrate(ctx, db), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, jobs.DatabaseFile)) //nolint:gosec // made above
+})
 
 // Open returns the PostgreSQL database at url, migrated. Several may be open
 // at once, as in several processes.
@@ -60,7 +90,10 @@ func Open(t testing.TB, url string) *jobs.Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	migrate(t, db)
+	closed(t, db)
+	if err := migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
 	return db
 }
 
@@ -75,20 +108,22 @@ func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
 	return keys
 }
 
-func migrate(t testing.TB, db *jobs.Database) {
+// closed closes the database at the test's end.
+func closed(t testing.TB, db *jobs.Database) {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func migrate(ctx context.Context, db *jobs.Database) error {
 	m, err := migrations.New(db.SQL(), db.Postgres())
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	return m.Up(ctx)
 }
 
 // PostgresURL returns the URL of an empty database of the test's own, on the
