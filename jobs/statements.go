@@ -1,0 +1,157 @@
+package jobs
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"modernc.org/sqlite"
+)
+
+const (
+	// maxStatements is how many prepared statements a SQLite connection keeps.
+	maxStatements = 200
+	// maxStatementText is the longest text, in bytes, of a statement that is kept.
+	maxStatementText = 16 << 10
+)
+
+// A cachingConnector opens SQLite connections that keep their prepared
+// statements, because parsing most of ours takes longer than running them.
+type cachingConnector struct{ driver.Connector }
+
+func newCachingConnector(dsn string) (driver.Connector, error) {
+	c, err := sqlite.NewConnector(dsn)
+	return cachingConnector{c}, err
+}
+
+// Connect implements [driver.Connector].
+func (c cachingConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := conn.(sqliteConn)
+	if !ok {
+		return nil, errors.Join(errors.New("the SQLite driver lacks a method"), conn.Close())
+	}
+	return &cachingConn{inner, make(map[string]sqliteStmt)}, nil
+}
+
+// A sqliteConn is what database/sql uses of the driver's connection.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	driver.ConnBeginTx
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+type sqliteStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// A cachingConn keeps the statements that are not in use, by their text.
+// database/sql uses a connection from one goroutine at a time, but may run a
+// statement again while the rows of its last run are open; the second run then
+// gets a statement of its own.
+type cachingConn struct {
+	sqliteConn
+	idle map[string]sqliteStmt
+}
+
+// take returns a statement for the query, which put gives back.
+func (c *cachingConn) take(ctx context.Context, query string) (sqliteStmt, error) {
+	if s, ok := c.idle[query]; ok {
+		delete(c.idle, query)
+		return s, nil
+	}
+	s, err := c.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	stmt, ok := s.(sqliteStmt)
+	if !ok {
+		return nil, errors.Join(errors.New("the SQLite driver lacks a method"), s.Close())
+	}
+	return stmt, nil
+}
+
+// put keeps a statement for its next use. At the limit, any other one is closed.
+func (c *cachingConn) put(query string, s sqliteStmt) error {
+	if _, twice := c.idle[query]; twice || len(query) > maxStatementText {
+		return s.Close()
+	}
+	if len(c.idle) >= maxStatements {
+		for other, old := range c.idle {
+			delete(c.idle, other)
+			if err := old.Close(); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	c.idle[query] = s
+	return nil
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *cachingConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.ExecContext(ctx, args)
+	if err != nil {
+		s.Close() // repeats the error
+		return nil, err
+	}
+	return result, c.put(query, s)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *cachingConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(ctx, args)
+	if err != nil {
+		s.Close() // repeats the error
+		return nil, err
+	}
+	return &cachedRows{rows, c, query, s}, nil
+}
+
+// Close implements [driver.Conn].
+func (c *cachingConn) Close() error {
+	var errs []error
+	for _, s := range c.idle {
+		errs = append(errs, s.Close())
+	}
+	clear(c.idle)
+	return errors.Join(append(errs, c.sqliteConn.Close())...)
+}
+
+// cachedRows give their statement back when they are closed.
+type cachedRows struct {
+	driver.Rows
+	conn  *cachingConn
+	query string
+	stmt  sqliteStmt
+}
+
+// Close implements [driver.Rows].
+func (r *cachedRows) Close() error {
+	if r.stmt == nil {
+		return nil
+	}
+	s := r.stmt
+	r.stmt = nil
+	if err := r.Rows.Close(); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return r.conn.put(r.query, s)
+}
