@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,26 +27,130 @@ type retryError time.Duration
 // Error says when.
 func (d retryError) Error() string { return "try again in " + time.Duration(d).String() }
 
-// fail records a failed attempt, and plans another one if that is allowed.
-func (t *transition) fail(ctx context.Context, j *Job, runErr, cause error) error {
-	jobErr := &Error{Code: "failed", Message: message(runErr), Attempt: j.Attempt}
-	permanent := errors.Is(runErr, ErrPermanent)
-	switch {
-	case errors.Is(runErr, errPanic):
-		jobErr.Code, jobErr.Message = "panic", "the service panicked; the server's log says more"
-	case errors.Is(runErr, errOutput):
-		jobErr.Code, permanent = "invalid_output", true
-	case errors.Is(runErr, errInput):
-		jobErr.Code, permanent = "invalid_input", true
-	case errors.Is(cause, errTimeout):
-		jobErr.Code, jobErr.Message = "timeout", fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
+// The codes of the errors of jobs whose service failed.
+const (
+	codeFailed        = "failed"
+	codePanic         = "panic"
+	codeTimeout       = "timeout"
+	codeInvalidInput  = "invalid_input"
+	codeInvalidOutput = "invalid_output"
+	codeWorkerLost    = "worker_lost"
+)
+
+// A result is what became of a run. It is plain data: all methods of the
+// service's values have been called when it is made, so that whoever commits it
+// runs no foreign code.
+type result struct {
+	// Output is the service's output as JSON.
+	Output json.RawMessage `json:"output,omitempty"`
+	// Failure is why the service has no output; nil when it has one.
+	Failure *failure `json:"failure,omitempty"`
+
+	// lost says that the process that ran the service alone has died.
+	lost bool
+	// returned is closed when a service that was left behind returns after
+	// all; nil when the service has returned.
+	returned <-chan struct{}
+}
+
+// A failure is why a run has no output.
+type failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Permanent says that another attempt makes no sense.
+	Permanent bool `json:"permanent,omitempty"`
+	// RetryAfter is when the next attempt shall begin; nil for the usual time.
+	RetryAfter *time.Duration `json:"retry_after,omitempty"`
+}
+
+func failing(code, format string, args ...any) result {
+	return result{Failure: &failure{Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText), Permanent: code == codeInvalidInput || code == codeInvalidOutput}}
+}
+
+const (
+	// maxErrorText is how many bytes of an error's text callers see.
+	maxErrorText = 4096
+	// maxErrorTree is how many errors that an error wraps are looked at.
+	maxErrorTree = 1000
+)
+
+// resultOf describes a service's error. It calls the error's methods, which may
+// panic, block or exit: only the run's own goroutine may call it.
+func resultOf(err error) result {
+	text := err.Error()
+	text = text[:min(len(text), 2*maxErrorText)]
+	f := &failure{Code: codeFailed}
+	f.Message = cmp.Or(strings.TrimRight(strings.TrimSuffix(text, ErrPermanent.Error()), ": \n"), text) // wrapped or joined
+	f.Message = clip(strings.ReplaceAll(f.Message, "\x00", ""), maxErrorText)
+	left := maxErrorTree
+	f.look(err, &left)
+	return result{Failure: f}
+}
+
+// look looks for [ErrPermanent] and [RetryAfter] in the tree of an error, as
+// errors.Is and errors.As do, but at a bounded number of errors: a tree that
+// leads back to itself has no end.
+func (f *failure) look(err error, left *int) {
+	for err != nil && *left > 0 {
+		*left--
+		if is, ok := err.(interface{ Is(target error) bool }); err == ErrPermanent || ok && is.Is(ErrPermanent) { //nolint:errorlint // this is errors.Is
+			f.Permanent = true
+		}
+		after, found := err.(retryError) //nolint:errorlint // this is errors.As
+		if as, ok := err.(interface{ As(target any) bool }); !found && ok {
+			found = as.As(&after)
+		}
+		if found && f.RetryAfter == nil {
+			d := time.Duration(after)
+			f.RetryAfter = &d
+		}
+		switch wrapper := err.(type) { //nolint:errorlint // this is errors.Unwrap
+		case interface{ Unwrap() error }:
+			err = wrapper.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, e := range wrapper.Unwrap() {
+				f.look(e, left)
+			}
+			return
+		default:
+			return
+		}
 	}
-	if permanent || j.Attempt >= j.MaxAttempts {
+}
+
+// panicText returns what is logged of a panic's value: its text if it has one,
+// else its type only, because to print a value may take for ever, or all memory.
+func panicText(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T, whose text panics too", v)
+		}
+	}()
+	switch v := v.(type) {
+	case error:
+		text = v.Error()
+	case fmt.Stringer:
+		text = v.String()
+	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64, complex64, complex128:
+		text = fmt.Sprint(v)
+	default:
+		text = fmt.Sprintf("a value of type %T", v)
+	}
+	return clip(text, maxErrorText)
+}
+
+// fail records a failed attempt, and plans another one if that is allowed.
+func (t *transition) fail(ctx context.Context, j *Job, f failure, cause error) error {
+	jobErr := &Error{Code: f.Code, Message: f.Message, Attempt: j.Attempt}
+	if f.Code == codeFailed && errors.Is(cause, errTimeout) {
+		jobErr.Code, jobErr.Message = codeTimeout, fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
+	}
+	if f.Permanent || j.Attempt >= j.MaxAttempts {
 		return t.end(ctx, j, Failed, jobErr)
 	}
 	wait := t.q.Backoff(j.Attempt)
-	if after, ok := errors.AsType[retryError](runErr); ok {
-		wait = time.Duration(after)
+	if f.RetryAfter != nil {
+		wait = *f.RetryAfter
 	}
 	at := At(t.now.Add(wait))
 	t.to(j, Retrying)
@@ -59,15 +164,4 @@ func (t *transition) leftBehind() string {
 		return "; the service did not stop and was left behind"
 	}
 	return ""
-}
-
-// message returns what a caller may know of a service's error.
-func message(err error) string {
-	const most = 4096
-	s := cmp.Or(strings.TrimRight(strings.TrimSuffix(err.Error(), ErrPermanent.Error()), ": \n"), err.Error()) // wrapped or joined
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

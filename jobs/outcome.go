@@ -10,12 +10,12 @@ import (
 
 // finish writes what became of a run: its output and the next step or the
 // end, another attempt, or nothing when it was only interrupted.
-func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error) error {
+func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	cause, took := context.Cause(ctx), time.Since(r.began)
 	if errors.Is(cause, errLost) {
 		return nil
 	}
-	var returned error
+	var interrupted error
 	apply := func(ctx context.Context, t *transition, j *Job) error {
 		if j.Status != Running || j.runID != r.job.runID {
 			return refuse(errLost)
@@ -28,21 +28,21 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 			return err
 		}
 		j.logLines = log.lines
-		t.deaf = errors.Is(runErr, errDeaf)
+		t.deaf = res.returned != nil
 		j.Progress = r.report()
 		switch {
-		case runErr == nil && (!j.CancelRequested || j.Step == j.Steps):
-			return t.advance(ctx, j, output)
+		case res.Failure == nil && (!j.CancelRequested || j.Step == j.Steps):
+			return t.advance(ctx, j, res.Output)
 		case j.CancelRequested || errors.Is(cause, river.ErrJobCancelledRemotely):
 			return t.cancel(ctx, j)
-		case cause != nil && !errors.Is(cause, errTimeout) && !errors.Is(runErr, errPanic):
+		case cause != nil && !errors.Is(cause, errTimeout) && (res.Failure == nil || res.Failure.Code != codePanic):
 			// The process stops. River makes its job available again.
 			t.to(j, Queued)
 			j.Attempt--
-			returned = context.Canceled
+			interrupted = context.Canceled
 			return nil
 		default:
-			return t.fail(ctx, j, runErr, cause)
+			return t.fail(ctx, j, *res.Failure, cause)
 		}
 	}
 	err := q.persist(ctx, func(ctx context.Context) error {
@@ -59,7 +59,7 @@ func (q *Queue) finish(ctx context.Context, r *run, output []byte, runErr error)
 	if err != nil {
 		return err
 	}
-	return returned
+	return interrupted
 }
 
 // persist tries to write an outcome until it is written or refused: the work

@@ -251,7 +251,7 @@ func TestQueueOutcomes(t *testing.T) {
 		{"permanent", jobs.Submission{Service: "permanent"}, jobs.Failed, &jobs.Error{Code: "failed", Message: "no such file", Attempt: 1}, 1},
 		{"panic", jobs.Submission{Service: "panics"}, jobs.Failed, &jobs.Error{Code: "panic", Message: "the service panicked; the server's log says more", Attempt: 1}, 1},
 		{"timeout", jobs.Submission{Service: "hold", Timeout: time.Second, MaxAttempts: 1}, jobs.Failed, &jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s", Attempt: 1}, 1},
-		{"no JSON", jobs.Submission{Service: "nan"}, jobs.Failed, &jobs.Error{Code: "invalid_output", Message: "invalid output: json: unsupported type: func()", Attempt: 1}, 1},
+		{"no JSON", jobs.Submission{Service: "nan"}, jobs.Failed, &jobs.Error{Code: "invalid_output", Message: "invalid output: the Go type func() has no form in JSON", Attempt: 1}, 1},
 	}
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		for _, tt := range tests {

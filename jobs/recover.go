@@ -56,7 +56,7 @@ func (t *transition) giveBack(ctx context.Context, j *Job) error {
 	}
 	if j.Status == Running {
 		if j.recoveries++; j.recoveries > maxRecoveries {
-			return t.end(ctx, j, Failed, &Error{Code: "worker_lost", Message: fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries), Attempt: j.Attempt})
+			return t.end(ctx, j, Failed, &Error{Code: codeWorkerLost, Message: fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries), Attempt: j.Attempt})
 		}
 		j.Attempt-- // the next worker makes the same attempt
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"coatcheck/notify"
 )
@@ -117,9 +118,20 @@ func (r *run) Output(chunk string) {
 	r.offset += len(chunk)
 }
 
+// clip cuts a text at a character's border to at most so many bytes, and
+// replaces what is not UTF-8.
 func clip(s string, most int) string {
 	if len(s) > most {
-		s = s[:most-len("…")] + "…"
+		s = s[:most-len("…")]
+		for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax); i-- {
+			if utf8.RuneStart(s[i]) {
+				if !utf8.FullRuneInString(s[i:]) {
+					s = s[:i]
+				}
+				break
+			}
+		}
+		s += "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

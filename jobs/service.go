@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -31,7 +32,10 @@ type Service struct {
 
 	input, output reflect.Type
 	fits          func(input []byte) error
-	call          func(ctx context.Context, input []byte) (json.RawMessage, error)
+	reading       chan struct{} // holds a value for each input that is being read
+	// call runs the service. It calls returned before it calls methods of what
+	// the service has returned.
+	call func(ctx context.Context, input []byte, returned func()) result
 }
 
 const (
@@ -44,8 +48,56 @@ const (
 func (s *Service) Input() reflect.Type { return s.input }
 
 // Fits reports whether an input that its schema allows fits into the Go type:
-// the error says why not.
-func (s *Service) Fits(input []byte) error { return s.fits(input) }
+// the error, an [encoding/json.UnmarshalTypeError] or a text, says why not. The
+// methods of the type, UnmarshalJSON for example, may do anything: a panic is
+// an error, and so is a method that does not return in five seconds.
+func (s *Service) Fits(input []byte) error {
+	timer := time.NewTimer(fitsTime)
+	defer timer.Stop()
+	select {
+	case s.reading <- struct{}{}:
+	case <-timer.C:
+		return errUnread
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := errUnread
+		defer func() {
+			if recover() != nil {
+				err = errUnread
+			}
+			<-s.reading
+			done <- err
+		}()
+		err = plain(s.fits(input))
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return errUnread
+	}
+}
+
+const (
+	// fitsTime is how long the methods of an input's type may take.
+	fitsTime = 5 * time.Second
+	// maxReading is how many inputs of a service are read at once.
+	maxReading = 64
+)
+
+var errUnread = errors.New("expected a value that the service can read: its input type fails on this one")
+
+// plain returns an error without methods of the service's.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return &json.UnmarshalTypeError{Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field}
+	}
+	return errors.New(clip(err.Error(), maxErrorText))
+}
 
 // Output returns the type of the service's output.
 func (s *Service) Output() reflect.Type { return s.output }
@@ -81,15 +133,17 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		s.MaxAttempts = defaultMaxAttempts
 	}
 	s.input, s.output = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	s.reading = make(chan struct{}, maxReading)
 	s.fits = func(input []byte) error { return json.Unmarshal(input, new(In)) }
-	s.call = func(ctx context.Context, input []byte) (json.RawMessage, error) {
+	s.call = func(ctx context.Context, input []byte, returned func()) result {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {
-			return nil, fmt.Errorf("%w: %w", errInput, err)
+			return failing(codeInvalidInput, "invalid input: %s", err)
 		}
 		out, err := fn(ctx, in)
+		returned()
 		if err != nil {
-			return nil, err
+			return resultOf(err)
 		}
 		return encodeOutput(out)
 	}

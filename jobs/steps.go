@@ -5,53 +5,42 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-)
 
-// maxOutput bounds what a service may return, and an input made of it.
-const maxOutput = 4 << 20
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // outputKey marks, in the input of a further step, a place that a part of the
 // output of the step before takes.
 const outputKey = "$output"
 
-// errOutput is the error of an output that can't be used.
-var errOutput = errors.New("invalid output")
-
-// errInput is the error of a step whose input can't be made.
-var errInput = errors.New("invalid input")
-
-// encodeOutput returns a service's output as JSON.
-func encodeOutput(out any) (json.RawMessage, error) {
-	b, err := json.Marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutput, err)
-	}
-	if len(b) > maxOutput {
-		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", errOutput, len(b), maxOutput)
-	}
-	return b, nil
-}
-
 // resolve returns a step's input in which the parts of output stand where the
-// step asked for them.
+// step asked for them. It stops as soon as the input becomes too large.
 func resolve(input, output []byte) (json.RawMessage, error) {
 	if !bytes.Contains(input, []byte(outputKey)) {
 		return input, nil
 	}
 	in, err := decode(input)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errInput, err)
+		return nil, fmt.Errorf("read the input: %w", err)
 	}
 	out, err := decode(output)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errInput, err)
+		return nil, fmt.Errorf("read the output of the step before: %w", err)
 	}
-	if in, err = fill(in, out); err != nil {
-		return nil, fmt.Errorf("%w: %w", errInput, err)
+	var b limitedBuffer
+	e := jsontext.NewEncoder(&b, jsontext.AllowDuplicateNames(true)) // they are those of maps
+	if err := fill(e, in, out); err != nil {
+		if errors.Is(err, errTooLarge) {
+			return nil, fmt.Errorf("filled with the output of the step before, %w", errTooLarge)
+		}
+		return nil, err
 	}
-	return encodeOutput(in)
+	return bytes.TrimSpace(b.Bytes()), nil
 }
 
 // decode keeps numbers as they were written.
@@ -62,27 +51,43 @@ func decode(b []byte) (v any, err error) {
 	return v, err
 }
 
-// fill replaces every {"$output": pointer} in v.
-func fill(v, output any) (any, error) {
-	var err error
+// fill writes v with the part of output that it names in place of every
+// {"$output": pointer}.
+func fill(e *jsontext.Encoder, v, output any) error {
 	switch v := v.(type) {
 	case map[string]any:
 		if p, ok := v[outputKey].(string); ok && len(v) == 1 {
-			return pointer(output, p)
+			part, err := pointer(output, p)
+			if err != nil {
+				return err
+			}
+			return jsonv2.MarshalEncode(e, part, strictly)
 		}
-		for key := range v {
-			if v[key], err = fill(v[key], output); err != nil {
-				return nil, err
+		if err := e.WriteToken(jsontext.BeginObject); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if err := e.WriteToken(jsontext.String(name)); err != nil {
+				return err
+			}
+			if err := fill(e, v[name], output); err != nil {
+				return err
 			}
 		}
+		return e.WriteToken(jsontext.EndObject)
 	case []any:
-		for i := range v {
-			if v[i], err = fill(v[i], output); err != nil {
-				return nil, err
+		if err := e.WriteToken(jsontext.BeginArray); err != nil {
+			return err
+		}
+		for _, item := range v {
+			if err := fill(e, item, output); err != nil {
+				return err
 			}
 		}
+		return e.WriteToken(jsontext.EndArray)
+	default:
+		return jsonv2.MarshalEncode(e, v, strictly)
 	}
-	return v, nil
 }
 
 // pointer returns the part of v that the JSON pointer p (RFC 6901) names.

@@ -11,12 +11,8 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// The causes of a run's end that are not the service's.
-var (
-	errTimeout = errors.New("timeout")
-	errPanic   = errors.New("panic")
-	errDeaf    = errors.New("the service does not stop")
-)
+// errTimeout is why the context of a run is done that took too long.
+var errTimeout = errors.New("timeout")
 
 // runArgs are the arguments of a River job that runs a step of a job. Its
 // kind names the service, so that a worker without it leaves it alone.
@@ -57,32 +53,37 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	q.track(r)
-	output, returned, err := w.run(WithReporter(ctx, r), r)
+	res := w.run(WithReporter(ctx, r), r)
 	q.untrack(r)
 	r.close()
-	err = q.finish(ctx, r, output, err)
-	q.replace(returned)
+	err = q.finish(ctx, r, res)
+	q.replace(res.returned)
 	return err
 }
 
-// call runs the service on the step's input, and survives its panic.
-func (w *worker) call(ctx context.Context, r *run) (output []byte, err error) {
+// call runs the service on the step's input, and survives its panic. It calls
+// returned when the service has come to its end.
+func (w *worker) call(ctx context.Context, r *run, returned func()) (res result) {
 	defer func() {
 		if v := recover(); v != nil {
-			w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			err = errPanic
+			returned()
+			stack := debug.Stack()
+			res = failing(codePanic, "the service panicked; the server's log says more")
+			w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", panicText(v), "stack", string(stack))
 		}
 	}()
 	input := r.job.Chain[r.job.Step-1].Input
 	if r.job.Step > 1 {
-		if input, err = resolve(input, r.job.Chain[r.job.Step-2].Output); err != nil {
-			return nil, err
+		filled, err := resolve(input, r.job.Chain[r.job.Step-2].Output)
+		if err != nil {
+			return failing(codeInvalidInput, "invalid input: %s", err)
 		}
-		if err := w.queue.Validate(w.service.Name, input); err != nil {
-			return nil, fmt.Errorf("%w: the output of step %d does not fit the input of %s: %w", errInput, r.job.Step-1, w.service.Name, err)
+		if err := w.queue.Validate(w.service.Name, filled); err != nil {
+			return failing(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
 		}
+		input = filled
 	}
-	return w.service.call(ctx, input)
+	return w.service.call(ctx, input, returned)
 }
 
 // start gives the job to a new run of this process.

@@ -1,0 +1,116 @@
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+)
+
+const (
+	// maxOutput is how many bytes of JSON a service may return, and an input
+	// of a further step may have once it is filled.
+	maxOutput = 4 << 20
+	// maxOutputDigits and maxExponent bound numbers in outputs: readers take
+	// too long for larger ones.
+	maxOutputDigits = 3 * maxDigits // the product of two inputs has less
+	maxExponent     = 1_000
+)
+
+// strictly makes JSON as encoding/json does, but refuses what is not UTF-8 and
+// a name that comes twice, and says where an error is.
+var strictly = jsonv2.JoinOptions(
+	jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
+	jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
+	jsonv2.WithMarshalers(jsonv2.MarshalToFunc(func(e *jsontext.Encoder, n json.Number) error {
+		return e.WriteValue(jsontext.Value(cmp.Or(n, "0"))) // else it would be text
+	})),
+)
+
+var errTooLarge = fmt.Errorf("it has more than %d bytes", maxOutput)
+
+// encodeOutput returns a service's output as JSON (RFC 8259), in the form of
+// encoding/json but as strict as inputs: no byte that is not UTF-8, no name
+// twice, no number that takes too long to read. The failure names the place.
+//
+// It calls the output's methods: only the run's own goroutine may call it.
+func encodeOutput(out any) result {
+	var b limitedBuffer
+	err := jsonv2.MarshalWrite(&b, out, strictly)
+	if err == nil {
+		err = checkNumbers(b.Bytes())
+	}
+	if err == nil {
+		return result{Output: b.Bytes()}
+	}
+	return failing(codeInvalidOutput, "invalid output: %s", describeJSON(err))
+}
+
+// describeJSON says what is wrong with a value that is to become JSON, and
+// where it is, as a JSON pointer (RFC 6901).
+func describeJSON(err error) string {
+	if errors.Is(err, errTooLarge) {
+		return errTooLarge.Error()
+	}
+	var place jsontext.Pointer
+	reason := err
+	if semantic, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		place, reason = semantic.JSONPointer, semantic.Err
+		if reason == nil {
+			reason = fmt.Errorf("the Go type %v has no form in JSON", semantic.GoType)
+		}
+	}
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		place, reason = syntactic.JSONPointer, syntactic.Err
+	}
+	if place == "" {
+		return reason.Error()
+	}
+	return fmt.Sprintf("at %s: %s", clip(string(place), maxMessage), reason)
+}
+
+// checkNumbers refuses numbers that take readers too long.
+func checkNumbers(text []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	for {
+		token, err := d.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if token.Kind() == '0' && !reasonable(token.String()) {
+			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, maxExponent)}
+		}
+	}
+}
+
+// reasonable reports whether a number takes little time to compute with.
+func reasonable(number string) bool {
+	digits, exponent, found := strings.Cut(strings.ToLower(number), "e")
+	if !found {
+		return len(digits) <= maxOutputDigits
+	}
+	e, err := strconv.Atoi(exponent)
+	return err == nil && len(digits) <= maxOutputDigits && -maxExponent <= e && e <= maxExponent
+}
+
+// A limitedBuffer takes maxOutput bytes.
+type limitedBuffer struct{ bytes.Buffer }
+
+// Write implements [io.Writer].
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxOutput {
+		return 0, errTooLarge
+	}
+	return b.Buffer.Write(p)
+}
