@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -31,26 +32,30 @@ type docsOperation struct {
 
 type docsAnswer struct{ Status, Description string }
 
-// addDocs adds the OpenAPI document and a page that shows it. Both are made
-// once, when all operations are there.
+// addDocs adds the OpenAPI document and a page that shows it. Each is rendered
+// when it is first asked for: most processes are never asked.
 func (a *API) addDocs() {
 	document := a.huma.OpenAPI()
-	spec, err := json.Marshal(document)
-	if err != nil {
-		panic(fmt.Sprintf("api: OpenAPI document: %v", err)) // made of types alone
-	}
-	page, err := renderDocs(document)
-	if err != nil {
-		panic(fmt.Sprintf("api: documentation: %v", err))
-	}
-	a.router.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	spec := sync.OnceValues(func() ([]byte, error) { return json.Marshal(document) })
+	page := sync.OnceValues(func() ([]byte, error) { return renderDocs(document) })
+	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		text, err := spec()
+		if err != nil {
+			a.writeProblem(w, r, fmt.Errorf("render the OpenAPI document: %w", err))
+			return
+		}
 		w.Header().Set("Content-Type", "application/openapi+json")
-		w.Write(spec)
+		w.Write(text)
 	})
-	a.router.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
+	a.router.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
+		text, err := page()
+		if err != nil {
+			a.writeProblem(w, r, fmt.Errorf("render the documentation: %w", err))
+			return
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		w.Write(page)
+		w.Write(text)
 	})
 	a.router.Get("/problems/{code}", func(w http.ResponseWriter, r *http.Request) {
 		for code := range statusOf {
