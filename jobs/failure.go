@@ -46,8 +46,6 @@ type result struct {
 	// Failure is why the service has no output; nil when it has one.
 	Failure *failure `json:"failure,omitempty"`
 
-	// lost says that the process that ran the service alone has died.
-	lost bool
 	// returned is closed when a service that was left behind returns after
 	// all; nil when the service has returned.
 	returned <-chan struct{}

@@ -21,9 +21,9 @@ type (
 	panicError  struct{}
 	exitError   struct{}
 	cyclicError struct{ next error }
-	panicIs     struct{ error }
-	panicAs     struct{ error }
-	panicUnwrap struct{ error }
+	isError     struct{ error }
+	asError     struct{ error }
+	unwrapError struct{ error }
 	blockError  struct{ hold chan struct{} }
 	blockOutput struct{ hold chan struct{} }
 	panicOutput struct{}
@@ -35,9 +35,9 @@ func (panicError) Error() string                       { panic("Error panics") }
 func (exitError) Error() string                        { runtime.Goexit(); return "" }
 func (*cyclicError) Error() string                     { return "a cycle" }
 func (e *cyclicError) Unwrap() error                   { return e.next }
-func (panicIs) Is(error) bool                          { panic("Is panics") }
-func (panicAs) As(any) bool                            { panic("As panics") }
-func (panicUnwrap) Unwrap() []error                    { panic("Unwrap panics") }
+func (isError) Is(error) bool                          { panic("Is panics") }
+func (asError) As(any) bool                            { panic("As panics") }
+func (unwrapError) Unwrap() []error                    { panic("Unwrap panics") }
 func (e blockError) Error() string                     { <-e.hold; return "" }
 func (o blockOutput) MarshalJSON() (_ []byte, _ error) { <-o.hold; return nil, nil }
 func (panicOutput) MarshalJSON() ([]byte, error)       { panic("MarshalJSON panics") }
@@ -62,9 +62,9 @@ func badEnds(hold chan struct{}) []struct {
 	}{
 		{"a nil pointer as the error", func() (any, error) { return "done", (*nilError)(nil) }, "panic", "panicked"},
 		{"Error panics", func() (any, error) { return nil, panicError{} }, "panic", "panicked"},
-		{"Is panics", func() (any, error) { return nil, panicIs{errors.New("is")} }, "panic", "panicked"},
-		{"As panics", func() (any, error) { return nil, panicAs{errors.New("as")} }, "panic", "panicked"},
-		{"Unwrap panics", func() (any, error) { return nil, panicUnwrap{errors.New("unwrap")} }, "panic", "panicked"},
+		{"Is panics", func() (any, error) { return nil, isError{errors.New("is")} }, "panic", "panicked"},
+		{"As panics", func() (any, error) { return nil, asError{errors.New("as")} }, "panic", "panicked"},
+		{"Unwrap panics", func() (any, error) { return nil, unwrapError{errors.New("unwrap")} }, "panic", "panicked"},
 		{"wrapped and permanent", func() (any, error) { return nil, fmt.Errorf("%w: %w", jobs.ErrPermanent, (*nilError)(nil)) }, "failed", "<nil>"},
 		{"a tree without an end", func() (any, error) { return nil, cycle }, "failed", "a cycle"},
 		{"a very long text", func() (any, error) { return nil, errors.New(strings.Repeat("é", 1<<20)) }, "failed", "éé…"},
