@@ -16,14 +16,15 @@ import (
 var appendScript = redis.NewScript(`
 local answers = {}
 for i = 1, #KEYS / 2 do
-	local log, channel, id, prev, name, data = KEYS[2*i-1], KEYS[2*i], ARGV[4*i-1], ARGV[4*i], ARGV[4*i+1], ARGV[4*i+2]
+	local log, channel = KEYS[2*i-1], KEYS[2*i]
+	local id, prev, name, data, most = ARGV[5*i-3], ARGV[5*i-2], ARGV[5*i-1], ARGV[5*i], ARGV[5*i+1]
 	if prev == '0-0' then
 		local last = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
 		if last[1] then prev = last[1][1] end
 	end
-	local added = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[1], id, 'p', prev, 'n', name, 'd', data)
+	local added = redis.pcall('XADD', log, 'MAXLEN', '~', most, id, 'p', prev, 'n', name, 'd', data)
 	if type(added) ~= 'table' then
-		redis.call('PEXPIRE', log, ARGV[2])
+		redis.call('PEXPIRE', log, ARGV[1])
 		redis.call('PUBLISH', channel, id .. ' ' .. prev .. ' ' .. name .. ' ' .. data)
 		answers[i] = 'ok'
 	elseif string.find(added.err, 'equal or smaller', 1, true) then
@@ -86,15 +87,20 @@ func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	keys, args := make([]string, 0, 2*len(batch)), make([]any, 2, 2+4*len(batch))
-	args[0], args[1] = logEvents, logAge.Milliseconds()
+	keys, args := make([]string, 0, 2*len(batch)), make([]any, 1, 1+5*len(batch))
+	args[0] = logAge.Milliseconds()
 	for i := range batch {
 		s := &batch[i]
 		keys = append(keys, f.log(s.topic), f.channel(s.topic))
-		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data)
+		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data, maxEvents(len(s.event.Data)))
 	}
 	return appendScript.Run(ctx, f.client, keys, args...).StringSlice()
 }
+
+// maxEvents returns how many events a log may have when one of this size is
+// added: as many of its size as topicBytes has room for, because Redis counts
+// the events of a stream and not their bytes.
+func maxEvents(size int) int { return min(logEvents, max(topicBytes/max(size, 1), 1)) }
 
 // passing reports whether what went wrong is Redis's trouble for a while, and
 // not the events' for good.

@@ -315,3 +315,37 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+// A topic with large events pushes out its own old events, and no others'.
+func TestLargeEvents(t *testing.T) {
+	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
+		for n := uint64(1); n <= 3; n++ {
+			publish(t, publisher, n)
+		}
+		const large = 200
+		for n := uint64(1); n <= large; n++ {
+			e := notify.Event{ID: id(1, n), Prev: id(1, n-1), Name: "output", Data: make([]byte, 256<<10)}
+			if err := publisher.Publish("large", e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resumes := func(topic string, at notify.ID) bool {
+			t.Helper()
+			sub, err := hub.Subscribe(t.Context(), topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			return sub.Resume(at)
+		}
+		if !resumes("job", id(1, 1)) {
+			t.Error("the events of another topic are gone")
+		}
+		if !resumes("large", id(1, large-1)) {
+			t.Error("the newest large events are gone")
+		}
+		if resumes("large", id(1, large-100)) {
+			t.Error("25 MiB of one topic's events are kept")
+		}
+	})
+}

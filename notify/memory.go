@@ -12,6 +12,9 @@ const (
 	// it is kept after the last one.
 	logEvents = 512
 	logAge    = 10 * time.Minute
+	// topicBytes bounds the data in a topic's log, so that a topic with large
+	// events pushes out its own and not those of others.
+	topicBytes = 1 << 20
 	// memoryBytes bounds all logs of a process together.
 	memoryBytes = 32 << 20
 	// eventBytes is what an event takes beside its data, about, and logBytes
@@ -66,7 +69,7 @@ func (m *memory) append(topic string, e Event) error {
 	m.order.MoveToFront(element)
 	before := log.size()
 	log.events.push(e)
-	if log.events.len() > logEvents {
+	for log.events.len() > logEvents || log.events.bytes > topicBytes && log.events.len() > 1 {
 		log.events.shift()
 	}
 	m.bytes += log.size() - before
