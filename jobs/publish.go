@@ -38,6 +38,7 @@ func (r *run) rouse() {
 func (r *run) publish() {
 	defer close(r.done)
 	var lastProgress time.Time
+	var output int // bytes sent since the last pause
 	for {
 		r.mu.Lock()
 		if len(r.pending) == 0 {
@@ -59,11 +60,16 @@ func (r *run) publish() {
 			continue
 		}
 		r.pending = r.pending[1:]
+		r.bytes -= e.size
 		r.mu.Unlock()
 		if e.name == "progress" {
 			lastProgress = time.Now()
 		}
 		r.send(e)
+		if output += e.size; output >= maxChunk {
+			time.Sleep(time.Duration(output) * time.Second / outputRate)
+			output = 0
+		}
 	}
 }
 
@@ -122,6 +128,9 @@ func (q *Queue) heldVersion(id, runID string) (version uint64, holds bool) {
 // close publishes what is pending and takes no more.
 func (r *run) close() {
 	r.mu.Lock()
+	if !r.closed {
+		r.pushOutput(r.unfinished) // its rest does not come any more
+	}
 	r.closed = true
 	done := r.done
 	if r.wake != nil {

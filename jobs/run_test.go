@@ -1,12 +1,15 @@
 package jobs
 
 import (
+	"encoding/json"
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"coatcheck/notify"
 )
@@ -107,6 +110,98 @@ func TestOverallProgress(t *testing.T) {
 		j := Job{Step: tt.step, Steps: tt.steps}
 		if got := j.overall(tt.percent); got != tt.want {
 			t.Errorf("%v %% of step %d of %d: got %v, want %v", tt.percent, tt.step, tt.steps, got, tt.want)
+		}
+	}
+}
+
+// outputOf returns the chunks that a run has published, joined; each is at its
+// offset.
+func outputOf(t *testing.T, bus *slowBus) string {
+	t.Helper()
+	var text string
+	for i, e := range bus.got {
+		var chunk struct {
+			Index, Offset int
+			Chunk         string
+		}
+		if err := json.Unmarshal(e.Data, &chunk); err != nil {
+			t.Fatal(err)
+		}
+		if chunk.Index != i || chunk.Offset != len(text) {
+			t.Errorf("chunk %d at %d, want %d at %d", chunk.Index, chunk.Offset, i, len(text))
+		}
+		if len(chunk.Chunk) > maxChunk {
+			t.Errorf("a chunk of %d bytes", len(chunk.Chunk))
+		}
+		text += chunk.Chunk
+	}
+	return text
+}
+
+// Characters come whole however their bytes are cut.
+func TestOutputKeepsCharacters(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		size       int
+		want       string
+	}{
+		{"byte by byte", "你好🌍 é\x00", 1, "你好🌍 é\x00"},
+		{"two bytes each", "a🌍🌍é", 2, "a🌍🌍é"},
+		{"no UTF-8", "a\xff\xfeé\xc3(", 1, "a\uFFFD\uFFFDé\uFFFD("},
+		{"half a character at the end", "é\xf0\x9f\x8c", 2, "é\uFFFD"},
+		{"more than a chunk", strings.Repeat("🌍", 100_000), 400_000, strings.Repeat("🌍", 100_000)},
+		{"more than a chunk, shifted", "a" + strings.Repeat("🌍", 100_000), 333_331, "a" + strings.Repeat("🌍", 100_000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := new(slowBus)
+				r := newTestRun(bus)
+				for chunk := range slices.Chunk([]byte(tt.text), tt.size) {
+					r.Output(string(chunk))
+				}
+				r.close()
+				if got := outputOf(t, bus); got != tt.want {
+					t.Errorf("got %.100q, want %.100q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A service that pours out output waits for nobody, takes a bounded part of the
+// memory, and leaves room for other jobs on the way to viewers.
+func TestOutputIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := new(slowBus)
+		r := newTestRun(bus)
+		start := time.Now()
+		r.Output(strings.Repeat("x", 40<<20))
+		if d := time.Since(start); d != 0 {
+			t.Errorf("the service waited %v", d)
+		}
+		r.close()
+		sent := 0
+		for _, e := range bus.got {
+			sent += len(e.Data)
+		}
+		if sent < maxPendingBytes || sent > maxPendingBytes+2*maxChunk+len(bus.got)*100 {
+			t.Errorf("%d bytes sent, want the newest %d", sent, maxPendingBytes)
+		}
+		if took := time.Since(start); took < maxPendingBytes*time.Second/outputRate/2 {
+			t.Errorf("all sent in %v", took)
+		}
+		if r.last().N != 640 {
+			t.Errorf("the newest of %d events, want 640", r.last().N)
+		}
+	})
+}
+
+// Texts are cut between characters.
+func TestClip(t *testing.T) {
+	for most := 4; most < 19; most++ {
+		got := clip("aé🌍é🌍é🌍", most)
+		if len(got) > most || !utf8.ValidString(got) || strings.Contains(got, "\uFFFD") || !strings.HasSuffix(got, "…") {
+			t.Errorf("at %d: got %q", most, got)
 		}
 	}
 }
