@@ -79,7 +79,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	qc := jobs.Config{
 		Database: e.db, Keys: keys, Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
-		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Logger: logger,
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c), Logger: logger,
 	}
 	if viewers {
 		qc.Viewers = e.hub

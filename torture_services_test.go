@@ -16,13 +16,14 @@ import (
 	"coatcheck/services"
 )
 
-// torture is the program with one more service, which no user should have.
+// torture is the program with services that no user should have.
 func torture() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, func(r *jobs.Registry) {
 		services.Register(r)
 		jobs.Add(r, jobs.Service{Name: "torture", Summary: "Leave a trace."}, suffer)
+		jobs.Add(r, jobs.Service{Name: "poison", Summary: "Kill the process."}, poison)
 	}}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }

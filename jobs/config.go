@@ -2,9 +2,11 @@ package jobs
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"time"
 
 	"coatcheck/notify"
@@ -55,6 +57,10 @@ type Config struct {
 	// CancelGrace is how long a run may go on after it was told to stop; then
 	// its job goes on without it. Default 10 seconds.
 	CancelGrace time.Duration
+	// Isolate returns a command that calls [RunIsolated] with its standard input
+	// and output. Jobs that may have killed a worker run in such a process
+	// each. nil runs them like any other.
+	Isolate func(ctx context.Context) (*exec.Cmd, error)
 	// StuckAfter is how long a job may wait for an idle worker before that
 	// is taken for a fault. Default 30 seconds.
 	StuckAfter time.Duration

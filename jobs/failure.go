@@ -35,6 +35,7 @@ const (
 	codeInvalidInput  = "invalid_input"
 	codeInvalidOutput = "invalid_output"
 	codeWorkerLost    = "worker_lost"
+	codeNotStarted    = "not_started" // never shown: the job waits
 )
 
 // A result is what became of a run. It is plain data: all methods of the

@@ -35,12 +35,17 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 			return t.advance(ctx, j, res.Output)
 		case j.CancelRequested || errors.Is(cause, river.ErrJobCancelledRemotely):
 			return t.cancel(ctx, j)
-		case cause != nil && !errors.Is(cause, errTimeout) && (res.Failure == nil || res.Failure.Code != codePanic):
-			// The process stops. River makes its job available again.
+		case res.Failure.Code == codeWorkerLost:
+			return t.lose(ctx, j, maxRecoveries, res.Failure.Message)
+		case res.Failure.Code == codeNotStarted:
 			t.to(j, Queued)
 			j.Attempt--
-			interrupted = context.Canceled
+			interrupted = errors.New(res.Failure.Message)
 			return nil
+		case cause != nil && !errors.Is(cause, errTimeout) && (res.Failure == nil || res.Failure.Code != codePanic):
+			// The process stops, and another one makes the same attempt.
+			j.Attempt--
+			return t.requeue(ctx, j)
 		default:
 			return t.fail(ctx, j, *res.Failure, cause)
 		}
@@ -106,6 +111,7 @@ func (t *transition) advance(ctx context.Context, j *Job, output []byte) error {
 	j.Step++
 	j.Attempt = 0
 	j.Error = nil
+	j.recoveries = 0 // the next step is another service
 	t.to(j, Queued)
 	return t.enqueue(ctx, j)
 }

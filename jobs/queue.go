@@ -48,6 +48,7 @@ type Queue struct {
 	owners  map[string]int64
 
 	deaf     chan struct{}      // one for each slot whose service was left behind
+	isolated chan struct{}      // one for each job that runs in a process of its own
 	once     sync.Once          // to close
 	stopping chan struct{}      // closed when the queue begins to stop
 	stopped  <-chan struct{}    // closed when the loops end
@@ -64,7 +65,7 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), stopping: make(chan struct{})}
+	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
 	if q.river, err = river.NewClient(q.db.driver, q.riverConfig()); err != nil {
 		return nil, fmt.Errorf("create River client: %w", err)
 	}

@@ -10,8 +10,11 @@ import (
 
 const (
 	// maxRecoveries is how often a job is given to another worker before it
-	// is taken for what kills them.
+	// is taken for what kills them. After the first time it runs alone.
 	maxRecoveries = 3
+	// maxRestarts is the same for a job that ran alone, in a process of its
+	// own, when its worker was lost: another job may have killed that.
+	maxRestarts = 20
 	// reconcileInterval is how often the table is compared with River's.
 	reconcileInterval = 5 * time.Second
 	reconcileBatch    = 500
@@ -54,15 +57,45 @@ func (t *transition) giveBack(ctx context.Context, j *Job) error {
 	if j.CancelRequested {
 		return t.cancel(ctx, j)
 	}
-	if j.Status == Running {
-		if j.recoveries++; j.recoveries > maxRecoveries {
-			return t.end(ctx, j, Failed, &Error{Code: codeWorkerLost, Message: fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries), Attempt: j.Attempt})
+	if j.Status != Running {
+		t.lost = true
+		return t.requeue(ctx, j)
+	}
+	most := maxRecoveries
+	if j.suspect() && t.q.Isolate != nil {
+		most = maxRestarts // it ran alone, so that it hardly was what killed the worker
+	}
+	return t.lose(ctx, j, most, "")
+}
+
+// lose queues a job again whose run is lost, or ends it when that happened more
+// often than most allows.
+func (t *transition) lose(ctx context.Context, j *Job, most int, how string) error {
+	if j.recoveries++; j.recoveries > most {
+		message := fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries)
+		if how != "" {
+			message += "; " + how
 		}
-		j.Attempt-- // the next worker makes the same attempt
+		return t.end(ctx, j, Failed, &Error{Code: codeWorkerLost, Message: message, Attempt: j.Attempt})
 	}
 	t.lost = true
+	j.Attempt-- // the next worker makes the same attempt
+	return t.requeue(ctx, j)
+}
+
+// requeue queues a job again, at its place in the queue.
+func (t *transition) requeue(ctx context.Context, j *Job) error {
+	before := j.riverJobID
 	t.to(j, Queued)
-	return t.enqueue(ctx, j)
+	if err := t.enqueue(ctx, j); err != nil {
+		return err
+	}
+	// River would take a time in the past for one that its scheduler must wait for.
+	if _, err := t.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT scheduled_at FROM river_job WHERE id = $1)
+		WHERE id = $2 AND scheduled_at > (SELECT scheduled_at FROM river_job WHERE id = $1)`, before, j.riverJobID); err != nil {
+		return fmt.Errorf("keep the job's place: %w", err)
+	}
+	return nil
 }
 
 // reconcile looks for jobs that River no longer carries, because somebody

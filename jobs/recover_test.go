@@ -1,7 +1,9 @@
 package jobs_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -147,6 +149,46 @@ func TestReconcile(t *testing.T) {
 		for id, want := range map[string]jobs.Status{gone.ID: jobs.Succeeded, discarded.ID: jobs.Succeeded, canceled.ID: jobs.Canceled} {
 			if job := finished(t, q, id); job.Status != want {
 				t.Errorf("got %s, want %s", job.Status, want)
+			}
+		}
+	})
+}
+
+// A job whose worker was lost keeps its place before those that came later, and
+// so does one that a process hands back when it stops.
+func TestRecoveredJobKeepsItsPlace(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		services := newServices()
+		ran := make(chan float64, 10)
+		jobs.Add(&services.Registry, jobs.Service{Name: "note"}, func(_ context.Context, in number) (string, error) {
+			ran <- in.N
+			return "", nil
+		})
+		note := func(q *jobs.Queue, n int) jobs.Job {
+			return submit(t, q, jobs.Submission{Service: "note", Input: fmt.Appendf(nil, `{"n":%d}`, n)})
+		}
+		one := func(c *jobs.Config) { c.Workers = 1 }
+		first, _ := newQueue(t, db, services, one)
+		held := submit(t, first, jobs.Submission{Service: "hold"})
+		<-services.started
+		lost := note(first, 1)
+		for n := 2; n <= 4; n++ {
+			note(first, n)
+		}
+		if err := first.Stop(t.Context()); err != nil { // hands the held one back
+			t.Fatal(err)
+		}
+		die(t, db, lost.ID, 0)
+		second, _ := newQueue(t, db, services, one)
+		<-services.started // the held one, before all others
+		if db.Postgres() {
+			eventually(t, second, lost.ID, "queued", func(j jobs.Job) bool { return j.Status == jobs.Queued })
+		}
+		close(services.hold)
+		finished(t, second, held.ID)
+		for want := 1.0; want <= 4; want++ {
+			if got := <-ran; got != want {
+				t.Errorf("%v ran in the place of %v", got, want)
 			}
 		}
 	})

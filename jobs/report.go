@@ -29,12 +29,16 @@ func reporter(ctx context.Context) Reporter {
 	return r
 }
 
+// An identified reporter knows for which job and run it reports.
+type identified interface{ ids() (job, run string) }
+
 // RunID returns the id of the current run, and "" outside a job. No two runs
 // have the same, not even of one job: after a worker was lost, the job's next
 // run has another.
 func RunID(ctx context.Context) string {
-	if r, ok := reporter(ctx).(*run); ok {
-		return r.job.runID
+	if r, ok := reporter(ctx).(identified); ok {
+		_, run := r.ids()
+		return run
 	}
 	return ""
 }
@@ -43,8 +47,9 @@ func RunID(ctx context.Context) string {
 // asks another system for something can use it as the key that keeps it from
 // being done twice.
 func JobID(ctx context.Context) string {
-	if r, ok := reporter(ctx).(*run); ok {
-		return r.job.ID
+	if r, ok := reporter(ctx).(identified); ok {
+		job, _ := r.ids()
+		return job
 	}
 	return ""
 }

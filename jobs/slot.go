@@ -1,45 +1,5 @@
 package jobs
 
-import (
-	"context"
-	"sync"
-	"time"
-)
-
-// run runs the service and waits for it. When the service is told to stop and
-// does not, or its output or error can't be read, it is left behind after
-// CancelGrace, so that its job can go on without it.
-func (w *worker) run(ctx context.Context, r *run) result {
-	exited := failing(codeFailed, "the service ended its goroutine (runtime.Goexit) in place of returning")
-	res := &exited
-	done, returned := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		late := w.call(ctx, r, sync.OnceFunc(func() { close(returned) }))
-		res = &late
-	}()
-	var why result
-	select {
-	case <-done:
-		return *res
-	case <-returned:
-		why = failing(codeFailed, "the service's output or error could not be read in %s: one of its methods does not return", w.queue.CancelGrace)
-	case <-ctx.Done():
-		why = failing(codeFailed, "the service did not stop")
-	}
-	timer := time.NewTimer(w.queue.CancelGrace)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return *res
-	case <-timer.C:
-	}
-	w.queue.Logger.WarnContext(ctx, "service does not stop: its job goes on without it; make the service return soon after its context is done",
-		"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", w.queue.CancelGrace.String())
-	why.returned = done
-	return why
-}
-
 // begin notes that this process works at a job until end is called.
 func (q *Queue) begin(id string) (end func()) {
 	q.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,12 +47,19 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	if err != nil {
 		return err
 	}
+	if r.job.suspect() && q.Isolate != nil {
+		select {
+		case q.isolated <- struct{}{}:
+			defer func() { <-q.isolated }()
+		case <-ctx.Done():
+		}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(r.job.timeout), errTimeout)
 	defer cancel()
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	q.track(r)
-	res := w.run(WithReporter(ctx, r), r)
+	res := w.run(ctx, r)
 	q.untrack(r)
 	r.close()
 	err = q.finish(ctx, r, res)
@@ -61,29 +67,32 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	return err
 }
 
-// call runs the service on the step's input, and survives its panic. It calls
-// returned when the service has come to its end.
-func (w *worker) call(ctx context.Context, r *run, returned func()) (res result) {
-	defer func() {
-		if v := recover(); v != nil {
-			returned()
-			stack := debug.Stack()
-			res = failing(codePanic, "the service panicked; the server's log says more")
-			w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", panicText(v), "stack", string(stack))
-		}
-	}()
-	input := r.job.Chain[r.job.Step-1].Input
+// run runs the service on the step's input.
+func (w *worker) run(ctx context.Context, r *run) result {
+	q, input := w.queue, r.job.Chain[r.job.Step-1].Input
 	if r.job.Step > 1 {
 		filled, err := resolve(input, r.job.Chain[r.job.Step-2].Output)
 		if err != nil {
 			return failing(codeInvalidInput, "invalid input: %s", err)
 		}
-		if err := w.queue.Validate(w.service.Name, filled); err != nil {
+		if err := q.Validate(w.service.Name, filled); err != nil {
 			return failing(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
 		}
 		input = filled
 	}
-	return w.service.call(ctx, input, returned)
+	if r.job.suspect() && q.Isolate != nil {
+		return w.isolate(ctx, r, input)
+	}
+	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
+	if res.returned != nil {
+		q.Logger.WarnContext(ctx, "service does not stop: its job goes on without it; make the service return soon after its context is done",
+			"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", q.CancelGrace.String())
+	}
+	return res
+}
+
+func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {
+	w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", text, "stack", stack)
 }
 
 // start gives the job to a new run of this process.

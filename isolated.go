@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"coatcheck/jobs"
+
+	"github.com/spf13/cobra"
+)
+
+// isolatedCommand runs one service alone, for a process of ours that has
+// started it and talks to it.
+func (p *program) isolatedCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "run-isolated", Short: "Run one service alone, for the server", Args: noArguments, Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			registry := new(jobs.Registry)
+			p.services(registry)
+			if bench, err := cmd.Flags().GetBool("bench"); err == nil && bench {
+				registerBench(registry)
+			}
+			out := p.stdout
+			os.Stdout = os.Stderr // what a service prints is not for the server
+			// A signal to all processes of a terminal is the server's to answer.
+			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, p.stdin, out)
+		},
+	}
+	addBenchFlag(cmd)
+	return cmd
+}
+
+// isolate returns the command that runs one service alone. What it writes to
+// its standard error, such as why it crashed, goes where ours does.
+func isolate(c *config) func(context.Context) (*exec.Cmd, error) {
+	return func(ctx context.Context) (*exec.Cmd, error) {
+		path, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		args := []string{"run-isolated"}
+		if c.Bench {
+			args = append(args, "--bench")
+		}
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.Stderr = os.Stderr
+		return cmd, nil
+	}
+}
