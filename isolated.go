@@ -44,7 +44,7 @@ func isolate(c *config) func(context.Context) (*exec.Cmd, error) {
 		if c.Bench {
 			args = append(args, "--bench")
 		}
-		cmd := exec.CommandContext(ctx, path, args...)
+		cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // this program itself
 		cmd.Stderr = os.Stderr
 		return cmd, nil
 	}

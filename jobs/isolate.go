@@ -51,7 +51,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		stdin.Write(append(text, '\n')) // an error shows as a process without a result
+		_, _ = stdin.Write(append(text, '\n')) // an error shows as a process without a result
 	}()
 	err = cmd.Wait() // closes stdin, so that the writer ends
 	<-written

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,7 +33,7 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
 	go func() { // until the process exits
-		io.Copy(io.Discard, lines)
+		_, _ = io.Copy(io.Discard, lines) // an error is an end too
 		cancel()
 	}()
 	r := &isolatedReporter{out: out, job: request.JobID, run: request.RunID}
@@ -40,7 +41,8 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 		r.say(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
 	})
 	res.returned = nil
-	return r.say(isolatedMessage{Result: &res})
+	r.say(isolatedMessage{Result: &res})
+	return r.err
 }
 
 // An isolatedReporter is the [Reporter] of a service that runs alone.
@@ -49,19 +51,19 @@ type isolatedReporter struct {
 
 	mu  sync.Mutex
 	out io.Writer
+	err error // the first; then nobody listens any more
 }
 
 func (r *isolatedReporter) ids() (job, run string) { return r.job, r.run }
 
-func (r *isolatedReporter) say(m isolatedMessage) error {
+func (r *isolatedReporter) say(m isolatedMessage) {
 	text, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("render a message: %w", err)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, err = r.out.Write(append(text, '\n'))
-	return err
+	if err == nil && r.err == nil {
+		_, err = r.out.Write(append(text, '\n'))
+	}
+	r.err = cmp.Or(r.err, err)
 }
 
 // Progress implements [Reporter].
