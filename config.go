@@ -48,6 +48,7 @@ type config struct {
 	MaxBody         int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
+	MaxConnections  int64
 	Streams         api.StreamLimits
 	TrustedProxies  []netip.Prefix
 	SubmitRate      float64
@@ -116,7 +117,8 @@ var settings = []setting{
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
 	{"limits.max_queued", "", "", "how many jobs may wait", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
 	{"limits.max_queued_by_user", "", "", "how many jobs of one user may wait; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},
-	{"limits.max_streams", "", "", "how many streams of events may be open", number(func(c *config) *int64 { return &c.Streams.Total }, 1, 1_000_000)},
+	{"limits.max_connections", "", "", "how many connections may be open; 0 means as many as the limit of open files leaves room for, at most 20,000", number(func(c *config) *int64 { return &c.MaxConnections }, 0, 1_000_000)},
+	{"limits.max_streams", "", "", "how many streams of events and waiting requests may be open", number(func(c *config) *int64 { return &c.Streams.Total }, 1, 1_000_000)},
 	{"limits.streams_per_address", "", "", "how many of them for one address", number(func(c *config) *int64 { return &c.Streams.PerAddress }, 1, 1_000_000)},
 	{"limits.streams_per_user", "", "", "how many of them with one user's credentials", number(func(c *config) *int64 { return &c.Streams.PerUser }, 1, 1_000_000)},
 	{"limits.streams_per_job", "", "", "how many of them for one job", number(func(c *config) *int64 { return &c.Streams.PerJob }, 1, 1_000_000)},

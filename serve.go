@@ -41,6 +41,7 @@ func (p *program) serveCommand() *cobra.Command {
 // serve serves until ctx is done.
 func (p *program) serve(ctx context.Context, c *config) (err error) {
 	logger := newLogger(c, p.stderr)
+	connections := c.connections(logger)
 	e, err := newEngine(ctx, c, p.services, true, logger)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	}
 	handler, err := api.New(api.Config{
 		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: auth, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
-		MaxBody: c.MaxBody, Streams: c.Streams, TrustedProxies: c.TrustedProxies, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
+		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
 	})
 	if err != nil {
 		return errors.Join(err, e.close())
@@ -70,10 +71,14 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 		return errors.Join(err, listener.Close(), e.close())
 	}
 	p.greet(c, listener.Addr())
+	listener = connections.Listen(listener)
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ConnContext: connections.Context, ConnState: connections.State,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		// No WriteTimeout: streams set a deadline for each write.
+		// No ReadTimeout and no WriteTimeout: the handler sets a deadline for each
+		// body and for each write, because streams last.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: 20 * time.Second},
 	}
 	failed := make(chan error, 1)
 	if c.TLSCert != "" {

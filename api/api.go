@@ -40,6 +40,12 @@ type Config struct {
 	Hosts []string
 	// MaxBody is the largest request body in bytes. Default 1 MiB.
 	MaxBody int64
+	// BodyTimeout is how long the body of a request may take to arrive, and a
+	// second longer for every 128 KiB of MaxBody. Default 20 seconds.
+	BodyTimeout time.Duration
+	// Connections are those of the server, for its metrics; nil when nobody
+	// counts them.
+	Connections *Connections
 	// Streams bounds what viewers may take.
 	Streams StreamLimits
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
@@ -76,6 +82,7 @@ type API struct {
 // New returns an API. Its error names everything that the config lacks.
 func New(c Config) (*API, error) {
 	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, 20*time.Second)
 	var errs []error
 	for name, missing := range map[string]bool{
 		"Queue": c.Queue == nil, "Services": c.Services == nil, "Hub": c.Hub == nil, "Guard": c.Guard == nil,
@@ -169,7 +176,7 @@ type operation struct {
 func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
-		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: 20 * time.Second, // the limit itself is allowed
+		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: a.bodyTime(), // the limit itself is allowed
 		SkipValidateBody: true, // bodyOf and decode do
 		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {

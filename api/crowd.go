@@ -10,9 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// StreamLimits bound what viewers may take. What is zero has its default.
+// StreamLimits bound what viewers may take: streams, and requests that wait for
+// a job. What is zero has its default.
 type StreamLimits struct {
-	// Total is how many streams may be open. Default 10,000.
+	// Total is how many of both may be open. Default 10,000.
 	Total int64
 	// PerAddress is how many of them for one address: an IPv4 address or the
 	// /64 of an IPv6 address. Default 1,000. This machine itself is not
@@ -29,8 +30,9 @@ type StreamLimits struct {
 	// Ping is how often a quiet stream says that it is alive. Default 15
 	// seconds, a tenth more or less.
 	Ping time.Duration
-	// Stall is how long a viewer may be unable to take anything before it is
-	// cut off; it comes back and goes on where it was. Default 10 seconds.
+	// Stall is how long a viewer, or whoever reads an answer, may be unable to
+	// take anything before it is cut off. A viewer comes back and goes on where
+	// it was. Default 10 seconds.
 	Stall time.Duration
 }
 

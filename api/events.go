@@ -77,6 +77,8 @@ func (a *API) streamEvents(ctx context.Context, refs []string, many bool, req *R
 	switch {
 	case err != nil && (format == ndjson || knownProblem(err) != nil):
 		return nil, err
+	case err != nil && ctx.Err() != nil:
+		return a.busy(), nil //nolint:nilerr // the viewer has left
 	case err != nil:
 		a.Logger.ErrorContext(ctx, "stream not begun", "request_id", info.id, "err", err)
 		return a.busy(), nil

@@ -91,11 +91,18 @@ func (a *API) addJobs() {
 }
 
 // await returns the job when it is as wanted, or as it is when the wait is over
-// or the server shuts down.
+// or the server shuts down, or at once when too many wait.
 func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}
+	info := infoOf(ctx)
+	s := a.newStream(info, info.remoteAddr)
+	s.seats = append(s.seats, seat{"job", job.ID})
+	if a.crowd.enter(s) != "" {
+		return job, nil
+	}
+	defer a.crowd.leave(s)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(a.draining, cancel)()

@@ -68,7 +68,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	h = a.shareTokens(h)
 	h = a.checkHost(h)
 	h = a.recoverPanic(h)
-	return a.observe(h)
+	return a.observe(a.paced(h))
 }
 
 // observe gives the request its id, logs it and counts it.

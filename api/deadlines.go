@@ -1,0 +1,131 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+const (
+	// bodyRate is how many bytes of a body must arrive in a second, beside
+	// BodyTimeout.
+	bodyRate = 128 << 10
+	// leftoverTimeout is how long an answer to a request whose body was not read
+	// waits for the rest of it, for the sake of the connection's next request.
+	leftoverTimeout = 2 * time.Second
+	// answerPiece is how many bytes of an answer are written with one deadline.
+	answerPiece = 64 << 10
+)
+
+// bodyTime is how long the body of a request may take to arrive.
+func (a *API) bodyTime() time.Duration {
+	return a.BodyTimeout + time.Duration(a.MaxBody)*time.Second/bodyRate
+}
+
+// paced gives a request deadlines: its body must arrive in a time, whatever is
+// done with it, and its answer must be read piece by piece. A GET or HEAD request
+// with a body is refused, because nobody would read it.
+func (a *API) paced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ww, ok := w.(middleware.WrapResponseWriter)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		paced := &pacedWriter{WrapResponseWriter: ww, control: http.NewResponseController(w), stall: a.crowd.limits.Stall}
+		if r.ProtoMajor == 1 { // where a deadline that has passed harms only what is written after it
+			paced.extend() // it may be that of the request before
+		}
+		defer paced.extend() // for what is still in a buffer
+		if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+			next.ServeHTTP(paced, r)
+			return
+		}
+		paced.body = &pacedBody{ReadCloser: r.Body, control: paced.control, conn: connectionOf(r.Context())}
+		paced.body.begin(a.bodyTime())
+		if r.ProtoMajor > 1 { // else the connection waits for the rest of it
+			defer paced.body.end()
+		}
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			_ = paced.control.EnableFullDuplex() // the answer does not wait for the body
+			w.Header().Set("Connection", "close")
+			a.writeProblem(paced, r, newProblem("bad-request", "expected a "+r.Method+" request without a body"))
+			return
+		}
+		r.Body = paced.body
+		next.ServeHTTP(paced, r)
+	})
+}
+
+// A pacedBody is the body of a request that has a deadline until it is read.
+type pacedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	conn    *connection // nil when nobody counts
+	ended   atomic.Bool
+}
+
+func (b *pacedBody) begin(limit time.Duration) {
+	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // recorders in tests have none
+	if b.conn != nil {
+		b.conn.bodies.Add(1)
+	}
+}
+
+// end says that the body is not waited for any more.
+func (b *pacedBody) end() {
+	if b.ended.CompareAndSwap(false, true) && b.conn != nil {
+		b.conn.bodies.Add(-1)
+	}
+}
+
+// Read implements [io.Reader].
+func (b *pacedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{}) // or the caller would be taken for gone
+		b.end()
+	}
+	return n, err
+}
+
+// A pacedWriter gives each piece of an answer a deadline of its own.
+type pacedWriter struct {
+	middleware.WrapResponseWriter
+	control *http.ResponseController
+	body    *pacedBody // of the request; nil for none
+	stall   time.Duration
+}
+
+// extend moves the deadline on.
+func (w *pacedWriter) extend() {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // recorders in tests have none
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *pacedWriter) WriteHeader(status int) {
+	w.extend()
+	if w.body != nil && !w.body.ended.Load() {
+		_ = w.control.SetReadDeadline(time.Now().Add(leftoverTimeout))
+	}
+	w.WrapResponseWriter.WriteHeader(status)
+}
+
+// Write implements [io.Writer].
+func (w *pacedWriter) Write(p []byte) (written int, err error) {
+	for {
+		piece := p[:min(len(p), answerPiece)]
+		w.extend()
+		n, err := w.WrapResponseWriter.Write(piece)
+		written += n
+		if p = p[len(piece):]; err != nil || len(p) == 0 {
+			return written, err
+		}
+	}
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.WrapResponseWriter.Unwrap() }
