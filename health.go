@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 )
 
@@ -23,12 +24,16 @@ type healthServer struct {
 	failed chan error
 }
 
+// healthConnections is how many connections may ask for a worker's health.
+const healthConnections = 64
+
 // serveHealth starts to answer at an address.
 func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queue, logger *slog.Logger) (*healthServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("health_addr: listen: %w", err)
 	}
+	connections := api.NewConnections(healthConnections, logger)
 	h := &healthServer{queue: queue, failed: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, jobs.OK, nil) })
@@ -36,9 +41,10 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 	mux.Handle("GET /metrics", promhttp.HandlerFor(queue.Metrics(queue.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	h.server = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ConnContext: connections.Context, ConnState: connections.State,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
-	go func() { h.failed <- h.server.Serve(listener) }()
+	go func() { h.failed <- h.server.Serve(connections.Listen(listener)) }()
 	fmt.Fprintf(p.stdout, "Health is at http://%s/readyz\n", listener.Addr())
 	return h, nil
 }

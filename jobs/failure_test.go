@@ -85,6 +85,7 @@ func badEnds(hold chan struct{}) []struct {
 		{"half of a surrogate pair", func() (any, error) { return []any{json.RawMessage(`"\ud800"`)}, nil }, "invalid_output", "at /0: "},
 		{"a name twice", func() (any, error) { return json.RawMessage(`{"a":1,"a":2}`), nil }, "invalid_output", "duplicate"},
 		{"an exponent", func() (any, error) { return json.RawMessage(`{"a":[1e999999]}`), nil }, "invalid_output", "at /a/0: expected a number"},
+		{"nested deeply", func() (any, error) { return json.RawMessage(strings.Repeat("[", 101) + strings.Repeat("]", 101)), nil }, "invalid_output", "nested deeper than 100"},
 		{"no JSON", func() (any, error) { return json.RawMessage(`{bad`), nil }, "invalid_output", "invalid character 'b'"},
 		{"too large", func() (any, error) { return strings.Repeat("x", 5<<20), nil }, "invalid_output", "more than 4194304 bytes"},
 	}

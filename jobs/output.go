@@ -23,6 +23,8 @@ const (
 	// too long for larger ones.
 	maxOutputDigits = 3 * maxDigits // the product of two inputs has less
 	maxExponent     = 1_000
+	// maxOutputDepth is how deep arrays and objects may be nested, as in inputs.
+	maxOutputDepth = 100
 )
 
 // strictly makes JSON as encoding/json does, but refuses what is not UTF-8 and
@@ -46,7 +48,7 @@ func encodeOutput(out any) result {
 	var b limitedBuffer
 	err := jsonv2.MarshalWrite(&b, out, strictly)
 	if err == nil {
-		err = checkNumbers(b.Bytes())
+		err = checkTokens(b.Bytes())
 	}
 	if err == nil {
 		return result{Output: b.Bytes()}
@@ -77,8 +79,9 @@ func describeJSON(err error) string {
 	return fmt.Sprintf("at %s: %s", clip(string(place), maxMessage), reason)
 }
 
-// checkNumbers refuses numbers that take readers too long.
-func checkNumbers(text []byte) error {
+// checkTokens refuses what readers may not be able to read: numbers that take
+// too long, and values that are nested too deep.
+func checkTokens(text []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	for {
 		token, err := d.ReadToken()
@@ -90,6 +93,9 @@ func checkNumbers(text []byte) error {
 		}
 		if token.Kind() == '0' && !reasonable(token.String()) {
 			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, maxExponent)}
+		}
+		if d.StackDepth() > maxOutputDepth {
+			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth)}
 		}
 	}
 }
