@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,26 +15,33 @@ import (
 )
 
 // Connections bounds the connections of a server. When one more comes than
-// there is room for, the oldest one that waits without doing anything is closed
-// in its place: a connection without a request, or one whose request body does
-// not come. Give its methods to a [net/http.Server].
+// there is room for, the oldest idle one is closed in its place: a connection
+// without a request, or one whose request body does not come. When none is idle,
+// that is one whose answer has not been read for long, or the new one waits.
+// Give its methods to a [net/http.Server].
 type Connections struct {
 	max     int
 	logger  *slog.Logger
 	evicted prometheus.Counter
+	changed chan struct{} // has a value when one may have become idle
 
 	mu     sync.Mutex
 	open   map[*connection]struct{}
 	warned time.Time // when it was last logged that there is no room
 }
 
-// warnInterval is how often it is logged that there is no room.
-const warnInterval = time.Minute
+const (
+	// warnInterval is how often it is logged that there is no room.
+	warnInterval = time.Minute
+	// slowAfter is how long a request may take before its connection can be
+	// taken for one whose peer does not read.
+	slowAfter = 5 * time.Second
+)
 
 // NewConnections returns a bound of that many connections.
 func NewConnections(most int, logger *slog.Logger) *Connections {
 	return &Connections{
-		max: most, logger: logger, open: make(map[*connection]struct{}),
+		max: most, logger: logger, open: make(map[*connection]struct{}), changed: make(chan struct{}, 1),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coatcheck_connections_evicted_total", Help: "Idle connections closed to make room for others.",
 		}),
@@ -43,16 +51,22 @@ func NewConnections(most int, logger *slog.Logger) *Connections {
 // A connection is one that is counted from Accept to Close.
 type connection struct {
 	net.Conn
-	all    *Connections
-	since  time.Time
-	addr   netip.Addr
-	active atomic.Bool  // it has a request, or is a stream
-	bodies atomic.Int32 // requests whose body has not come whole
-	once   sync.Once
+	all     *Connections
+	since   time.Time
+	addr    netip.Addr
+	active  atomic.Int64 // since when it has a request, in nanoseconds since 1970; 0 while it has none
+	bodies  atomic.Int32 // requests whose body has not come whole
+	viewers atomic.Int32 // streams and requests that wait for a job, which are bounded elsewhere
+	once    sync.Once
 }
 
 // idle reports whether the connection waits for its peer.
-func (c *connection) idle() bool { return !c.active.Load() || c.bodies.Load() > 0 }
+func (c *connection) idle() bool { return c.active.Load() == 0 || c.bodies.Load() > 0 }
+
+// slow reports whether the connection may wait for its peer.
+func (c *connection) slow(now time.Time) bool {
+	return c.viewers.Load() == 0 && now.Sub(time.Unix(0, c.active.Load())) > slowAfter
+}
 
 // Close implements [net.Conn].
 func (c *connection) Close() error {
@@ -60,72 +74,95 @@ func (c *connection) Close() error {
 		c.all.mu.Lock()
 		defer c.all.mu.Unlock()
 		delete(c.all.open, c)
+		c.all.change()
 	})
 	return c.Conn.Close()
 }
 
+// change says that there may be room for a connection that waits.
+func (c *Connections) change() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
 // Listen returns a listener whose connections are counted.
-func (c *Connections) Listen(l net.Listener) net.Listener { return &boundListener{l, c} }
+func (c *Connections) Listen(l net.Listener) net.Listener {
+	return &boundListener{Listener: l, all: c, closed: make(chan struct{})}
+}
 
 type boundListener struct {
 	net.Listener
-	all *Connections
+	all    *Connections
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements [net.Listener].
+func (l *boundListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 // Accept implements [net.Listener].
 func (l *boundListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		counted := &connection{Conn: conn, all: l.all, since: time.Now()}
-		if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-			counted.addr = addr.Addr()
-		}
-		if l.all.admit(counted) {
-			return counted, nil
-		}
-		conn.Close()
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	counted := &connection{Conn: conn, all: l.all, since: time.Now()}
+	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		counted.addr = addr.Addr()
+	}
+	for !l.all.admit(counted) {
+		select {
+		case <-l.all.changed:
+		case <-time.After(slowAfter / 10):
+		case <-l.closed:
+			return nil, errors.Join(net.ErrClosed, conn.Close())
+		}
+	}
+	return counted, nil
 }
 
-// admit counts a connection. When there is no room for it, it takes the place
-// of an idle one, and is refused if there is none.
+// admit counts a connection when there is room for it, or the place of another.
 func (c *Connections) admit(conn *connection) bool {
 	c.mu.Lock()
-	var oldest *connection
+	var other *connection
 	if len(c.open) >= c.max {
-		oldest = c.oldestIdle()
 		if time.Since(c.warned) > warnInterval {
 			c.warned = time.Now()
 			c.logger.Warn("no room for more connections, so idle ones are closed", "limit", c.max)
 		}
+		if other = c.oldest((*connection).idle); other == nil {
+			now := time.Now()
+			other = c.oldest(func(conn *connection) bool { return conn.slow(now) })
+		}
+		if other == nil {
+			c.mu.Unlock()
+			return false
+		}
+		delete(c.open, other)
 	}
-	room := len(c.open) < c.max || oldest != nil
-	if room {
-		c.open[conn] = struct{}{}
-	}
-	if oldest != nil {
-		delete(c.open, oldest)
-	}
+	c.open[conn] = struct{}{}
 	c.mu.Unlock()
-	if oldest != nil {
+	if other != nil {
 		c.evicted.Inc()
-		oldest.Close()
+		other.Close()
 	}
-	return room
+	return true
 }
 
-// oldestIdle returns the idle connection that is open for longest, of the
-// address that has most idle ones: so who opens many loses his own. It is nil
-// when all are busy.
-func (c *Connections) oldestIdle() *connection {
+// oldest returns the connection of that kind that is open for longest, of the
+// address that has most of them: so who opens many loses his own. It is nil when
+// there is none.
+func (c *Connections) oldest(kind func(*connection) bool) *connection {
 	counts := make(map[netip.Addr]int)
 	oldest := make(map[netip.Addr]*connection)
 	var worst netip.Addr
 	for conn := range c.open {
-		if !conn.idle() {
+		if !kind(conn) {
 			continue
 		}
 		counts[conn.addr]++
@@ -164,10 +201,11 @@ func (c *Connections) State(conn net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateNew, http.StateIdle:
-		counted.active.Store(false)
+		counted.active.Store(0)
 		counted.bodies.Store(0)
+		counted.all.change()
 	case http.StateActive, http.StateHijacked:
-		counted.active.Store(true)
+		counted.active.Store(time.Now().UnixNano())
 	case http.StateClosed: // Close has been called
 	}
 }

@@ -99,6 +99,9 @@ func (c *crowd) enter(s *stream) (limit string) {
 		return limit
 	}
 	c.streams[s] = struct{}{}
+	if s.info.conn != nil {
+		s.info.conn.viewers.Add(1)
+	}
 	for _, seat := range s.seats {
 		c.taken[seat]++
 	}
@@ -125,6 +128,9 @@ func (c *crowd) leave(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.streams, s)
+	if s.info.conn != nil {
+		s.info.conn.viewers.Add(-1)
+	}
 	if c.draining && len(c.streams) == 0 {
 		close(c.empty)
 	}

@@ -72,6 +72,7 @@ func (b *pacedBody) begin(limit time.Duration) {
 	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // recorders in tests have none
 	if b.conn != nil {
 		b.conn.bodies.Add(1)
+		b.conn.all.change()
 	}
 }
 

@@ -27,7 +27,8 @@ type requestInfo struct {
 	// remoteAddr is the address and port of who made it.
 	remoteAddr string
 	header     http.Header
-	user       User // whose credentials it has; zero with a token only
+	conn       *connection // nil when nobody counts them
+	user       User        // whose credentials it has; zero with a token only
 	// session is the secret of a browser that is signed in, which made the
 	// request; empty for programs.
 	session      string
@@ -41,7 +42,7 @@ type requestInfo struct {
 // forStream returns what a stream needs to know, which lasts longer than
 // headers should be kept.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, user: info.user, start: info.start}
+	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, conn: info.conn, user: info.user, start: info.start}
 }
 
 type infoKey struct{}
@@ -76,7 +77,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header,
+			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header, conn: connectionOf(r.Context()),
 		}
 		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
 		route.Routes = a.router
