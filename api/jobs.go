@@ -163,7 +163,7 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	body, err := bodyOf[cancelBody](a, req.RawBody)
+	body, err := bodyOf[cancelBody](ctx, a, req.RawBody)
 	if err != nil {
 		return nil, err
 	}
