@@ -132,7 +132,7 @@ func isJSON(contentType string) bool {
 // has left.
 func unreadable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("read body: %w", err)
+		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
 	return newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
 }

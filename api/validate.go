@@ -134,7 +134,8 @@ type description struct {
 	*document
 	excuse func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
 	room   int
-	looked int // how many mistakes were looked at
+	looked int  // how many mistakes were looked at
+	left   bool // that the caller has
 	found  []ProblemError
 	seen   map[ProblemError]bool // without values
 	path   []string              // of a member, used again and again
@@ -143,7 +144,8 @@ type description struct {
 // over reports whether there is nothing more to do.
 func (d *description) over(ctx context.Context) bool {
 	d.looked++
-	return len(d.found) >= d.room || d.looked%checkEvery == 0 && ctx.Err() != nil
+	d.left = d.left || d.looked%checkEvery == 0 && ctx.Err() != nil
+	return d.left || len(d.found) >= d.room
 }
 
 func (d *description) note(path []string, k jsonschema.ErrorKind, message string) {
