@@ -82,6 +82,11 @@ var costs = map[string]func(n int) string{
 	"many duplicates": func(n int) string {
 		return `{"input":{"lists":[` + repeated(n/2, func(int) string { return `["a"]` }) + `]}}`
 	},
+	"lists with the same texts in other parts": func(n int) string {
+		return `{"input":{"lists":[` + repeated(n/10, func(i int) string {
+			return `["` + strings.NewReplacer("0", `\u0004a`, "1", `","a`).Replace(fmt.Sprintf("%014b", i)) + `"]`
+		}) + `]}}`
+	},
 	"duplicate names": func(n int) string {
 		return `{"input":{` + repeated(n, func(int) string { return `"x":1` }) + `}}`
 	},

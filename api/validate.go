@@ -33,6 +33,7 @@ func newCompiler(document any) (*compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schemas: %w", err)
 	}
+	renameUniqueItems(read)
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
@@ -40,6 +41,9 @@ func newCompiler(document any) (*compiler, error) {
 	c.UseLoader(noLoader{})
 	for _, f := range formats {
 		c.RegisterFormat(f)
+	}
+	if err := addUniqueItems(c); err != nil {
+		return nil, err
 	}
 	if err := c.AddResource(schemaBase, read); err != nil {
 		return nil, fmt.Errorf("read schemas: %w", err)
