@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,15 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it counts what is allo
 				if oldest := i == count-1; job.Output != nil || job.Input != nil || len(job.Chain) > 0 || len(job.History) > 0 || job.Steps != 2 || job.OutputOmitted == oldest {
 					t.Errorf("job %d: %d steps, output omitted: %t, input of %d bytes", i, job.Steps, job.OutputOmitted, len(job.Input))
 				}
+			}
+			// Those that are changed together are not too many, nor each by itself.
+			var ids []string
+			for _, job := range list {
+				ids = append(ids, slices.Repeat([]string{job.ID}, 2)...)
+			}
+			portions, err := q.Portions(t.Context(), ids)
+			if err != nil || len(portions) != 2 || !slices.Equal(slices.Concat(portions...), ids) || len(portions[0]) < 20 || len(portions[0]) > 22 {
+				t.Errorf("%d portions of %d jobs, %v", len(portions), len(ids), err)
 			}
 			if job, err := q.Get(t.Context(), list[0].ID); err != nil || len(job.Output) != size+2 || job.OutputOmitted || job.Steps != 2 || len(job.Chain) != 2 {
 				t.Errorf("the whole job has an output of %d bytes, %v", len(job.Output), err)
