@@ -14,7 +14,7 @@ import (
 	"coatcheck/services"
 )
 
-// A costInput takes bodies of many shapes.
+// costInput accepts bodies of many shapes.
 type costInput struct {
 	Lists   [][]string          `json:"lists,omitempty" uniqueItems:"true"`
 	Numbers []float64           `json:"numbers,omitempty" minimum:"0" maximum:"1e3"`
@@ -35,7 +35,7 @@ func newCostAPI(t *testing.T) *API {
 	return &API{Config: Config{Services: registry, Guard: guard, Validator: newTestValidator(t, registry)}}
 }
 
-// repeated returns n texts, separated by commas.
+// repeated returns n texts joined with commas.
 func repeated(n int, text func(i int) string) string {
 	list := make([]string, n)
 	for i := range list {
@@ -44,7 +44,7 @@ func repeated(n int, text func(i int) string) string {
 	return strings.Join(list, ",")
 }
 
-// costs are bodies of about n parts, which grow evenly with n.
+// costs are bodies whose size is proportional to n.
 var costs = map[string]func(n int) string{
 	"long name over many values": func(n int) string {
 		return `{"input":{},"metadata":{"` + strings.Repeat("n", 20*n) + `":[` + repeated(n, func(int) string { return "1" }) + `]}}`
@@ -112,7 +112,7 @@ var costs = map[string]func(n int) string{
 
 // allocated returns how many bytes a function allocates.
 func allocated(f func()) uint64 {
-	f() // what is made once
+	f() // warm up caches
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()
@@ -120,13 +120,13 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// maxCost is how many bytes each byte of a body may cost. A mistake costs the
-// most: its path, of up to maxDepth names, is 16 bytes a name.
+// maxCost is how many bytes may be allocated for each byte of a body. Mistakes in
+// deep values cost the most: 16 bytes for each name on their paths.
 const maxCost = 700
 
-// A body of twice the size costs twice as much, whatever it is made of, and
-// is answered with little.
-func TestCostIsLinear(t *testing.T) { // not parallel: it counts what is allocated
+// A body of twice the size costs twice as much, whatever its shape, and the
+// response stays small.
+func TestCostIsLinear(t *testing.T) { // not parallel: it measures allocations
 	a := newCostAPI(t)
 	for name, body := range costs {
 		t.Run(name, func(t *testing.T) {
@@ -151,8 +151,7 @@ func TestCostIsLinear(t *testing.T) { // not parallel: it counts what is allocat
 	}
 }
 
-// A leaver is the context of a caller who leaves after being checked for a
-// number of times.
+// A leaver is a context that is canceled after a number of checks.
 type leaver struct {
 	context.Context
 	checks int
@@ -165,7 +164,7 @@ func (l *leaver) Err() error {
 	return nil
 }
 
-// Who has left costs no more, wherever the work is.
+// Work on a body stops soon after the caller disconnects, at any point.
 func TestCostOfLeaving(t *testing.T) {
 	t.Parallel()
 	a := newCostAPI(t)

@@ -87,7 +87,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 			s.RunAt = at
 		}
 	}
-	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // that there are more is known
+	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports that there are more
 		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
 			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
@@ -128,8 +128,8 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-// unreadable returns the error of a body that is no JSON text, or whose caller
-// has left.
+// unreadable returns the error for a body that is not valid JSON, or whose caller
+// has disconnected.
 func unreadable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))

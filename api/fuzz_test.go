@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,23 @@ func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
 		tb.Fatal(err)
 	}
 	return v
+}
+
+// A query is malformed exactly when the standard library says so, and each
+// mistake says where.
+func FuzzMalformed(f *testing.F) {
+	for _, s := range []string{"", "a=1&b=2", "a=%", "%zz=1", "a;b", "a=1;b=2", "&&", "=", "a=%25", "\xbe=%", strings.Repeat("a=%&", 200)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		errs := malformed(query)
+		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > maxMistakes {
+			t.Fatalf("%q: %v, %v", query, errs, err)
+		}
+		for _, e := range errs {
+			if !strings.HasPrefix(e.Location, "query") || e.Message == "" || !utf8.ValidString(e.Location) {
+				t.Errorf("%q: %+v", query, e)
+			}
+		}
+	})
 }

@@ -46,7 +46,7 @@ type cancelBody struct {
 func (a *API) addJobs() {
 	register(a, operation{
 		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: users, tag: "jobs",
-		description: "Without inputs and outputs: output is null, and output_omitted is true where there is one, at result_url.",
+		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
 		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",

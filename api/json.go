@@ -14,13 +14,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Limits on JSON from outside. With them, the cost of a text is linear in its
-// size: each value is read, validated and looked for once per pass, at a cost
-// of at most maxDepth steps of at most maxName bytes; a location is rendered for
-// a mistake only, of which there are at most maxMistakes. A submission is read
-// in at most five passes (this one, the schema, Go's decoder twice, and once
-// more for further steps and fingerprints), however many steps it has. Tests
-// hold it to that, see TestCostIsLinear.
+// Limits on JSON from clients. They keep the cost of a request body linear in
+// its size: at most 700 bytes are allocated for each byte of it (TestCostIsLinear).
+// A body is read a fixed number of times, however many steps it submits: here,
+// by the schema, twice by encoding/json, and once more here for the inputs of
+// further steps and for the fingerprint. Looking up the place of a mistake takes
+// at most maxDepth steps; its location is rendered only if it is reported, and at
+// most maxMistakes are.
 const (
 	maxDepth    = 100
 	maxValues   = 100_000
@@ -29,17 +29,17 @@ const (
 	maxDigits   = 10_000 // of a number
 	maxExponent = 1_000
 
-	// checkEvery is how many values are read, or mistakes looked at, before the
-	// caller is checked for again: who has left costs no more.
+	// checkEvery is how many values are read, or mistakes examined, between two
+	// checks of the context, so that the work stops when the caller disconnects.
 	checkEvery = 1000
 )
 
-// A document is a JSON text that was read.
+// A document is a parsed JSON text.
 type document struct {
 	root     any
 	at       string         // its location
 	mistakes []ProblemError // at most maxMistakes
-	known    pathSet        // the places of mistakes, where another value may stand
+	known    pathSet        // where the mistakes are; root may have a substitute there
 }
 
 // A jsonReader reads all JSON that comes from outside, more strictly than
@@ -49,7 +49,7 @@ type jsonReader struct {
 	*jsontext.Decoder
 	document
 	values int
-	path   []segment // of the value that is being read
+	path   []segment // of the current value
 }
 
 // A segment of a path is the name of a member of an object, or the index of an
@@ -60,8 +60,8 @@ type segment struct {
 }
 
 // readJSON reads one JSON text (RFC 8259, with unique names as in RFC 7493),
-// which stands at the location. An error says why it is none, or is that of ctx;
-// the document's mistakes are of a text that is one and yet can't be taken.
+// located at at. The error says why the text is not valid JSON, or is the
+// context's. Mistakes of the document are in valid JSON that is not accepted.
 func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("it is empty")
@@ -86,7 +86,7 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	return nil, err
 }
 
-// wrong notes a mistake of the value that is being read.
+// wrong records a mistake in the current value.
 func (r *jsonReader) wrong(message string) {
 	if len(r.mistakes) < maxMistakes {
 		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})
@@ -94,7 +94,7 @@ func (r *jsonReader) wrong(message string) {
 	}
 }
 
-// location returns where the value is that is being read.
+// location returns the location of the current value.
 func (r *jsonReader) location() string {
 	l := newLocation(r.at)
 	for _, s := range r.path {
@@ -107,7 +107,7 @@ func (r *jsonReader) location() string {
 	return l.String()
 }
 
-// next reads the value that the path leads to.
+// next reads the value at the current path.
 func (r *jsonReader) next(ctx context.Context) (any, error) {
 	token, err := r.ReadToken()
 	if err != nil {

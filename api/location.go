@@ -17,9 +17,9 @@ const (
 	maxClipped = 100
 )
 
-// A location is where in a request something is, such as body.tags[0]. It is
-// for people: programs compare paths, because a member can have any name, such
-// as "tags[0]".
+// A location says where in a request something is, such as body.tags[0]. It is
+// for people. Never compare locations, compare paths: a member can have any
+// name, even "tags[0]".
 type location struct{ strings.Builder }
 
 func newLocation(at string) *location {
@@ -34,7 +34,7 @@ func (l *location) item(index string) { l.add("[", clipped(index), "]") }
 
 func (l *location) add(before, name, after string) {
 	switch {
-	case l.Len() > maxLocation: // "…" stands there
+	case l.Len() > maxLocation: // it already ends with "…"
 	case l.Len()+len(before)+len(name)+len(after) > maxLocation:
 		l.WriteString(strings.Repeat(".", max(0, maxLocation-2-l.Len())) + "…")
 	default:
@@ -42,7 +42,7 @@ func (l *location) add(before, name, after string) {
 	}
 }
 
-// locationOf returns the location of what a JSON pointer (RFC 6901) names.
+// locationOf returns the location of a JSON pointer (RFC 6901) below at.
 func locationOf(at string, pointer jsontext.Pointer) string {
 	l := newLocation(at)
 	for token := range pointer.Tokens() {
@@ -55,8 +55,8 @@ func locationOf(at string, pointer jsontext.Pointer) string {
 	return l.String()
 }
 
-// locate returns the location of a path in a value that stands at another, and
-// what is there.
+// locate returns the location of a path in a value, which is itself located at
+// at, and what it leads to.
 func locate(value any, at string, path []string) (where string, found any) {
 	l := newLocation(at)
 	for _, name := range path {
@@ -70,7 +70,7 @@ func locate(value any, at string, path []string) (where string, found any) {
 	return l.String(), value
 }
 
-// inside returns the member or item of a value; nil when there is none.
+// inside returns a member or item of a value, or nil if it has none of this name.
 func inside(value any, name string) any {
 	switch value := value.(type) {
 	case []any:
@@ -83,7 +83,7 @@ func inside(value any, name string) any {
 	return nil
 }
 
-// children yields the members or items of a value, under their segments.
+// children yields the members or items of a value with their names or indexes.
 func children(value any) iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		switch value := value.(type) {
@@ -99,8 +99,8 @@ func children(value any) iter.Seq2[string, any] {
 	}
 }
 
-// A pathSet is a set of paths, which takes as many steps to look into as the
-// path has segments.
+// A pathSet is a set of paths, kept as a trie: a lookup takes one step for each
+// segment of the path.
 type pathSet struct {
 	here  bool
 	below map[string]*pathSet
@@ -132,7 +132,8 @@ func (s *pathSet) has(path []string) bool {
 	return s.here
 }
 
-// clipped returns the beginning of a text, which ends with a whole character.
+// clipped returns the first maxClipped bytes of a text, without splitting a
+// character.
 func clipped(s string) string {
 	if len(s) <= maxClipped {
 		return s

@@ -134,10 +134,11 @@ func (v *Validator) Validate(service string, input []byte) error {
 // does not fit into its Go type.
 func misfit(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		l := newLocation(location)
 		if e.Field != "" {
-			location += "." + e.Field
+			l.add(".", e.Field, "")
 		}
-		return ProblemError{Location: location, Message: "expected a value that fits: this is too large, or too precise"}
+		return ProblemError{Location: l.String(), Message: "expected a value that fits: this is too large, or too precise"}
 	}
 	return ProblemError{Location: location, Message: err.Error()}
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// outputMember is the member of a placeholder, the object {"$output": pointer}
-// in the input of a further step, which a part of the output of the step before
-// takes the place of.
+// outputMember is the only member of a placeholder: an object {"$output": pointer}
+// in the input of a further step, which is replaced with that part of the previous
+// step's output.
 const outputMember = "$output"
 
-// placeholder returns the pointer of a placeholder.
+// placeholder returns the pointer of a value that is a placeholder.
 func placeholder(value any) (pointer string, ok bool) {
 	object, _ := value.(map[string]any)
 	if len(object) == 1 {
@@ -22,19 +22,19 @@ func placeholder(value any) (pointer string, ok bool) {
 	return pointer, ok
 }
 
-// checkStep checks the input of a further step as far as it is known: what
-// comes from the step before is checked when it is there.
+// checkStep checks the input of a further step, except for its placeholders:
+// what replaces them is checked when the step starts.
 func (v *Validator) checkStep(ctx context.Context, service string, text []byte, location string) ([]ProblemError, error) {
 	schema := v.compiled[v.inputs[service]]
 	if schema == nil {
-		return nil, nil // said elsewhere
+		return nil, nil // decode reports the unknown service
 	}
 	d, err := readJSON(ctx, text, location)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, nil //nolint:nilerr // that it is missing is said elsewhere
+		return nil, nil //nolint:nilerr // the body is valid JSON, so the input is missing, which its schema reports
 	}
 	mistakes, err := d.validate(ctx, schema, d.pending)
 	if err != nil {
@@ -45,9 +45,9 @@ func (v *Validator) checkStep(ctx context.Context, service string, text []byte, 
 	return append(mistakes, w.found...), nil
 }
 
-// pending reports whether a mistake is one of a placeholder, so that only what
-// takes its place can be right or wrong. A member that there is not can't be
-// made right.
+// pending reports whether a mistake is in a placeholder, so that it may be gone
+// once the placeholder is replaced. An unexpected member stays unexpected,
+// whatever its value.
 func (d *document) pending(path []string, k jsonschema.ErrorKind) bool {
 	value := d.root
 	for _, name := range path {
@@ -64,7 +64,7 @@ func (d *document) pending(path []string, k jsonschema.ErrorKind) bool {
 	return ok
 }
 
-// A pointerCheck finds the placeholders whose pointers are malformed.
+// A pointerCheck finds placeholders with malformed pointers.
 type pointerCheck struct {
 	*document
 	path  []string
@@ -81,7 +81,7 @@ func (c *pointerCheck) walk(value any) {
 			where, _ := locate(c.root, c.at, append(c.path, outputMember))
 			c.found = append(c.found, ProblemError{
 				Location: where, Value: brief(pointer),
-				Message: `expected a JSON pointer (RFC 6901): "" for all of the output, or a slash before each name, in which ~0 stands for ~ and ~1 for /`,
+				Message: `expected a JSON pointer (RFC 6901): "" for the whole output, or a slash before each name, with ~ written as ~0 and / as ~1`,
 			})
 		}
 		return

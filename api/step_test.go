@@ -21,7 +21,7 @@ func TestPlaceholders(t *testing.T) {
 		`{"a":"x","b":{"$output":""}}`:                "expected a number",
 		`{"b":{"$output":""}}`:                        "this is required",
 		`{"a":1,"b":2,"c":{"$output":""}}`:            "unexpected property",
-		// A member is where it is, and not where its name seems to lead.
+		// The name of a member can look like a location.
 		`{"a":{"$output":""},"b":1,"a.$output":[{"$output":""}]}`: "unexpected property",
 		`{"a":{"$output":""},"b":1,"a[0].$output":1}`:             "unexpected property",
 		`{"a":{"$output":""},"b":1,"a/$output":{"$output":""}}`:   "unexpected property",

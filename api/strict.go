@@ -9,34 +9,34 @@ import (
 	"strings"
 )
 
-// listHeaders are the headers that are lists: several lines of one are the same
-// as one line with commas (RFC 9110, section 5.3).
+// listHeaders are list-based headers: several lines are equivalent to one line
+// with commas (RFC 9110, section 5.3).
 var listHeaders = []string{"Accept", "If-None-Match", "Prefer"}
 
-// singleHeaders are the headers that are read here and have one value.
+// singleHeaders are the headers we read that have a single value.
 var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-Id", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Site"}
 
-// repeatable are the query parameters that can be given several times, by path.
-// Those with a comma are lists that commas separate.
+// repeatable are the query parameters that can be repeated, by path, with the
+// separator that joins their values; "" if the operation takes them one by one.
 var repeatable = map[string]map[string]string{
 	"/v1/jobs":   {"status": ","},
 	"/v1/events": {"job": ""},
 }
 
-// unambiguous refuses requests that could be understood in two ways: those in
-// which something comes twice that can be there once, and those whose query
-// can't be read. Without it, the first value would silently win. Lists that come
-// in parts are put together.
+// unambiguous rejects requests with a repeated parameter or header that takes
+// one value, of which the first would silently win, and requests with a malformed
+// query, of which the malformed part would be ignored. It joins lists that are
+// split over several parameters or header lines.
 func (a *API) unambiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := combineHeaders(r.Header)
-		if err == nil && r.URL.Path != EnginePath && !strings.HasPrefix(r.URL.Path, EnginePath+"/") { // its queries are its own
+		if err == nil && r.URL.Path != EnginePath && !strings.HasPrefix(r.URL.Path, EnginePath+"/") { // River's UI repeats parameters
 			r, err = combineQuery(r)
 		}
 		switch {
 		case err == nil:
 			next.ServeHTTP(w, r)
-		case strings.HasPrefix(r.Header.Get("Accept"), "text/html"): // a person
+		case strings.HasPrefix(r.Header.Get("Accept"), "text/html"): // a browser
 			a.problemPage(w, r, err)
 		default:
 			a.writeProblem(w, r, err)
@@ -44,7 +44,7 @@ func (a *API) unambiguous(next http.Handler) http.Handler {
 	})
 }
 
-// combineHeaders makes one line of each header that is a list.
+// combineHeaders joins the lines of list-based headers.
 func combineHeaders(h http.Header) error {
 	for _, name := range listHeaders {
 		if lines := h[name]; len(lines) > 1 {
@@ -58,13 +58,13 @@ func combineHeaders(h http.Header) error {
 		}
 	}
 	if errs != nil {
-		return newProblem("bad-request", "a header comes several times", errs...)
+		return newProblem("bad-request", "a header with one value is repeated", errs...)
 	}
 	return nil
 }
 
-// combineQuery makes one of each parameter that is a list with commas, and
-// returns the request with that query.
+// combineQuery returns the request with the values of repeatable parameters
+// joined.
 func combineQuery(r *http.Request) (*http.Request, error) {
 	values, separators := r.URL.Query(), repeatable[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
@@ -88,18 +88,21 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// repeatedNames returns the mistake of each name that has several values and is
-// not one of those that may.
-func repeatedNames(at string, values url.Values, may map[string]string) (errs []ProblemError) {
+// repeatedNames returns a mistake for each name that has several values, unless
+// it is repeatable.
+func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if _, ok := may[name]; !ok && len(values[name]) > 1 && len(errs) < maxMistakes {
-			errs = append(errs, ProblemError{Location: at + "." + clipped(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
+		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxMistakes {
+			errs = append(errs, ProblemError{Location: at + "." + shownName(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
 		}
 	}
 	return errs
 }
 
-// malformed returns the mistakes in the form of a query.
+// shownName returns a name as locations show it.
+func shownName(name string) string { return clipped(strings.ToValidUTF8(name, "\uFFFD")) }
+
+// malformed returns the syntax errors of a query.
 func malformed(query string) (errs []ProblemError) {
 	if _, err := url.ParseQuery(query); err == nil {
 		return nil
@@ -109,19 +112,19 @@ func malformed(query string) (errs []ProblemError) {
 		location := "query"
 		name, err := url.QueryUnescape(raw)
 		if err == nil && !strings.Contains(raw, ";") {
-			location += "." + clipped(name)
+			location += "." + shownName(name)
 		}
 		if strings.Contains(part, ";") {
-			errs = append(errs, ProblemError{Location: location, Message: "expected parameters that are separated by &, and %3B for a semicolon"})
+			errs = append(errs, ProblemError{Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value"})
 		} else if _, wrong := url.QueryUnescape(value); err != nil || wrong != nil {
-			errs = append(errs, ProblemError{Location: location, Message: "expected percent signs with two hexadecimal digits after them, and %25 for the sign itself"})
+			errs = append(errs, ProblemError{Location: location, Message: "expected two hexadecimal digits after each percent sign, and %25 for a percent sign"})
 		}
 		if len(errs) == maxMistakes {
 			break
 		}
 	}
 	if errs == nil {
-		errs = append(errs, ProblemError{Location: "query", Message: "expected names and values, separated by &"})
+		errs = append(errs, ProblemError{Location: "query", Message: "expected fewer parameters"})
 	}
 	return errs
 }

@@ -8,8 +8,8 @@ import (
 	"coatcheck/jobs/jobstest"
 )
 
-// What could be understood in two ways is refused, on all routes, with a word
-// on where; lists that come in parts are put together.
+// Repeated values and malformed queries are rejected on all routes, with their
+// location; lists that are split are joined.
 func TestUnambiguousRequests(t *testing.T) {
 	t.Parallel()
 	credentials, keys := aliceAndBob(t)
@@ -70,7 +70,7 @@ func TestUnambiguousRequests(t *testing.T) {
 			t.Errorf("%s: no %s in %s", test.name, test.want, a.body)
 		}
 		if strings.HasPrefix(test.path, token) && a.Header.Get("Access-Control-Allow-Origin") != "*" {
-			t.Errorf("%s: pages of other origins can't read the problem", test.name)
+			t.Errorf("%s: no CORS header", test.name)
 		}
 	}
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// uniqueKeyword is uniqueItems under a name that the library does not know. Its
-// own check compares items whose hashes are equal, and lists of texts are easily
-// made whose hashes are: its cost is the square of their number.
+// uniqueKeyword replaces uniqueItems in the schemas that are compiled. The
+// library's own check compares all items that have the same hash, and it is easy
+// to construct lists of strings that do, at a quadratic cost.
 const uniqueKeyword = "x-coatcheck-unique-items"
 
 const uniqueVocabulary = "coatcheck:///unique-items"
 
-// uniqueItems checks that no item is in a list twice, at a cost that is linear
-// in the size of the list.
+// uniqueItems checks that no two items of a list are equal, at a cost that is
+// linear in the size of the list.
 type uniqueItems struct{}
 
-// addUniqueItems makes the compiler use it.
+// addUniqueItems registers uniqueKeyword with the compiler.
 func addUniqueItems(c *jsonschema.Compiler) error {
 	forms := jsonschema.NewCompiler()
 	if err := forms.AddResource(uniqueVocabulary, true); err != nil {
@@ -46,7 +46,7 @@ func addUniqueItems(c *jsonschema.Compiler) error {
 	return nil
 }
 
-// renameUniqueItems gives the keyword its other name in all schemas of a
+// renameUniqueItems replaces uniqueItems with uniqueKeyword in all schemas of a
 // document.
 func renameUniqueItems(document any) {
 	switch document := document.(type) {
@@ -84,8 +84,8 @@ func (uniqueItems) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	}
 }
 
-// appendCanonical appends a text that is the same for equal values only. Every
-// part of it says how long it is.
+// appendCanonical appends an encoding of a value that only equal values share.
+// Each part is prefixed with its length.
 func appendCanonical(b []byte, value any) []byte {
 	sized := func(kind byte, text string) []byte {
 		return append(append(strconv.AppendInt(append(b, kind), int64(len(text)), 10), ':'), text...)
@@ -112,11 +112,11 @@ func appendCanonical(b []byte, value any) []byte {
 	}
 }
 
-// canonicalNumber returns the same text for all ways to write a number: its
-// digits without zeros at the ends, and their exponent.
+// canonicalNumber returns the same text for all spellings of a number: its
+// digits without leading or trailing zeros, and their exponent.
 func canonicalNumber(number string) string {
 	mantissa, exponentText, _ := strings.Cut(strings.ToLower(number), "e")
-	exponent, _ := strconv.Atoi(exponentText) // none is 0; what is out of range was refused
+	exponent, _ := strconv.Atoi(exponentText) // 0 if there is none; readJSON limits its range
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")

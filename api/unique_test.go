@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Items are the same whatever way they are written, and different whatever
-// their parts add up to.
+// Equal items are found however they are written, and items with the same
+// concatenated contents are not mistaken for equal ones.
 func TestUniqueItems(t *testing.T) {
 	t.Parallel()
 	c, err := newCompiler(map[string]any{
@@ -43,7 +43,7 @@ func TestUniqueItems(t *testing.T) {
 	}
 }
 
-// Numbers have the same text exactly when they are equal.
+// Two numbers have the same canonical text if and only if they are equal.
 func FuzzCanonicalNumber(f *testing.F) {
 	for _, pair := range [][2]string{{"1", "1.0"}, {"100", "1e2"}, {"-0", "0e5"}, {"0.001", "1E-3"}, {"10", "1"}, {"1e+2", "10e1"}} {
 		f.Add(pair[0], pair[1])

@@ -66,9 +66,9 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// check returns what is wrong with a JSON text, which stands at the location: at
-// most maxMistakes of it, in the order of the locations. The error says why it
-// is no JSON text, or is that of ctx.
+// check returns the mistakes in a JSON text located at at, at most maxMistakes,
+// sorted by location. The error says why the text is not valid JSON, or is the
+// context's.
 func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
 	d, err := readJSON(ctx, text, at)
 	if err != nil {
@@ -78,9 +78,8 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 	return append(d.mistakes, more...), err
 }
 
-// validate returns what is wrong with the document besides what is known
-// already, as far as there is room for it. What is wrong and excused, as excuse
-// says of its path, is not.
+// validate returns the mistakes that are not yet known, up to maxMistakes in
+// all. Mistakes that excuse reports true for are ignored.
 func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, excuse func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -132,20 +131,20 @@ func leaveOut(schema *jsonschema.Schema, value any) {
 	}
 }
 
-// A description makes a flat list of the tree of what is wrong, until there is
-// no more room.
+// A description flattens the tree of validation errors into a list of at most
+// room mistakes.
 type description struct {
 	*document
 	excuse func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
 	room   int
-	looked int  // how many mistakes were looked at
-	left   bool // that the caller has
+	looked int  // how many errors were examined
+	left   bool // whether the caller has disconnected
 	found  []ProblemError
 	seen   map[ProblemError]bool // without values
-	path   []string              // of a member, used again and again
+	path   []string              // buffer for the path of a member
 }
 
-// over reports whether there is nothing more to do.
+// over reports whether to stop: the list is full, or the caller is gone.
 func (d *description) over(ctx context.Context) bool {
 	d.looked++
 	d.left = d.left || d.looked%checkEvery == 0 && ctx.Err() != nil
@@ -166,7 +165,7 @@ func (d *description) note(path []string, k jsonschema.ErrorKind, message string
 	}
 }
 
-// noteMembers notes the same of several members of a value.
+// noteMembers records the same mistake for several members of a value.
 func (d *description) noteMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
 	for _, name := range names {
 		if d.over(ctx) {

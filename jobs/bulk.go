@@ -133,8 +133,8 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 	return n, errors.Join(errs[:min(len(errs), 3)]...)
 }
 
-// changeEach changes the jobs, as many at once as there are callers, and returns
-// how many it did.
+// changeEach changes the jobs, up to callers of them at once, and returns how
+// many were changed.
 func changeEach(ctx context.Context, ids []string, callers int, change func(context.Context, string) error) (n int, errs []error) {
 	var mu sync.Mutex
 	next := make(chan string)

@@ -12,9 +12,9 @@ import (
 	"coatcheck/jobs/jobstest"
 )
 
-// A list does not read what may be large: outputs, those of steps between
-// included, inputs and histories. It says which jobs have an output.
-func TestListOfLargeJobs(t *testing.T) { // not parallel: it counts what is allocated
+// A list does not read outputs (nor those of intermediate steps), inputs and
+// histories, and says which jobs have an output.
+func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocations
 	const count, size = 20, 1 << 20
 	for name, open := range map[string]func(t *testing.T) *jobs.Database{
 		"sqlite":   func(t *testing.T) *jobs.Database { t.Helper(); return jobstest.SQLite(t) },
@@ -51,7 +51,7 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it counts what is allo
 					t.Errorf("job %d: %d steps, output omitted: %t, input of %d bytes", i, job.Steps, job.OutputOmitted, len(job.Input))
 				}
 			}
-			// Those that are changed together are not too many, nor each by itself.
+			// Large jobs are changed in portions.
 			var ids []string
 			for _, job := range list {
 				ids = append(ids, slices.Repeat([]string{job.ID}, 2)...)

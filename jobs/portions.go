@@ -6,21 +6,21 @@ import (
 )
 
 const (
-	// maxTogether bounds the bytes of inputs and outputs of the jobs that are
-	// changed at once: whoever changes a job reads all of it.
+	// maxTogether bounds the total size of the inputs and outputs of jobs that
+	// are changed at once: changing a job reads its whole row.
 	maxTogether = 64 << 20
-	// fewTogether is how many jobs can be changed at once however large they are.
+	// fewTogether is how many jobs are changed at once however large they are.
 	fewTogether = 8
 )
 
-// portions splits jobs into portions that can each be changed at once. Their
-// order stays.
+// portions splits jobs into portions, each of which fits into memory. It keeps
+// their order.
 func (q *Queue) portions(ctx context.Context, ids []string) ([][]string, error) {
 	if len(ids) <= fewTogether {
 		return [][]string{ids}, nil
 	}
 	marks, args := marksOf(ids)
-	// The length of a text is known without reading it.
+	// Neither database reads a text to tell its length.
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, octet_length(steps) + COALESCE(octet_length(output), 0) FROM jobs WHERE id IN (`+marks+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("measure jobs: %w", err)

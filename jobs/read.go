@@ -102,9 +102,9 @@ func (f *Filter) query() (string, []any) {
 	return `SELECT ` + listColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
 }
 
-// List returns the newest jobs that the filter chooses, newest first: without
-// their inputs, outputs and history, which the database need not read. Those
-// that have an output say so by OutputOmitted.
+// List returns the newest jobs that the filter chooses, newest first, without
+// inputs, outputs and history, which it does not read. OutputOmitted is set for
+// jobs that have an output.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

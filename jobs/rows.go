@@ -71,10 +71,10 @@ const (
 	cancel_requested_at IS NOT NULL, COALESCE(run_id, ''), river_job_id, recoveries,
 	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
 
-	// jobColumns are a whole job.
+	// jobColumns are all columns of a job.
 	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
-	// listColumns are a job without what may be large, which the database then
-	// does not read: its inputs, its outputs and its history.
+	// listColumns leave out the large columns, which the database then does not
+	// read: inputs, outputs and history.
 	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail
 )
 
