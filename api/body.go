@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"reflect"
 
@@ -27,13 +28,13 @@ func (a *API) describeBody(path string, schema *huma.Schema) {
 
 // bodyOf reads the JSON body of a request as strictly as a submission's. An
 // empty one is as good as {}.
-func bodyOf[T any](a *API, text []byte) (body T, err error) {
+func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}
-	mistakes, err := check(a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
+	mistakes, err := check(ctx, a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
 	if err != nil {
-		return body, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+		return body, unreadable(ctx, err)
 	}
 	if len(mistakes) > 0 {
 		return body, invalid(mistakes)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -38,13 +39,13 @@ type nextStep struct {
 
 // decode returns the submission that a body is, or a problem with all that is
 // wrong with it.
-func (a *API) decode(service, contentType string, body []byte) (jobs.Submission, error) {
+func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
-	errs, err := check(a.Validator.compiled[a.Validator.submits[service]], body, "body")
+	errs, err := check(ctx, a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
-		return jobs.Submission{}, newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+		return jobs.Submission{}, unreadable(ctx, err)
 	}
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -53,8 +54,10 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 		}
 		return jobs.Submission{}, invalid(errs)
 	}
-	if err := a.Services.Get(service).Fits(in.Input); err != nil && len(errs) == 0 {
-		errs = append(errs, misfit(err, "body.input"))
+	if len(errs) == 0 {
+		if err := a.Services.Get(service).Fits(in.Input); err != nil {
+			errs = append(errs, misfit(err, "body.input"))
+		}
 	}
 	s := jobs.Submission{
 		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
@@ -84,7 +87,7 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 			s.RunAt = at
 		}
 	}
-	for i, tag := range in.Tags {
+	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports that there are more
 		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
 			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
@@ -92,9 +95,16 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 	if string(in.Metadata) == "null" {
 		s.Metadata = nil
 	}
-	for i, step := range in.Then {
+	for i, step := range in.Then[:min(len(in.Then), jobs.MaxSteps-1)] {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		errs = append(errs, a.Validator.checkStep(step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))...)
+		if len(errs) >= maxMistakes {
+			continue
+		}
+		more, err := a.Validator.checkStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
+		if err != nil {
+			return jobs.Submission{}, unreadable(ctx, err)
+		}
+		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
 			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
 		}
@@ -107,7 +117,7 @@ func (a *API) decode(service, contentType string, body []byte) (jobs.Submission,
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, invalid(errs)
+		return jobs.Submission{}, invalid(errs[:min(len(errs), maxMistakes)])
 	}
 	return s, nil
 }
@@ -118,13 +128,15 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-func errMediaType() *Problem {
-	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
+// unreadable returns the error for a body that is not valid JSON, or whose caller
+// has disconnected.
+func unreadable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("read body: %w", context.Cause(ctx))
+	}
+	return newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
 }
 
-func clipped(s string) string {
-	if len(s) > 100 {
-		return s[:100]
-	}
-	return s
+func errMediaType() *Problem {
+	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
 }

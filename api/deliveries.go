@@ -80,7 +80,7 @@ func (a *API) addDeliveries() {
 		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: users, tag: "callbacks", status: http.StatusAccepted,
 		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
 	}, func(ctx context.Context, req *bodyRequest) (*redeliverAnswer, error) {
-		body, err := bodyOf[redeliverBody](a, req.RawBody)
+		body, err := bodyOf[redeliverBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +93,7 @@ func (a *API) addDeliveries() {
 		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: users, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
 	}, func(ctx context.Context, req *bodyRequest) (*deliveryAnswer, error) {
-		body, err := bodyOf[callbackTestBody](a, req.RawBody)
+		body, err := bodyOf[callbackTestBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}

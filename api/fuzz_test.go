@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	a := &API{Config: Config{Services: registry, Guard: guard, Validator: newTestValidator(f, registry)}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := a.decode("sleep", "application/json", body)
+		s, err := a.decode(t.Context(), "sleep", "application/json", body)
 		if err != nil {
 			p := knownProblem(err)
 			if p == nil || p.Status < 400 || p.Status > 499 {
@@ -115,23 +116,21 @@ func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
 	return v
 }
 
-func TestPlaceholders(t *testing.T) {
-	registry := new(jobs.Registry)
-	services.Register(registry)
-	v := newTestValidator(t, registry)
-	for input, want := range map[string]string{
-		`{"a":100,"b":{"$output":""}}`:                "",
-		`{"$output":""}`:                              "",
-		`{"a":{"$output":"/x/0"},"b":{"$output":""}}`: "",
-		`{"a":{"$output":1},"b":2}`:                   "expected a number",
-		`{"a":{"$output":"","x":1},"b":2}`:            "expected a number",
-		`{"a":"x","b":{"$output":""}}`:                "expected a number",
-		`{"b":{"$output":""}}`:                        "this is required",
-		`{"a":1,"b":2,"c":{"$output":""}}`:            "unexpected property",
-	} {
-		errs := v.checkStep("maths.add", []byte(input), "body.then[0].input")
-		if (len(errs) > 0) != (want != "") || want != "" && !strings.Contains(errs[0].Message, want) {
-			t.Errorf("%s: %v, want %q", input, errs, want)
-		}
+// A query is malformed exactly when the standard library says so, and each
+// mistake says where.
+func FuzzMalformed(f *testing.F) {
+	for _, s := range []string{"", "a=1&b=2", "a=%", "%zz=1", "a;b", "a=1;b=2", "&&", "=", "a=%25", "\xbe=%", strings.Repeat("a=%&", 200)} {
+		f.Add(s)
 	}
+	f.Fuzz(func(t *testing.T, query string) {
+		errs := malformed(query)
+		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > maxMistakes {
+			t.Fatalf("%q: %v, %v", query, errs, err)
+		}
+		for _, e := range errs {
+			if !strings.HasPrefix(e.Location, "query") || e.Message == "" || !utf8.ValidString(e.Location) {
+				t.Errorf("%q: %+v", query, e)
+			}
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -66,9 +67,9 @@ func parseKey(lines []string) (string, error) {
 
 // fingerprint returns what is the same for bodies that are the same JSON: the
 // order of names and white space do not matter.
-func fingerprint(body []byte) string {
-	if value, _, err := readJSON(body, ""); err == nil {
-		if b, err := json.Marshal(value); err == nil {
+func fingerprint(ctx context.Context, body []byte) string {
+	if d, err := readJSON(ctx, body, ""); err == nil {
+		if b, err := json.Marshal(d.root); err == nil {
 			body = b
 		}
 	}

@@ -46,6 +46,7 @@ type cancelBody struct {
 func (a *API) addJobs() {
 	register(a, operation{
 		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: users, tag: "jobs",
+		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
 		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",
@@ -169,7 +170,7 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	body, err := bodyOf[cancelBody](a, req.RawBody)
+	body, err := bodyOf[cancelBody](ctx, a, req.RawBody)
 	if err != nil {
 		return nil, err
 	}

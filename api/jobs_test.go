@@ -95,6 +95,10 @@ func TestList(t *testing.T) {
 				t.Errorf("%s: %s, want %d jobs", query, a.body, n)
 			}
 		}
+		f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"tags":["whole"]}`, alice, "Prefer: wait=20")
+		if a := f.do(t, "GET", "/v1/jobs?tag=whole", "", alice); !strings.Contains(a.body, `"output":null,"output_omitted":true`) || strings.Contains(a.body, `"input"`) {
+			t.Errorf("a list has outputs, or does not say that it leaves them out: %s", a.body)
+		}
 		root := f.do(t, "GET", "/v1/jobs?status=failed", "", "Authorization: Bearer "+keys["root"])
 		if strings.Count(root.body, `"id":"job_`) != 1 {
 			t.Errorf("an admin sees %s", root.body)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,39 +14,68 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// Limits on JSON from clients. They keep the cost of a request body linear in
+// its size: at most 700 bytes are allocated for each byte of it (TestCostIsLinear).
+// A body is read a fixed number of times, however many steps it submits: here,
+// by the schema, twice by encoding/json, and once more here for the inputs of
+// further steps and for the fingerprint. Looking up the place of a mistake takes
+// at most maxDepth steps; its location is rendered only if it is reported, and at
+// most maxMistakes are.
 const (
 	maxDepth    = 100
 	maxValues   = 100_000
+	maxName     = 1024 // bytes in the name of a member
 	maxMistakes = 100
 	maxDigits   = 10_000 // of a number
 	maxExponent = 1_000
+
+	// checkEvery is how many values are read, or mistakes examined, between two
+	// checks of the context, so that the work stops when the caller disconnects.
+	checkEvery = 1000
 )
+
+// A document is a parsed JSON text.
+type document struct {
+	root     any
+	at       string         // its location
+	mistakes []ProblemError // at most maxMistakes
+	known    pathSet        // where the mistakes are; root may have a substitute there
+}
 
 // A jsonReader reads all JSON that comes from outside, more strictly than
 // encoding/json, which takes repeated names and halves of surrogate pairs.
 // Numbers stay as they were written.
 type jsonReader struct {
 	*jsontext.Decoder
-	values   int
-	mistakes []ProblemError
+	document
+	values int
+	path   []segment // of the current value
 }
 
-// readJSON reads one JSON text (RFC 8259, with unique names as in RFC 7493). An
-// error says why it is none; mistakes, below the location at, are of a text
-// that is one and yet can't be taken.
-func readJSON(text []byte, at string) (value any, mistakes []ProblemError, err error) {
+// A segment of a path is the name of a member of an object, or the index of an
+// item of a list.
+type segment struct {
+	name  string
+	index int // -1 for a member
+}
+
+// readJSON reads one JSON text (RFC 8259, with unique names as in RFC 7493),
+// located at at. The error says why the text is not valid JSON, or is the
+// context's. Mistakes of the document are in valid JSON that is not accepted.
+func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, nil, errors.New("it is empty")
+		return nil, errors.New("it is empty")
 	}
 	if !utf8.Valid(text) {
-		return nil, nil, errors.New("it has bytes that are not UTF-8")
+		return nil, errors.New("it has bytes that are not UTF-8")
 	}
-	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewReader(text))}
-	if value, err = r.next(at); err == nil {
+	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), document: document{at: at}}
+	var err error
+	if r.root, err = r.next(ctx); err == nil {
 		if _, err = r.ReadToken(); errors.Is(err, io.EOF) {
-			return value, r.mistakes, nil
+			return &r.document, nil
 		}
-		return nil, nil, fmt.Errorf("there is more after its end, at byte %d", r.InputOffset())
+		return nil, fmt.Errorf("there is more after its end, at byte %d", r.InputOffset())
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		err = fmt.Errorf("at byte %d, %s: %w", syntax.ByteOffset, locationOf(at, syntax.JSONPointer), syntax.Err)
@@ -53,32 +83,32 @@ func readJSON(text []byte, at string) (value any, mistakes []ProblemError, err e
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it ends in the middle")
 	}
-	return nil, nil, err
+	return nil, err
 }
 
-// locationOf returns a JSON pointer (RFC 6901) as the locations of problems
-// are written.
-func locationOf(at string, pointer jsontext.Pointer) string {
-	var b strings.Builder
-	b.WriteString(at)
-	for token := range pointer.Tokens() {
-		if _, err := strconv.Atoi(token); err == nil {
-			b.WriteString("[" + token + "]")
+// wrong records a mistake in the current value.
+func (r *jsonReader) wrong(message string) {
+	if len(r.mistakes) < maxMistakes {
+		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})
+		r.known.add(r.path)
+	}
+}
+
+// location returns the location of the current value.
+func (r *jsonReader) location() string {
+	l := newLocation(r.at)
+	for _, s := range r.path {
+		if s.index < 0 {
+			l.member(s.name)
 		} else {
-			b.WriteString("." + token)
+			l.item(strconv.Itoa(s.index))
 		}
 	}
-	return b.String()
+	return l.String()
 }
 
-func (r *jsonReader) wrong(at, message string) {
-	if len(r.mistakes) < maxMistakes {
-		r.mistakes = append(r.mistakes, ProblemError{Location: at, Message: message})
-	}
-}
-
-// next reads a value, which stands at the location.
-func (r *jsonReader) next(at string) (any, error) {
+// next reads the value at the current path.
+func (r *jsonReader) next(ctx context.Context) (any, error) {
 	token, err := r.ReadToken()
 	if err != nil {
 		return nil, err
@@ -86,24 +116,27 @@ func (r *jsonReader) next(at string) (any, error) {
 	if r.values++; r.values > maxValues {
 		return nil, fmt.Errorf("it has more than %d values", maxValues)
 	}
+	if r.values%checkEvery == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if r.StackDepth() > maxDepth {
-		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, clipped(at))
+		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, clipped(r.location()))
 	}
 	switch token.Kind() {
 	case '{':
-		return r.object(at)
+		return r.object(ctx)
 	case '[':
-		return r.list(at)
+		return r.list(ctx)
 	case '"':
 		text := token.String()
 		if strings.ContainsRune(text, 0) {
-			r.wrong(at, `expected text without NUL (\u0000)`)
+			r.wrong(`expected text without NUL (\u0000)`)
 		}
 		return text, nil
 	case '0':
 		number := token.String()
 		if !reasonable(number) {
-			r.wrong(at, fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, maxExponent))
+			r.wrong(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, maxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -114,7 +147,7 @@ func (r *jsonReader) next(at string) (any, error) {
 	}
 }
 
-func (r *jsonReader) object(at string) (any, error) {
+func (r *jsonReader) object(ctx context.Context) (any, error) {
 	object := make(map[string]any)
 	for r.PeekKind() != '}' {
 		token, err := r.ReadToken()
@@ -123,23 +156,34 @@ func (r *jsonReader) object(at string) (any, error) {
 		}
 		name := token.String()
 		if strings.ContainsRune(name, 0) {
-			r.wrong(at, `expected names without NUL (\u0000)`)
+			r.wrong(`expected names without NUL (\u0000)`)
 		}
-		if object[name], err = r.next(at + "." + name); err != nil {
+		if len(name) > maxName {
+			r.wrong(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, clipped(name), len(name)))
+			if err := r.SkipValue(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		r.path = append(r.path, segment{name, -1})
+		if object[name], err = r.next(ctx); err != nil {
 			return nil, err
 		}
+		r.path = r.path[:len(r.path)-1]
 	}
 	_, err := r.ReadToken()
 	return object, err
 }
 
-func (r *jsonReader) list(at string) (any, error) {
+func (r *jsonReader) list(ctx context.Context) (any, error) {
 	list := []any{}
 	for r.PeekKind() != ']' {
-		value, err := r.next(at + "[" + strconv.Itoa(len(list)) + "]")
+		r.path = append(r.path, segment{"", len(list)})
+		value, err := r.next(ctx)
 		if err != nil {
 			return nil, err
 		}
+		r.path = r.path[:len(r.path)-1]
 		list = append(list, value)
 	}
 	_, err := r.ReadToken()

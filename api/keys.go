@@ -68,7 +68,7 @@ func (a *API) addKeys() {
 		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: users, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
 	}, func(ctx context.Context, req *bodyRequest) (*newKeyAnswer, error) {
-		body, err := bodyOf[rotateBody](a, req.RawBody)
+		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 
 type listRequest struct {
 	Service       string    `query:"service" doc:"Only jobs of this service."`
-	Status        []string  `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas."`
+	Status        []string  `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas. Can be repeated."`
 	Tag           string    `query:"tag" doc:"Only jobs with this tag."`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
@@ -34,6 +34,8 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	filter := jobs.Filter{
 		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter, CreatedBefore: req.CreatedBefore, Limit: req.Limit + 1,
 	}
+	slices.Sort(req.Status)
+	req.Status = slices.Compact(req.Status)
 	for _, status := range req.Status {
 		filter.Statuses = append(filter.Statuses, jobs.Status(status))
 	}
@@ -91,7 +93,7 @@ func (a *API) nextPage(ctx context.Context, list, after string, limit int, query
 	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
 }
 
-// query returns the filters of the list, in one form.
+// query returns the filters of the list, in one form: the statuses are sorted.
 func (req *listRequest) query() url.Values {
 	q := make(url.Values)
 	set := func(name, value string) {
@@ -99,10 +101,8 @@ func (req *listRequest) query() url.Values {
 			q.Set(name, value)
 		}
 	}
-	statuses := slices.Clone(req.Status)
-	slices.Sort(statuses)
 	set("service", req.Service)
-	set("status", strings.Join(statuses, ","))
+	set("status", strings.Join(req.Status, ","))
 	set("tag", req.Tag)
 	if !req.CreatedAfter.IsZero() {
 		set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))

@@ -119,6 +119,10 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 		a.problemPage(w, r, newProblem("bad-request", "the form can't be read"))
 		return false
 	}
+	if errs := repeatedNames("body", r.PostForm, nil); errs != nil {
+		a.problemPage(w, r, invalid(errs))
+		return false
+	}
 	return true
 }
 

@@ -26,7 +26,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		}
 	}
 	v := web.DeliveriesPage{Page: a.frame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
-	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1}
+	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true}
 	var err error
 	if filter.Before, err = a.openCursor(values.Get("cursor"), "page", query); err != nil {
 		return "", nil, err

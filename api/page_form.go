@@ -112,6 +112,10 @@ var (
 // mistakes takes over what the validator found, field by field.
 func (f *form) mistakes(p *Problem) {
 	f.errors = make(map[string][]string)
+	known := make(map[string]bool)
+	for _, field := range slices.Concat(f.fields(), options) {
+		known[field.Name] = true
+	}
 	for _, e := range p.Errors {
 		at, message := strings.TrimPrefix(e.Location, "body."), e.Message
 		switch {
@@ -126,9 +130,7 @@ func (f *form) mistakes(p *Problem) {
 		default:
 			at = firstName.FindString(at)
 		}
-		known := at == "body" && f.json || slices.ContainsFunc(f.fields(), func(x web.Field) bool { return x.Name == at }) ||
-			slices.ContainsFunc(options, func(x web.Field) bool { return x.Name == at })
-		if !known {
+		if !known[at] && (at != "body" || !f.json) {
 			at, message = "", e.Location+": "+e.Message
 		}
 		f.errors[at] = append(f.errors[at], message)

@@ -81,7 +81,7 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	}
 	job, _, err := a.handIn(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
-		s, err := a.decode(f.service.Name, "application/json", body)
+		s, err := a.decode(ctx, f.service.Name, "application/json", body)
 		s.Owner, s.BaseURL = info.user.Name, info.base
 		// A form that is sent twice is one job; changed in between, it is two.
 		sum := sha256.Sum256(body)

@@ -66,6 +66,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 		}
 	}
 	h = a.crossOrigin.Handler(h)
+	h = a.unambiguous(h)
 	h = a.shareTokens(h)
 	h = a.checkHost(h)
 	h = a.recoverPanic(h)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,6 @@ import (
 	"path"
 	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 
 	"coatcheck/jobs"
 
@@ -117,7 +116,7 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 // Validate checks an input as it would come in a request. The error says all
 // that is wrong, for the owner of the job.
 func (v *Validator) Validate(service string, input []byte) error {
-	mistakes, err := check(v.compiled[v.inputs[service]], input, "input")
+	mistakes, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
@@ -135,56 +134,13 @@ func (v *Validator) Validate(service string, input []byte) error {
 // does not fit into its Go type.
 func misfit(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		l := newLocation(location)
 		if e.Field != "" {
-			location += "." + e.Field
+			l.add(".", e.Field, "")
 		}
-		return ProblemError{Location: location, Message: "expected a value that fits: this is too large, or too precise"}
+		return ProblemError{Location: l.String(), Message: "expected a value that fits: this is too large, or too precise"}
 	}
 	return ProblemError{Location: location, Message: err.Error()}
-}
-
-// checkStep checks the input of a further step as far as it is known: what
-// comes from the step before is checked when it is there.
-func (v *Validator) checkStep(service string, text []byte, location string) []ProblemError {
-	schema := v.compiled[v.inputs[service]]
-	if schema == nil {
-		return nil // said elsewhere
-	}
-	input, _, err := readJSON(text, location)
-	if err != nil {
-		return nil // as is that it is missing
-	}
-	holes := placeholders(input, location)
-	var errs []ProblemError
-	for _, e := range checkValue(schema, input, location, nil) {
-		hole := false
-		for _, at := range holes {
-			hole = hole || e.Location == at || strings.HasPrefix(e.Location, at+".") || strings.HasPrefix(e.Location, at+"[")
-		}
-		if !hole || e.Message == unexpected && !strings.HasSuffix(e.Location, ".$output") {
-			errs = append(errs, e)
-		}
-	}
-	return errs[:min(len(errs), maxMistakes)]
-}
-
-// placeholders returns the locations of {"$output": …} in an input.
-func placeholders(value any, location string) []string {
-	var found []string
-	switch value := value.(type) {
-	case []any:
-		for i, e := range value {
-			found = append(found, placeholders(e, location+"["+strconv.Itoa(i)+"]")...)
-		}
-	case map[string]any:
-		if _, ok := value["$output"].(string); ok && len(value) == 1 {
-			return []string{location}
-		}
-		for name, e := range value {
-			found = append(found, placeholders(e, location+"."+name)...)
-		}
-	}
-	return found
 }
 
 // standalone returns a schema with all that it refers to, which a JSON Schema

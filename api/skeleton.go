@@ -97,7 +97,7 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 	}
 	info := infoOf(r.Context())
 	job, _, err := a.handIn(r.Context(), func() (jobs.Submission, error) {
-		checked, err := a.decode(s.Service, "application/json", body)
+		checked, err := a.decode(r.Context(), s.Service, "application/json", body)
 		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
 		return s, err
 	})

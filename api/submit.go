@@ -100,13 +100,13 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 	}
 	return a.handIn(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
-		s, err := a.decode(service, info.header.Get("Content-Type"), req.RawBody)
+		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
 		if err != nil {
 			return s, err
 		}
 		s.Owner, s.BaseURL = info.user.Name, info.base
 		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
-			s.Fingerprint = fingerprint(req.RawBody)
+			s.Fingerprint = fingerprint(ctx, req.RawBody)
 		}
 		return s, err
 	})

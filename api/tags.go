@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,7 +133,7 @@ func (c *tagChecker) fits(at, tag string, schema *jsonschema.Schema, value any) 
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is no JSON: %w", at, tag, err))
 		return
 	}
-	mistakes, err := check(schema, text, at)
+	mistakes, err := check(context.Background(), schema, text, at)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s: %w", at, tag, err))
 	}

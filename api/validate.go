@@ -3,12 +3,12 @@ package api
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -33,6 +33,7 @@ func newCompiler(document any) (*compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schemas: %w", err)
 	}
+	renameUniqueItems(read)
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
@@ -40,6 +41,9 @@ func newCompiler(document any) (*compiler, error) {
 	c.UseLoader(noLoader{})
 	for _, f := range formats {
 		c.RegisterFormat(f)
+	}
+	if err := addUniqueItems(c); err != nil {
+		return nil, err
 	}
 	if err := c.AddResource(schemaBase, read); err != nil {
 		return nil, fmt.Errorf("read schemas: %w", err)
@@ -62,35 +66,42 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// check returns what is wrong with a JSON text, which stands at the location: at
-// most maxMistakes of it, in the order of the locations. The error says why it
-// is no JSON text.
-func check(schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
-	value, mistakes, err := readJSON(text, at)
+// check returns the mistakes in a JSON text located at at, at most maxMistakes,
+// sorted by location. The error says why the text is not valid JSON, or is the
+// context's.
+func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
+	d, err := readJSON(ctx, text, at)
 	if err != nil {
 		return nil, err
 	}
-	mistakes = append(mistakes, checkValue(schema, value, at, mistakes)...)
-	return mistakes[:min(len(mistakes), maxMistakes)], nil
+	more, err := d.validate(ctx, schema, nil)
+	return append(d.mistakes, more...), err
 }
 
-// checkValue returns what is wrong with a value besides what is known already.
-func checkValue(schema *jsonschema.Schema, value any, at string, known []ProblemError) []ProblemError {
-	leaveOut(schema, value)
-	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(value))
-	if !ok {
-		return nil
+// validate returns the mistakes that are not yet known, up to maxMistakes in
+// all. Mistakes that excuse reports true for are ignored.
+func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, excuse func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	d := description{root: value, at: at}
-	d.add(invalid)
-	mistakes := slices.DeleteFunc(d.mistakes, func(m ProblemError) bool {
-		// What can't be taken has another value in its place.
-		return slices.ContainsFunc(known, func(k ProblemError) bool { return k.Location == m.Location })
-	})
-	slices.SortFunc(mistakes, func(a, b ProblemError) int {
+	room := maxMistakes - len(d.mistakes)
+	if room <= 0 {
+		return nil, nil
+	}
+	leaveOut(schema, d.root)
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.root))
+	if !ok {
+		return nil, nil
+	}
+	list := description{document: d, excuse: excuse, room: room, seen: make(map[ProblemError]bool)}
+	list.add(ctx, invalid)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	slices.SortFunc(list.found, func(a, b ProblemError) int {
 		return cmp.Or(strings.Compare(a.Location, b.Location), strings.Compare(a.Message, b.Message))
 	})
-	return slices.CompactFunc(mistakes, func(a, b ProblemError) bool { return a.Location == b.Location && a.Message == b.Message })
+	return list.found, nil
 }
 
 // leaveOut takes members that are null and need not be there out of a value: to
@@ -120,21 +131,56 @@ func leaveOut(schema *jsonschema.Schema, value any) {
 	}
 }
 
-// A description makes a flat list of the tree of what is wrong.
+// A description flattens the tree of validation errors into a list of at most
+// room mistakes.
 type description struct {
-	root     any
-	at       string
-	mistakes []ProblemError
+	*document
+	excuse func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
+	room   int
+	looked int  // how many errors were examined
+	left   bool // whether the caller has disconnected
+	found  []ProblemError
+	seen   map[ProblemError]bool // without values
+	path   []string              // buffer for the path of a member
 }
 
-func (d *description) note(path []string, message string) {
-	location, value := locate(d.root, d.at, path)
-	d.mistakes = append(d.mistakes, ProblemError{Location: location, Message: message, Value: brief(value)})
+// over reports whether to stop: the list is full, or the caller is gone.
+func (d *description) over(ctx context.Context) bool {
+	d.looked++
+	d.left = d.left || d.looked%checkEvery == 0 && ctx.Err() != nil
+	return d.left || len(d.found) >= d.room
 }
 
-func (d *description) add(e *jsonschema.ValidationError) {
+func (d *description) note(path []string, k jsonschema.ErrorKind, message string) {
+	// What can't be taken has another value in its place.
+	if len(d.found) >= d.room || d.known.has(path) || d.excuse != nil && d.excuse(path, k) {
+		return
+	}
+	where, value := locate(d.root, d.at, path)
+	mistake := ProblemError{Location: where, Message: message}
+	if !d.seen[mistake] {
+		d.seen[mistake] = true
+		mistake.Value = brief(value)
+		d.found = append(d.found, mistake)
+	}
+}
+
+// noteMembers records the same mistake for several members of a value.
+func (d *description) noteMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
+	for _, name := range names {
+		if d.over(ctx) {
+			return
+		}
+		d.path = append(append(d.path[:0], path...), name)
+		d.note(d.path, k, message)
+	}
+}
+
+func (d *description) add(ctx context.Context, e *jsonschema.ValidationError) {
+	if d.over(ctx) {
+		return
+	}
 	path := e.InstanceLocation
-	below := func(name string) []string { return append(slices.Clone(path), name) }
 	switch k := e.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
 		// When another rule fails, known properties are taken for unevaluated ones.
@@ -143,7 +189,7 @@ func (d *description) add(e *jsonschema.ValidationError) {
 			causes = e.Causes
 		}
 		for _, cause := range causes {
-			d.add(cause)
+			d.add(ctx, cause)
 		}
 	case *kind.AnyOf, *kind.OneOf:
 		// The form whose type fits is the one that was meant.
@@ -152,26 +198,20 @@ func (d *description) add(e *jsonschema.ValidationError) {
 			return other && len(c.InstanceLocation) == len(path)
 		})
 		if len(meant) == 1 {
-			d.add(meant[0])
+			d.add(ctx, meant[0])
 			return
 		}
-		d.note(path, "expected one of the allowed forms")
+		d.note(path, k, "expected one of the allowed forms")
 	case *kind.Required:
-		for _, name := range k.Missing {
-			d.note(below(name), "this is required")
-		}
+		d.noteMembers(ctx, path, k.Missing, k, "this is required")
 	case *kind.DependentRequired:
-		for _, name := range k.Missing {
-			d.note(below(name), fmt.Sprintf("this is required when %s is given", clipped(k.Prop)))
-		}
+		d.noteMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", clipped(k.Prop)))
 	case *kind.AdditionalProperties:
-		for _, name := range k.Properties {
-			d.note(below(name), unexpected)
-		}
+		d.noteMembers(ctx, path, k.Properties, k, unexpected)
 	case *kind.PropertyNames: // its location may be a sibling's
-		d.note(nil, fmt.Sprintf("unexpected property name %q", clipped(k.Property)))
+		d.note(nil, k, fmt.Sprintf("unexpected property name %q", clipped(k.Property)))
 	default:
-		d.note(path, sentence(k))
+		d.note(path, k, sentence(k))
 	}
 }
 
@@ -180,28 +220,6 @@ const unexpected = "unexpected property"
 
 func unevaluated(e *jsonschema.ValidationError) bool {
 	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") || strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
-}
-
-// locate returns the location of a path in a value that stands at another, and
-// what is there.
-func locate(value any, at string, path []string) (location string, found any) {
-	for _, name := range path {
-		switch v := value.(type) {
-		case []any:
-			at += "[" + name + "]"
-			value = nil
-			if i, err := strconv.Atoi(name); err == nil && i < len(v) {
-				value = v[i]
-			}
-		case map[string]any:
-			at += "." + clipped(name)
-			value = v[name]
-		default:
-			at += "." + clipped(name)
-			value = nil
-		}
-	}
-	return at, value
 }
 
 // brief returns a value that is short enough to be repeated, or nil.

@@ -49,7 +49,7 @@ func TestValidate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.schema, err)
 		}
-		mistakes, err := check(schema, []byte(test.text), "body")
+		mistakes, err := check(t.Context(), schema, []byte(test.text), "body")
 		var got []string
 		for _, m := range mistakes {
 			got = append(got, m.Location+": "+m.Message)
@@ -72,7 +72,7 @@ func TestValidateLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mistakes, err := check(list, []byte("["+strings.Repeat("1,", 90_000)+"1]"), "body")
+	mistakes, err := check(t.Context(), list, []byte("["+strings.Repeat("1,", 90_000)+"1]"), "body")
 	if err != nil || len(mistakes) != maxMistakes {
 		t.Errorf("%d mistakes, %v", len(mistakes), err)
 	}

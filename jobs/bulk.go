@@ -121,10 +121,25 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 	if err != nil {
 		return 0, err
 	}
+	portions, err := q.portions(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	n, errs := 0, []error(nil)
+	for _, portion := range portions {
+		changed, failed := changeEach(ctx, portion, bulkCallers, change)
+		n, errs = n+changed, append(errs, failed...)
+	}
+	return n, errors.Join(errs[:min(len(errs), 3)]...)
+}
+
+// changeEach changes the jobs, up to callers of them at once, and returns how
+// many were changed.
+func changeEach(ctx context.Context, ids []string, callers int, change func(context.Context, string) error) (n int, errs []error) {
 	var mu sync.Mutex
-	n, errs, next := 0, []error(nil), make(chan string)
+	next := make(chan string)
 	var wg sync.WaitGroup
-	for range bulkCallers {
+	for range min(callers, len(ids)) {
 		wg.Go(func() {
 			for id := range next {
 				err := change(ctx, id)
@@ -144,7 +159,7 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 	}
 	close(next)
 	wg.Wait()
-	return n, errors.Join(errs[:min(len(errs), 3)]...)
+	return n, errs
 }
 
 // chosen returns the ids of the newest [MaxBulk] jobs that the filter chooses.

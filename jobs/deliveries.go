@@ -69,6 +69,8 @@ type DeliveryFilter struct {
 	CreatedAfter time.Time // zero for no limit
 	Before       string    // only deliveries older than the one with this id
 	Limit        int       // required
+	// WithoutAttempts leaves the attempts of [Queue.Deliveries] out.
+	WithoutAttempts bool
 }
 
 const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
@@ -98,6 +100,9 @@ func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, e
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	if f.WithoutAttempts {
+		return deliveries, nil
 	}
 	return deliveries, q.addAttempts(ctx, deliveries)
 }

@@ -10,3 +10,8 @@ func (q *Queue) WorkerID() string { return q.workerID }
 
 // Query returns the SQL of a list.
 func (f *Filter) Query() (string, []any) { return f.query() }
+
+// Portions is portions.
+func (q *Queue) Portions(ctx context.Context, ids []string) ([][]string, error) {
+	return q.portions(ctx, ids)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -55,22 +54,26 @@ func (q *Queue) settleAll(ctx context.Context, apply func(context.Context, *tran
 	}
 }
 
-// settle applies a transition to each of the jobs that query finds, all at
-// once so that they are committed together. The transition refuses what
+// settle applies a transition to each of the jobs that query finds, many
+// at once so that they are committed together. The transition refuses what
 // somebody else was faster with. It returns how many jobs it found.
 func (q *Queue) settle(ctx context.Context, apply func(context.Context, *transition, *Job) error, query string, args ...any) (found int, err error) {
 	ids, err := q.find(ctx, query, args...)
-	errs := make([]error, len(ids))
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() {
-			if _, err := q.transit(ctx, id, apply); err != nil && !errors.Is(err, errLost) && !errors.Is(err, ErrNotFound) {
-				errs[i] = err
-			}
-		})
+	if err != nil {
+		return len(ids), err
 	}
-	wg.Wait()
-	return len(ids), errors.Join(err, errors.Join(errs...))
+	portions, err := q.portions(ctx, ids)
+	errs := []error{err}
+	for _, portion := range portions {
+		_, failed := changeEach(ctx, portion, houseBatch, func(ctx context.Context, id string) error {
+			if _, err := q.transit(ctx, id, apply); !errors.Is(err, errLost) {
+				return err
+			}
+			return nil
+		})
+		errs = append(errs, failed...)
+	}
+	return len(ids), errors.Join(errs...)
 }
 
 // find returns the ids that query finds, one batch of them.

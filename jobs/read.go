@@ -99,10 +99,12 @@ func (f *Filter) where() (string, []any) {
 func (f *Filter) query() (string, []any) {
 	where, args := f.where()
 	args = append(args, f.Limit)
-	return `SELECT ` + jobColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
+	return `SELECT ` + listColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
 }
 
-// List returns the newest jobs that the filter chooses, newest first.
+// List returns the newest jobs that the filter chooses, newest first, without
+// inputs, outputs and history, which it does not read. OutputOmitted is set for
+// jobs that have an output.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

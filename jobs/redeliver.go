@@ -62,7 +62,7 @@ const (
 // RedeliverAll sends the newest callbacks that the filter chooses again, up to
 // [MaxRedeliveries] of them and 50 a second, and returns how many.
 func (q *Queue) RedeliverAll(ctx context.Context, f DeliveryFilter) (int, error) {
-	f.Limit = MaxRedeliveries
+	f.Limit, f.WithoutAttempts = MaxRedeliveries, true
 	chosen, err := q.Deliveries(ctx, f)
 	if err != nil {
 		return 0, err

@@ -65,23 +65,32 @@ func (r rawScanner) Scan(src any) error {
 	return nil
 }
 
-const jobColumns = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, steps, history,
-	output, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
+const (
+	jobHead = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, step_count, `
+	jobTail = `, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
 	cancel_requested_at IS NOT NULL, COALESCE(run_id, ''), river_job_id, recoveries,
 	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
 
-// scanJob reads a row of jobColumns.
+	// jobColumns are all columns of a job.
+	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
+	// listColumns leave out the large columns, which the database then does not
+	// read: inputs, outputs and history.
+	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail
+)
+
+// scanJob reads a row of jobColumns or listColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	var j Job
-	var steps []Step
-	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, text[[]Step]{&steps}, text[[]Attempt]{&j.History},
-		rawScanner{&j.Output}, text[*Error]{&j.Error}, text[Report]{&j.Progress}, text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt, &j.ExpiresAt, &j.retain,
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, text[[]Step]{&j.Chain}, text[[]Attempt]{&j.History},
+		rawScanner{&j.Output}, &j.OutputOmitted, text[*Error]{&j.Error}, text[Report]{&j.Progress}, text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt, &j.ExpiresAt, &j.retain,
 		&j.CancelRequested, &j.runID, &j.riverJobID, &j.recoveries,
 		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
 	}
-	j.Steps, j.Chain, j.Input = len(steps), steps, steps[0].Input
+	if len(j.Chain) > 0 {
+		j.Input = j.Chain[0].Input
+	}
 	j.Token = Optional(q.Keys.token(j.ID))
 	j.refresh()
 	return j, nil
@@ -100,10 +109,10 @@ func (j *Job) refresh() {
 
 // insertJob writes the row of a new job.
 func insertJob(ctx context.Context, tx *sql.Tx, j *Job) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress,
+	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, step_count, steps, progress,
 			tags, metadata, created_at, run_at, expires_at, retain, river_job_id, callback_url, callback_events, callback_state, callback, base_url, retry_of)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
-		j.ID, j.Owner, j.Service, string(j.Status), j.version, j.Priority, j.MaxAttempts, j.timeout, text[[]Step]{&j.Chain}, text[Report]{&j.Progress},
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
+		j.ID, j.Owner, j.Service, string(j.Status), j.version, j.Priority, j.MaxAttempts, j.timeout, len(j.Chain), text[[]Step]{&j.Chain}, text[Report]{&j.Progress},
 		text[[]string]{&j.Tags}, raw(j.Metadata), j.CreatedAt, j.RunAt, j.ExpiresAt, j.retain, j.riverJobID,
 		j.callback.url, text[[]string]{&j.callback.events}, j.callback.state, nullable(j.Callback), j.BaseURL, string(j.RetryOf))
 	if err != nil {

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"iter"
+	"maps"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	// maxLocation is the longest location of a mistake, in bytes.
+	maxLocation = 1000
+	// maxClipped is how much of a caller's text is repeated, in bytes.
+	maxClipped = 100
+)
+
+// A location says where in a request something is, such as body.tags[0]. It is
+// for people. Never compare locations, compare paths: a member can have any
+// name, even "tags[0]".
+type location struct{ strings.Builder }
+
+func newLocation(at string) *location {
+	l := new(location)
+	l.WriteString(at)
+	return l
+}
+
+func (l *location) member(name string) { l.add(".", clipped(name), "") }
+
+func (l *location) item(index string) { l.add("[", clipped(index), "]") }
+
+func (l *location) add(before, name, after string) {
+	switch {
+	case l.Len() > maxLocation: // it already ends with "…"
+	case l.Len()+len(before)+len(name)+len(after) > maxLocation:
+		l.WriteString(strings.Repeat(".", max(0, maxLocation-2-l.Len())) + "…")
+	default:
+		l.WriteString(before + name + after)
+	}
+}
+
+// locationOf returns the location of a JSON pointer (RFC 6901) below at.
+func locationOf(at string, pointer jsontext.Pointer) string {
+	l := newLocation(at)
+	for token := range pointer.Tokens() {
+		if _, err := strconv.Atoi(token); err == nil {
+			l.item(token)
+		} else {
+			l.member(token)
+		}
+	}
+	return l.String()
+}
+
+// locate returns the location of a path in a value, which is itself located at
+// at, and what it leads to.
+func locate(value any, at string, path []string) (where string, found any) {
+	l := newLocation(at)
+	for _, name := range path {
+		if _, list := value.([]any); list {
+			l.item(name)
+		} else {
+			l.member(name)
+		}
+		value = inside(value, name)
+	}
+	return l.String(), value
+}
+
+// inside returns a member or item of a value, or nil if it has none of this name.
+func inside(value any, name string) any {
+	switch value := value.(type) {
+	case []any:
+		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(value) {
+			return value[i]
+		}
+	case map[string]any:
+		return value[name]
+	}
+	return nil
+}
+
+// children yields the members or items of a value with their names or indexes.
+func children(value any) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		switch value := value.(type) {
+		case []any:
+			for i, item := range value {
+				if !yield(strconv.Itoa(i), item) {
+					return
+				}
+			}
+		case map[string]any:
+			maps.All(value)(yield)
+		}
+	}
+}
+
+// A pathSet is a set of paths, kept as a trie: a lookup takes one step for each
+// segment of the path.
+type pathSet struct {
+	here  bool
+	below map[string]*pathSet
+}
+
+func (s *pathSet) add(path []segment) {
+	for _, segment := range path {
+		name := segment.name
+		if segment.index >= 0 {
+			name = strconv.Itoa(segment.index)
+		}
+		if s.below[name] == nil {
+			if s.below == nil {
+				s.below = make(map[string]*pathSet)
+			}
+			s.below[name] = new(pathSet)
+		}
+		s = s.below[name]
+	}
+	s.here = true
+}
+
+func (s *pathSet) has(path []string) bool {
+	for _, name := range path {
+		if s = s.below[name]; s == nil {
+			return false
+		}
+	}
+	return s.here
+}
+
+// clipped returns the first maxClipped bytes of a text, without splitting a
+// character.
+func clipped(s string) string {
+	if len(s) <= maxClipped {
+		return s
+	}
+	n := maxClipped
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,50 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+)
+
+const (
+	// maxTogether bounds the total size of the inputs and outputs of jobs that
+	// are changed at once: changing a job reads its whole row.
+	maxTogether = 64 << 20
+	// fewTogether is how many jobs are changed at once however large they are.
+	fewTogether = 8
+)
+
+// portions splits jobs into portions, each of which fits into memory. It keeps
+// their order.
+func (q *Queue) portions(ctx context.Context, ids []string) ([][]string, error) {
+	if len(ids) <= fewTogether {
+		return [][]string{ids}, nil
+	}
+	marks, args := marksOf(ids)
+	// Neither database reads a text to tell its length.
+	rows, err := q.db.read.QueryContext(ctx, `SELECT id, octet_length(steps) + COALESCE(octet_length(output), 0) FROM jobs WHERE id IN (`+marks+`)`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("measure jobs: %w", err)
+	}
+	defer rows.Close()
+	sizes := make(map[string]int64, len(ids))
+	for rows.Next() {
+		var id string
+		var size int64
+		if err := rows.Scan(&id, &size); err != nil {
+			return nil, fmt.Errorf("measure jobs: %w", err)
+		}
+		sizes[id] = size
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("measure jobs: %w", err)
+	}
+	var portions [][]string
+	first, sum := 0, int64(0)
+	for i, id := range ids {
+		if sum += sizes[id]; sum > maxTogether && i-first >= fewTogether {
+			portions = append(portions, ids[first:i])
+			first, sum = i, sizes[id]
+		}
+	}
+	return append(portions, ids[first:]), nil
+}
