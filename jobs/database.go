@@ -208,6 +208,15 @@ func (d *Database) elements() string {
 	return "json_each($1)"
 }
 
+// justBefore is the time before that of one of River's columns, by as little as
+// the column can tell.
+func (d *Database) justBefore(column string) string {
+	if d.postgres {
+		return column + " - INTERVAL '1 microsecond'"
+	}
+	return "strftime('%Y-%m-%d %H:%M:%f', " + column + ", '-0.001 seconds')"
+}
+
 // now is the time by the database's own clock, which all processes share.
 func (d *Database) now() string {
 	if d.postgres {

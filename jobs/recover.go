@@ -90,9 +90,10 @@ func (t *transition) requeue(ctx context.Context, j *Job) error {
 	if err := t.enqueue(ctx, j); err != nil {
 		return err
 	}
-	// River would take a time in the past for one that its scheduler must wait for.
-	if _, err := t.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT scheduled_at FROM river_job WHERE id = $1)
-		WHERE id = $2 AND scheduled_at > (SELECT scheduled_at FROM river_job WHERE id = $1)`, before, j.riverJobID); err != nil {
+	// River would take a time in the past for one that its scheduler must wait
+	// for. The ids of jobs of the same time decide; the new one is the last.
+	if _, err := t.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+t.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
+		WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, before, j.riverJobID); err != nil {
 		return fmt.Errorf("keep the job's place: %w", err)
 	}
 	return nil

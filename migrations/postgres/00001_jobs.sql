@@ -15,7 +15,9 @@ CREATE TABLE jobs (
     max_attempts        INTEGER NOT NULL,
     timeout             BIGINT NOT NULL,
     step                INTEGER NOT NULL DEFAULT 1,
-    step_count          INTEGER NOT NULL DEFAULT 1, -- the length of steps
+    steps               TEXT NOT NULL, -- the chain: [{service, input, output, finished_at}]
+    history             TEXT NOT NULL DEFAULT '[]', -- the newest attempts: [{number, step, worker_id, started_at, finished_at, status, error}]
+    output              TEXT,
     error               TEXT,
     progress            TEXT NOT NULL,
     tags                TEXT NOT NULL,
@@ -40,11 +42,7 @@ CREATE TABLE jobs (
     callback            TEXT, -- the newest delivery, for the job object
     base_url            TEXT NOT NULL,
     retry_of            TEXT NOT NULL DEFAULT '', -- the job that this one runs again
-    log_lines           BIGINT NOT NULL DEFAULT 0, -- how many lines its services have said
-    -- Large columns come last: SQLite reads a row up to the last column that a query needs.
-    steps               TEXT NOT NULL, -- the chain: [{service, input, output, finished_at}]
-    history             TEXT NOT NULL DEFAULT '[]', -- the newest attempts: [{number, step, worker_id, started_at, finished_at, status, error}]
-    output              TEXT
+    log_lines           BIGINT NOT NULL DEFAULT 0 -- how many lines its services have said
 );
 
 CREATE INDEX jobs_owner ON jobs (owner, id);
