@@ -129,5 +129,6 @@ func (a *API) authenticate(r *http.Request) (err error) {
 	if info.user, err = a.Auth.Authenticate(r); errors.Is(err, ErrNoCredentials) {
 		info.user, err = a.resume(r)
 	}
+	a.noteLogin(r.Context(), claimedName(r), err)
 	return err
 }

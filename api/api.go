@@ -66,6 +66,7 @@ type API struct {
 	router      *chi.Mux
 	rates       *rates
 	metrics     *metrics
+	failed      *failedLogins
 	crowd       *crowd
 	pages       *web.Renderer
 	started     time.Time
@@ -88,7 +89,7 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), started: time.Now()}
+	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)

@@ -125,12 +125,14 @@ func NewAuthenticator(c Credentials) (*Authenticator, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	passwords := make(map[string]string)
+	passwords, dearest := make(map[string]string), hashCost{}
 	for name, hash := range c.Users {
+		cost := costOf(hash)
+		dearest.memory, dearest.cores = max(dearest.memory, cost.memory), max(dearest.cores, cost.cores)
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &Authenticator{logins: newLogins(hashes), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
+	return &Authenticator{logins: newLogins(hashes, hashesAtOnce(dearest)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
 // checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).

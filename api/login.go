@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -20,23 +22,25 @@ const (
 	loginLifetime = 5 * time.Minute
 	// maxLogins is how many verified passwords are remembered.
 	maxLogins = 4096
-	// maxQueuedLogins is how many hash computations may run or wait; beyond
-	// it a login would wait for many seconds.
-	maxQueuedLogins = 128
+	// unknownBurst and unknownInterval are the allowance that all names that
+	// do not exist share, whoever sends them.
+	unknownBurst    = 10
+	unknownInterval = time.Second
 )
 
 // logins verifies names and passwords. A computation takes a tenth of a second
 // of CPU by intent, so the credentials it has found right are remembered for
-// a while, requests with the same ones share it, and no more run at once than
-// there are processors.
+// a while, requests with the same ones share it, and a [hashQueue] limits how
+// many run at once.
 type logins struct {
 	hashes   map[string]verifier
 	names    []string // of hashes, sorted
 	key      []byte   // of the MACs, random and only in this process
 	seed     maphash.Seed
-	failures *throttle
-	queue    chan struct{} // holds one for each computation that runs or waits
-	running  chan struct{} // holds one for each computation that runs
+	failures *throttle     // by address, over all names
+	unknown  *rate.Limiter // computations for names that do not exist
+	took     atomic.Int64  // nanoseconds of the last computation
+	hashing  *hashQueue
 
 	mu       sync.Mutex
 	verified map[loginMAC]time.Time // to when they are forgotten
@@ -52,15 +56,16 @@ type flight struct {
 	err  error
 }
 
-func newLogins(hashes map[string]verifier) *logins {
+// newLogins returns logins that compute at most atOnce hashes at once.
+func newLogins(hashes map[string]verifier, atOnce int) *logins {
 	return &logins{
 		hashes:   hashes,
 		names:    slices.Sorted(maps.Keys(hashes)),
 		key:      []byte(rand.Text()),
 		seed:     maphash.MakeSeed(),
 		failures: newThrottle(),
-		queue:    make(chan struct{}, maxQueuedLogins),
-		running:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		unknown:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
+		hashing:  newHashQueue(atOnce),
 		verified: map[loginMAC]time.Time{},
 		flights:  map[loginMAC]*flight{},
 	}
@@ -120,46 +125,57 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 	return f.err
 }
 
-// throttled compares unless there were too many failures. It counts a failure
-// before it knows of it, so that many guesses at once are limited too.
+// throttled compares unless there were too many failures from the address. It
+// counts a failure before it knows of it, so that many guesses at once are
+// limited too.
 func (l *logins) throttled(ctx context.Context, from, name, password string) error {
-	key := from + "\x00" + name
-	if wait := l.failures.take(key); wait > 0 {
+	if wait := l.failures.take(from); wait > 0 {
 		return retryAfter(wait)
 	}
-	err := l.compare(ctx, name, password)
+	err := l.compare(ctx, from, name, password)
 	if !errors.Is(err, ErrBadCredentials) {
-		l.failures.giveBack(key)
+		l.failures.giveBack(from)
 	}
 	return err
 }
 
 // compare computes the hash when it is its turn.
-func (l *logins) compare(ctx context.Context, name, password string) error {
-	select {
-	case l.queue <- struct{}{}:
-		defer func() { <-l.queue }()
-	default:
-		return retryAfter(time.Second)
-	}
-	select {
-	case l.running <- struct{}{}:
-		defer func() { <-l.running }()
-	case <-ctx.Done():
-		return fmt.Errorf("verify password: %w", context.Cause(ctx))
-	}
-
+func (l *logins) compare(ctx context.Context, from, name, password string) error {
 	matches, known := l.hashes[name]
 	if !known {
+		if !l.unknown.Allow() {
+			return l.pretend(ctx)
+		}
 		// Somebody else's hash, always the same one for a name: the time it
 		// takes must not tell which names exist.
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
 		matches = l.hashes[l.names[decoy]]
 	}
-	if !matches(password) || !known {
+	leave, err := l.hashing.enter(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	start := time.Now()
+	ok := matches(password)
+	l.took.Store(int64(time.Since(start)))
+	if !ok || !known {
 		return ErrBadCredentials
 	}
 	return nil
+}
+
+// pretend refuses a name that does not exist without computing anything, after
+// about the time that a computation takes.
+func (l *logins) pretend(ctx context.Context) error {
+	timer := time.NewTimer(time.Duration(l.took.Load()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ErrBadCredentials
+	case <-ctx.Done():
+		return fmt.Errorf("verify password: %w", context.Cause(ctx))
+	}
 }
 
 // remember is called with mu held. It walks through all logins, which is

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -107,7 +108,7 @@ func (a *API) observed(info *requestInfo, status, bytes int) {
 		level = slog.LevelDebug
 	}
 	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id), slog.String("method", info.method), slog.String("path", info.path),
-		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name))
+		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name), slog.String("client", clientOf(info.remoteAddr)))
 }
 
 // base returns how the caller reached us.
@@ -122,17 +123,6 @@ func (a *API) base(r *http.Request) string {
 	default:
 		return "http://" + r.Host
 	}
-}
-
-// withoutToken cuts the secret half off tokens in a path.
-func withoutToken(path string) string {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		if id, _, ok := strings.Cut(part, "."); ok && strings.HasPrefix(part, "job_") {
-			parts[i] = id
-		}
-	}
-	return strings.Join(parts, "/")
 }
 
 func (a *API) recoverPanic(next http.Handler) http.Handler {
@@ -156,5 +146,5 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 }
 
 func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", v, "stack", string(debug.Stack()))
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack", string(debug.Stack()))
 }
