@@ -50,6 +50,7 @@ type config struct {
 	MaxQueuedByUser int64
 	Streams         api.StreamLimits
 	TrustedProxies  []netip.Prefix
+	AllowProxy      bool
 	SubmitRate      float64
 	RiverUI         bool
 	Callbacks       struct {
@@ -90,7 +91,8 @@ var settings = []setting{
 	{"addr", "ADDR", "addr", "address to listen on", text(func(c *config) *string { return &c.Addr }, isAddr)},
 	{"public_url", "PUBLIC_URL", "public-url", "how callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
 	{"hosts", "", "", "other names that callers may reach the server by", decoded(func(c *config) *[]string { return &c.Hosts }, "a list of names such as [jobs.internal]")},
-	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For is believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For, -Proto and -Host are believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"allow_proxy_without_users", "", "", "whether a server without users takes requests from a proxy", boolean(func(c *config) *bool { return &c.AllowProxy })},
 	{"tls.cert", "TLS_CERT", "", "certificate file, to serve over TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isSomething)},
 	{"tls.key", "TLS_KEY", "", "file of the certificate's private key", text(func(c *config) *string { return &c.TLSKey }, isSomething)},
 	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker says how it is", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},

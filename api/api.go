@@ -42,9 +42,12 @@ type Config struct {
 	MaxBody int64
 	// Streams bounds what viewers may take.
 	Streams StreamLimits
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
-	// believed.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For,
+	// X-Forwarded-Proto and X-Forwarded-Host, or Forwarded, are believed.
 	TrustedProxies []netip.Prefix
+	// AllowProxy takes requests that came through a proxy even if there are no
+	// users, who would otherwise be asked for.
+	AllowProxy bool
 	// SubmitRate is how many jobs a user may submit in a second; 0 means no limit.
 	SubmitRate float64
 	// Version stands in the OpenAPI document.

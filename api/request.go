@@ -68,6 +68,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	h = a.crossOrigin.Handler(h)
 	h = a.shareTokens(h)
 	h = a.checkHost(h)
+	h = a.refuseProxied(h)
 	h = a.recoverPanic(h)
 	return a.observe(h)
 }
@@ -75,16 +76,20 @@ func (a *API) wrap(h http.Handler) http.Handler {
 // observe gives the request its id, logs it and counts it.
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := a.callerOf(r)
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header,
+			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(caller), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header,
 		}
 		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
 		route.Routes = a.router
 		ctx := context.WithValue(r.Context(), infoKey{}, info)
 		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
-		r.RemoteAddr = info.remoteAddr // for the limits of logins too
+		r.RemoteAddr, r.Host = caller.addr, caller.host // as the caller sees it, for all that comes after
 		h := w.Header()
+		if a.secure(r) && !isLocalhost(r.Host) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		h.Set("X-Request-Id", info.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // URLs have tokens
@@ -112,16 +117,16 @@ func (a *API) observed(info *requestInfo, status, bytes int) {
 }
 
 // base returns how the caller reached us.
-func (a *API) base(r *http.Request) string {
+func (a *API) base(c caller) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
-	case !loopbackHost(r.Host) && !a.isOurHost(r.Host):
+	case !loopbackHost(c.host) && !a.isOurHost(c.host):
 		return "" // it is refused; nothing of ours leads there
-	case r.TLS != nil:
-		return "https://" + r.Host
+	case c.https:
+		return "https://" + c.host
 	default:
-		return "http://" + r.Host
+		return "http://" + c.host
 	}
 }
 
