@@ -66,6 +66,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), e.close())
 	}
+	e.guard.Listen(listener.Addr())
 	if err := e.queue.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close(), e.close())
 	}
