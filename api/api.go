@@ -70,6 +70,7 @@ type API struct {
 	rates       *rates
 	metrics     *metrics
 	failed      *failedLogins
+	documents   documents
 	crowd       *crowd
 	pages       *web.Renderer
 	started     time.Time

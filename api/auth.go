@@ -152,6 +152,9 @@ func (a *Authenticator) Open() bool {
 	return len(a.logins.hashes) == 0 && len(a.keys) == 0
 }
 
+// Restricts reports whether some users may not run all services.
+func (a *Authenticator) Restricts() bool { return len(a.services) > 0 }
+
 // Authenticate returns who makes the request, by HTTP Basic (RFC 7617) or an
 // API key as a bearer token (RFC 6750). Otherwise the error is
 // [ErrNoCredentials], [ErrBadCredentials], a [*RetryError], or wraps the one
