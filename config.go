@@ -54,12 +54,13 @@ type config struct {
 	SubmitRate      float64
 	RiverUI         bool
 	Callbacks       struct {
-		Allow       []string
-		ProxyURL    string
-		Timeout     time.Duration
-		Concurrency int
-		Schedule    notify.Schedule
-		Hold        time.Duration
+		Allow         []string
+		ProxyURL      string
+		ProxyResolves bool
+		Timeout       time.Duration
+		Concurrency   int
+		Schedule      notify.Schedule
+		Hold          time.Duration
 	}
 
 	// warnings are said once there is a log.
@@ -126,6 +127,7 @@ var settings = []setting{
 	{"limits.submit_rate", "", "", "jobs a user may submit in a second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
 	{"callbacks.allow", "", "", "networks and hosts that callbacks may reach although they are not public", decoded(func(c *config) *[]string { return &c.Callbacks.Allow }, "a list such as [10.1.0.0/16, hooks.internal]")},
 	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5"))},
+	{"callbacks.proxy_resolves", "", "", "whether the proxy for callbacks looks names up and decides what they may reach", boolean(func(c *config) *bool { return &c.Callbacks.ProxyResolves })},
 	{"callbacks.timeout", "", "", "how long a receiver may take", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
 	{"callbacks.concurrency", "", "", "how many callbacks are sent at once", number(func(c *config) *int { return &c.Callbacks.Concurrency }, 1, 10_000)},
 	{"callbacks.schedule", "", "", "how long to wait before each attempt", schedule},

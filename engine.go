@@ -73,7 +73,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 			return e, errors.New("callbacks.proxy_url is no URL")
 		}
 	}
-	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, Local: jobs.NewReceivers(e.db, keys)})
+	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: jobs.NewReceivers(e.db, keys)})
 	workers := 0
 	if c.Worker {
 		workers = c.Concurrency

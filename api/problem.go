@@ -129,7 +129,10 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
 		route := chi.NewRouteContext()
-		if a.router.Match(route, method, r.URL.Path) && !(method == http.MethodHead && slices.Contains(skeletonStarts, route.RoutePattern())) {
+		if !a.router.Match(route, method, r.URL.Path) {
+			continue
+		}
+		if method != http.MethodHead || !slices.Contains(skeletonStarts, route.RoutePattern()) {
 			allowed = append(allowed, method)
 		}
 	}

@@ -11,12 +11,12 @@ import (
 // Files that an older release left open to others are tightened at the start.
 func TestOpenSQLiteTightensFiles(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an operator may have made it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	names := []string{jobs.DatabaseFile, "lock", jobs.SecretFile}
 	for _, name := range names {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil { //nolint:gosec // see above
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
