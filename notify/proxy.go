@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (c *checkedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		port = map[string]string{"http": "80", "https": "443"}[r.URL.Scheme]
 	}
 	addr := net.JoinHostPort(r.URL.Hostname(), port)
-	if addr == proxyAddr(c.proxy.url) {
+	if strings.EqualFold(addr, proxyAddr(c.proxy.url)) {
 		return nil, ErrBlocked
 	}
 	if r.URL.Scheme == "http" {
@@ -81,7 +82,7 @@ func (p *checkedProxy) proxyFor(r *http.Request) (*url.URL, error) {
 
 // dialHop connects to the proxy for requests over http, and through it for others.
 func (p *checkedProxy) dialHop(ctx context.Context, network, addr string) (net.Conn, error) {
-	if addr == proxyAddr(p.url) {
+	if strings.EqualFold(addr, proxyAddr(p.url)) {
 		return dialProxy(ctx, network, addr)
 	}
 	return p.dial(ctx, network, addr)
@@ -96,7 +97,10 @@ func (p *checkedProxy) tunnel(ctx context.Context, network, target string) (net.
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	raw := conn
+	stop := context.AfterFunc(ctx, func() {
+		raw.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a connection that is closed has none
+	})
 	defer stop()
 	if p.url.Scheme == "https" {
 		config := p.tls.Clone()
@@ -189,9 +193,9 @@ func (g *Guard) resolve(ctx context.Context, resolver *net.Resolver, addr string
 	if err != nil {
 		return nil, err
 	}
-	number, err := net.LookupPort("tcp", port)
+	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("port of %s: %w", host, err)
 	}
 	if g.own.hasName(host, port) {
 		return nil, ErrBlocked
@@ -206,7 +210,7 @@ func (g *Guard) resolve(ctx context.Context, resolver *net.Resolver, addr string
 	named := g.allowsHost(strings.ToLower(host), port)
 	var allowed []netip.AddrPort
 	for _, a := range addrs {
-		target := netip.AddrPortFrom(a.Unmap(), uint16(number)) //nolint:gosec // LookupPort gives 0 to 65535
+		target := netip.AddrPortFrom(a.Unmap(), uint16(number))
 		if !g.own.hasAddr(target) && g.checkAddr(a, named) == nil {
 			allowed = append(allowed, target)
 		}
