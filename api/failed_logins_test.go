@@ -24,7 +24,7 @@ func basic(name, password string) string {
 
 func from(ip string) string { return "X-Forwarded-For: " + ip }
 
-// withPasswords are alice and bob with the password "secret", and an API key of
+// withPasswords are alice, bob and carol with the password "secret", and an API key of
 // alice's.
 func withPasswords(t testing.TB) (c api.Credentials, key string) {
 	t.Helper()
@@ -36,7 +36,7 @@ func withPasswords(t testing.TB) (c api.Credentials, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api.Credentials{Users: map[string]string{"alice": hash, "bob": hash}, APIKeys: map[string][]string{"alice": {keyHash}}}, key
+	return api.Credentials{Users: map[string]string{"alice": hash, "bob": hash, "carol": hash}, APIKeys: map[string][]string{"alice": {keyHash}}}, key
 }
 
 // Invented names from one address, or from many, lock out nobody.
@@ -78,6 +78,13 @@ func TestInventedNamesLockNobodyOut(t *testing.T) {
 		if got := f.do(t, "GET", "/v1/jobs", "", credential, from("198.51.100.7")); got.StatusCode != 200 {
 			t.Errorf("%.20s: %s", credential, got.Status)
 		}
+	}
+	// So does the right password of a user there who has not signed in yet.
+	if got := f.do(t, "GET", "/v1/jobs", "", basic("carol", "secret"), from("198.51.100.7")); got.StatusCode != 200 {
+		t.Errorf("carol's right password from that address: %s", got.Status)
+	}
+	if got := f.do(t, "GET", "/v1/jobs", "", basic("carol", "wrong"), from("198.51.100.7")); got.StatusCode != 429 {
+		t.Errorf("a wrong one: %s", got.Status)
 	}
 	// Another address of an IPv6 network is the same client.
 	for i := range 11 {

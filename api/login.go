@@ -38,6 +38,7 @@ type logins struct {
 	key      []byte   // of the MACs, random and only in this process
 	seed     maphash.Seed
 	failures *throttle     // by address, over all names
+	known    *throttle     // by address, over the names that exist
 	unknown  *rate.Limiter // computations for names that do not exist
 	took     atomic.Int64  // nanoseconds of the last computation
 	hashing  *hashQueue
@@ -64,6 +65,7 @@ func newLogins(hashes map[string]verifier, atOnce int) *logins {
 		key:      []byte(rand.Text()),
 		seed:     maphash.MakeSeed(),
 		failures: newThrottle(),
+		known:    newThrottle(),
 		unknown:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
 		hashing:  newHashQueue(atOnce),
 		verified: map[loginMAC]time.Time{},
@@ -127,14 +129,37 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 
 // throttled compares unless there were too many failures from the address. It
 // counts a failure before it knows of it, so that many guesses at once are
-// limited too.
+// limited too. Names that exist have an allowance of their own beside the one
+// over all names, so that invented names can't keep users out who share their
+// address. Whether a name exists shows neither in the answer nor in its time:
+// over the first allowance, only a right password is answered differently.
 func (l *logins) throttled(ctx context.Context, from, name, password string) error {
-	if wait := l.failures.take(from); wait > 0 {
-		return retryAfter(wait)
+	_, known := l.hashes[name]
+	wait := l.failures.take(from)
+	compute := wait == 0 && (known || l.unknown.Allow())
+	if known {
+		waitKnown := l.known.take(from)
+		if compute = waitKnown == 0; !compute && wait == 0 {
+			l.failures.giveBack(from)
+		}
+		wait = max(wait, waitKnown)
 	}
-	err := l.compare(ctx, from, name, password)
-	if !errors.Is(err, ErrBadCredentials) {
-		l.failures.giveBack(from)
+	err := ErrBadCredentials
+	if compute {
+		err = l.compare(ctx, from, name, password)
+	} else if ctxErr := l.pretend(ctx); ctxErr != nil {
+		err = ctxErr
+	}
+	switch {
+	case !errors.Is(err, ErrBadCredentials) && compute:
+		if known {
+			l.known.giveBack(from)
+		}
+		if wait == 0 {
+			l.failures.giveBack(from)
+		}
+	case errors.Is(err, ErrBadCredentials) && wait > 0:
+		return retryAfter(wait)
 	}
 	return err
 }
@@ -143,9 +168,6 @@ func (l *logins) throttled(ctx context.Context, from, name, password string) err
 func (l *logins) compare(ctx context.Context, from, name, password string) error {
 	matches, known := l.hashes[name]
 	if !known {
-		if !l.unknown.Allow() {
-			return l.pretend(ctx)
-		}
 		// Somebody else's hash, always the same one for a name: the time it
 		// takes must not tell which names exist.
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
@@ -165,14 +187,14 @@ func (l *logins) compare(ctx context.Context, from, name, password string) error
 	return nil
 }
 
-// pretend refuses a name that does not exist without computing anything, after
-// about the time that a computation takes.
+// pretend takes about the time that a computation takes. Its error is the one
+// of ctx.
 func (l *logins) pretend(ctx context.Context) error {
 	timer := time.NewTimer(time.Duration(l.took.Load()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ErrBadCredentials
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("verify password: %w", context.Cause(ctx))
 	}

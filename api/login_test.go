@@ -43,6 +43,16 @@ func aliceLogins() (*logins, *counting) {
 	return newLogins(map[string]verifier{"alice": c.verifier("secret")}, 2), c
 }
 
+// distinguish makes sure that the addresses here and there share no bucket.
+func distinguish(l *logins) {
+	for l.failures.bucket("here") == l.failures.bucket("there") {
+		l.failures = newThrottle()
+	}
+	for l.known.bucket("here") == l.known.bucket("there") {
+		l.known = newThrottle()
+	}
+}
+
 func expectError(t *testing.T, got, want error) {
 	t.Helper()
 	var retry, wantRetry *RetryError
@@ -208,9 +218,7 @@ func TestLoginsAreQueued(t *testing.T) {
 func TestLoginFailuresAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
-		for l.failures.bucket("here") == l.failures.bucket("there") {
-			l.failures = newThrottle()
-		}
+		distinguish(l)
 		login := func(from, name, password string, want error) {
 			t.Helper()
 			expectError(t, l.verify(t.Context(), from, name, password), want)
@@ -239,7 +247,10 @@ func TestLoginFailuresAreLimited(t *testing.T) {
 		login("there", "bob", "wrong", ErrBadCredentials)
 		hash.expect(t, 13)                                       // bob, who does not exist, costs as much
 		for _, name := range []string{"alice", "bob", "carol"} { // the allowance is over all names
-			login("here", name, "wrong", &RetryError{After: 6 * time.Second})
+			got := l.verify(t.Context(), "here", name, "wrong")
+			if _, ok := errors.AsType[*RetryError](got); !ok {
+				t.Errorf("%s: got error %v, want a *RetryError", name, got)
+			}
 		}
 		hash.expect(t, 13)
 
@@ -259,10 +270,8 @@ func TestLoginFailuresAreLimited(t *testing.T) {
 func TestThrottledLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
-		for l.failures.bucket("here") == l.failures.bucket("there") {
-			l.failures = newThrottle()
-		}
-		for l.failures.take("here") == 0 {
+		distinguish(l)
+		for l.failures.take("here") == 0 || l.known.take("here") == 0 {
 		}
 		mac := l.mac("alice", "secret")
 		f, leads := l.join(mac)
@@ -318,6 +327,29 @@ func TestUnknownNamesShareAnAllowance(t *testing.T) {
 		if took := time.Since(start); took != 100*time.Millisecond && took != 0 {
 			t.Errorf("a name that is not computed took %s", took)
 		}
+	})
+}
+
+// Invented names from the address of a user do not keep the user out, and what
+// fails beside them does not tell whether its name exists.
+func TestInventedNamesFromTheSameAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		for i := range failureBurst {
+			expectError(t, l.verify(t.Context(), "here", fmt.Sprint("name", i), "wrong"), ErrBadCredentials)
+		}
+		for _, name := range []string{"alice", "bob"} {
+			start := time.Now()
+			got := l.verify(t.Context(), "here", name, "wrong")
+			if _, ok := errors.AsType[*RetryError](got); !ok || time.Since(start) != 100*time.Millisecond {
+				t.Errorf("%s: %v after %s", name, got, time.Since(start))
+			}
+		}
+		expectError(t, l.verify(t.Context(), "here", "alice", "secret"), nil)
+		for i := range 2 * failureBurst { // the guesses of one address stay limited
+			l.verify(t.Context(), "here", "alice", fmt.Sprint("guess", i))
+		}
+		hash.expect(t, int64(failureBurst+2+failureBurst-1))
 	})
 }
 
