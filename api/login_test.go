@@ -256,7 +256,7 @@ func TestLoginFailuresAreLimited(t *testing.T) {
 
 		time.Sleep(6 * time.Second)
 		login("here", "alice", "wrong", ErrBadCredentials)
-		login("here", "alice", "wrong", &RetryError{After: 6 * time.Second})
+		login("here", "alice", "wrong", &RetryError{After: 5 * time.Second})
 
 		time.Sleep(loginLifetime)
 		for range 20 { // nothing that is right counts as a failure
