@@ -51,15 +51,17 @@ type config struct {
 	MaxConnections  int64
 	Streams         api.StreamLimits
 	TrustedProxies  []netip.Prefix
+	AllowProxy      bool
 	SubmitRate      float64
 	RiverUI         bool
 	Callbacks       struct {
-		Allow       []string
-		ProxyURL    string
-		Timeout     time.Duration
-		Concurrency int
-		Schedule    notify.Schedule
-		Hold        time.Duration
+		Allow         []string
+		ProxyURL      string
+		ProxyResolves bool
+		Timeout       time.Duration
+		Concurrency   int
+		Schedule      notify.Schedule
+		Hold          time.Duration
 	}
 
 	// warnings are said once there is a log.
@@ -91,7 +93,8 @@ var settings = []setting{
 	{"addr", "ADDR", "addr", "address to listen on", text(func(c *config) *string { return &c.Addr }, isAddr)},
 	{"public_url", "PUBLIC_URL", "public-url", "how callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
 	{"hosts", "", "", "other names that callers may reach the server by", decoded(func(c *config) *[]string { return &c.Hosts }, "a list of names such as [jobs.internal]")},
-	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For is believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For, -Proto and -Host are believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"allow_proxy_without_users", "", "", "whether a server without users takes requests from a proxy", boolean(func(c *config) *bool { return &c.AllowProxy })},
 	{"tls.cert", "TLS_CERT", "", "certificate file, to serve over TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isSomething)},
 	{"tls.key", "TLS_KEY", "", "file of the certificate's private key", text(func(c *config) *string { return &c.TLSKey }, isSomething)},
 	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker says how it is", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},
@@ -126,6 +129,7 @@ var settings = []setting{
 	{"limits.submit_rate", "", "", "jobs a user may submit in a second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
 	{"callbacks.allow", "", "", "networks and hosts that callbacks may reach although they are not public", decoded(func(c *config) *[]string { return &c.Callbacks.Allow }, "a list such as [10.1.0.0/16, hooks.internal]")},
 	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5"))},
+	{"callbacks.proxy_resolves", "", "", "whether the proxy for callbacks looks names up and decides what they may reach", boolean(func(c *config) *bool { return &c.Callbacks.ProxyResolves })},
 	{"callbacks.timeout", "", "", "how long a receiver may take", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
 	{"callbacks.concurrency", "", "", "how many callbacks are sent at once", number(func(c *config) *int { return &c.Callbacks.Concurrency }, 1, 10_000)},
 	{"callbacks.schedule", "", "", "how long to wait before each attempt", schedule},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"coatcheck/api"
@@ -62,7 +64,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if e.db.Postgres() && c.RedisURL == "" {
 		logger.WarnContext(ctx, "without Redis, viewers see only the jobs of their own process live; set redis_url")
 	}
-	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: own(c)}); err != nil {
+	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: own(c), Listens: []string{c.Addr}}); err != nil {
 		return e, err
 	}
 	var proxy *url.URL
@@ -71,7 +73,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 			return e, errors.New("callbacks.proxy_url is no URL")
 		}
 	}
-	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, Local: jobs.NewReceivers(e.db, keys)})
+	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: jobs.NewReceivers(e.db, keys)})
 	workers := 0
 	if c.Worker {
 		workers = c.Concurrency
@@ -95,16 +97,30 @@ func newHub(c *config, logger *slog.Logger) (*notify.Hub, error) {
 	return notify.NewHub(logger), nil
 }
 
-// own returns where this server is reached, which callbacks must not call.
+// own returns the names that this server is reached by, with ports, which
+// callbacks must not call. A name in hosts may be one of a proxy at the usual
+// ports.
 func own(c *config) []string {
-	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
-		port := u.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		}
-		return []string{net.JoinHostPort(u.Hostname(), port)}
+	var names []string
+	ports := []string{"80", "443"}
+	if _, port, err := net.SplitHostPort(c.Addr); err == nil {
+		ports = append(ports, port)
 	}
-	return []string{c.Addr}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		names = append(names, net.JoinHostPort(u.Hostname(), port), net.JoinHostPort(u.Hostname(), ports[len(ports)-1]))
+		ports = append(ports, port)
+	}
+	for _, host := range c.Hosts {
+		if _, _, err := net.SplitHostPort(host); err == nil {
+			names = append(names, host)
+			continue
+		}
+		for _, port := range ports {
+			names = append(names, net.JoinHostPort(strings.Trim(host, "[]"), port))
+		}
+	}
+	return names
 }
 
 // close closes what newEngine opened.

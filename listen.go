@@ -147,13 +147,15 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *listener) print(r *http.Request, body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.stdout, "%s %s (%s) signature: %s\n", r.Method, r.URL.Path, r.Header.Get("Webhook-Id"), l.verify(r.Header, body))
+	// Whoever reaches the listener may send what would steer the terminal.
+	line := fmt.Sprintf("%s %s (%s) signature: %s", r.Method, r.URL.Path, r.Header.Get("Webhook-Id"), l.verify(r.Header, body))
+	fmt.Fprintln(l.stdout, strings.ReplaceAll(printable(line), "\n", " "))
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "", "  ") != nil {
 		pretty.Reset()
 		fmt.Fprintf(&pretty, "%q", body)
 	}
-	fmt.Fprintln(l.stdout, pretty.String())
+	fmt.Fprintln(l.stdout, printable(pretty.String()))
 }
 
 // verify says what a callback's signature is worth.

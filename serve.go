@@ -58,7 +58,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	}
 	handler, err := api.New(api.Config{
 		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: auth, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
-		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
+		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, AllowProxy: c.AllowProxy, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
 	})
 	if err != nil {
 		return errors.Join(err, e.close())
@@ -67,6 +67,7 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), e.close())
 	}
+	e.guard.Listen(listener.Addr())
 	if err := e.queue.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close(), e.close())
 	}

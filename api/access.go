@@ -123,11 +123,20 @@ func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// authenticate writes down who makes the request.
-func (a *API) authenticate(r *http.Request) (err error) {
-	info := infoOf(r.Context())
-	if info.user, err = a.Auth.Authenticate(r); errors.Is(err, ErrNoCredentials) {
-		info.user, err = a.resume(r)
+// authenticate finds out who makes the request, by its Authorization header or
+// its session.
+func (a *API) authenticate(r *http.Request) error {
+	err := a.authenticateHeader(r)
+	if errors.Is(err, ErrNoCredentials) {
+		infoOf(r.Context()).user, err = a.resume(r)
 	}
+	return err
+}
+
+// authenticateHeader finds out who makes the request, by its Authorization
+// header only.
+func (a *API) authenticateHeader(r *http.Request) (err error) {
+	infoOf(r.Context()).user, err = a.Auth.Authenticate(r)
+	a.noteLogin(r.Context(), claimedName(r), err)
 	return err
 }

@@ -48,9 +48,12 @@ type Config struct {
 	Connections *Connections
 	// Streams bounds what viewers may take.
 	Streams StreamLimits
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
-	// believed.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For,
+	// X-Forwarded-Proto and X-Forwarded-Host, or Forwarded, are believed.
 	TrustedProxies []netip.Prefix
+	// AllowProxy takes requests that came through a proxy even if there are no
+	// users, who would otherwise be asked for.
+	AllowProxy bool
 	// SubmitRate is how many jobs a user may submit in a second; 0 means no limit.
 	SubmitRate float64
 	// Version stands in the OpenAPI document.
@@ -72,6 +75,8 @@ type API struct {
 	router      *chi.Mux
 	rates       *rates
 	metrics     *metrics
+	failed      *failedLogins
+	documents   documents
 	crowd       *crowd
 	pages       *web.Renderer
 	started     time.Time
@@ -95,7 +100,7 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), started: time.Now()}
+	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)

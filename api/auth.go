@@ -125,12 +125,14 @@ func NewAuthenticator(c Credentials) (*Authenticator, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	passwords := make(map[string]string)
+	passwords, dearest := make(map[string]string), hashCost{}
 	for name, hash := range c.Users {
+		cost := costOf(hash)
+		dearest.memory, dearest.cores = max(dearest.memory, cost.memory), max(dearest.cores, cost.cores)
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &Authenticator{logins: newLogins(hashes), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
+	return &Authenticator{logins: newLogins(hashes, hashesAtOnce(dearest)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
 // checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
@@ -149,6 +151,9 @@ const LocalUser = "local"
 func (a *Authenticator) Open() bool {
 	return len(a.logins.hashes) == 0 && len(a.keys) == 0
 }
+
+// Restricts reports whether some users may not run all services.
+func (a *Authenticator) Restricts() bool { return len(a.services) > 0 }
 
 // Authenticate returns who makes the request, by HTTP Basic (RFC 7617) or an
 // API key as a bearer token (RFC 6750). Otherwise the error is

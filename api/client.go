@@ -7,29 +7,101 @@ import (
 	"strings"
 )
 
-// remoteAddr returns the address and port of who made the request. Where that
-// is a trusted proxy, it is what the proxies say, up to the first one that is
-// not trusted.
-func (a *API) remoteAddr(r *http.Request) string {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !a.trusts(addr.Addr()) {
-		return r.RemoteAddr
+// A caller is who made a request, and how: what the connection says or, where
+// that comes from a trusted proxy, what the proxies say.
+type caller struct {
+	addr  string // address and port; the port is 0 when a proxy named the address
+	host  string // as in the Host header
+	https bool
+}
+
+// callerOf returns who made the request. Headers of proxies count only when
+// they come from a trusted one.
+func (a *API) callerOf(r *http.Request) caller {
+	c := caller{addr: r.RemoteAddr, host: r.Host, https: r.TLS != nil}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !a.trusts(peer.Addr()) {
+		return c
 	}
-	client := addr
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+	chain, protos, hosts := forwardedBy(r.Header)
+	// Each proxy adds a value at the end. The walk back ends at the first
+	// address that is not a trusted proxy's: what stands before it is only
+	// what the caller claims.
+	client, hops := peer, 0
+	for _, value := range slices.Backward(chain) {
+		ip, ok := parseHop(value)
+		if !ok {
 			break
 		}
 		client = netip.AddrPortFrom(ip, 0)
+		hops++
 		if !a.trusts(ip) {
 			break
 		}
 	}
-	return client.String()
+	if hops > 0 {
+		c.addr = client.String()
+	}
+	switch strings.ToLower(fromEnd(protos, hops)) {
+	case "https", "wss":
+		c.https = true
+	case "http", "ws":
+		c.https = false
+	}
+	if host := fromEnd(hosts, hops); host != "" {
+		c.host = host
+	}
+	return c
+}
+
+// forwardedBy returns what proxies say of the client and of the requests that
+// they got, the nearest proxy last. Forwarded (RFC 7239) counts when there are
+// no X-Forwarded headers, which proxies rather know to replace.
+func forwardedBy(h http.Header) (chain, protos, hosts []string) {
+	chain, protos, hosts = elements(h, "X-Forwarded-For"), elements(h, "X-Forwarded-Proto"), elements(h, "X-Forwarded-Host")
+	if len(chain)+len(protos)+len(hosts) > 0 {
+		return chain, protos, hosts
+	}
+	for _, element := range elements(h, "Forwarded") {
+		parts := make(map[string]string)
+		for pair := range strings.SplitSeq(element, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			parts[strings.ToLower(strings.TrimSpace(name))] = strings.Trim(strings.TrimSpace(value), `"`)
+		}
+		chain, protos, hosts = append(chain, parts["for"]), append(protos, parts["proto"]), append(hosts, parts["host"])
+	}
+	return chain, protos, hosts
+}
+
+// elements returns the elements of a header that is a list.
+func elements(h http.Header, name string) []string {
+	var all []string
+	for element := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
+		if element = strings.TrimSpace(element); element != "" {
+			all = append(all, element)
+		}
+	}
+	return all
+}
+
+// fromEnd returns the value that the proxy has added that is so many hops
+// away, or the first there is when each proxy replaces the one before.
+func fromEnd(values []string, hops int) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[max(0, len(values)-max(1, hops))]
+}
+
+// parseHop parses an address with or without a port, as proxies write them.
+func parseHop(s string) (netip.Addr, bool) {
+	if addrPort, err := netip.ParseAddrPort(s); err == nil {
+		return addrPort.Addr().WithZone(""), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return addr.WithZone(""), err == nil
 }
 
 func (a *API) trusts(ip netip.Addr) bool {
-	return slices.ContainsFunc(a.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+	return slices.ContainsFunc(a.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
 }

@@ -13,6 +13,7 @@ func (a *API) shareTokens(next http.Handler) http.Handler {
 		if needsToken(r) {
 			allowOrigins(w.Header())
 			if r.Method == http.MethodOptions {
+				allowHeaders(w.Header(), r.Header)
 				w.WriteHeader(http.StatusNoContent)
 				return
 			}
@@ -39,4 +40,40 @@ func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Headers", "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control")
 	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "86400")
+}
+
+// maxAskedHeaders bounds the names of headers that a preflight may ask for, in
+// bytes.
+const maxAskedHeaders = 4 << 10
+
+// allowHeaders lets the request that a preflight asks about have the headers
+// that it asks for: no credentials are involved, and tracing SDKs add their own.
+// They are named one by one, because * leaves Authorization out.
+func allowHeaders(answer, request http.Header) {
+	answer.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+	asked := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
+	if asked == "" || len(asked) > maxAskedHeaders {
+		return
+	}
+	var names []string
+	for name := range strings.SplitSeq(asked, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !isHeaderName(name) {
+			return
+		}
+		names = append(names, name)
+	}
+	if names != nil {
+		answer.Set("Access-Control-Allow-Headers", strings.Join(names, ", "))
+	}
+}
+
+// isHeaderName reports whether a name is a token (RFC 9110, section 5.6.2).
+func isHeaderName(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		isLetter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !isLetter && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
 }

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -32,14 +31,15 @@ type docsOperation struct {
 
 type docsAnswer struct{ Status, Description string }
 
-// addDocs adds the OpenAPI document and a page that shows it. Each is rendered
-// when it is first asked for: most processes are never asked.
+// addDocs adds the OpenAPI document and a page that shows it.
 func (a *API) addDocs() {
-	document := a.huma.OpenAPI()
-	spec := sync.OnceValues(func() ([]byte, error) { return json.Marshal(document) })
-	page := sync.OnceValues(func() ([]byte, error) { return renderDocs(document) })
 	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
-		text, err := spec()
+		d, err := a.documentationFor(r)
+		if err != nil {
+			a.writeProblem(w, r, err)
+			return
+		}
+		text, err := d.spec()
 		if err != nil {
 			a.writeProblem(w, r, fmt.Errorf("render the OpenAPI document: %w", err))
 			return
@@ -48,7 +48,12 @@ func (a *API) addDocs() {
 		w.Write(text)
 	})
 	a.router.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
-		text, err := page()
+		d, err := a.documentationFor(r)
+		if err != nil {
+			a.writeProblem(w, r, err)
+			return
+		}
+		text, err := d.page()
 		if err != nil {
 			a.writeProblem(w, r, fmt.Errorf("render the documentation: %w", err))
 			return

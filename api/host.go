@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +25,9 @@ func (a *API) checkHost(next http.Handler) http.Handler {
 // isOurHost reports whether a Host header is that of the public URL, or one of
 // the names in the configuration, with any port.
 func (a *API) isOurHost(host string) bool {
+	if !validHost(host) {
+		return false
+	}
 	if u, err := url.Parse(a.PublicURL); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
 		return true
 	}
@@ -36,6 +40,9 @@ func (a *API) isOurHost(host string) bool {
 
 // loopbackHost reports whether a Host header names this machine to itself.
 func loopbackHost(hostport string) bool {
+	if !validHost(hostport) {
+		return false
+	}
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
@@ -46,4 +53,30 @@ func loopbackHost(hostport string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// validHost reports whether a Host header is one that a URL can have: a name or
+// an address, IPv6 in brackets, and maybe a port.
+func validHost(hostport string) bool {
+	u, err := url.Parse("http://" + hostport)
+	if err != nil || u.Host != hostport || u.User != nil || u.Hostname() == "" || strings.HasSuffix(hostport, ":") {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	isIPv6 := err == nil && addr.Is6()
+	if isIPv6 != strings.HasPrefix(hostport, "[") || strings.ContainsAny(u.Hostname(), "[]") || !isIPv6 && strings.Contains(u.Hostname(), ":") {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && n > 0
+	}
+	return true
+}
+
+// isLocalhost reports whether a Host header has the name that all servers of a
+// developer's machine share: what browsers remember of it holds for all of them.
+func isLocalhost(hostport string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(hostport), ":")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -20,23 +22,26 @@ const (
 	loginLifetime = 5 * time.Minute
 	// maxLogins is how many verified passwords are remembered.
 	maxLogins = 4096
-	// maxQueuedLogins is how many hash computations may run or wait; beyond
-	// it a login would wait for many seconds.
-	maxQueuedLogins = 128
+	// unknownBurst and unknownInterval are the allowance that all names that
+	// do not exist share, whoever sends them.
+	unknownBurst    = 10
+	unknownInterval = time.Second
 )
 
 // logins verifies names and passwords. A computation takes a tenth of a second
 // of CPU by intent, so the credentials it has found right are remembered for
-// a while, requests with the same ones share it, and no more run at once than
-// there are processors.
+// a while, requests with the same ones share it, and a [hashQueue] limits how
+// many run at once.
 type logins struct {
 	hashes   map[string]verifier
 	names    []string // of hashes, sorted
 	key      []byte   // of the MACs, random and only in this process
 	seed     maphash.Seed
-	failures *throttle
-	queue    chan struct{} // holds one for each computation that runs or waits
-	running  chan struct{} // holds one for each computation that runs
+	failures *throttle     // by address, over all names
+	known    *throttle     // by address, over the names that exist
+	unknown  *rate.Limiter // computations for names that do not exist
+	took     atomic.Int64  // nanoseconds of the last computation
+	hashing  *hashQueue
 
 	mu       sync.Mutex
 	verified map[loginMAC]time.Time // to when they are forgotten
@@ -52,15 +57,17 @@ type flight struct {
 	err  error
 }
 
-func newLogins(hashes map[string]verifier) *logins {
+// newLogins returns logins that compute at most atOnce hashes at once.
+func newLogins(hashes map[string]verifier, atOnce int) *logins {
 	return &logins{
 		hashes:   hashes,
 		names:    slices.Sorted(maps.Keys(hashes)),
 		key:      []byte(rand.Text()),
 		seed:     maphash.MakeSeed(),
 		failures: newThrottle(),
-		queue:    make(chan struct{}, maxQueuedLogins),
-		running:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		known:    newThrottle(),
+		unknown:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
+		hashing:  newHashQueue(atOnce),
 		verified: map[loginMAC]time.Time{},
 		flights:  map[loginMAC]*flight{},
 	}
@@ -120,35 +127,45 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 	return f.err
 }
 
-// throttled compares unless there were too many failures. It counts a failure
-// before it knows of it, so that many guesses at once are limited too.
+// throttled compares unless there were too many failures from the address. It
+// counts a failure before it knows of it, so that many guesses at once are
+// limited too. Names that exist have an allowance of their own beside the one
+// over all names, so that invented names can't keep users out who share their
+// address. Whether a name exists shows neither in the answer nor in its time:
+// over the first allowance, only a right password is answered differently.
 func (l *logins) throttled(ctx context.Context, from, name, password string) error {
-	key := from + "\x00" + name
-	if wait := l.failures.take(key); wait > 0 {
-		return retryAfter(wait)
+	_, known := l.hashes[name]
+	wait := l.failures.take(from)
+	compute := wait == 0 && (known || l.unknown.Allow())
+	if known {
+		waitKnown := l.known.take(from)
+		if compute = waitKnown == 0; !compute && wait == 0 {
+			l.failures.giveBack(from)
+		}
+		wait = max(wait, waitKnown)
 	}
-	err := l.compare(ctx, name, password)
-	if !errors.Is(err, ErrBadCredentials) {
-		l.failures.giveBack(key)
+	err := ErrBadCredentials
+	if compute {
+		err = l.compare(ctx, from, name, password)
+	} else if ctxErr := l.pretend(ctx); ctxErr != nil {
+		err = ctxErr
+	}
+	switch {
+	case !errors.Is(err, ErrBadCredentials) && compute:
+		if known {
+			l.known.giveBack(from)
+		}
+		if wait == 0 {
+			l.failures.giveBack(from)
+		}
+	case errors.Is(err, ErrBadCredentials) && wait > 0:
+		return retryAfter(wait)
 	}
 	return err
 }
 
 // compare computes the hash when it is its turn.
-func (l *logins) compare(ctx context.Context, name, password string) error {
-	select {
-	case l.queue <- struct{}{}:
-		defer func() { <-l.queue }()
-	default:
-		return retryAfter(time.Second)
-	}
-	select {
-	case l.running <- struct{}{}:
-		defer func() { <-l.running }()
-	case <-ctx.Done():
-		return fmt.Errorf("verify password: %w", context.Cause(ctx))
-	}
-
+func (l *logins) compare(ctx context.Context, from, name, password string) error {
 	matches, known := l.hashes[name]
 	if !known {
 		// Somebody else's hash, always the same one for a name: the time it
@@ -156,10 +173,31 @@ func (l *logins) compare(ctx context.Context, name, password string) error {
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
 		matches = l.hashes[l.names[decoy]]
 	}
-	if !matches(password) || !known {
+	leave, err := l.hashing.enter(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	start := time.Now()
+	ok := matches(password)
+	l.took.Store(int64(time.Since(start)))
+	if !ok || !known {
 		return ErrBadCredentials
 	}
 	return nil
+}
+
+// pretend takes about the time that a computation takes. Its error is the one
+// of ctx.
+func (l *logins) pretend(ctx context.Context) error {
+	timer := time.NewTimer(time.Duration(l.took.Load()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("verify password: %w", context.Cause(ctx))
+	}
 }
 
 // remember is called with mu held. It walks through all logins, which is

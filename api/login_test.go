@@ -40,7 +40,17 @@ func (c *counting) expect(t *testing.T, want int64) {
 // aliceLogins knows alice, whose password is "secret".
 func aliceLogins() (*logins, *counting) {
 	c := &counting{}
-	return newLogins(map[string]verifier{"alice": c.verifier("secret")}), c
+	return newLogins(map[string]verifier{"alice": c.verifier("secret")}, 2), c
+}
+
+// distinguish makes sure that the addresses here and there share no bucket.
+func distinguish(l *logins) {
+	for l.failures.bucket("here") == l.failures.bucket("there") {
+		l.failures = newThrottle()
+	}
+	for l.known.bucket("here") == l.known.bucket("there") {
+		l.known = newThrottle()
+	}
 }
 
 func expectError(t *testing.T, got, want error) {
@@ -134,8 +144,8 @@ func TestLoginIsShared(t *testing.T) {
 func TestLoginOutlivesItsLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
-		for range cap(l.running) {
-			l.running <- struct{}{}
+		for range cap(l.hashing.running) {
+			l.hashing.running <- struct{}{}
 		}
 		var wg sync.WaitGroup
 		var left atomic.Int64
@@ -166,7 +176,7 @@ func TestLoginOutlivesItsLeader(t *testing.T) {
 		cancelLeader(gone)
 		expectLeft(2)
 		hash.expect(t, 0)
-		<-l.running
+		<-l.hashing.running
 		wg.Wait()
 		hash.expect(t, 1)
 
@@ -193,14 +203,14 @@ func TestLoginsAreQueued(t *testing.T) {
 		}
 		wg.Wait()
 		hash.expect(t, maxQueuedLogins)
-		if got, want := hash.most.Load(), int64(runtime.GOMAXPROCS(0)); got != want {
+		if got, want := hash.most.Load(), int64(2); got != want {
 			t.Errorf("got %d computations at once, want %d", got, want)
 		}
 		if got := refused.Load(); got != 5 {
 			t.Errorf("got %d refused, want 5", got)
 		}
-		if len(l.queue) != 0 || len(l.running) != 0 {
-			t.Errorf("got %d queued and %d running at the end, want 0", len(l.queue), len(l.running))
+		if len(l.hashing.queue) != 0 || len(l.hashing.running) != 0 {
+			t.Errorf("got %d queued and %d running at the end, want 0", len(l.hashing.queue), len(l.hashing.running))
 		}
 	})
 }
@@ -208,10 +218,7 @@ func TestLoginsAreQueued(t *testing.T) {
 func TestLoginFailuresAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
-		here, there, unknown := "here\x00alice", "there\x00alice", "here\x00bob"
-		for l.failures.bucket(here) == l.failures.bucket(there) || l.failures.bucket(here) == l.failures.bucket(unknown) {
-			l.failures = newThrottle()
-		}
+		distinguish(l)
 		login := func(from, name, password string, want error) {
 			t.Helper()
 			expectError(t, l.verify(t.Context(), from, name, password), want)
@@ -237,12 +244,19 @@ func TestLoginFailuresAreLimited(t *testing.T) {
 
 		login("here", "alice", "secret", nil)
 		login("there", "alice", "wrong", ErrBadCredentials)
-		login("here", "bob", "wrong", ErrBadCredentials)
-		hash.expect(t, 13) // bob, who does not exist, costs as much
+		login("there", "bob", "wrong", ErrBadCredentials)
+		hash.expect(t, 13)                                       // bob, who does not exist, costs as much
+		for _, name := range []string{"alice", "bob", "carol"} { // the allowance is over all names
+			got := l.verify(t.Context(), "here", name, "wrong")
+			if _, ok := errors.AsType[*RetryError](got); !ok {
+				t.Errorf("%s: got error %v, want a *RetryError", name, got)
+			}
+		}
+		hash.expect(t, 13)
 
 		time.Sleep(6 * time.Second)
 		login("here", "alice", "wrong", ErrBadCredentials)
-		login("here", "alice", "wrong", &RetryError{After: 6 * time.Second})
+		login("here", "alice", "wrong", &RetryError{After: 5 * time.Second})
 
 		time.Sleep(loginLifetime)
 		for range 20 { // nothing that is right counts as a failure
@@ -256,10 +270,8 @@ func TestLoginFailuresAreLimited(t *testing.T) {
 func TestThrottledLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
-		for l.failures.bucket("here\x00alice") == l.failures.bucket("there\x00alice") {
-			l.failures = newThrottle()
-		}
-		for l.failures.take("here\x00alice") == 0 {
+		distinguish(l)
+		for l.failures.take("here") == 0 || l.known.take("here") == 0 {
 		}
 		mac := l.mac("alice", "secret")
 		f, leads := l.join(mac)
@@ -280,7 +292,7 @@ func TestThrottledLeader(t *testing.T) {
 func TestUnknownUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := &counting{}, &counting{}
-		l := newLogins(map[string]verifier{"alice": alice.verifier("secret"), "bob": bob.verifier("secret")})
+		l := newLogins(map[string]verifier{"alice": alice.verifier("secret"), "bob": bob.verifier("secret")}, 2)
 		for range 8 {
 			expectError(t, l.verify(t.Context(), "here", "carol", "secret"), ErrBadCredentials)
 		}
@@ -288,4 +300,99 @@ func TestUnknownUser(t *testing.T) {
 			t.Errorf("got %d and %d computations, want 8 and 0", a, b)
 		}
 	})
+}
+
+// Names that do not exist share one small allowance, wherever they come from,
+// and are told the same after as long when it is used up.
+func TestUnknownNamesShareAnAllowance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 300 {
+			wg.Go(func() {
+				expectError(t, l.verify(t.Context(), fmt.Sprint("address", i), fmt.Sprint("name", i), "wrong"), ErrBadCredentials)
+			})
+		}
+		synctest.Wait()
+		expectError(t, l.verify(t.Context(), "here", "alice", "secret"), nil)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the right password took %s beside invented names", took)
+		}
+		wg.Wait()
+		hash.expect(t, unknownBurst+1)
+
+		start = time.Now()
+		expectError(t, l.verify(t.Context(), "elsewhere", "zoe", "wrong"), ErrBadCredentials)
+		if took := time.Since(start); took != 100*time.Millisecond && took != 0 {
+			t.Errorf("a name that is not computed took %s", took)
+		}
+	})
+}
+
+// Invented names from the address of a user do not keep the user out, and what
+// fails beside them does not tell whether its name exists.
+func TestInventedNamesFromTheSameAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		for i := range failureBurst {
+			expectError(t, l.verify(t.Context(), "here", fmt.Sprint("name", i), "wrong"), ErrBadCredentials)
+		}
+		for _, name := range []string{"alice", "bob"} {
+			start := time.Now()
+			got := l.verify(t.Context(), "here", name, "wrong")
+			if _, ok := errors.AsType[*RetryError](got); !ok || time.Since(start) != 100*time.Millisecond {
+				t.Errorf("%s: %v after %s", name, got, time.Since(start))
+			}
+		}
+		expectError(t, l.verify(t.Context(), "here", "alice", "secret"), nil)
+		for i := range 2 * failureBurst { // the guesses of one address stay limited
+			l.verify(t.Context(), "here", "alice", fmt.Sprint("guess", i))
+		}
+		hash.expect(t, int64(failureBurst+2+failureBurst-1))
+	})
+}
+
+// One address has only a few places in the queue; its other logins wait outside.
+func TestQueuePlacesByAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, hash := aliceLogins()
+		var wg sync.WaitGroup
+		for i := range failureBurst {
+			wg.Go(func() { l.verify(t.Context(), "here", "alice", fmt.Sprint("wrong", i)) })
+		}
+		synctest.Wait()
+		if got := len(l.hashing.queue); got != maxQueuedByAddress {
+			t.Errorf("got %d places for one address, want %d", got, maxQueuedByAddress)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := l.verify(ctx, "there", "alice", "secret"); err == nil {
+			t.Error("a canceled login went through")
+		}
+		wg.Wait()
+		hash.expect(t, failureBurst)
+		if len(l.hashing.addresses) != 0 || len(l.hashing.queue) != 0 || len(l.hashing.running) != 0 {
+			t.Errorf("at the end: %d addresses, %d queued, %d running", len(l.hashing.addresses), len(l.hashing.queue), len(l.hashing.running))
+		}
+	})
+}
+
+// Hashes get at most half of the cores and a bounded memory.
+func TestHashesAtOnce(t *testing.T) {
+	half := max(1, runtime.GOMAXPROCS(0)/2)
+	for _, test := range []struct {
+		hash string
+		want int
+	}{
+		{vectors["bcrypt 2b"], half},
+		{vectors["pbkdf2 sha256"], half},
+		{"$argon2id$v=19$m=1048576,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", 1},
+		{"$argon2id$v=19$m=65536,t=3,p=200$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", 1},
+		{"scrypt:1048576:8:1$salt$00", 1},
+	} {
+		if got := hashesAtOnce(costOf(test.hash)); got != test.want {
+			t.Errorf("%s: got %d at once, want %d", test.hash, got, test.want)
+		}
+	}
 }

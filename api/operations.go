@@ -26,7 +26,7 @@ func newMetrics(a *API) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.crowd.refused,
+	m.registry.MustRegister(m.durations, a.crowd.refused, a.failed.total,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.crowd.size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
 			if a.Hub.Degraded() {

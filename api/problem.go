@@ -128,7 +128,11 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+		route := chi.NewRouteContext()
+		if !a.router.Match(route, method, r.URL.Path) {
+			continue
+		}
+		if method != http.MethodHead || !slices.Contains(skeletonStarts, route.RoutePattern()) {
 			allowed = append(allowed, method)
 		}
 	}

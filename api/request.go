@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -69,6 +70,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	h = a.unambiguous(h)
 	h = a.shareTokens(h)
 	h = a.checkHost(h)
+	h = a.refuseProxied(h)
 	h = a.recoverPanic(h)
 	return a.observe(a.paced(h))
 }
@@ -76,16 +78,20 @@ func (a *API) wrap(h http.Handler) http.Handler {
 // observe gives the request its id, logs it and counts it.
 func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := a.callerOf(r)
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(r), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: a.remoteAddr(r), header: r.Header, conn: connectionOf(r.Context()),
+			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(caller), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
 		}
 		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
 		route.Routes = a.router
 		ctx := context.WithValue(r.Context(), infoKey{}, info)
 		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
-		r.RemoteAddr = info.remoteAddr // for the limits of logins too
+		r.RemoteAddr, r.Host = caller.addr, caller.host // as the caller sees it, for all that comes after
 		h := w.Header()
+		if a.secure(r) && !isLocalhost(r.Host) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		h.Set("X-Request-Id", info.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // URLs have tokens
@@ -109,32 +115,21 @@ func (a *API) observed(info *requestInfo, status, bytes int) {
 		level = slog.LevelDebug
 	}
 	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id), slog.String("method", info.method), slog.String("path", info.path),
-		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name))
+		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name), slog.String("client", clientOf(info.remoteAddr)))
 }
 
 // base returns how the caller reached us.
-func (a *API) base(r *http.Request) string {
+func (a *API) base(c caller) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
-	case !loopbackHost(r.Host) && !a.isOurHost(r.Host):
+	case !loopbackHost(c.host) && !a.isOurHost(c.host):
 		return "" // it is refused; nothing of ours leads there
-	case r.TLS != nil:
-		return "https://" + r.Host
+	case c.https:
+		return "https://" + c.host
 	default:
-		return "http://" + r.Host
+		return "http://" + c.host
 	}
-}
-
-// withoutToken cuts the secret half off tokens in a path.
-func withoutToken(path string) string {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		if id, _, ok := strings.Cut(part, "."); ok && strings.HasPrefix(part, "job_") {
-			parts[i] = id
-		}
-	}
-	return strings.Join(parts, "/")
 }
 
 func (a *API) recoverPanic(next http.Handler) http.Handler {
@@ -158,5 +153,5 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 }
 
 func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", v, "stack", string(debug.Stack()))
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack", string(debug.Stack()))
 }

@@ -97,6 +97,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	name, next := r.PostForm.Get("name"), localPath(r.PostForm.Get("next"))
 	credential, err := a.Auth.SignIn(r, name, r.PostForm.Get("password"))
 	if err != nil {
+		a.noteLogin(r.Context(), name, err)
 		p := a.problem(r.Context(), err)
 		view := web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
 		if errors.Is(err, ErrBadCredentials) {

@@ -18,46 +18,37 @@ import (
 // descends from, with its answers, for its callers.
 func (a *API) addSkeleton() {
 	a.router.Group(func(r chi.Router) {
-		r.Use(a.authorizeSkeleton)
-		r.With(a.sameSite).Get("/sleep/{amount}", a.skeletonSleep)
-		r.With(a.sameSite).Get("/math/{a}/{b}", a.skeletonMath)
-		r.Get("/tasks/{id}", a.skeletonTask)
+		r.Use(a.refuseElsewhere, a.authorizeSkeleton(a.authenticateHeader))
+		r.Get("/sleep/{amount}", a.skeletonSleep)
+		r.Get("/math/{a}/{b}", a.skeletonMath)
 	})
+	a.router.With(a.authorizeSkeleton(a.authenticate)).Get("/tasks/{id}", a.skeletonTask)
 	for _, path := range []string{"/sleep/{amount}", "/math/{a}/{b}", "/tasks/{id}"} {
 		a.router.Options(path, func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
+	}
+	for _, path := range skeletonStarts { // a HEAD must not start what a GET does
+		a.router.Head(path, a.methodNotAllowed)
 	}
 }
 
 // authorizeSkeleton answers as Flask-HTTPAuth does.
-func (a *API) authorizeSkeleton(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := a.authenticate(r)
-		switch {
-		case err == nil:
-			next.ServeHTTP(w, r)
-		case errors.Is(err, ErrNoCredentials), errors.Is(err, ErrBadCredentials):
-			w.Header().Set("WWW-Authenticate", Challenge)
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			w.WriteHeader(http.StatusUnauthorized)
-			w.Write([]byte("Unauthorized Access"))
-		default:
-			a.skeletonError(w, r, err)
-		}
-	})
-}
-
-// sameSite refuses requests of other sites' pages, which a GET can come from
-// by as little as an image: these start work.
-func (a *API) sameSite(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		as := r.Clone(r.Context())
-		as.Method = http.MethodPost
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "none" && a.crossOrigin.Check(as) != nil {
-			a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+func (a *API) authorizeSkeleton(authenticate func(*http.Request) error) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			err := authenticate(r)
+			switch {
+			case err == nil:
+				next.ServeHTTP(w, r)
+			case errors.Is(err, ErrNoCredentials), errors.Is(err, ErrBadCredentials):
+				w.Header().Set("WWW-Authenticate", Challenge)
+				w.Header().Set("Content-Type", "text/html; charset=utf-8")
+				w.WriteHeader(http.StatusUnauthorized)
+				w.Write([]byte("Unauthorized Access"))
+			default:
+				a.skeletonError(w, r, err)
+			}
+		})
+	}
 }
 
 // digits are what the skeleton's routes take, as Flask's int converter.

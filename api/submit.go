@@ -143,6 +143,7 @@ func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) 
 			return job, false, err
 		}
 	}
+	s.Caller = infoOf(ctx).user.Name // an admin retries the jobs of others
 	return a.Queue.Submit(ctx, s)
 }
 

@@ -24,6 +24,9 @@ func Backup(ctx context.Context, from, to string) error {
 	}
 	defer db.Close()
 	file := filepath.Join(to, DatabaseFile)
+	if err := makePrivate(file); err != nil {
+		return fmt.Errorf("copy the database: %w", err)
+	}
 	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, file); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
@@ -46,6 +49,9 @@ func copySecret(from, to string) error {
 		return err
 	}
 	file := filepath.Join(to, SecretFile)
+	if err := makePrivate(file); err != nil {
+		return err
+	}
 	if err := os.WriteFile(file, secret, 0o600); err != nil { //nolint:gosec // the operator names it
 		return err
 	}

@@ -81,6 +81,9 @@ const (
 // DatabaseFile and [SecretFile] are what is in a data directory.
 const DatabaseFile = "coatcheck.db"
 
+// lockFile is the one that keeps other processes off a data directory.
+const lockFile = "lock"
+
 // readers is how many connections read a SQLite file beside the one that writes.
 const readers = 4
 
@@ -90,9 +93,15 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
+	if err := makePrivate(filepath.Join(dir, lockFile)); err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
 	lock, err := lockDir(ctx, dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), tightenDir(dir)); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the database: %w", err), lock.Close())
 	}
 	d := &Database{lock: lock}
 	if err := d.openSQLite(ctx, dir); err != nil {
@@ -141,7 +150,7 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 // a database of its own, because that works on every system and ends with the
 // process, however it ends.
 func lockDir(ctx context.Context, dir string) (*sql.DB, error) {
-	lock, err := openSQLite(ctx, filepath.Join(dir, "lock"), url.Values{"_pragma": {"busy_timeout(1000)"}}, 1)
+	lock, err := openSQLite(ctx, filepath.Join(dir, lockFile), url.Values{"_pragma": {"busy_timeout(1000)"}}, 1)
 	if err == nil {
 		if _, err = lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err == nil {
 			return lock, nil

@@ -40,9 +40,11 @@ type Submission struct {
 	// BaseURL is how the submitter reached the API, "https://host".
 	BaseURL string
 	// IdempotencyKey makes a repeated submission find the first one's job,
-	// for 24 hours; Fingerprint tells whether it is the same request.
+	// for 24 hours; Fingerprint tells whether it is the same request. Caller
+	// is whose key it is, who may not be the owner. Default the owner.
 	IdempotencyKey string
 	Fingerprint    string
+	Caller         string
 	// RetryOf is the id of the job that this one runs again, or "".
 	RetryOf string
 }

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base32"
@@ -98,9 +99,10 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 // claimKey takes the idempotency key for the job, or returns the id of the
 // job that has it.
 func claimKey(ctx context.Context, tx *sql.Tx, s *Submission, j *Job) (id string, err error) {
+	caller := cmp.Or(s.Caller, s.Owner)
 	// Whoever comes second waits here until the first has committed.
 	res, err := tx.ExecContext(ctx, `INSERT INTO idempotency_keys (owner, service, key, fingerprint, job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		s.Owner, s.Service, s.IdempotencyKey, s.Fingerprint, j.ID, j.CreatedAt)
+		caller, s.Service, s.IdempotencyKey, s.Fingerprint, j.ID, j.CreatedAt)
 	if err != nil {
 		return "", fmt.Errorf("claim idempotency key: %w", err)
 	}
@@ -109,7 +111,7 @@ func claimKey(ctx context.Context, tx *sql.Tx, s *Submission, j *Job) (id string
 	}
 	var fingerprint string
 	err = tx.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`,
-		s.Owner, s.Service, s.IdempotencyKey).Scan(&id, &fingerprint)
+		caller, s.Service, s.IdempotencyKey).Scan(&id, &fingerprint)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", errors.New("idempotency key vanished") // removed in between: try again
 	}

@@ -29,6 +29,9 @@ type GuardConfig struct {
 	// Own are hosts with ports that this server is reached at; callbacks to
 	// them would be loops.
 	Own []string
+	// Listens are addresses, such as "127.0.0.1:5000", at which this server
+	// listens. All addresses of this machine count as its own with their ports.
+	Listens []string
 }
 
 // A Guard decides what callbacks may reach, by the form of their URL and again
@@ -38,7 +41,7 @@ type Guard struct {
 	public   *ssrf.Guardian
 	networks []netip.Prefix
 	hosts    []hostPort
-	own      []string
+	own      *own
 }
 
 type hostPort struct{ host, port string } // port "" for any
@@ -62,7 +65,7 @@ var deniedPorts = []string{"22", "23", "25", "53", "110", "143", "465", "587", "
 
 // NewGuard returns a guard. Its error names every bad entry.
 func NewGuard(c GuardConfig) (*Guard, error) {
-	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: c.Own}
+	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: newOwn(c.Own, c.Listens)}
 	if c.Loopback {
 		c.Allow = append(slices.Clone(c.Allow), "127.0.0.0/8", "::1/128", "localhost")
 	}
@@ -74,6 +77,9 @@ func NewGuard(c GuardConfig) (*Guard, error) {
 	}
 	return g, errors.Join(errs...)
 }
+
+// Listen tells the guard of one more address at which this server listens.
+func (g *Guard) Listen(addr net.Addr) { g.own.listen(addr.String()) }
 
 // allow adds an entry of GuardConfig.Allow.
 func (g *Guard) allow(entry string) error {
@@ -147,6 +153,9 @@ func (g *Guard) DialContext(resolver *net.Resolver) func(ctx context.Context, ne
 		if err != nil {
 			return nil, err
 		}
+		if g.own.hasName(host, port) {
+			return nil, ErrBlocked
+		}
 		named := g.allowsHost(strings.ToLower(host), port)
 		dialer := net.Dialer{
 			Timeout:  5 * time.Second,
@@ -154,6 +163,9 @@ func (g *Guard) DialContext(resolver *net.Resolver) func(ctx context.Context, ne
 			ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 				target, err := netip.ParseAddrPort(address)
 				if err != nil {
+					return ErrBlocked
+				}
+				if g.own.hasAddr(target) {
 					return ErrBlocked
 				}
 				return g.checkAddr(target.Addr(), named)

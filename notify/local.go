@@ -35,7 +35,7 @@ func (s *switchboard) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
 func (s *switchboard) CloseIdleConnections() {
-	if t, ok := s.network.(*http.Transport); ok {
+	if t, ok := s.network.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }

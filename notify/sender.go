@@ -38,9 +38,12 @@ type SenderConfig struct {
 	// Timeout is for all of an attempt, from the look-up of the name to the
 	// end of the answer. Default 20 seconds.
 	Timeout time.Duration
-	// ProxyURL is an HTTP proxy that all callbacks go through, which then
-	// decides what they may reach. Environment variables are not looked at.
+	// ProxyURL is a proxy that all callbacks go through, which then decides
+	// what they may reach. Environment variables are not looked at.
 	ProxyURL *url.URL
+	// CheckForProxy looks names up and checks their addresses before the proxy
+	// is asked, which then gets an address (over https) instead of a name.
+	CheckForProxy bool
 	// Resolver looks names up. Default the system's.
 	Resolver *net.Resolver
 	// Local takes what is sent to a [LocalURL]; nil when there are none.
@@ -103,13 +106,18 @@ func NewSender(c SenderConfig) *Sender {
 		transport.DialContext = dialProxy
 		transport.OnProxyConnectResponse = checkProxy
 	}
-	var roundTripper http.RoundTripper = transport
+	var network http.RoundTripper = transport
+	if c.ProxyURL != nil && c.CheckForProxy {
+		checked := &checkedProxy{url: c.ProxyURL, guard: c.Guard, resolver: c.Resolver, tls: tlsConfig}
+		transport.Proxy, transport.DialContext = checked.proxyFor, checked.dialHop
+		network = &checkedTransport{checked, transport}
+	}
 	if c.Local != nil {
-		roundTripper = &switchboard{local: c.Local, network: transport}
+		network = &switchboard{local: c.Local, network: network}
 	}
 	return &Sender{
 		client: &http.Client{
-			Transport:     roundTripper,
+			Transport:     network,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		timeout: cmp.Or(c.Timeout, 20*time.Second),

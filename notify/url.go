@@ -79,7 +79,7 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 	} else if !allowed && !strings.Contains(strings.TrimSuffix(host, "."), ".") || !allowed && slices.ContainsFunc([]string{".local", ".internal", ".localhost"}, func(s string) bool { return strings.HasSuffix(host, s) }) {
 		return refuse("the host is a name of a private network: callbacks go to public addresses only")
 	}
-	if slices.Contains(g.own, net.JoinHostPort(host, port)) {
+	if g.own.hasName(host, port) {
 		return refuse("the URL is this server's own")
 	}
 	u.Host = host

@@ -1,0 +1,201 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// maxDocuments bounds how many versions of the documentation are kept. There is
+// one for each set of services that users may run.
+const maxDocuments = 64
+
+// documents are the versions of the documentation. Each is rendered when it is
+// first asked for: most processes are never asked.
+type documents struct {
+	mu       sync.Mutex
+	rendered map[string]*documentation
+}
+
+// documentation is the OpenAPI document and the page that shows it.
+type documentation struct {
+	spec, page func() ([]byte, error)
+}
+
+// documentationFor returns the documentation that the caller of the request is
+// shown: that of the services that they may run. The error is one of
+// [Authenticator.Authenticate].
+func (a *API) documentationFor(r *http.Request) (*documentation, error) {
+	user, err := a.reader(r)
+	if err != nil {
+		return nil, err
+	}
+	hidden := make(map[string]bool)
+	var key strings.Builder
+	for s := range a.Services.All() {
+		if !user.MayRun(s.Name) {
+			hidden[s.Name] = true
+			key.WriteString(s.Name + "\x00")
+		}
+	}
+	a.documents.mu.Lock()
+	defer a.documents.mu.Unlock()
+	if d := a.documents.rendered[key.String()]; d != nil {
+		return d, nil
+	}
+	if len(a.documents.rendered) >= maxDocuments || a.documents.rendered == nil {
+		a.documents.rendered = make(map[string]*documentation)
+	}
+	d := &documentation{
+		spec: sync.OnceValues(func() ([]byte, error) {
+			document, err := a.documentWithout(hidden)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(document)
+		}),
+		page: sync.OnceValues(func() ([]byte, error) {
+			document, err := a.documentWithout(hidden)
+			if err != nil {
+				return nil, err
+			}
+			return renderDocs(document)
+		}),
+	}
+	a.documents.rendered[key.String()] = d
+	return d, nil
+}
+
+// reader returns who reads the documentation. Without credentials it is
+// somebody who may run all services, or none where some users may not run all.
+func (a *API) reader(r *http.Request) (User, error) {
+	err := a.authenticate(r)
+	_, throttled := errors.AsType[*RetryError](err)
+	switch {
+	case err == nil:
+		return infoOf(r.Context()).user, nil
+	case throttled, errors.Is(err, ErrBadCredentials):
+		return User{}, err
+	}
+	// Without credentials, or while sessions can't be looked up.
+	infoOf(r.Context()).user = User{}
+	if a.Auth.Restricts() {
+		return User{Services: []string{}}, nil
+	}
+	return User{}, nil
+}
+
+// documentWithout returns the OpenAPI document without the services, and
+// without the schemas that only they need.
+func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
+	whole := a.huma.OpenAPI()
+	if len(hidden) == 0 {
+		return whole, nil
+	}
+	document, components := *whole, *whole.Components
+	document.Paths = make(map[string]*huma.PathItem)
+	var shown, removed []any // what refers to schemas
+	for p, item := range whole.Paths {
+		if service, ok := serviceOfPath(p); ok && hidden[service] {
+			removed = append(removed, item)
+			continue
+		}
+		document.Paths[p] = item
+		shown = append(shown, item)
+	}
+	for s := range a.Services.All() {
+		if schemas := []any{a.Validator.inputs[s.Name], a.Validator.outputs[s.Name], a.Validator.submits[s.Name]}; hidden[s.Name] {
+			removed = append(removed, schemas...)
+		} else {
+			shown = append(shown, schemas...)
+		}
+	}
+	schemas := whole.Components.Schemas.Map()
+	keep, err := referred(schemas, shown)
+	if err != nil {
+		return nil, err
+	}
+	drop, err := referred(schemas, removed)
+	if err != nil {
+		return nil, err
+	}
+	left := make(map[string]*huma.Schema)
+	for name, schema := range schemas {
+		if keep[name] || !drop[name] {
+			left[name] = schema
+		}
+	}
+	components.Schemas = &partOfRegistry{Registry: whole.Components.Schemas, schemas: left}
+	document.Components = &components
+	return &document, nil
+}
+
+// serviceOfPath returns the service whose path it is.
+func serviceOfPath(p string) (string, bool) {
+	rest, ok := strings.CutPrefix(p, "/v1/services/")
+	if !ok || strings.HasPrefix(rest, "{") {
+		return "", false
+	}
+	service, _, ok := strings.Cut(rest, "/")
+	return service, ok
+}
+
+// referred returns the names of the schemas that the values refer to, directly
+// or through other schemas.
+func referred(schemas map[string]*huma.Schema, values []any) (map[string]bool, error) {
+	found := make(map[string]bool)
+	for len(values) > 0 {
+		text, err := json.Marshal(values[0])
+		if err != nil {
+			return nil, fmt.Errorf("find schemas: %w", err)
+		}
+		values = values[1:]
+		var value any
+		if err := json.Unmarshal(text, &value); err != nil {
+			return nil, fmt.Errorf("find schemas: %w", err)
+		}
+		for _, name := range refsIn(value, nil) {
+			if schema := schemas[name]; schema != nil && !found[name] {
+				found[name] = true
+				values = append(values, schema)
+			}
+		}
+	}
+	return found, nil
+}
+
+// refsIn appends the names of schemas that a JSON value refers to.
+func refsIn(value any, names []string) []string {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			if ref, ok := inner.(string); ok && key == "$ref" {
+				names = append(names, path.Base(ref))
+			}
+			names = refsIn(inner, names)
+		}
+	case []any:
+		for _, inner := range v {
+			names = refsIn(inner, names)
+		}
+	}
+	return names
+}
+
+// partOfRegistry is a registry that shows only some of its schemas.
+type partOfRegistry struct {
+	huma.Registry
+	schemas map[string]*huma.Schema
+}
+
+// Map implements [huma.Registry].
+func (p *partOfRegistry) Map() map[string]*huma.Schema { return p.schemas }
+
+// MarshalJSON implements [json.Marshaler].
+func (p *partOfRegistry) MarshalJSON() ([]byte, error) { return json.Marshal(p.schemas) }

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// failedLoginInterval is how far apart log lines about one address are.
+	failedLoginInterval = 10 * time.Second
+	// failedLoginLines is how many such lines are logged in a second, over all
+	// addresses.
+	failedLoginLines = 5
+	// maxLoggedName is how many bytes of a name are logged.
+	maxLoggedName = 64
+)
+
+// failedLogins counts and logs logins that fail. However many there are, the
+// log gets few lines: each has the number of those that were left out.
+type failedLogins struct {
+	total prometheus.Counter
+	lines *rate.Limiter
+	seed  maphash.Seed
+
+	mu sync.Mutex
+	// addresses are hashed onto a fixed number of buckets.
+	addresses [1 << 12]struct {
+		next  time.Time // when a line may be logged again
+		count int       // failures since the last line
+	}
+}
+
+func newFailedLogins() *failedLogins {
+	return &failedLogins{
+		total: prometheus.NewCounter(prometheus.CounterOpts{Name: "coatcheck_logins_failed_total", Help: "Logins with a wrong name, password or API key, or refused after too many of them."}),
+		lines: rate.NewLimiter(failedLoginLines, 4*failedLoginLines),
+		seed:  maphash.MakeSeed(),
+	}
+}
+
+// note counts a failed login from the address, and returns how many to log
+// now; 0 for none.
+func (f *failedLogins) note(address string) int {
+	f.total.Inc()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := &f.addresses[maphash.String(f.seed, address)%uint64(len(f.addresses))]
+	a.count++
+	if now := time.Now(); now.Before(a.next) || !f.lines.Allow() {
+		return 0
+	}
+	count := a.count
+	a.next, a.count = time.Now().Add(failedLoginInterval), 0
+	return count
+}
+
+// noteLogin counts and logs the error of a login with the name, if it is one
+// of wrong credentials.
+func (a *API) noteLogin(ctx context.Context, name string, err error) {
+	_, throttled := errors.AsType[*RetryError](err)
+	if !throttled && !errors.Is(err, ErrBadCredentials) {
+		return
+	}
+	info := infoOf(ctx)
+	if count := a.failed.note(origin(info.remoteAddr)); count > 0 {
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id), slog.String("name", loggedName(name)),
+			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled), slog.Int("count", count))
+	}
+}
+
+// claimedName returns the name in the request's credentials, or "" for an API key.
+func claimedName(r *http.Request) string {
+	name, _, _ := r.BasicAuth()
+	return name
+}
+
+// loggedName returns a name as the log may have it: cut, escaped, and without
+// keys and tokens, which callers put there by mistake.
+func loggedName(name string) string {
+	lower := strings.ToLower(name)
+	for _, secret := range []string{"ck_", "whsec_", "whsk_"} {
+		if strings.Contains(lower, secret) {
+			return "(a key)"
+		}
+	}
+	cut := ""
+	if name = redactTokens(name); len(name) > maxLoggedName {
+		name, cut = strings.ToValidUTF8(name[:maxLoggedName], ""), "…"
+	}
+	quoted := strconv.Quote(name)
+	return quoted[1:len(quoted)-1] + cut
+}
+
+// clientOf returns the address without its port.
+func clientOf(remoteAddr string) string {
+	addr, err := netip.ParseAddrPort(remoteAddr)
+	if err != nil {
+		return remoteAddr
+	}
+	return addr.Addr().Unmap().String()
+}

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// proxyHeaders are headers that reverse proxies add to requests, beside
+// X-Forwarded-*.
+var proxyHeaders = []string{
+	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
+	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop", "X-Amzn-Trace-Id", "X-Arr-Log-Id",
+}
+
+// refuseProxied refuses requests that came through a proxy while there are no
+// users: everybody whom the proxy lets in would be an admin. Probes are
+// answered.
+func (a *API) refuseProxied(next http.Handler) http.Handler {
+	if !a.Auth.Open() || a.AllowProxy {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := proxyHeader(r.Header); name != "" && !isProbe(r) {
+			a.writeProblem(w, r, newProblem("forbidden", "this request came through a proxy (it has the header "+name+"), and the server has no users, so that it would obey whoever reaches the proxy: "+
+				"add users (httpauth or api_keys in its configuration) or, if the proxy lets in only those who may do everything, set allow_proxy_without_users: true"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// proxyHeader returns the name of a header that a proxy added, or "".
+func proxyHeader(h http.Header) string {
+	for name := range h {
+		if strings.HasPrefix(name, "X-Forwarded") || slices.Contains(proxyHeaders, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// isProbe reports whether the request only asks whether the server works.
+func isProbe(r *http.Request) bool {
+	return r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+}

@@ -1,0 +1,47 @@
+package api
+
+import (
+	"net/url"
+	"regexp"
+)
+
+var (
+	// tokenInPath matches what may be a token in a segment of a path, after
+	// its id: a dot and a secret, or anything after a whole id.
+	tokenInPath = regexp.MustCompile(`(?i)(job_(?:[0-9a-z]{26}|[0-9a-z]*(?:\.|%2e)))[^/]*`)
+	// tokenInText matches the secret half of a token anywhere else.
+	tokenInText = regexp.MustCompile(`(?i)([0-9a-z]{20,})(?:\.|%2e)[0-9a-z]{16,}`)
+)
+
+// withoutToken cuts the secret half off tokens in a path, wherever they stand
+// and however they are encoded.
+func withoutToken(path string) string {
+	plain := path
+	for range 3 { // each round takes off one layer of percent-encoding
+		if cut := redactPath(plain); cut != plain {
+			return cut
+		}
+		next, err := url.PathUnescape(plain)
+		if err != nil || next == plain {
+			break
+		}
+		plain = next
+	}
+	return path
+}
+
+func redactPath(path string) string {
+	path = tokenInPath.ReplaceAllStringFunc(path, func(match string) string {
+		id := tokenInPath.FindStringSubmatch(match)[1]
+		for _, dot := range []string{".", "%2e", "%2E"} {
+			if n := len(id) - len(dot); n >= 0 && id[n:] == dot {
+				return id[:n]
+			}
+		}
+		return id
+	})
+	return redactTokens(path)
+}
+
+// redactTokens cuts the secret half off tokens in a text.
+func redactTokens(text string) string { return tokenInText.ReplaceAllString(text, "$1") }

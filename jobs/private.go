@@ -1,0 +1,53 @@
+package jobs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// privateMode is the mode of all files in a data directory: they have inputs,
+// outputs and keys, which other users of the machine must not read.
+const privateMode = 0o600
+
+// makePrivate makes an empty file that only its owner can read, whatever the
+// umask is, before SQLite opens it: the -wal and -shm files get its mode. A
+// file that exists is not opened, which would take away SQLite's locks on it.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode) //nolint:gosec // the operator names it
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return tighten(path)
+	case err != nil:
+		return err
+	}
+	return errors.Join(f.Close(), tighten(path))
+}
+
+// tighten takes a file that exists away from others. What belongs to another
+// user can't be changed and stays as it is.
+func tighten(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Perm() == privateMode {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(path, privateMode); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// tightenDir tightens all files of a data directory that are there.
+func tightenDir(dir string) error {
+	var errs []error
+	for _, name := range []string{DatabaseFile, lockFile} {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			errs = append(errs, tighten(filepath.Join(dir, name+suffix)))
+		}
+	}
+	return errors.Join(append(errs, tighten(filepath.Join(dir, SecretFile)))...)
+}
