@@ -135,3 +135,36 @@ func TestNewerSchema(t *testing.T) {
 		}
 	})
 }
+
+// A database of the first version is brought to this one with its jobs.
+func TestUpFromFirst(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, postgres bool, open func() *sql.DB) {
+		db := open()
+		m := newMigrator(t, db, postgres)
+		if err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.UpTo(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		for id, steps := range map[string]string{"one": `[{"service":"a","input":{}}]`, "three": `[{"input":{"x":[1,2]}},{"input":{}},{"input":{}}]`} {
+			if _, err := db.ExecContext(t.Context(), `INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress, tags, created_at, retain, river_job_id, base_url)
+				VALUES ($1, 'alice', 'a', 'queued', 1, 2, 3, 4, $2, '{}', '[]', 5, 6, 7, '')`, id, steps); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]int{"one": 1, "three": 3} {
+			var got int
+			var owner string
+			if err := db.QueryRowContext(t.Context(), `SELECT step_count, owner FROM jobs WHERE id = $1`, id).Scan(&got, &owner); err != nil || got != want || owner != "alice" {
+				t.Errorf("%s: %d steps of %s, %v, want %d", id, got, owner, err, want)
+			}
+		}
+	})
+}
