@@ -10,7 +10,7 @@ import (
 // X-Forwarded-*.
 var proxyHeaders = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
-	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop", "X-Amzn-Trace-Id", "X-Arr-Log-Id",
+	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop", "X-Arr-Log-Id",
 }
 
 // refuseProxied refuses requests that came through a proxy while there are no
