@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"maps"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +10,6 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 type listRequest struct {
@@ -29,25 +25,9 @@ type listRequest struct {
 type jobList struct {
 	Link string `header:"Link"`
 	Body struct {
-		Data       []listedJob `json:"data" nullable:"false"`
-		NextCursor *string     `json:"next_cursor" doc:"null when there are no more."`
+		Data       []jobs.Job `json:"data" nullable:"false"`
+		NextCursor *string    `json:"next_cursor" doc:"null when there are no more."`
 	}
-}
-
-// A listedJob is a job in a list: without its output, which may be large.
-type listedJob struct {
-	jobs.Job
-	Output *struct{} `json:"output,omitempty"` // always nil; it hides that of the job
-}
-
-// Schema implements [huma.SchemaProvider].
-func (listedJob) Schema(r huma.Registry) *huma.Schema {
-	job := *r.SchemaFromRef(r.Schema(reflect.TypeFor[jobs.Job](), true, "Job").Ref)
-	job.Properties = maps.Clone(job.Properties)
-	delete(job.Properties, "output")
-	job.Required = slices.DeleteFunc(slices.Clone(job.Required), func(name string) bool { return name == "output" })
-	r.Map()["ListedJob"] = &job
-	return &huma.Schema{Ref: "#/components/schemas/ListedJob"}
 }
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
@@ -74,14 +54,14 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 		return nil, err
 	}
 	list := new(jobList)
-	list.Body.Data = []listedJob{}
+	list.Body.Data = []jobs.Job{}
 	for i, job := range found {
 		if i == req.Limit {
 			cursor, link := a.nextPage(ctx, "jobs", found[i-1].ID, req.Limit, query)
 			list.Body.NextCursor, list.Link = &cursor, link
 			break
 		}
-		list.Body.Data = append(list.Body.Data, listedJob{Job: job.Closed(infoOf(ctx).base).WithoutInput()})
+		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).base).WithoutInput())
 	}
 	return list, nil
 }

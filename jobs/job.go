@@ -77,8 +77,9 @@ type Job struct {
 	RetryOf     Optional        `json:"retry_of" nullable:"true" doc:"The id of the job that this one runs again."`
 	Progress    Report          `json:"progress"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
-	Output      json.RawMessage `json:"output"`
-	// OutputOmitted says that the job has an output that is left out here.
+	Output      json.RawMessage `json:"output" doc:"Always null in lists, see output_omitted."`
+	// OutputOmitted says that the job has an output that is left out here: in
+	// lists always, in callbacks if it is too large.
 	OutputOmitted   bool     `json:"output_omitted,omitempty" doc:"The job has an output, which is left out here (in lists always, in callbacks if it is large): fetch it from result_url."`
 	Error           *Error   `json:"error"`
 	CancelRequested bool     `json:"cancel_requested"`
