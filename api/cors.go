@@ -33,14 +33,14 @@ func needsToken(r *http.Request) bool {
 	return ok && strings.Contains(job, ".")
 }
 
-// tokenHeaders are the headers that requests with a token may always have.
-const tokenHeaders = "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control"
+// allowedHeaders are the headers that requests with a token may always have.
+const allowedHeaders = "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control"
 
 // allowOrigins lets pages of all origins read the answer, without credentials.
 func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", tokenHeaders)
+	h.Set("Access-Control-Allow-Headers", allowedHeaders)
 	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "86400")
 }
@@ -69,7 +69,7 @@ func allowHeaders(answer, request http.Header) {
 		names = append(names, name)
 	}
 	if names != nil {
-		answer.Set("Access-Control-Allow-Headers", tokenHeaders+", "+strings.Join(names, ", "))
+		answer.Set("Access-Control-Allow-Headers", allowedHeaders+", "+strings.Join(names, ", "))
 	}
 }
 
