@@ -78,6 +78,7 @@ type API struct {
 	failed      *failedLogins
 	documents   documents
 	crowd       *crowd
+	large       *largeQueue
 	pages       *web.Renderer
 	started     time.Time
 	draining    context.Context //nolint:containedctx // done when the server shuts down
@@ -100,7 +101,7 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
+	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), large: newLargeQueue(), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)

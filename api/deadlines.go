@@ -18,6 +18,9 @@ const (
 	leftoverTimeout = 2 * time.Second
 	// answerPiece is how many bytes of an answer are written with one deadline.
 	answerPiece = 64 << 10
+	// answerRate is how many bytes of an answer must be read in a second, beside
+	// Stall: an answer takes memory until it is read.
+	answerRate = 16 << 10
 )
 
 // bodyTime is how long the body of a request may take to arrive.
@@ -99,6 +102,8 @@ type pacedWriter struct {
 	control *http.ResponseController
 	body    *pacedBody // of the request; nil for none
 	stall   time.Duration
+	written int
+	waited  time.Duration // for the reader, in all
 }
 
 // extend moves the deadline on.
@@ -119,9 +124,13 @@ func (w *pacedWriter) WriteHeader(status int) {
 func (w *pacedWriter) Write(p []byte) (written int, err error) {
 	for {
 		piece := p[:min(len(p), answerPiece)]
-		w.extend()
+		start := time.Now()
+		left := w.stall + time.Duration(w.written)*time.Second/answerRate - w.waited
+		_ = w.control.SetWriteDeadline(start.Add(min(left, w.stall)))
 		n, err := w.WrapResponseWriter.Write(piece)
 		written += n
+		w.written += n
+		w.waited += time.Since(start)
 		if p = p[len(piece):]; err != nil || len(p) == 0 {
 			return written, err
 		}

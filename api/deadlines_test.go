@@ -258,3 +258,38 @@ func TestWaitingIsLimited(t *testing.T) {
 	close(f.hold)
 	waitFor(t, "nobody who waits", 10*time.Second, func() bool { return f.streams(t) == 0 })
 }
+
+// A large output is whole wherever a job is shown, and turns are given back.
+func TestLargeOutputs(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		f := newFixture(t, db, options{services: bigService})
+		const whole = 4<<20 - 10
+		key := "Idempotency-Key: k"
+		job := f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30", key).job(t)
+		show := map[string]string{
+			"with its id":    f.do(t, "GET", "/v1/jobs/"+job.ID, "").body,
+			"with its token": f.do(t, "GET", "/v1/jobs/"+string(job.Token), "").body,
+			"long poll":      f.do(t, "GET", "/v1/jobs/"+job.ID+"?wait=5", "").body,
+			"result":         f.do(t, "GET", "/v1/jobs/"+job.ID+"/result", "").body,
+			"replay":         f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, key).body,
+			"submit":         f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30").body,
+			"Celery's words": f.do(t, "GET", "/tasks/"+job.ID, "").body,
+			"events":         f.do(t, "GET", "/v1/jobs/"+job.ID+"/events", "", "Accept: text/event-stream").body,
+			"lines":          f.do(t, "GET", "/v1/jobs/"+job.ID+"/events", "", "Accept: application/x-ndjson").body,
+			"submit, events": f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Accept: text/event-stream").body,
+		}
+		for name, body := range show {
+			if n := strings.Count(body, "x"); n < whole || strings.Contains(body, "output_omitted") {
+				t.Errorf("%s: %d bytes of output, want %d: %.300s", name, n, whole, body)
+			}
+		}
+		if page := f.do(t, "GET", "/jobs/"+job.ID, "", "Accept: text/html").body; !strings.Contains(page, strings.Repeat("x", 1000)) {
+			t.Error("the page does not show the output")
+		}
+		for range 40 { // more than there are turns
+			if a := f.do(t, "GET", "/v1/jobs/"+job.ID+"/result", ""); a.StatusCode != http.StatusOK {
+				t.Fatalf("got %s", a.Status)
+			}
+		}
+	})
+}

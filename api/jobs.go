@@ -144,10 +144,12 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
 		job = infoOf(ctx).show(req.Job, job)
 	}
 	answer := &jobAnswer{Status: http.StatusOK}
-	answer.fill(job)
 	if unchanged(&job) {
 		answer.Status = http.StatusNotModified
+	} else if err := a.complete(ctx, &job); err != nil {
+		return nil, err
 	}
+	answer.fill(job)
 	return answer, nil
 }
 

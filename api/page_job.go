@@ -58,6 +58,9 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 
 // jobView returns the page of a job.
 func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage, error) {
+	if err := a.complete(ctx, j); err != nil {
+		return web.JobPage{}, err
+	}
 	v := web.JobPage{
 		Page: a.frame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",

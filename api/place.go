@@ -34,7 +34,7 @@ type place struct {
 
 // place begins where the viewer is in the events of the job, or with a
 // snapshot.
-func (s *stream) place(p *place, job *jobs.Job) error {
+func (s *stream) place(ctx context.Context, p *place, job *jobs.Job) error {
 	newest := job.EventID()
 	switch {
 	case p.resume && p.sub.Resume(p.at):
@@ -58,7 +58,7 @@ func (s *stream) place(p *place, job *jobs.Job) error {
 	case p.at.Version > newest.Version:
 		p.at = notify.ID{} // never was
 	}
-	return s.snapshot(p, job, p.resume)
+	return s.snapshot(ctx, p, job, p.resume)
 }
 
 // settle sends a snapshot to a viewer who claims to have seen what seems not
@@ -74,7 +74,7 @@ func (s *stream) settle(ctx context.Context, p *place) (sent bool, err error) {
 	}
 	p.sub.Reset()
 	s.wake() // to take what follows
-	return true, s.snapshot(p, &job, true)
+	return true, s.snapshot(ctx, p, &job, true)
 }
 
 // take writes the newest events of a job, and reports whether there were any.
@@ -94,7 +94,7 @@ func (s *stream) take(ctx context.Context, p *place) (took bool, err error) {
 			return true, err
 		}
 		s.wake() // to take what follows
-		return true, s.snapshot(p, &job, true)
+		return true, s.snapshot(ctx, p, &job, true)
 	}
 	for _, e := range events {
 		if e.Name != "end" {
@@ -102,7 +102,7 @@ func (s *stream) take(ctx context.Context, p *place) (took bool, err error) {
 		} else if job, loadErr := s.load(ctx, p); loadErr != nil {
 			return true, loadErr
 		} else if job.Done { // else it was retried since; what follows says so
-			return true, s.end(p, &job)
+			return true, s.end(ctx, p, &job)
 		}
 		if err == nil && len(s.sink.buf) > mostUnsent {
 			err = s.sink.flush()
@@ -129,33 +129,44 @@ func (s *stream) load(ctx context.Context, p *place) (jobs.Job, error) {
 // that has ended, its end too. Then only the end has an id: a viewer that is
 // cut off between the two comes back for it. It is truncated when it stands
 // for events that the viewer has missed, log lines perhaps.
-func (s *stream) snapshot(p *place, job *jobs.Job, truncated bool) error {
+func (s *stream) snapshot(ctx context.Context, p *place, job *jobs.Job, truncated bool) error {
 	id := p.sub.Start(job.EventID())
 	if !job.Done {
-		return s.eventWith(p, "snapshot", id, job, truncated)
+		return s.eventWith(ctx, p, "snapshot", id, job, truncated)
 	}
-	if err := s.eventWith(p, "snapshot", notify.ID{}, job, truncated); err != nil {
+	if err := s.eventWith(ctx, p, "snapshot", notify.ID{}, job, truncated); err != nil {
 		return err
 	}
-	return s.end(p, job)
+	return s.end(ctx, p, job)
 }
 
 // end writes the job's last event.
-func (s *stream) end(p *place, job *jobs.Job) error {
+func (s *stream) end(ctx context.Context, p *place, job *jobs.Job) error {
 	p.over = true
-	return s.eventWith(p, "end", job.EventID(), job, false)
+	return s.eventWith(ctx, p, "end", job.EventID(), job, false)
 }
 
-func (s *stream) eventWith(p *place, name string, id notify.ID, job *jobs.Job, truncated bool) error {
+func (s *stream) eventWith(ctx context.Context, p *place, name string, id notify.ID, job *jobs.Job, truncated bool) error {
+	whole := *job
+	leave, err := s.api.completeFor(ctx, s.info.remoteAddr, &whole)
+	if err != nil {
+		return fmt.Errorf("read the output: %w", err)
+	}
+	if leave != nil {
+		defer leave()
+	}
 	data, err := json.Marshal(struct {
 		Type      string    `json:"type"`
 		Job       *jobs.Job `json:"job"`
 		Truncated bool      `json:"truncated,omitempty"`
-	}{name, job, truncated})
+	}{name, &whole, truncated})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
 	}
-	return s.event(p, name, id, data)
+	if err := s.event(p, name, id, data); err != nil || leave == nil {
+		return err
+	}
+	return s.sink.flush()
 }
 
 // event adds an event of a job to what is to be sent.

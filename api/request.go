@@ -35,6 +35,9 @@ type requestInfo struct {
 	session      string
 	sessionState jobs.Session
 
+	// atEnd is called when the answer is over.
+	atEnd []func()
+
 	start    time.Time
 	pattern  string // of its route, when it is over
 	detached bool   // it goes on when its handler has returned
@@ -43,7 +46,7 @@ type requestInfo struct {
 // forStream returns what a stream needs to know, which lasts longer than
 // headers should be kept.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, conn: info.conn, user: info.user, start: info.start}
+	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, remoteAddr: info.remoteAddr, conn: info.conn, user: info.user, start: info.start}
 }
 
 type infoKey struct{}
@@ -98,6 +101,11 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "private, no-cache")
 		h.Set("Vary", "Authorization, Cookie") // jobs look different to their owners
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() { // also after a panic
+			for _, fn := range info.atEnd {
+				fn()
+			}
+		}()
 		next.ServeHTTP(ww, r)
 		if !info.detached {
 			info.pattern = route.RoutePattern()

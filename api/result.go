@@ -28,6 +28,9 @@ func (a *API) getResult(ctx context.Context, req *jobRef) (*resultAnswer, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := a.complete(ctx, &job); err != nil {
+		return nil, err
+	}
 	answer := &resultAnswer{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
 	switch {
 	case !job.Done:

@@ -83,14 +83,26 @@ func (s *sink) event(name, id string, data []byte) error {
 // flush sends what there is. The deadline ends with it: HTTP/2 would end the
 // stream when it is over, quiet or not.
 func (s *sink) flush() error {
-	if err := s.deadline(time.Now().Add(s.stall)); err != nil {
-		return err
-	}
-	if len(s.buf) > 0 {
-		n, err := s.out.Write(s.buf)
+	last := time.Now().Add(s.stall + time.Duration(len(s.buf))*time.Second/answerRate)
+	for rest := s.buf; ; {
+		at := time.Now().Add(s.stall) // moves on with what is read
+		if at.After(last) {
+			at = last
+		}
+		if err := s.deadline(at); err != nil {
+			return err
+		}
+		if len(rest) == 0 {
+			break
+		}
+		piece := rest[:min(len(rest), answerPiece)]
+		n, err := s.out.Write(piece)
 		if s.sent += n; err != nil {
 			return fmt.Errorf("write events: %w", err)
 		}
+		rest = rest[len(piece):]
+	}
+	if s.buf != nil {
 		release(s.buf)
 		s.buf = nil
 	}

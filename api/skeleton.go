@@ -105,6 +105,9 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 // skeletonTask answers how a job is, in Celery's words.
 func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
 	job, err := a.find(r.Context(), r.PathValue("id"))
+	if err == nil {
+		err = a.complete(r.Context(), &job)
+	}
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return

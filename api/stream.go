@@ -144,7 +144,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 	}
 	for i, p := range s.places {
 		if !p.over {
-			if err := s.place(p, &found[i]); err != nil {
+			if err := s.place(ctx, p, &found[i]); err != nil {
 				return err
 			}
 		}

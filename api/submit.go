@@ -84,6 +84,9 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 		}
 		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
+	if err := a.complete(ctx, &job); err != nil {
+		return nil, err
+	}
 	applied := answer.PreferenceApplied
 	answer = a.submitted(ctx, job)
 	answer.replay(replayed)

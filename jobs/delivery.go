@@ -18,8 +18,12 @@ const (
 	failed    = "failed"
 )
 
-// maxInline is the largest output that stands in a callback itself.
+// maxInline is the largest output in bytes that stands in a callback itself, and
+// in a job that is read without need of its output.
 const maxInline = 64 << 10
+
+// inline is maxInline in SQL.
+const inline = "65536"
 
 // callBack makes a delivery of the event, if the submitter wanted to be told
 // of it, in the transaction that makes the event happen. The body is rendered
@@ -83,9 +87,7 @@ func (t *transition) callbackBody(j *Job, event string) ([]byte, error) {
 		Sequence uint64 `json:"sequence"`
 	}
 	job := j.Closed(j.BaseURL).WithoutInput()
-	if len(job.Output) > maxInline {
-		job.Output, job.OutputOmitted = nil, true
-	}
+	job.leaveOutLarge()
 	body, err := json.Marshal(struct {
 		Type      string `json:"type"`
 		Timestamp Time   `json:"timestamp"`

@@ -221,3 +221,10 @@ func (o *Optional) Scan(src any) error {
 	*o = Optional(s.String)
 	return err
 }
+
+// leaveOutLarge leaves the output out if it is large.
+func (j *Job) leaveOutLarge() {
+	if len(j.Output) > maxInline {
+		j.Output, j.OutputOmitted = nil, true
+	}
+}

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,14 +13,15 @@ import (
 // callTimeout is how long a caller waits for the database, at most.
 const callTimeout = 5 * time.Second
 
-// Get returns a job. Errors: [ErrNotFound], [ErrRemoved].
+// Get returns a job. An output of more than 64 KiB is left out, which
+// OutputOmitted says: [Queue.Output] has it. Errors: [ErrNotFound], [ErrRemoved].
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	if !validID("job_", id) {
 		return Job{}, ErrNotFound
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	job, err := q.scanJob(q.db.read.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id))
+	job, err := q.scanJob(q.db.read.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
 		return job, nil
 	}
@@ -36,6 +38,21 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	default:
 		return Job{}, fmt.Errorf("read removed job: %w", err)
 	}
+}
+
+// Output returns the output of a job as JSON; nil when it has none. Error:
+// [ErrNotFound].
+func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err = q.db.read.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(rawScanner{&output})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read output: %w", err)
+	}
+	return output, nil
 }
 
 // A Filter chooses jobs.

@@ -73,6 +73,8 @@ const (
 
 	// jobColumns are all columns of a job.
 	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
+	// shortColumns leave out an output that is large.
+	shortColumns = jobHead + `steps, history, CASE WHEN octet_length(output) <= ` + inline + ` THEN output END, COALESCE(octet_length(output) > ` + inline + `, FALSE)` + jobTail
 	// listColumns leave out the large columns, which the database then does not
 	// read: inputs, outputs and history.
 	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail

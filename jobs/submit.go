@@ -40,6 +40,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 			if first != j.ID {
 				replayed = true
 				job, err = q.lockJob(ctx, tx, first)
+				job.leaveOutLarge()
 				return err
 			}
 		}

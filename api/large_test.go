@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Answers with large outputs take turns; an address has only a share of them.
+func TestLargeAnswersTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLargeQueue()
+		var leave []func()
+		enter := func(address string) bool {
+			done, err := q.enter(t.Context(), address)
+			if err != nil {
+				p := knownProblem(err)
+				if p == nil || p.Code != "unavailable" || p.header.Get("Retry-After") == "" {
+					t.Errorf("got %v", err)
+				}
+				return false
+			}
+			leave = append(leave, done)
+			return true
+		}
+		for n := range maxLargeByAddress + 1 {
+			if got, want := enter("192.0.2.1"), n < maxLargeByAddress; got != want {
+				t.Errorf("answer %d of an address: %t", n+1, got)
+			}
+		}
+		for range maxLarge - maxLargeByAddress {
+			if !enter("") {
+				t.Error("no turn while there are some")
+			}
+		}
+		start := time.Now()
+		if enter("192.0.2.2") || time.Since(start) != largeTimeout {
+			t.Errorf("refused after %s, want %s", time.Since(start), largeTimeout)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			leave[0]()
+		}()
+		if start = time.Now(); !enter("192.0.2.2") || time.Since(start) != time.Second {
+			t.Errorf("its turn came after %s", time.Since(start))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := q.enter(ctx, ""); err == nil {
+			t.Error("a turn for a caller who has left")
+		}
+		for _, done := range leave[1:] {
+			done()
+		}
+		if len(q.turns) != 0 || len(q.addresses) != 0 {
+			t.Errorf("%d turns and %v are left", len(q.turns), q.addresses)
+		}
+	})
+}
