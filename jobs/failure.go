@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,31 +135,4 @@ func panicText(v any) (text string) {
 		text = fmt.Sprintf("a value of type %T", v)
 	}
 	return clip(text, maxErrorText)
-}
-
-// fail records a failed attempt, and plans another one if that is allowed.
-func (t *transition) fail(ctx context.Context, j *Job, f failure, cause error) error {
-	jobErr := &Error{Code: f.Code, Message: f.Message, Attempt: j.Attempt}
-	if f.Code == codeFailed && errors.Is(cause, errTimeout) {
-		jobErr.Code, jobErr.Message = codeTimeout, fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+t.leftBehind()
-	}
-	if f.Permanent || j.Attempt >= j.MaxAttempts {
-		return t.end(ctx, j, Failed, jobErr)
-	}
-	wait := t.q.Backoff(j.Attempt)
-	if f.RetryAfter != nil {
-		wait = *f.RetryAfter
-	}
-	at := At(t.now.Add(wait))
-	t.to(j, Retrying)
-	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
-	return t.callBack(ctx, j, JobRetrying)
-}
-
-// leftBehind is what is added to the error of a job whose service was.
-func (t *transition) leftBehind() string {
-	if t.deaf {
-		return "; the service did not stop and was left behind"
-	}
-	return ""
 }

@@ -105,11 +105,11 @@ func (q *Queue) dropped(ctx context.Context, id, runID string) error {
 	if q.works(id) {
 		return nil // about to start, or to write its outcome
 	}
-	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+	_, err := q.transit(ctx, id, func(_ context.Context, _ *transition, j *Job) (fact, error) {
 		if j.Status != Running || j.runID != runID {
-			return refuse(errLost)
+			return nil, refuse(errLost)
 		}
-		return t.giveBack(ctx, j)
+		return q.carrierLost(), nil
 	})
 	return unlessLost(err)
 }
@@ -145,8 +145,6 @@ func (q *Queue) checkFetched(ctx context.Context) error {
 
 // refetch gives a job that query still finds to another River job.
 func (q *Queue) refetch(ctx context.Context, id, query string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
-		return t.giveBackIf(ctx, j, query)
-	})
+	_, err := q.transit(ctx, id, q.lostIf(query))
 	return unlessLost(err)
 }

@@ -18,10 +18,10 @@ type Attempt struct {
 
 // remember writes down that an attempt began or ended, before the job is
 // saved.
-func (j *Job) remember(t *transition) {
+func (j *Job) remember(workerID string, now Time) {
 	if n := len(j.History); n > 0 && j.History[n-1].FinishedAt == nil {
 		last := &j.History[n-1]
-		last.FinishedAt, last.Status = &t.now, j.Status
+		last.FinishedAt, last.Status = &now, j.Status
 		switch {
 		case j.Status == Running: // its worker was lost
 			last.Status = Queued
@@ -32,7 +32,7 @@ func (j *Job) remember(t *transition) {
 		}
 	}
 	if j.Status == Running {
-		j.History = append(j.History, Attempt{Number: j.Attempt, Step: j.Step, WorkerID: t.workerID, StartedAt: t.now, Status: Running})
+		j.History = append(j.History, Attempt{Number: j.Attempt, Step: j.Step, WorkerID: workerID, StartedAt: now, Status: Running})
 		j.History = j.History[max(0, len(j.History)-maxHistory):]
 	}
 }

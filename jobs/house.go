@@ -22,32 +22,18 @@ func (q *Queue) keepHouse(ctx context.Context) error {
 // promote queues the jobs whose run_at has come. Until then River does not
 // know them: its own scheduler looks only every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
-	return q.settleAll(ctx, func(ctx context.Context, t *transition, j *Job) error {
-		if (j.Status != Scheduled && j.Status != Retrying) || j.RunAt == nil || j.RunAt.After(t.now.Time) {
-			return refuse(errLost)
-		}
-		t.to(j, Queued)
-		return t.enqueue(ctx, j)
-	}, `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
+	return q.settleAll(ctx, is(startDue{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
 }
 
 // expire ends the jobs that nobody started in time.
 func (q *Queue) expire(ctx context.Context) error {
-	return q.settleAll(ctx, func(ctx context.Context, t *transition, j *Job) error {
-		if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(t.now.Time) {
-			return refuse(errLost)
-		}
-		if err := t.withdraw(ctx, j); err != nil {
-			return err
-		}
-		return t.end(ctx, j, Expired, &Error{Code: "expired", Message: "the job was not started in time"})
-	}, `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
+	return q.settleAll(ctx, is(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
 }
 
 // settleAll settles batch after batch until there are no more.
-func (q *Queue) settleAll(ctx context.Context, apply func(context.Context, *transition, *Job) error, query string, args ...any) error {
+func (q *Queue) settleAll(ctx context.Context, says judge, query string, args ...any) error {
 	for {
-		found, err := q.settle(ctx, apply, query, args...)
+		found, err := q.settle(ctx, says, query, args...)
 		if err != nil || found < houseBatch {
 			return err
 		}
@@ -57,7 +43,7 @@ func (q *Queue) settleAll(ctx context.Context, apply func(context.Context, *tran
 // settle applies a transition to each of the jobs that query finds, many
 // at once so that they are committed together. The transition refuses what
 // somebody else was faster with. It returns how many jobs it found.
-func (q *Queue) settle(ctx context.Context, apply func(context.Context, *transition, *Job) error, query string, args ...any) (found int, err error) {
+func (q *Queue) settle(ctx context.Context, says judge, query string, args ...any) (found int, err error) {
 	ids, err := q.find(ctx, query, args...)
 	if err != nil {
 		return len(ids), err
@@ -66,7 +52,7 @@ func (q *Queue) settle(ctx context.Context, apply func(context.Context, *transit
 	errs := []error{err}
 	for _, portion := range portions {
 		_, failed := changeEach(ctx, portion, houseBatch, func(ctx context.Context, id string) error {
-			if _, err := q.transit(ctx, id, apply); !errors.Is(err, errLost) {
+			if _, err := q.transit(ctx, id, says); !errors.Is(err, errLost) {
 				return err
 			}
 			return nil

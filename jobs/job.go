@@ -108,6 +108,7 @@ type Job struct {
 	runID           string
 	riverJobID      int64
 	recoveries      int
+	cancelReason    string // that was given with the request to cancel
 }
 
 // Links are the URLs that act on a job.

@@ -116,9 +116,7 @@ func (q *Queue) takeFromDead(ctx context.Context) error {
 		`SELECT j.id FROM jobs j WHERE j.status = 'running' AND ` + fmt.Sprintf(dead, "j.worker_id"),
 		q.fetched(dead),
 	} {
-		err := q.settleAll(ctx, func(ctx context.Context, t *transition, j *Job) error {
-			return t.giveBackIf(ctx, j, query)
-		}, query, q.workerID)
+		err := q.settleAll(ctx, q.lostIf(query), query, q.workerID)
 		if err != nil {
 			return err
 		}
@@ -141,16 +139,18 @@ func (q *Queue) fetcher() string {
 	return `r.attempted_by ->> '$[#-1]'`
 }
 
-// giveBackIf gives back the job if query still finds it, now that its row is
-// locked.
-func (t *transition) giveBackIf(ctx context.Context, j *Job, query string) error {
-	var found string
-	err := t.tx.QueryRowContext(ctx, query+` AND j.id = $2`, t.q.workerID, j.ID).Scan(&found)
-	if errors.Is(err, sql.ErrNoRows) {
-		return refuse(errLost)
+// lostIf judges that nobody carries the job, if query still finds it now that
+// its row is locked.
+func (q *Queue) lostIf(query string) judge {
+	return func(ctx context.Context, t *transition, j *Job) (fact, error) {
+		var found string
+		err := t.tx.QueryRowContext(ctx, query+` AND j.id = $2`, q.workerID, j.ID).Scan(&found)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, refuse(errLost)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look at worker: %w", err)
+		}
+		return q.carrierLost(), nil
 	}
-	if err != nil {
-		return fmt.Errorf("look at worker: %w", err)
-	}
-	return t.giveBack(ctx, j)
 }

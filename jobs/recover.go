@@ -46,59 +46,6 @@ func unlessLost(err error) error {
 	return err
 }
 
-// giveBack takes a job from a run that is lost, and queues it again, or ends
-// it when that happened too often.
-func (t *transition) giveBack(ctx context.Context, j *Job) error {
-	t.prev.Version, t.prev.N = 0, 0 // nobody counted the lost run's events
-	t.recovered = j.Status == Running
-	if err := t.withdraw(ctx, j); err != nil {
-		return err
-	}
-	if j.CancelRequested {
-		return t.cancel(ctx, j)
-	}
-	if j.Status != Running {
-		t.lost = true
-		return t.requeue(ctx, j)
-	}
-	most := maxRecoveries
-	if j.suspect() && t.q.Isolate != nil {
-		most = maxRestarts // it ran alone, so that it hardly was what killed the worker
-	}
-	return t.lose(ctx, j, most, "")
-}
-
-// lose queues a job again whose run is lost, or ends it when that happened more
-// often than most allows.
-func (t *transition) lose(ctx context.Context, j *Job, most int, how string) error {
-	if j.recoveries++; j.recoveries > most {
-		message := fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries)
-		if how != "" {
-			message += "; " + how
-		}
-		return t.end(ctx, j, Failed, &Error{Code: codeWorkerLost, Message: message, Attempt: j.Attempt})
-	}
-	t.lost = true
-	j.Attempt-- // the next worker makes the same attempt
-	return t.requeue(ctx, j)
-}
-
-// requeue queues a job again, at its place in the queue.
-func (t *transition) requeue(ctx context.Context, j *Job) error {
-	before := j.riverJobID
-	t.to(j, Queued)
-	if err := t.enqueue(ctx, j); err != nil {
-		return err
-	}
-	// River would take a time in the past for one that its scheduler must wait
-	// for. The ids of jobs of the same time decide; the new one is the last.
-	if _, err := t.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+t.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
-		WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, before, j.riverJobID); err != nil {
-		return fmt.Errorf("keep the job's place: %w", err)
-	}
-	return nil
-}
-
 // reconcile looks for jobs that River no longer carries, because somebody
 // changed its tables, and for deliveries whose worker is gone. A job that runs
 // needs no River job: a leader that doesn't know its service discards that one
@@ -141,23 +88,26 @@ func (q *Queue) reconcile(ctx context.Context) error {
 // adopt gives a job that River no longer carries a new River job, or cancels
 // it if that is what somebody did to the old one.
 func (q *Queue) adopt(ctx context.Context, id string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
+	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) (fact, error) {
 		var state sql.NullString
 		err := t.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("look at River job: %w", err)
+			return nil, fmt.Errorf("look at River job: %w", err)
 		}
 		switch {
 		case j.Status != Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":
-			return refuse(errLost)
+			return nil, refuse(errLost)
 		case state.String == "cancelled":
-			return t.cancel(ctx, j)
+			return riverCanceled{}, nil
 		default:
-			return t.giveBack(ctx, j)
+			return q.carrierLost(), nil
 		}
 	})
 	return unlessLost(err)
 }
+
+// carrierLost is the fact that nobody carries a job any more.
+func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != nil} }
 
 // reviveDeliveries gives new River jobs to the deliveries whose River job is
 // gone or stuck.

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"coatcheck/notify"
 )
 
 // A text is a value kept as JSON text; NULL leaves it alone.
@@ -68,7 +66,7 @@ func (r rawScanner) Scan(src any) error {
 const (
 	jobHead = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, step_count, `
 	jobTail = `, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
-	cancel_requested_at IS NOT NULL, COALESCE(run_id, ''), river_job_id, recoveries,
+	cancel_requested_at IS NOT NULL, cancel_reason, COALESCE(run_id, ''), river_job_id, recoveries,
 	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
 
 	// jobColumns are all columns of a job.
@@ -85,7 +83,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	var j Job
 	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, text[[]Step]{&j.Chain}, text[[]Attempt]{&j.History},
 		rawScanner{&j.Output}, &j.OutputOmitted, text[*Error]{&j.Error}, text[Report]{&j.Progress}, text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt, &j.ExpiresAt, &j.retain,
-		&j.CancelRequested, &j.runID, &j.riverJobID, &j.recoveries,
+		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
 		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
@@ -141,22 +139,21 @@ func (q *Queue) lockJob(ctx context.Context, tx *sql.Tx, id string) (Job, error)
 	return job, nil
 }
 
-// saveJob writes the row of a locked job that was at the event id before, in
-// the hands of the run runID. Both are the fence: a run that has lost its job
-// finds no row.
-func saveJob(ctx context.Context, tx *sql.Tx, j *Job, before notify.ID, runID, workerID string) error {
+// saveJob writes the row of a locked job that was like before. Its event id and
+// its run are the fence: a run that has lost its job finds no row.
+func saveJob(ctx context.Context, tx *sql.Tx, j, before *Job, workerID string, now Time) error {
 	var removeAt any
 	if j.FinishedAt != nil {
 		removeAt = At(j.FinishedAt.Add(time.Duration(j.retain)))
 	}
 	res, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, version = $2, events = 0, attempt = $3, max_attempts = $4, step = $5, steps = $6, output = $7, error = $8, progress = $9,
 			run_at = $10, started_at = $11, finished_at = $12, expires_at = $13, remove_at = $14, run_id = NULLIF($15, ''), worker_id = CASE WHEN run_id = $15 THEN worker_id ELSE NULLIF($16, '') END, river_job_id = $17, recoveries = $18, callback = $19,
-			cancel_requested_at = CASE WHEN $20 THEN cancel_requested_at END, callback_sequence = $24, history = $25, log_lines = $26
+			cancel_requested_at = CASE WHEN $20 THEN COALESCE(cancel_requested_at, $27) END, cancel_reason = $28, callback_sequence = $24, history = $25, log_lines = $26
 		WHERE id = $21 AND version = $22 AND COALESCE(run_id, '') = $23`,
 		string(j.Status), j.version, j.Attempt, j.MaxAttempts, j.Step, text[[]Step]{&j.Chain}, raw(j.Output), nullable(j.Error), text[Report]{&j.Progress},
 		j.RunAt, j.StartedAt, j.FinishedAt, j.ExpiresAt, removeAt, j.runID, workerID, j.riverJobID, j.recoveries, nullable(j.Callback),
 		j.CancelRequested,
-		j.ID, before.Version, runID, j.callback.sequence, text[[]Attempt]{&j.History}, j.logLines)
+		j.ID, before.version, before.runID, j.callback.sequence, text[[]Attempt]{&j.History}, j.logLines, now, j.cancelReason)
 	if err != nil {
 		return fmt.Errorf("update job: %w", err)
 	}

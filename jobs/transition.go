@@ -20,92 +20,85 @@ var errLost = errors.New("the job is in other hands")
 // database. A job's own attempts are River jobs of their own.
 const riverAttempts = 1000
 
-// A transition changes a locked job from one status to the next, in one
-// transaction with all that follows from it.
+// A judge says which fact a job meets whose row is locked, or why none.
+type judge func(ctx context.Context, t *transition, j *Job) (fact, error)
+
+// A transition is one transaction that changes jobs, with all that follows.
 type transition struct {
 	q   *Queue
 	tx  *sql.Tx
 	now Time
-	// prev is the job's newest event before; zero when it can't be known.
-	prev notify.ID
-	// workerID is the process that runs the job from now on.
-	workerID string
-	// kept says that the run goes on.
-	kept bool
-	// deaf says that the job's run does not stop and is left behind.
-	deaf bool
-	// lost says that nobody carried the job any more, recovered that its run
-	// was lost.
-	lost, recovered bool
 }
 
-// transit locks the job, lets apply change it, writes it, and publishes the
-// event after the commit. An error of apply's changes nothing.
-func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.Context, t *transition, j *Job) error) (Job, error) {
-	var job Job
-	var t *transition
-	var from Status
-	err := q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
-		j, err := q.lockJob(ctx, tx, id)
+// transit locks the job, lets it meet the fact that the judge names, writes what
+// becomes of it, and publishes the event after the commit. An error of the judge's
+// or the fact's changes nothing.
+func (q *Queue) transit(ctx context.Context, id string, says judge) (Job, error) {
+	var before, job Job
+	var e effects
+	var now Time
+	err := q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) (err error) {
+		if before, err = q.lockJob(ctx, tx, id); err != nil {
+			return err
+		}
+		t := &transition{q: q, tx: tx, now: At(time.Now())}
+		f, err := says(ctx, t, &before)
 		if err != nil {
 			return err
 		}
-		t = &transition{q: q, tx: tx, now: At(time.Now()), prev: j.EventID()}
-		before, runID := j.EventID(), j.runID
-		from = j.Status
-		if err := apply(ctx, t, &j); err != nil {
-			return err
+		if job, e, err = before.meets(f, t.now); err != nil {
+			return refuse(err)
 		}
-		if !t.kept {
-			j.remember(t)
-		}
-		if err := saveJob(ctx, tx, &j, before, runID, t.workerID); err != nil {
-			return err
-		}
-		job = j
-		return nil
+		now = t.now
+		return t.write(ctx, &before, &job, &e)
 	})
 	if err != nil {
 		return Job{}, err
 	}
-	q.metrics.transited(from, &job, t.now)
-	if t.recovered {
+	q.metrics.transited(before.Status, &job, now)
+	if e.recovered {
 		q.counters.recovered.Add(1)
 	}
-	if t.lost {
+	if e.requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", job.ID, "recoveries", job.recoveries)
 	}
-	q.publish(ctx, &job, t)
+	q.publish(ctx, &job, &e, now)
 	return job, nil
 }
 
-// to gives the job its new status. What the run before said no longer counts.
-func (t *transition) to(j *Job, status Status) {
-	j.Status = status
-	j.version++
-	j.events = 0
-	j.runID = ""
-	j.refresh()
+// is judges that a job meets this fact, whatever its row says.
+func is(f fact) judge {
+	return func(context.Context, *transition, *Job) (fact, error) { return f, nil }
 }
 
-// keep leaves the job to its run: only what callers see has changed.
-func (t *transition) keep(j *Job) {
-	j.version++
-	j.events = 0
-	t.kept = true
-	j.refresh()
-}
-
-// end gives the job its last status and makes the callback.
-func (t *transition) end(ctx context.Context, j *Job, status Status, jobErr *Error) error {
-	t.to(j, status)
-	j.Error = jobErr
-	j.FinishedAt = &t.now
-	if status == Succeeded {
-		j.Progress.Percent = 100
-		j.Progress.UpdatedAt = &t.now
+// write writes a job's row, and what follows from the fact that it has met.
+func (t *transition) write(ctx context.Context, before, job *Job, e *effects) error {
+	if e.log != nil {
+		if err := t.saveLogs(ctx, map[string]part{job.ID: *e.log}); err != nil {
+			return err
+		}
 	}
-	return t.callBack(ctx, j, "job."+string(status))
+	if e.withdraw != 0 {
+		if err := t.withdraw(ctx, e.withdraw); err != nil {
+			return err
+		}
+	}
+	if e.enqueue {
+		if err := t.enqueue(ctx, job); err != nil {
+			return err
+		}
+	}
+	if e.place != 0 {
+		if err := t.takePlace(ctx, job.riverJobID, e.place); err != nil {
+			return err
+		}
+	}
+	if e.callback != "" {
+		if err := t.callBack(ctx, job, e.callback); err != nil {
+			return err
+		}
+	}
+	return saveJob(ctx, t.tx, job, before, e.workerID, t.now)
 }
 
 // enqueue gives the job to River, as a new River job.
@@ -121,20 +114,28 @@ func (t *transition) enqueue(ctx context.Context, j *Job) error {
 	return nil
 }
 
-// withdraw takes the job's River job back, or tells its worker to stop.
-func (t *transition) withdraw(ctx context.Context, j *Job) error {
-	if j.riverJobID == 0 {
-		return nil
+// takePlace gives a River job the place in the queue that another one has.
+func (t *transition) takePlace(ctx context.Context, riverJobID, of int64) error {
+	// River would take a time in the past for one that its scheduler must wait
+	// for. The ids of jobs of the same time decide; the new one is the last.
+	if _, err := t.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+t.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
+		WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, of, riverJobID); err != nil {
+		return fmt.Errorf("keep the job's place: %w", err)
 	}
-	if _, err := t.q.river.JobCancelTx(ctx, t.tx, j.riverJobID); err != nil && !errors.Is(err, river.ErrNotFound) {
+	return nil
+}
+
+// withdraw takes a River job back, or tells its worker to stop.
+func (t *transition) withdraw(ctx context.Context, riverJobID int64) error {
+	if _, err := t.q.river.JobCancelTx(ctx, t.tx, riverJobID); err != nil && !errors.Is(err, river.ErrNotFound) {
 		return fmt.Errorf("cancel River job: %w", err)
 	}
 	return nil
 }
 
 // publish tells viewers of the job's new status. A loss costs only latency.
-func (q *Queue) publish(ctx context.Context, j *Job, t *transition) {
-	e := notify.Event{ID: j.EventID(), Prev: t.prev, Name: "status"}
+func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now Time) {
+	e := notify.Event{ID: j.EventID(), Prev: effect.prev, Name: "status"}
 	var data any = struct {
 		Type            string `json:"type"`
 		Status          Status `json:"status"`
@@ -142,8 +143,8 @@ func (q *Queue) publish(ctx context.Context, j *Job, t *transition) {
 		Step            int    `json:"step"`
 		CancelRequested bool   `json:"cancel_requested"`
 		At              Time   `json:"at"`
-	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, t.now}
-	if t.kept {
+	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
+	if effect.kept {
 		if r := q.runOf(j); r != nil && r.raise(j.version, data) {
 			return // in its place among what the run says
 		}

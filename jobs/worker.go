@@ -101,25 +101,7 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, fmt.Errorf("make run id: %w", err)
 	}
-	job, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) error {
-		expired := j.ExpiresAt != nil && j.StartedAt == nil && t.now.After(j.ExpiresAt.Time)
-		if j.Done || j.riverJobID != riverJobID || j.CancelRequested || expired {
-			return refuse(errLost)
-		}
-		if j.Status == Running {
-			// River gave up the run before, in which nobody counts events now.
-			t.prev.Version, t.prev.N = 0, 0
-		} else {
-			j.Attempt++
-		}
-		t.to(j, Running)
-		j.runID, t.workerID = runID.String(), q.workerID
-		j.Progress = Report{Percent: j.overall(0)}
-		if j.StartedAt == nil {
-			j.StartedAt = &t.now
-		}
-		return t.callBack(ctx, j, JobStarted)
-	})
+	job, err := q.transit(ctx, id, is(runStarted{runID.String(), q.workerID, riverJobID}))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,210 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"coatcheck/notify"
+
+	"github.com/riverqueue/river"
+)
+
+// runStarted is that a worker begins to run the job's step.
+type runStarted struct {
+	runID, workerID string
+	riverJobID      int64 // that the worker has fetched
+}
+
+func (f runStarted) meet(j *Job, e *effects, now Time) error {
+	expired := j.ExpiresAt != nil && j.StartedAt == nil && now.After(j.ExpiresAt.Time)
+	if j.Done || j.riverJobID != f.riverJobID || j.CancelRequested || expired {
+		return errLost
+	}
+	if j.Status == Running {
+		e.prev = notify.ID{} // River gave up the run before, in which nobody counts events now
+	} else {
+		j.Attempt++
+	}
+	j.to(Running)
+	j.runID, e.workerID = f.runID, f.workerID
+	j.Progress = Report{Percent: j.overall(0)}
+	if j.StartedAt == nil {
+		j.StartedAt = &now
+	}
+	e.callback = JobStarted
+	return nil
+}
+
+// runEnded is that the run of a service is over.
+type runEnded struct {
+	runID  string
+	result result
+	cause  error         // why the run was told to stop; nil if it was not
+	wait   time.Duration // until the next attempt, unless the service says otherwise
+	report Report        // its last
+	log    part
+	last   notify.ID // its newest event
+}
+
+func (f runEnded) meet(j *Job, e *effects, now Time) error {
+	if j.Status != Running || j.runID != f.runID {
+		return errLost
+	}
+	if f.last.Compare(e.prev) > 0 {
+		e.prev = f.last
+	}
+	e.log, j.logLines, j.Progress = &f.log, f.log.lines, f.report
+	leftBehind := ""
+	if f.result.returned != nil {
+		leftBehind = "; the service did not stop and was left behind"
+	}
+	failure := f.result.Failure
+	switch {
+	case failure == nil && (!j.CancelRequested || j.Step == j.Steps):
+		j.advance(e, now, f.result)
+	case j.CancelRequested || errors.Is(f.cause, river.ErrJobCancelledRemotely):
+		j.cancel(e, now, leftBehind)
+	case failure.Code == codeWorkerLost:
+		j.lose(e, now, maxRecoveries, failure.Message)
+	case failure.Code == codeNotStarted:
+		j.Attempt--
+		j.to(Queued) // River calls again
+	case f.cause != nil && !errors.Is(f.cause, errTimeout) && failure.Code != codePanic:
+		j.Attempt-- // the process stops
+		j.requeue(e)
+	default:
+		j.fail(e, now, f, leftBehind)
+	}
+	return nil
+}
+
+// advance records the output of the current step and goes on to the next one,
+// or ends the job.
+func (j *Job) advance(e *effects, now Time, res result) {
+	step := &j.Chain[j.Step-1]
+	step.FinishedAt = &now
+	if j.Step > 1 {
+		j.Chain[j.Step-2].Output = nil // only this step needed it
+	}
+	if j.Step == j.Steps {
+		j.Output = res.Output
+		j.end(e, now, Succeeded, nil)
+		return
+	}
+	step.Output = res.Output
+	j.Progress = Report{Percent: j.overall(100), UpdatedAt: &now}
+	j.Step++
+	j.Attempt, j.Error = 0, nil
+	j.recoveries = 0 // the next step is another service
+	j.queue(e)
+}
+
+// fail records a failed attempt, and plans another one if that is allowed.
+func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
+	failure := f.result.Failure
+	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
+	if failure.Code == codeFailed && errors.Is(f.cause, errTimeout) {
+		jobErr.Code, jobErr.Message = codeTimeout, fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+leftBehind
+	}
+	if failure.Permanent || j.Attempt >= j.MaxAttempts {
+		j.end(e, now, Failed, jobErr)
+		return
+	}
+	wait := f.wait
+	if failure.RetryAfter != nil {
+		wait = *failure.RetryAfter
+	}
+	at := At(now.Add(wait))
+	j.to(Retrying)
+	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
+	e.callback = JobRetrying
+}
+
+// cancelRequested is that somebody cancels the job. One that runs stays with its
+// run, which is told to stop.
+type cancelRequested struct{ reason string }
+
+func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
+	switch {
+	case j.Status == Canceled || j.Status == Running && j.CancelRequested:
+		return errCanceled
+	case j.Done:
+		return ErrFinished
+	}
+	j.CancelRequested, j.cancelReason = true, clip(f.reason, maxMessage)
+	e.withdraw = j.riverJobID
+	if j.Status != Running {
+		j.cancel(e, now, "")
+		return nil
+	}
+	e.kept = true
+	j.version++
+	j.events = 0
+	j.refresh()
+	return nil
+}
+
+// startDue is that the time has come before which the job does not start.
+type startDue struct{}
+
+func (startDue) meet(j *Job, e *effects, now Time) error {
+	if j.Status != Scheduled && j.Status != Retrying || j.RunAt == nil || j.RunAt.After(now.Time) {
+		return errLost
+	}
+	j.queue(e)
+	return nil
+}
+
+// startMissed is that nobody started the job in time.
+type startMissed struct{}
+
+func (startMissed) meet(j *Job, e *effects, now Time) error {
+	if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(now.Time) {
+		return errLost
+	}
+	e.withdraw = j.riverJobID
+	j.end(e, now, Expired, &Error{Code: "expired", Message: "the job was not started in time"})
+	return nil
+}
+
+// carrierLost is that nobody carries the job any more: the worker that ran it,
+// or River's job that should bring it to one.
+type carrierLost struct {
+	// isolates says that workers run suspects in processes of their own.
+	isolates bool
+}
+
+func (f carrierLost) meet(j *Job, e *effects, now Time) error {
+	if j.Status != Running && j.Status != Queued {
+		return errLost
+	}
+	e.prev = notify.ID{} // nobody counted the lost run's events
+	e.recovered = j.Status == Running
+	e.withdraw = j.riverJobID
+	most := maxRecoveries
+	if f.isolates && j.suspect() {
+		most = maxRestarts // it ran alone, so that it hardly was what killed the worker
+	}
+	switch {
+	case j.CancelRequested:
+		j.cancel(e, now, "")
+	case j.Status == Running:
+		j.lose(e, now, most, "")
+	default:
+		e.requeued = true
+		j.requeue(e)
+	}
+	return nil
+}
+
+// riverCanceled is that somebody canceled the job in River's own tables.
+type riverCanceled struct{}
+
+func (riverCanceled) meet(j *Job, e *effects, now Time) error {
+	if j.Status != Queued {
+		return errLost
+	}
+	j.cancel(e, now, "")
+	return nil
+}
