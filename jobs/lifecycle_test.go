@@ -35,6 +35,7 @@ func lifeJob(status Status) Job {
 		j.History = []Attempt{{Number: 1, Step: 1, WorkerID: "w", StartedAt: lifePast, Status: Running}}
 	case Succeeded, Failed, Canceled, Expired:
 		j.FinishedAt = &lifePast
+	case Queued:
 	}
 	if status == Scheduled || status == Queued {
 		j.Attempt, j.ExpiresAt = 0, &soon

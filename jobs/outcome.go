@@ -13,7 +13,7 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	if errors.Is(cause, errLost) {
 		return nil
 	}
-	says := func(_ context.Context, _ *transition, j *Job) (fact, error) {
+	says := func(_ context.Context, _ *transition, j *Job) (fact, error) { //nolint:unparam // a judge may refuse
 		return runEnded{r.job.runID, res, cause, q.Backoff(j.Attempt), r.report(), r.unsavedLog(), r.last()}, nil
 	}
 	var job Job
