@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -83,7 +82,7 @@ func TestEvents26BrowserAndServer(t *testing.T) {
 	}
 	var mu sync.Mutex
 	requests := make(map[string][]string) // by path: method, Accept, Last-Event-ID
-	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy := silentProxy(target)
 	proxy.FlushInterval = -1
 	proxy.ModifyResponse = func(r *http.Response) error {
 		mu.Lock()

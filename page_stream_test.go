@@ -29,10 +29,16 @@ type weather struct {
 	stream, ask atomic.Pointer[http.HandlerFunc]
 }
 
+// silentProxy returns a proxy that does not say that it is one: without users,
+// the server would refuse its requests.
+func silentProxy(target *url.URL) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+}
+
 func newWeather(t *testing.T, addr string) *weather {
 	t.Helper()
 	w := new(weather)
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr})
+	proxy := silentProxy(&url.URL{Scheme: "http", Host: addr})
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.Host = addr // the server answers as localhost only, and names itself in links
