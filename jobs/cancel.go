@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"errors"
+
+	"github.com/riverqueue/river"
 )
 
 // Cancel ends a job that waits, at once, and tells the worker of a running
@@ -17,7 +19,13 @@ func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 	if errors.Is(err, errCanceled) {
 		return q.Get(ctx, id)
 	}
-	return job, err
+	if err != nil {
+		return Job{}, err
+	}
+	if r := q.runOf(&job); r != nil {
+		r.cancel(river.ErrJobCancelledRemotely) // or River tells it later
+	}
+	return job, nil
 }
 
 var errCanceled = errors.New("the job is canceled already, or asked to stop")

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"modernc.org/sqlite" // the SQLite driver
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -30,6 +29,7 @@ type Database struct {
 	driver      riverdriver.Driver[*sql.Tx]
 	listener    *pgxpool.Pool // River's notifications, on PostgreSQL
 	lock        *sql.DB       // keeps other processes off the SQLite file
+	bell        *bell         // tells River of new jobs, on SQLite
 }
 
 // OpenPostgres connects to the database at url, over at most conns connections.
@@ -142,7 +142,8 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	d.pulse = d.write
-	d.driver = riversqlite.New(d.write)
+	d.bell = newBell()
+	d.driver = newBellDriver(d.write, d.bell)
 	return nil
 }
 
@@ -206,6 +207,13 @@ func (d *Database) skipLocked() string {
 		return " FOR UPDATE SKIP LOCKED"
 	}
 	return ""
+}
+
+// ring tells River that a queue gets a new job. PostgreSQL does so itself.
+func (d *Database) ring(queue string) {
+	if d.bell != nil {
+		d.bell.ring(queue)
+	}
 }
 
 // elements is what stands in FROM for the elements of the JSON array that is

@@ -74,6 +74,7 @@ func (q *Queue) enqueueDelivery(ctx context.Context, tx *sql.Tx, id, lane string
 	if err != nil {
 		return 0, fmt.Errorf("insert River job: %w", err)
 	}
+	q.db.ring(lane)
 	return res.Job.ID, nil
 }
 

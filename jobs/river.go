@@ -47,7 +47,7 @@ func (q *Queue) riverConfig() *river.Config {
 	}
 	river.AddWorker(c.Workers, &deliverer{queue: q})
 	c.Queues = map[string]river.QueueConfig{
-		jobQueue:      {MaxWorkers: q.Workers, FetchCooldown: 10 * time.Millisecond},
+		jobQueue:      {MaxWorkers: q.Workers, FetchCooldown: 2 * time.Millisecond},
 		callbackQueue: {MaxWorkers: q.CallbackWorkers, FetchCooldown: 20 * time.Millisecond},
 		retryQueue:    {MaxWorkers: max(1, q.CallbackWorkers/2), FetchCooldown: 20 * time.Millisecond},
 	}

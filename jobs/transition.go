@@ -111,6 +111,7 @@ func (t *transition) enqueue(ctx context.Context, j *Job) error {
 		return fmt.Errorf("insert River job: %w", err)
 	}
 	j.riverJobID = res.Job.ID
+	t.q.db.ring(jobQueue)
 	return nil
 }
 
