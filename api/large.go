@@ -23,47 +23,65 @@ type largeQueue struct {
 	turns chan struct{} // holds a value for each answer under way
 
 	mu        sync.Mutex
-	addresses map[string]int // how many are under way or wait
+	addresses map[string]*addressTurns
+}
+
+// addressTurns are the turns of one address.
+type addressTurns struct {
+	turns chan struct{} // holds a value for each answer under way or next
+	users int           // answers under way or waiting
 }
 
 func newLargeQueue() *largeQueue {
-	return &largeQueue{turns: make(chan struct{}, maxLarge), addresses: make(map[string]int)}
+	return &largeQueue{turns: make(chan struct{}, maxLarge), addresses: make(map[string]*addressTurns)}
 }
 
-// enter waits for a turn; the caller calls leave at its end. The error is a
-// problem.
+// enter waits for a turn, first among the answers for the same address; the
+// caller calls leave at its end. The error is a problem.
 func (q *largeQueue) enter(ctx context.Context, address string) (leave func(), err error) {
-	busy := newProblem("unavailable", "too many large outputs are being sent; try again").after(largeTimeout)
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
-	if !q.count(address) {
-		return nil, busy
+	own := q.join(address)
+	queues := []chan struct{}{own.turns, q.turns}
+	if address == "" { // this machine itself is not limited, because a proxy may be on it
+		queues = queues[1:]
 	}
-	select {
-	case q.turns <- struct{}{}:
-		return func() { <-q.turns; q.discount(address) }, nil
-	case <-ctx.Done():
-		q.discount(address)
-		return nil, busy
+	taken := 0
+	leave = func() {
+		for _, turns := range queues[:taken] {
+			<-turns
+		}
+		q.part(address, own)
 	}
+	for _, turns := range queues {
+		select {
+		case turns <- struct{}{}:
+			taken++
+		case <-ctx.Done():
+			leave()
+			return nil, newProblem("unavailable", "too many large outputs are being sent; try again").after(largeTimeout)
+		}
+	}
+	return leave, nil
 }
 
-// count notes an answer for an address, or returns false when it has too many.
-// This machine itself is not limited, because a proxy may be on it.
-func (q *largeQueue) count(address string) bool {
+// join returns the turns of the address; part gives them back.
+func (q *largeQueue) join(address string) *addressTurns {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if address != "" && q.addresses[address] >= maxLargeByAddress {
-		return false
+	own := q.addresses[address]
+	if own == nil {
+		own = &addressTurns{turns: make(chan struct{}, maxLargeByAddress)}
+		q.addresses[address] = own
 	}
-	q.addresses[address]++
-	return true
+	own.users++
+	return own
 }
 
-func (q *largeQueue) discount(address string) {
+func (q *largeQueue) part(address string, own *addressTurns) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.addresses[address]--; q.addresses[address] == 0 {
+	if own.users--; own.users == 0 {
 		delete(q.addresses, address)
 	}
 }

@@ -29,12 +29,21 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 				t.Errorf("answer %d of an address: %t", n+1, got)
 			}
 		}
+		go func() {
+			time.Sleep(time.Second)
+			leave[0]()
+		}()
+		start := time.Now()
+		if !enter("192.0.2.1") || time.Since(start) != time.Second {
+			t.Errorf("the turn of an answer over the share of its address came after %s", time.Since(start))
+		}
+		leave = leave[1:]
 		for range maxLarge - maxLargeByAddress {
 			if !enter("") {
 				t.Error("no turn while there are some")
 			}
 		}
-		start := time.Now()
+		start = time.Now()
 		if enter("192.0.2.2") || time.Since(start) != largeTimeout {
 			t.Errorf("refused after %s, want %s", time.Since(start), largeTimeout)
 		}

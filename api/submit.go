@@ -84,8 +84,9 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 		}
 		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
-	if err := a.complete(ctx, &job); err != nil {
-		return nil, err
+	// The job exists: a caller who got an error now would submit it again.
+	if err := a.complete(ctx, &job); err != nil && knownProblem(err) == nil {
+		a.Logger.WarnContext(ctx, "output left out of an answer", "request_id", infoOf(ctx).id, "err", err)
 	}
 	applied := answer.PreferenceApplied
 	answer = a.submitted(ctx, job)

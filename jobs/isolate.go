@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -41,7 +40,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	if err != nil {
 		return failing(codeNotStarted, "no process to run the job alone: %s", err)
 	}
-	listener := &isolatedListener{run: r, panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
+	listener := &isolatedListener{run: r, mark: isolatedMark(r.job.runID), panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
 	cmd.Stdout = listener
 	cmd.Cancel = stdin.Close // tells the process to stop
 	cmd.WaitDelay = grace + time.Second
@@ -76,8 +75,12 @@ type isolatedRun struct {
 	Grace   time.Duration   `json:"grace"`
 }
 
-// An isolatedMessage is what such a process writes, one on a line: a report of
-// the service, or at last the result.
+// isolatedMark returns what each message of an isolated process begins with.
+// Other code in the process may write to the same standard output, even JSON.
+func isolatedMark(runID string) []byte { return []byte(runID + " ") }
+
+// An isolatedMessage is what such a process writes, one on a line after the
+// mark: a report of the service, or at last the result.
 type isolatedMessage struct {
 	Progress *isolatedProgress `json:"progress,omitempty"`
 	Log      *isolatedLog      `json:"log,omitempty"`
@@ -103,11 +106,13 @@ type isolatedPanic struct {
 }
 
 // An isolatedListener hands on what an isolated process writes. Lines that are
-// no messages, such as what a library prints, are ignored.
+// not messages, such as what a library prints, are ignored, however long.
 type isolatedListener struct {
 	run      *run
+	mark     []byte
 	panicked func(isolatedPanic)
 	line     []byte
+	skip     bool // the rest of the line, which is too long
 	result   *result
 }
 
@@ -115,13 +120,14 @@ type isolatedListener struct {
 func (l *isolatedListener) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		part, after, complete := bytes.Cut(rest, []byte("\n"))
-		if len(l.line)+len(part) > maxIsolatedLine {
-			return 0, fmt.Errorf("a message of more than %d bytes", maxIsolatedLine)
+		if l.skip = l.skip || len(l.line)+len(part) > maxIsolatedLine; !l.skip {
+			l.line = append(l.line, part...)
 		}
-		l.line = append(l.line, part...)
 		if complete {
-			l.take(l.line)
-			l.line = l.line[:0]
+			if !l.skip {
+				l.take(l.line)
+			}
+			l.line, l.skip = l.line[:0], false
 		}
 		rest = after
 	}
@@ -130,7 +136,8 @@ func (l *isolatedListener) Write(p []byte) (int, error) {
 
 func (l *isolatedListener) take(line []byte) {
 	var m isolatedMessage
-	if l.result != nil || json.Unmarshal(line, &m) != nil {
+	text, ok := bytes.CutPrefix(line, l.mark)
+	if l.result != nil || !ok || json.Unmarshal(text, &m) != nil {
 		return
 	}
 	switch {

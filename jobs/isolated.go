@@ -61,7 +61,8 @@ func (r *isolatedReporter) say(m isolatedMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.err == nil {
-		_, err = r.out.Write(append(text, '\n'))
+		// The first line break ends what somebody else may have written.
+		_, err = r.out.Write(slices.Concat([]byte("\n"), isolatedMark(r.run), text, []byte("\n")))
 	}
 	r.err = cmp.Or(r.err, err)
 }

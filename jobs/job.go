@@ -79,8 +79,9 @@ type Job struct {
 	Input       json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
 	Output      json.RawMessage `json:"output" doc:"Always null in lists, see output_omitted."`
 	// OutputOmitted says that the job has an output that is left out here: in
-	// lists always, in callbacks if it is too large.
-	OutputOmitted   bool     `json:"output_omitted,omitempty" doc:"The job has an output, which is left out here (in lists always, in callbacks if it is large): fetch it from result_url."`
+	// lists always, in callbacks if it is too large, in the answer to a
+	// submission if it is large and the server is busy.
+	OutputOmitted   bool     `json:"output_omitted,omitempty" doc:"The job has an output, which is left out here (in lists always, in callbacks if it is large, in the answer to a submission if it is large and the server is busy): fetch it from result_url."`
 	Error           *Error   `json:"error"`
 	CancelRequested bool     `json:"cancel_requested"`
 	CallbackURL     Optional `json:"callback_url" nullable:"true" format:"uri"`

@@ -89,7 +89,9 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 		return Job{}, err
 	}
 	if len(j.Chain) > 0 {
-		j.Input = j.Chain[0].Input
+		// A process of the release before, which knows no step_count, may still
+		// submit jobs while this one runs them.
+		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
 	}
 	j.Token = Optional(q.Keys.token(j.ID))
 	j.refresh()

@@ -1,0 +1,8 @@
+package api
+
+// FillLarge takes the turns of all answers with a large output.
+func (a *API) FillLarge() {
+	for range maxLarge {
+		a.large.turns <- struct{}{}
+	}
+}

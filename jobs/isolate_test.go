@@ -1,0 +1,53 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What other code in an isolated process writes to the standard output neither
+// hides the result nor is taken for it.
+func TestIsolatedResultAmongOtherOutput(t *testing.T) {
+	for name, noise := range map[string]string{
+		"nothing":           "",
+		"half a line":       "loading…",
+		"JSON of a logger":  `{"level": "info", "result": {"rows": 3}}` + "\n",
+		"a long line":       strings.Repeat("x", maxIsolatedLine+1) + "\n",
+		"a long half line":  strings.Repeat("x", maxIsolatedLine+1),
+		"lines and a break": "one\ntwo\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			registry := new(Registry)
+			Add(registry, Service{Name: "noisy", Summary: "Print."}, func(context.Context, struct{}) (string, error) {
+				fmt.Fprint(&out, noise)
+				return "done", nil
+			})
+			request, err := json.Marshal(isolatedRun{Service: "noisy", Input: json.RawMessage("{}"), RunID: "run-1", Timeout: time.Minute, Grace: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, end := io.Pipe()
+			defer end.Close()
+			go func() { _, _ = end.Write(append(request, '\n')) }()
+			if err := RunIsolated(t.Context(), registry, in, &out); err != nil {
+				t.Fatal(err)
+			}
+			listener := &isolatedListener{mark: isolatedMark("run-1")}
+			for part := range bytes.SplitAfterSeq(out.Bytes(), []byte("x\n")) {
+				if _, err := listener.Write(part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if listener.result == nil || string(listener.result.Output) != `"done"` {
+				t.Errorf("got %+v, want the output of the service", listener.result)
+			}
+		})
+	}
+}
