@@ -22,10 +22,13 @@ func (p *program) isolatedCommand() *cobra.Command {
 			if bench, err := cmd.Flags().GetBool("bench"); err == nil && bench {
 				registerBench(registry)
 			}
-			out := p.stdout
+			in, out := p.stdin, p.stdout
 			os.Stdout = os.Stderr // what a service prints is not for the server
+			if null, err := os.Open(os.DevNull); err == nil {
+				os.Stdin = null // nor is what the server says for a service
+			}
 			// A signal to all processes of a terminal is the server's to answer.
-			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, p.stdin, out)
+			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
 		},
 	}
 	addBenchFlag(cmd)

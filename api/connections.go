@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +52,7 @@ type connection struct {
 	net.Conn
 	all     *Connections
 	since   time.Time
-	addr    netip.Addr
+	addr    string       // the IPv4 address, or the /64 of an IPv6 address
 	active  atomic.Int64 // since when it has a request, in nanoseconds since 1970; 0 while it has none
 	bodies  atomic.Int32 // requests whose body has not come whole
 	viewers atomic.Int32 // streams and requests that wait for a job, which are bounded elsewhere
@@ -111,10 +110,7 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	counted := &connection{Conn: conn, all: l.all, since: time.Now()}
-	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-		counted.addr = addr.Addr()
-	}
+	counted := &connection{Conn: conn, all: l.all, since: time.Now(), addr: origin(conn.RemoteAddr().String())}
 	for !l.all.admit(counted) {
 		select {
 		case <-l.all.changed:
@@ -158,9 +154,9 @@ func (c *Connections) admit(conn *connection) bool {
 // address that has most of them: so who opens many loses his own. It is nil when
 // there is none.
 func (c *Connections) oldest(kind func(*connection) bool) *connection {
-	counts := make(map[netip.Addr]int)
-	oldest := make(map[netip.Addr]*connection)
-	var worst netip.Addr
+	counts := make(map[string]int)
+	oldest := make(map[string]*connection)
+	worst := ""
 	for conn := range c.open {
 		if !kind(conn) {
 			continue

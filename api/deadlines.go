@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -16,6 +17,9 @@ const (
 	// leftoverTimeout is how long an answer to a request whose body was not read
 	// waits for the rest of it, for the sake of the connection's next request.
 	leftoverTimeout = 2 * time.Second
+	// probeTimeout is how long a body of unknown length may take to turn out to
+	// be empty.
+	probeTimeout = 500 * time.Millisecond
 	// answerPiece is how many bytes of an answer are written with one deadline.
 	answerPiece = 64 << 10
 	// answerRate is how many bytes of an answer must be read in a second, beside
@@ -52,7 +56,7 @@ func (a *API) paced(next http.Handler) http.Handler {
 		if r.ProtoMajor > 1 { // else the connection waits for the rest of it
 			defer paced.body.end()
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.ContentLength > 0 || paced.body.has()) {
 			_ = paced.control.EnableFullDuplex() // the answer does not wait for the body
 			w.Header().Set("Connection", "close")
 			a.writeProblem(paced, r, newProblem("bad-request", "expected a "+r.Method+" request without a body"))
@@ -77,6 +81,14 @@ func (b *pacedBody) begin(limit time.Duration) {
 		b.conn.bodies.Add(1)
 		b.conn.all.change()
 	}
+}
+
+// has reports whether there is a body at all. One of unknown length may turn out
+// to be empty.
+func (b *pacedBody) has() bool {
+	_ = b.control.SetReadDeadline(time.Now().Add(probeTimeout))
+	n, err := b.Read(make([]byte, 1))
+	return n > 0 || !errors.Is(err, io.EOF)
 }
 
 // end says that the body is not waited for any more.

@@ -65,6 +65,23 @@ func TestBodyDeadline(t *testing.T) {
 	}
 }
 
+// Some clients send a GET request with a body that is empty, in chunks.
+func TestEmptyChunks(t *testing.T) {
+	f := newFixture(t, jobstest.SQLite(t), options{})
+	conn := raw(t, f.URL, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	r := bufio.NewReader(conn)
+	for range 2 {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("got %s, %v", resp.Status, err)
+		}
+		resp.Body.Close()
+	}
+}
+
 // What takes longer than the deadlines by right is not cut off, and the same
 // connection serves the next request.
 func TestDeadlinesSpareWaiting(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"sync"
 	"time"
 )
 
@@ -42,18 +44,18 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	listener := &isolatedListener{run: r, mark: isolatedMark(r.job.runID), panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
 	cmd.Stdout = listener
-	cmd.Cancel = stdin.Close // tells the process to stop
+	var writers sync.WaitGroup
+	cmd.Cancel = func() error { // it must not wait for the process to read
+		writers.Go(func() { _, _ = io.WriteString(stdin, isolatedStop) })
+		return nil
+	}
 	cmd.WaitDelay = grace + time.Second
 	if err := cmd.Start(); err != nil {
 		return failing(codeNotStarted, "no process to run the job alone: %s", err)
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		_, _ = stdin.Write(append(text, '\n')) // an error shows as a process without a result
-	}()
-	err = cmd.Wait() // closes stdin, so that the writer ends
-	<-written
+	writers.Go(func() { _, _ = stdin.Write(append(text, '\n')) }) // an error shows as a process without a result
+	err = cmd.Wait()                                              // closes stdin, so that the writers end
+	writers.Wait()
 	switch {
 	case listener.result != nil:
 		return *listener.result
@@ -64,6 +66,10 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	return failing(codeWorkerLost, "the process that ran the job alone ended: %s", err)
 }
+
+// isolatedStop is what tells an isolated process to stop. When its standard input
+// ends without, the server is gone.
+const isolatedStop = "stop\n"
 
 // An isolatedRun is what a process that runs one service alone reads.
 type isolatedRun struct {

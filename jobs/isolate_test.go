@@ -51,3 +51,34 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 		})
 	}
 }
+
+// An isolated service is told to stop; when the server is gone, its process
+// leaves at once, because another run may begin.
+func TestIsolatedStops(t *testing.T) {
+	services := new(Registry)
+	Add(services, Service{Name: "waits"}, func(ctx context.Context, _ struct{}) (string, error) {
+		<-ctx.Done()
+		return "stopped", nil
+	})
+	hold := make(chan struct{})
+	defer close(hold)
+	Add(services, Service{Name: "deaf"}, func(context.Context, struct{}) (string, error) {
+		<-hold
+		return "", nil
+	})
+	request := func(service string) string {
+		text, err := json.Marshal(isolatedRun{Service: service, Input: json.RawMessage(`{}`), RunID: "r", Timeout: time.Minute, Grace: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text) + "\n"
+	}
+	var out bytes.Buffer
+	if err := RunIsolated(t.Context(), services, strings.NewReader(request("waits")+isolatedStop), &out); err != nil || !strings.Contains(out.String(), `{"result":{"output":"stopped"}}`) {
+		t.Errorf("told to stop: %s, %v", out.String(), err)
+	}
+	out.Reset()
+	if err := RunIsolated(t.Context(), services, strings.NewReader(request("deaf")), &out); err == nil || out.Len() > 0 {
+		t.Errorf("the server is gone: %s, %v", out.String(), err)
+	}
+}

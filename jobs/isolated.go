@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,8 +15,8 @@ import (
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has
 // started for that. It reads what to run from in and writes what the service
-// reports, and its result, to out; the service is told to stop when in ends.
-// Then the process should exit.
+// reports, and its result, to out. Then the process should exit, also after an
+// error: when in ends, the server is gone, and another run may begin.
 func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.Writer) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
@@ -32,14 +33,27 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
+	gone := make(chan struct{})
 	go func() { // until the process exits
-		_, _ = io.Copy(io.Discard, lines) // an error is an end too
-		cancel()
+		if line, _ := lines.ReadString('\n'); line == isolatedStop {
+			cancel()
+		} else {
+			close(gone)
+		}
 	}()
 	r := &isolatedReporter{out: out, job: request.JobID, run: request.RunID}
-	res := service.run(WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
-		r.say(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
-	})
+	done := make(chan result, 1)
+	go func() { // the same
+		done <- service.run(WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
+			r.say(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
+		})
+	}()
+	var res result
+	select {
+	case res = <-done:
+	case <-gone:
+		return errors.New("the server that started this process is gone")
+	}
 	res.returned = nil
 	r.say(isolatedMessage{Result: &res})
 	return r.err
