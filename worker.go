@@ -45,6 +45,7 @@ func (p *program) work(ctx context.Context, c *config) error {
 	}
 	logger.InfoContext(ctx, "running jobs", "concurrency", c.Concurrency)
 	<-ctx.Done()
+	health.stop()
 	logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
 	return errors.Join(e.stop(ctx, c), health.close())
 }
