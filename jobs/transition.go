@@ -39,9 +39,8 @@ type transition struct {
 	lost, recovered bool
 }
 
-// transit locks the job, lets apply change it, writes it, and publishes the
-// event after the commit. An error of apply's changes nothing.
-func (q *Queue) transit(ctx context.Context, id string, apply func(ctx context.Context, t *transition, j *Job) error) (Job, error) {
+// transitToEnd is [Queue.transit] for a context that has no end.
+func (q *Queue) transitToEnd(ctx context.Context, id string, apply func(ctx context.Context, t *transition, j *Job) error) (Job, error) {
 	var job Job
 	var t *transition
 	var from Status
