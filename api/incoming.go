@@ -17,7 +17,7 @@ func (a *API) acceptBody(r *http.Request) error {
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := newProblem("unsupported-media-type", fmt.Sprintf("expected a body without compression, not with Content-Encoding: %s", clipped(coding)))
+			p := newProblem("unsupported-media-type", "expected a body without compression, not with Content-Encoding: "+clipped(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}

@@ -56,7 +56,7 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 		if status != OK {
 			if cause := name + ": " + detail; len(args) > 0 && !h.said[cause] {
 				h.said[cause] = true
-				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...) //nolint:sloglint // as below
+				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...)
 			}
 			before.Detail = detail
 			h.checks[name] = before
@@ -70,7 +70,7 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 		check.Since = nil
 		h.logger.InfoContext(ctx, "health", "check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
 	} else {
-		h.logger.ErrorContext(ctx, "health", append([]any{"check", name, "status", status, "detail", detail}, args...)...) //nolint:sloglint // pairs, from here or the caller
+		h.logger.ErrorContext(ctx, "health", append([]any{"check", name, "status", status, "detail", detail}, args...)...)
 	}
 	h.checks[name] = check
 }

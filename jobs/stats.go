@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -91,12 +92,12 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 // is another, which may have been delayed and wait for less. Looking at all jobs
 // would take seconds when many wait.
 func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
-	heads := `SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`
+	heads := []string{`SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`}
 	for priority := 1; priority <= lowestPriority; priority++ {
-		heads += fmt.Sprintf(` UNION ALL SELECT id FROM (SELECT args ->> 'job_id' AS id FROM river_job WHERE state = 'available' AND queue = '%s' AND priority = %d
-			ORDER BY scheduled_at, id LIMIT 1) head%d`, jobQueue, priority, priority)
+		heads = append(heads, fmt.Sprintf(`SELECT id FROM (SELECT args ->> 'job_id' AS id FROM river_job WHERE state = 'available' AND queue = '%s' AND priority = %d
+			ORDER BY scheduled_at, id LIMIT 1) head%d`, jobQueue, priority, priority))
 	}
-	if err := q.db.read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+heads+`)`).Scan(&due); err != nil {
+	if err := q.db.read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+strings.Join(heads, " UNION ALL ")+`)`).Scan(&due); err != nil {
 		return nil, fmt.Errorf("read the oldest job: %w", err)
 	}
 	return due, nil
