@@ -24,7 +24,10 @@ func (p *program) isolatedCommand() *cobra.Command {
 			}
 			out := p.stdout
 			os.Stdout = os.Stderr // what a service prints is not for the server
-			// A signal to all processes of a terminal is the server's to answer.
+			// A signal to all processes of a terminal is the server's to answer,
+			// also that it is closed (SIGHUP).
+			_, ignore := hangUps()
+			defer ignore()
 			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, p.stdin, out)
 		},
 	}
