@@ -25,6 +25,14 @@ func write(t *testing.T, text string) string {
 	return name
 }
 
+// A byte order mark, which some editors write, is no part of the first setting.
+func TestConfigByteOrderMark(t *testing.T) {
+	c, err := load(write(t, "\ufeffretain: 48h\r\nconcurrency: 3\r\n"), noEnv, nil)
+	if err != nil || c.Retain != 48*time.Hour || c.Concurrency != 3 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
 // The example says what the defaults are, and names every setting.
 func TestExample(t *testing.T) {
 	c, err := load("config.example.yaml", noEnv, nil)

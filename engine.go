@@ -54,7 +54,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if err = prepare(ctx, c, e.db); err != nil {
 		return e, err
 	}
-	keys, err := openKeys(ctx, c, e.db)
+	keys, err := openKeys(ctx, c, e.db, true)
 	if err != nil {
 		return e, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -22,6 +23,8 @@ type healthServer struct {
 	queue  *jobs.Queue
 	server http.Server
 	failed chan error
+	// stopping says that the worker takes no more jobs.
+	stopping atomic.Bool
 }
 
 // healthConnections is how many connections may ask for a worker's health.
@@ -49,8 +52,12 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 	return h, nil
 }
 
-// ready answers 503 while the worker can't run jobs.
+// ready answers 503 while the worker can't run jobs, and while it stops.
 func (h *healthServer) ready(w http.ResponseWriter, _ *http.Request) {
+	if h.stopping.Load() {
+		h.answer(w, http.StatusServiceUnavailable, "stopping", nil)
+		return
+	}
 	checks, status, code := h.queue.Health(), jobs.OK, http.StatusOK
 	for _, check := range checks {
 		switch {
@@ -72,6 +79,13 @@ func (h *healthServer) answer(w http.ResponseWriter, code int, status string, ch
 		Status string       `json:"status"`
 		Checks []jobs.Check `json:"checks,omitempty"`
 	}{status, checks})
+}
+
+// stop says that the worker is stopping.
+func (h *healthServer) stop() {
+	if h != nil {
+		h.stopping.Store(true)
+	}
 }
 
 // close stops answering and waits for it.

@@ -27,7 +27,10 @@ func (p *program) isolatedCommand() *cobra.Command {
 			if null, err := os.Open(os.DevNull); err == nil {
 				os.Stdin = null // nor is what the server says for a service
 			}
-			// A signal to all processes of a terminal is the server's to answer.
+			// A signal to all processes of a terminal is the server's to answer,
+			// also that it is closed (SIGHUP).
+			_, ignore := hangUps()
+			defer ignore()
 			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
 		},
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +44,7 @@ func TestReceivers(t *testing.T) {
 				t.Skipf("%s is not installed", test.command[0])
 			}
 			cmd := exec.CommandContext(t.Context(), test.command[0], test.command[1:]...)
-			cmd.Env = append(os.Environ(), "KEY="+test.key, "PORT=0") // any free port
+			cmd.Env = append(os.Environ(), "KEY="+test.key, "ACCOUNT=alice", "PORT=0") // any free port
 			cmd.Stderr = os.Stderr
 			pipe, err := cmd.StdoutPipe()
 			if err != nil {
@@ -63,11 +65,16 @@ func TestReceivers(t *testing.T) {
 			}
 			sender := notify.NewSender(notify.SenderConfig{Guard: guard})
 			defer sender.Close()
-			send := func(id string, keys ...webhook.Key) int {
+			sendOf := func(account, id string, keys ...webhook.Key) int {
 				return sender.Send(t.Context(), notify.Request{
 					ID: id, URL: url, Keys: keys,
-					Body: []byte(`{"type":"job.succeeded","data":{"job":{"id":"job_1","output":7}}}`),
+					Body: []byte(`{"type":"job.succeeded","data":{"job":{"id":"job_1","output":7},"account":"` + account + `"}}`),
 				}).StatusCode
+			}
+			send := func(id string, keys ...webhook.Key) int { return sendOf("alice", id, keys...) }
+			misuse(t, url) // before the rest, which it must not harm
+			if status := sendOf("mallory", "msg_5", keys...); status != 403 {
+				t.Errorf("another user's: %d", status)
 			}
 			for _, id := range []string{"msg_1", "msg_1", "msg_2"} {
 				if status := send(id, keys...); status != 204 {
@@ -97,6 +104,42 @@ func TestReceivers(t *testing.T) {
 				t.Errorf("handled %d callbacks, want each once:\n%s", got, rest)
 			}
 		})
+	}
+}
+
+// misuse sends what no receiver should take, or fall over.
+func misuse(t *testing.T, url string) {
+	t.Helper()
+	const head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nWebhook-Id: msg_0\r\nWebhook-Signature: v1,AAAA\r\n"
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	for name, request := range map[string]string{
+		"negative length":    head + "Webhook-Timestamp: " + now + "\r\nContent-Length: -1\r\n\r\n" + strings.Repeat("x", 4<<10),
+		"length in words":    head + "Webhook-Timestamp: " + now + "\r\nContent-Length: two\r\n\r\n{}",
+		"endless length":     head + "Webhook-Timestamp: " + now + "\r\nContent-Length: " + strings.Repeat("9", 5000) + "\r\n\r\n{}",
+		"too large":          head + "Webhook-Timestamp: " + now + "\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("x", 2<<20),
+		"timestamp of words": head + "Webhook-Timestamp: now\r\nContent-Length: 2\r\n\r\n{}",
+		"superscript":        head + "Webhook-Timestamp: \u00b2\r\nContent-Length: 2\r\n\r\n{}",
+		"latin superscript":  head + "Webhook-Timestamp: \xb2\r\nContent-Length: 2\r\n\r\n{}",
+		"endless timestamp":  head + "Webhook-Timestamp: " + strings.Repeat("9", 5000) + "\r\nContent-Length: 2\r\n\r\n{}",
+		"negative timestamp": head + "Webhook-Timestamp: -" + now + "\r\nContent-Length: 2\r\n\r\n{}",
+		"no timestamp":       head + "Content-Length: 2\r\n\r\n{}",
+		"no body":            head + "Webhook-Timestamp: " + now + "\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.Trim(url, "htp:/"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, _ = io.WriteString(conn, request) // it may be refused before its end
+		if name == "no body" {
+			conn.Close()
+			continue
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		status, err := bufio.NewReader(conn).ReadString('\n')
+		if !strings.HasPrefix(status, "HTTP/1.") || status[len("HTTP/1.1 ")] != '4' {
+			t.Errorf("%s: got %q, %v, want a refusal", name, status, err)
+		}
+		conn.Close()
 	}
 }
 

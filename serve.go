@@ -28,7 +28,7 @@ func (p *program) serveCommand() *cobra.Command {
 			if err := c.checkOpen(); err != nil {
 				return err
 			}
-			return p.serve(cmd.Context(), c)
+			return p.serve(cmd.Context(), c, func() (*config, error) { return p.configure(cmd) })
 		},
 	}
 	addFlags(cmd, "addr", "public_url", "data", "database_url", "redis_url", "concurrency", "shutdown_timeout")
@@ -38,9 +38,18 @@ func (p *program) serveCommand() *cobra.Command {
 	return cmd
 }
 
-// serve serves until ctx is done.
-func (p *program) serve(ctx context.Context, c *config) (err error) {
+// serve serves until ctx is done. When it is told to (SIGHUP), it reads the
+// configuration again.
+func (p *program) serve(ctx context.Context, c *config, read func() (*config, error)) (err error) {
+	hup, ignore := hangUps()
+	defer ignore()
 	logger := newLogger(c, p.stderr)
+	var cert *certificate
+	if c.TLSCert != "" {
+		if cert, err = openCertificate(c.TLSCert, c.TLSKey, logger); err != nil {
+			return err
+		}
+	}
 	connections := c.connections(logger)
 	e, err := newEngine(ctx, c, p.services, true, logger)
 	if err != nil {
@@ -82,18 +91,21 @@ func (p *program) serve(ctx context.Context, c *config) (err error) {
 		HTTP2: &http.HTTP2Config{WriteByteTimeout: 20 * time.Second},
 	}
 	failed := make(chan error, 1)
-	if c.TLSCert != "" {
-		cert, err := openCertificate(c.TLSCert, c.TLSKey, logger)
-		if err != nil {
-			return errors.Join(err, listener.Close(), e.stop(ctx, c))
-		}
+	if cert != nil {
 		listener = tls.NewListener(listener, cert.config())
 	}
 	go func() { failed <- server.Serve(listener) }()
-	select {
-	case <-ctx.Done():
-		logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
-	case err = <-failed:
+	again := &reloader{read, c, e.registry, auth, cert, logger}
+	for running := true; running; {
+		select {
+		case <-hup:
+			again.reload(ctx)
+		case <-ctx.Done():
+			logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
+			running = false
+		case err = <-failed:
+			running = false
+		}
 	}
 	handler.Drain()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -122,6 +123,10 @@ func (s *submission) read() (map[string]json.RawMessage, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--input: %w", err)
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
+		return nil, &usageError{errors.New("--input: this is UTF-16, as PowerShell writes it: expected UTF-8; write it with `Out-File -Encoding utf8`")}
 	}
 	if err := json.Unmarshal(text, &input); err != nil || input == nil {
 		return nil, &usageError{errors.New(`--input: expected a JSON object such as {"seconds": 10}, @FILE or -`)}

@@ -27,12 +27,23 @@ type certificate struct {
 // openCertificate reads a certificate and its private key.
 func openCertificate(cert, key string, logger *slog.Logger) (*certificate, error) {
 	c := &certificate{cert: cert, key: key, logger: logger, checked: time.Now()}
-	return c, c.read()
+	if err := c.read(); err != nil {
+		return nil, &usageError{fmt.Errorf("%w; tls.cert and tls.key (TLS_CERT, TLS_KEY) name files in PEM", err)}
+	}
+	return c, nil
 }
 
 // config returns a server's configuration: TLS 1.2 at least, HTTP/2 first.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.get}
+}
+
+// reload reads the files again, whether or not they have changed. After an error
+// the certificate stays the one before.
+func (c *certificate) reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read()
 }
 
 // get returns the certificate for a handshake. One that can't be read keeps

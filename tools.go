@@ -96,7 +96,7 @@ func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	keys, err := openKeys(ctx, c, db)
+	keys, err := openKeys(ctx, c, db, false)
 	if err != nil {
 		return err
 	}

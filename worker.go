@@ -28,6 +28,8 @@ func (p *program) workerCommand() *cobra.Command {
 
 // work runs jobs until ctx is done.
 func (p *program) work(ctx context.Context, c *config) error {
+	hup, ignore := hangUps()
+	defer ignore()
 	logger := newLogger(c, p.stderr)
 	c.Worker, c.Migrate = true, false // those who serve migrate
 	e, err := newEngine(ctx, c, p.services, false, logger)
@@ -44,7 +46,14 @@ func (p *program) work(ctx context.Context, c *config) error {
 		return errors.Join(err, health.close(), e.close())
 	}
 	logger.InfoContext(ctx, "running jobs", "concurrency", c.Concurrency)
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		select {
+		case <-hup:
+			logger.InfoContext(ctx, "a worker has nothing to read again: restart it for another configuration")
+		case <-ctx.Done():
+		}
+	}
+	health.stop()
 	logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
 	return errors.Join(e.stop(ctx, c), health.close())
 }

@@ -34,6 +34,10 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
 			a.writeProblem(w, r, errMediaType())
 		default:
+			if err := a.acceptBody(r); err != nil {
+				a.writeProblem(w, r, err)
+				return
+			}
 			next(ctx)
 		}
 	}

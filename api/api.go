@@ -208,6 +208,9 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		}
 		return out, nil
 	})
+	if o.method == http.MethodGet {
+		describeTimes(a.huma.OpenAPI().Paths[o.path].Get)
+	}
 	if body, ok := bodies[o.id]; ok {
 		a.describeBody(o.path, a.Validator.bodies[body])
 	}

@@ -70,9 +70,8 @@ type Credentials struct {
 	Services map[string][]string
 }
 
-// An Authenticator finds out who makes a request. It may be used by many
-// goroutines at once.
-type Authenticator struct {
+// A roster is the users as they are until the configuration is read again.
+type roster struct {
 	logins    *logins
 	keys      apiKeys
 	admins    []string
@@ -80,10 +79,7 @@ type Authenticator struct {
 	passwords map[string]string // by user, hashes of the hashes: another password, another text
 }
 
-// NewAuthenticator reports all mistakes in the credentials together, by the
-// names of the users and without their hashes. Without any users and keys the
-// authenticator is open.
-func NewAuthenticator(c Credentials) (*Authenticator, error) {
+func newRoster(c Credentials) (*roster, error) {
 	hashes, keys := map[string]verifier{}, apiKeys{}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
@@ -132,7 +128,7 @@ func NewAuthenticator(c Credentials) (*Authenticator, error) {
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &Authenticator{logins: newLogins(hashes, hashesAtOnce(dearest)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
+	return &roster{logins: newLogins(hashes, hashesAtOnce(dearest)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
 // checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
@@ -146,21 +142,12 @@ func checkName(name string) error {
 // LocalUser is the admin who makes every request while there are no users.
 const LocalUser = "local"
 
-// Open reports whether there are no users: every request is then made by
-// LocalUser, and the caller sees to it that only this machine can make any.
-func (a *Authenticator) Open() bool {
+func (a *roster) open() bool {
 	return len(a.logins.hashes) == 0 && len(a.keys) == 0
 }
 
-// Restricts reports whether some users may not run all services.
-func (a *Authenticator) Restricts() bool { return len(a.services) > 0 }
-
-// Authenticate returns who makes the request, by HTTP Basic (RFC 7617) or an
-// API key as a bearer token (RFC 6750). Otherwise the error is
-// [ErrNoCredentials], [ErrBadCredentials], a [*RetryError], or wraps the one
-// of the request's context.
-func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
-	if a.Open() {
+func (a *roster) authenticate(r *http.Request) (User, error) {
+	if a.open() {
 		return User{Name: LocalUser, Admin: true}, nil
 	}
 	header := r.Header.Get("Authorization")
@@ -184,6 +171,6 @@ func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 	return a.user(name), nil
 }
 
-func (a *Authenticator) user(name string) User {
+func (a *roster) user(name string) User {
 	return User{Name: name, Admin: slices.Contains(a.admins, name), Services: a.services[name]}
 }

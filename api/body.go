@@ -29,6 +29,7 @@ func (a *API) describeBody(path string, schema *huma.Schema) {
 // bodyOf reads the JSON body of a request as strictly as a submission's. An
 // empty one is as good as {}.
 func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error) {
+	text = withoutBOM(text)
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}

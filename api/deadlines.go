@@ -64,6 +64,7 @@ func (a *API) paced(next http.Handler) http.Handler {
 		}
 		r.Body = paced.body
 		next.ServeHTTP(paced, r)
+		paced.linger(r)
 	})
 }
 
@@ -107,6 +108,10 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Close implements [io.Closer]. net/http closes the body itself at the end:
+// after an earlier end, the rest of it could not be read (see linger).
+func (b *pacedBody) Close() error { return nil }
 
 // A pacedWriter gives each piece of an answer a deadline of its own.
 type pacedWriter struct {

@@ -83,7 +83,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		if in.Delay != "" {
 			wrong("run_at", "expected delay or run_at, not both", nil)
 		}
-		if at, err := time.Parse(time.RFC3339, in.RunAt); err == nil {
+		if at, err := parseTime(in.RunAt); err == nil {
 			s.RunAt = at
 		}
 	}

@@ -23,10 +23,10 @@ type deliveryAnswer struct {
 }
 
 type deliveriesRequest struct {
-	Status       string    `query:"status" enum:"pending,delivered,failed" doc:"Only deliveries of this status."`
-	CreatedAfter time.Time `query:"created_after"`
-	Limit        int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
-	Cursor       string    `query:"cursor" doc:"The next_cursor of the page before."`
+	Status       string      `query:"status" enum:"pending,delivered,failed" doc:"Only deliveries of this status."`
+	CreatedAfter requestTime `query:"created_after"`
+	Limit        int         `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor       string      `query:"cursor" doc:"The next_cursor of the page before."`
 }
 
 type deliveryRef struct {
@@ -38,8 +38,8 @@ type bodyRequest struct {
 }
 
 type redeliverBody struct {
-	Status       string    `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
-	CreatedAfter time.Time `json:"created_after" doc:"Only those of events since then."`
+	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
+	CreatedAfter requestTime `json:"created_after" format:"date-time" doc:"Only those of events since then."`
 }
 
 type redeliverAnswer struct {
@@ -84,7 +84,7 @@ func (a *API) addDeliveries() {
 		if err != nil {
 			return nil, err
 		}
-		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter})
+		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time})
 		answer := new(redeliverAnswer)
 		answer.Body.Count = n
 		return answer, err
@@ -148,7 +148,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
-	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter, Limit: req.Limit + 1}
+	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1}
 	query := req.query()
 	var err error
 	if filter.Before, err = a.openCursor(req.Cursor, "deliveries", query); err != nil {

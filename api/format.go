@@ -18,7 +18,7 @@ import (
 var formats = []*jsonschema.Format{
 	// What Go type it must fit is seen when it is decoded.
 	integerFormat("int32"), integerFormat("int64"),
-	textFormat("date-time", func(s string) error { return new(time.Time).UnmarshalText([]byte(s)) }),
+	textFormat("date-time", func(s string) error { _, err := parseTime(s); return err }),
 	textFormat("date-time-http", func(s string) error { _, err := http.ParseTime(s); return err }),
 	textFormat("duration", func(s string) error { _, err := time.ParseDuration(s); return err }),
 	textFormat("time", func(s string) error {

@@ -11,10 +11,11 @@ import (
 )
 
 // checkHost refuses requests that came by a name that is not ours: a page could
-// point its own name at us (DNS rebinding) and then read everything.
+// point its own name at us (DNS rebinding) and then read everything. Probes are
+// answered whatever they call us: load balancers use the address, or nothing.
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
+		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
 			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
 			return
 		}

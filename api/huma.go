@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -13,11 +14,11 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	return problemOf(model).finish(infoOf(ctx.Context())), nil
+	return a.problemOf(model).finish(infoOf(ctx.Context())), nil
 }
 
 // problemOf translates an error of huma's.
-func problemOf(model *huma.ErrorModel) *Problem {
+func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 	var errs []ProblemError
 	for _, e := range model.Errors {
 		errs = append(errs, problemError(e))
@@ -26,7 +27,7 @@ func problemOf(model *huma.ErrorModel) *Problem {
 	case http.StatusUnprocessableEntity:
 		return invalid(errs)
 	case http.StatusRequestEntityTooLarge:
-		return newProblem("payload-too-large", model.Detail)
+		return a.tooLarge()
 	case http.StatusUnsupportedMediaType:
 		return newProblem("unsupported-media-type", "expected application/json")
 	case http.StatusNotAcceptable:
@@ -42,7 +43,7 @@ func problemOf(model *huma.ErrorModel) *Problem {
 
 // problemError leaves out values that are long.
 func problemError(e *huma.ErrorDetail) ProblemError {
-	p := ProblemError{Location: e.Location, Message: e.Message}
+	p := ProblemError{Location: e.Location, Message: strings.TrimPrefix(e.Message, "invalid value: ")}
 	switch v := e.Value.(type) {
 	case string:
 		if len(v) <= 100 && e.Location != "body" {

@@ -19,7 +19,12 @@ type jobRef struct {
 type getRequest struct {
 	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 unless the job has changed."`
-	Wait        int    `query:"wait" minimum:"0" maximum:"60" doc:"Wait up to so many seconds for a change; without If-None-Match, for the job's end."`
+	Wait        int    `query:"wait" minimum:"0" maximum:"60" doc:"Wait up to this many seconds for a change, or, without If-None-Match, for the job's end. More than 55 counts as 55: proxies commonly give up after 60."`
+}
+
+type resultRequest struct {
+	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 if the output is the same."`
 }
 
 type retryRequest struct {
@@ -57,6 +62,7 @@ func (a *API) addJobs() {
 	register(a, operation{
 		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output", access: tokenOrUser, tag: "jobs",
 		more: func(op *huma.Operation) {
+			op.Responses["304"] = &huma.Response{Description: "The output has not changed."}
 			op.Responses["200"] = &huma.Response{Description: "The output.", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}}
 			op.Responses["202"] = &huma.Response{
 				Description: "The job has not ended; ask again after Retry-After.",
@@ -131,7 +137,7 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
 		return nil, err
 	}
 	unchanged := func(j *jobs.Job) bool { return matches(req.IfNoneMatch, j.ETag()) }
-	if wait := time.Duration(req.Wait) * time.Second; wait > 0 && !job.Done {
+	if wait := min(time.Duration(req.Wait)*time.Second, maxWait); wait > 0 && !job.Done {
 		job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool {
 			if req.IfNoneMatch == "" {
 				return j.Done

@@ -67,7 +67,7 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 		return nil, errors.New("it is empty")
 	}
 	if !utf8.Valid(text) {
-		return nil, errors.New("it has bytes that are not UTF-8")
+		return nil, errEncoding(text)
 	}
 	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), document: document{at: at}}
 	var err error

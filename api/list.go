@@ -13,13 +13,13 @@ import (
 )
 
 type listRequest struct {
-	Service       string    `query:"service" doc:"Only jobs of this service."`
-	Status        []string  `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas. Can be repeated."`
-	Tag           string    `query:"tag" doc:"Only jobs with this tag."`
-	CreatedAfter  time.Time `query:"created_after"`
-	CreatedBefore time.Time `query:"created_before"`
-	Limit         int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
-	Cursor        string    `query:"cursor" doc:"The next_cursor of the page before."`
+	Service       string      `query:"service" doc:"Only jobs of this service."`
+	Status        []string    `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas. Can be repeated."`
+	Tag           string      `query:"tag" doc:"Only jobs with this tag."`
+	CreatedAfter  requestTime `query:"created_after"`
+	CreatedBefore requestTime `query:"created_before"`
+	Limit         int         `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor        string      `query:"cursor" doc:"The next_cursor of the page before."`
 }
 
 type jobList struct {
@@ -32,7 +32,7 @@ type jobList struct {
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
 	filter := jobs.Filter{
-		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter, CreatedBefore: req.CreatedBefore, Limit: req.Limit + 1,
+		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time, CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
 	req.Status = slices.Compact(req.Status)

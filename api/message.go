@@ -16,7 +16,7 @@ import (
 var nouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
-	"date-time": "a time such as 2026-01-31T12:00:00Z", "date": "a date such as 2026-01-31",
+	"date-time": "a time such as " + timeExample, "date": "a date such as 2026-01-31",
 	"time": "a time of day such as 12:00:00", "duration": "a duration such as 90s, 15m or 24h", "email": "an email address",
 	"uri": "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
 	"int32": "a whole number of at most 64 bits, without point or exponent", "int64": "a whole number of at most 64 bits, without point or exponent",

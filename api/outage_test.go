@@ -99,6 +99,43 @@ func TestDatabaseAway(t *testing.T) {
 	}
 }
 
+// A database that refuses the login is away for every call; who it is that may not
+// log in, and where, is for the log.
+func TestDatabaseRefusesLogin(t *testing.T) {
+	t.Parallel()
+	server := jobstest.PrivatePostgres(t)
+	admin := jobstest.Open(t, "postgres://postgres@"+server.Addr+"/postgres")
+	do := func(statement string) {
+		t.Helper()
+		if _, err := admin.SQL().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(`CREATE ROLE red_user SUPERUSER LOGIN`)
+	f := newFixture(t, jobstest.Open(t, "postgres://red_user@"+server.Addr+"/postgres"), options{})
+	jobstest.Until(t, "start", func() bool { status, _ := f.readiness(t); return status == 200 })
+	do(`ALTER ROLE red_user NOLOGIN`)
+	do(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'red_user'`)
+	jobstest.Until(t, "alarm", func() bool {
+		status, r := f.readiness(t)
+		return status == 503 && strings.Contains(r.Errors[0].Message, "refuses the login")
+	})
+	for _, call := range [][3]string{{"GET", "/readyz", ""}, {"GET", "/v1/jobs", ""}, {"GET", "/v1/deliveries", ""}, {"POST", "/v1/services/maths.add/jobs", sum}} {
+		a := f.do(t, call[0], call[1], call[2])
+		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: %s %s", call[0], call[1], a.Status, a.body)
+		}
+		if strings.Contains(a.body, "red_user") || strings.Contains(a.body, server.Addr) || strings.Contains(a.body, "28000") {
+			t.Errorf("%s %s tells too much: %s", call[0], call[1], a.body)
+		}
+	}
+	if !strings.Contains(f.log.String(), "red_user") {
+		t.Error("the log does not have the cause")
+	}
+	do(`ALTER ROLE red_user LOGIN`)
+	jobstest.Until(t, "all-clear", func() bool { status, _ := f.readiness(t); return status == 200 })
+}
+
 // Jobs that nobody runs are a warning that says so, until somebody does.
 func TestNobodyRunsJobs(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {

@@ -109,6 +109,10 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
 
 // readForm reads a form that is not larger than a request may be.
 func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
+	if err := a.acceptBody(r); err != nil {
+		a.problemPage(w, r, err)
+		return false
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {

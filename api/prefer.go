@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// maxWait is the longest time a request waits for a job.
-const maxWait = 60 * time.Second
+// maxWait is the longest time a request waits for a job. Proxies commonly give
+// up after 60 seconds; the answer comes before that.
+const maxWait = 55 * time.Second
 
 // waitPreference returns the wait of a Prefer header (RFC 7240, section 4.3),
 // at most [maxWait]. What makes no sense is ignored, as the RFC says; the

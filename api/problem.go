@@ -99,17 +99,23 @@ func (p *Problem) finish(info *requestInfo) *Problem {
 }
 
 // writeProblem answers a request that huma does not see.
-func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
-	p := a.problem(r.Context(), err)
+func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) {
+	p := a.problem(r.Context(), cause)
 	maps.Copy(w.Header(), p.header)
 	if p.Status == http.StatusUnauthorized && r.Header.Get("Sec-Fetch-Dest") == "empty" {
 		// Asked for Basic, a browser would interrupt the reader of the page
 		// whose script it is.
 		w.Header().Set("WWW-Authenticate", `Bearer realm="Authentication Required"`)
 	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		a.Logger.ErrorContext(r.Context(), "problem not rendered", "err", err)
+	}
+	text = append(text, '\n')
 	w.Header().Set("Content-Type", problemType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // whole for those who still send
 	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(p); err != nil && r.Context().Err() == nil {
+	if _, err := w.Write(text); err != nil && r.Context().Err() == nil {
 		a.Logger.DebugContext(r.Context(), "problem not sent", "err", err)
 	}
 }

@@ -42,5 +42,8 @@ func proxyHeader(h http.Header) string {
 
 // isProbe reports whether the request only asks whether the server works.
 func isProbe(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
 	return r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
 }

@@ -23,10 +23,13 @@ type logAnswer struct {
 	Body        []byte
 }
 
-func (a *API) getResult(ctx context.Context, req *jobRef) (*resultAnswer, error) {
+func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultAnswer, error) {
 	job, err := a.find(ctx, req.Job)
 	if err != nil {
 		return nil, err
+	}
+	if job.Status == jobs.Succeeded && matches(req.IfNoneMatch, job.ETag()) {
+		return &resultAnswer{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
 	}
 	if err := a.complete(ctx, &job); err != nil {
 		return nil, err

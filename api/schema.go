@@ -10,6 +10,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"time"
 
 	"coatcheck/jobs"
 
@@ -139,6 +140,9 @@ func misfit(err error, location string) ProblemError {
 			l.add(".", e.Field, "")
 		}
 		return ProblemError{Location: l.String(), Message: "expected a value that fits: this is too large, or too precise"}
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		return ProblemError{Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z"}
 	}
 	return ProblemError{Location: location, Message: err.Error()}
 }

@@ -134,15 +134,12 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// SignIn returns what a user has signed in with, in a form that tells nothing
-// of it, for [Authenticator.Knows]. The password may also be an API key.
-// Errors are those of [Authenticator.Authenticate].
-func (a *Authenticator) SignIn(r *http.Request, name, password string) (credential string, err error) {
+func (a *roster) signIn(r *http.Request, name, password string) (credential string, err error) {
 	if owner, ok := a.keys.user(password); ok && owner == name {
 		sum := sha256.Sum256([]byte(password))
 		return "key:" + hex.EncodeToString(sum[:]), nil
 	}
-	if a.Open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
+	if a.open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
 		return "", ErrBadCredentials
 	}
 	if err := a.logins.verify(r.Context(), origin(r.RemoteAddr), name, password); err != nil {
@@ -151,8 +148,7 @@ func (a *Authenticator) SignIn(r *http.Request, name, password string) (credenti
 	return a.passwords[name], nil
 }
 
-// Knows reports whether the user could still sign in with the credential.
-func (a *Authenticator) Knows(name, credential string) bool {
+func (a *roster) knows(name, credential string) bool {
 	if digits, ok := strings.CutPrefix(credential, "key:"); ok {
 		sum, err := hex.DecodeString(digits)
 		return err == nil && len(sum) == sha256.Size && a.keys[[sha256.Size]byte(sum)] == name

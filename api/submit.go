@@ -16,7 +16,7 @@ import (
 // submitRequest is a submission.
 type submitRequest struct {
 	IdempotencyKey string `header:"Idempotency-Key" doc:"A submission that comes again with its key finds the first one's job, for 24 hours."`
-	Prefer         string `header:"Prefer" doc:"wait=N waits up to N seconds (at most 60) for the job to end (RFC 7240)."`
+	Prefer         string `header:"Prefer" doc:"wait=N waits up to N seconds (at most 55) for the job to end (RFC 7240)."`
 	RawBody        []byte `contentType:"application/json"`
 }
 
@@ -102,6 +102,7 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
+	req.RawBody = withoutBOM(req.RawBody)
 	return a.handIn(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)

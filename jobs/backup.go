@@ -48,6 +48,9 @@ func copySecret(from, to string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := checkSecret(filepath.Join(from, SecretFile), secret); err != nil {
+		return err
+	}
 	file := filepath.Join(to, SecretFile)
 	if err := makePrivate(file); err != nil {
 		return err

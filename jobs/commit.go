@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type committer struct {
 	// observe is told how each transaction ended.
 	observe func(context.Context, error) bool
 	queue   chan *change
+	since   atomic.Pointer[time.Time] // when the batch in hand began; see waits
 	once    sync.Once
 	closed  chan struct{}
 	done    chan struct{}
@@ -129,6 +131,8 @@ func (c *committer) gather(first *change) []*change {
 // commitAll commits the batch in one transaction, or one by one when that
 // fails, so that a bad change fails alone.
 func (c *committer) commitAll(batch []*change) {
+	c.since.Store(new(time.Now()))
+	defer c.since.Store(nil)
 	err := c.transact(batch)
 	strikes := 0
 	for _, ch := range batch {

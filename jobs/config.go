@@ -16,6 +16,8 @@ import (
 // for long, and what it loses costs only latency.
 type Publisher interface {
 	Publish(topic string, e notify.Event) error
+	// Erase takes back what is kept of a topic's events.
+	Erase(topic string) error
 }
 
 // A Config is what a [Queue] needs.

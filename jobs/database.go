@@ -84,6 +84,10 @@ const DatabaseFile = "coatcheck.db"
 // lockFile is the one that keeps other processes off a data directory.
 const lockFile = "lock"
 
+// walLimit is how large the write-ahead log of a SQLite file stays, in bytes, when
+// it was larger while somebody read for long, such as a backup.
+const walLimit = 16 << 20
+
 // readers is how many connections read a SQLite file beside the one that writes.
 const readers = 4
 
@@ -134,7 +138,7 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 	// A 202 means that the job is on disk, hence FULL. An immediate
 	// transaction waits for the lock where a deferred one would fail.
 	path := filepath.Join(dir, DatabaseFile)
-	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)"}
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit)}
 	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
 		return err
 	}

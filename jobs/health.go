@@ -35,35 +35,42 @@ type health struct {
 
 	mu     sync.Mutex
 	checks map[string]Check
+	said   map[string]bool // the causes that were logged since a check changed last
 }
 
 func newHealth(logger *slog.Logger) *health {
-	h := &health{logger: logger, checks: make(map[string]Check)}
+	h := &health{logger: logger, checks: make(map[string]Check), said: make(map[string]bool)}
 	for _, name := range []string{"database", "queue", "runs", "clock"} {
 		h.checks[name] = Check{Name: name, Status: OK}
 	}
 	return h
 }
 
-// set notes how a check is; an empty detail means well.
-func (h *health) set(ctx context.Context, name, status, detail string) {
+// set notes how a check is; an empty detail means well. Anybody may read the
+// detail: names, addresses and the texts of errors are for the log, as args.
+func (h *health) set(ctx context.Context, name, status, detail string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.checks[name]
 	if before.Status == status {
 		if status != OK {
+			if cause := name + ": " + detail; len(args) > 0 && !h.said[cause] {
+				h.said[cause] = true
+				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...)
+			}
 			before.Detail = detail
 			h.checks[name] = before
 		}
 		return
 	}
+	h.said = map[string]bool{name + ": " + detail: true}
 	now := At(time.Now())
 	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
 	if status == OK {
 		check.Since = nil
 		h.logger.InfoContext(ctx, "health", "check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
 	} else {
-		h.logger.ErrorContext(ctx, "health", "check", name, "status", status, "detail", detail)
+		h.logger.ErrorContext(ctx, "health", append([]any{"check", name, "status", status, "detail", detail}, args...)...)
 	}
 	h.checks[name] = check
 }
@@ -109,7 +116,7 @@ func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
 	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
 		return what != "" // one slow call does not make a slow database
 	}
-	q.health.set(ctx, "database", Failing, what)
+	q.health.set(ctx, "database", Failing, what, "err", err)
 	return true
 }
 
@@ -121,11 +128,14 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	var ms int64
 	before := time.Now()
 	err := q.db.read.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
+	if waited := q.committer.waits(); err == nil && waited > stuckAfter {
+		err = errStuck
+	}
 	if err == nil && q.health.failing() {
 		err = q.probe(ctx)
 	}
 	if err != nil {
-		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), err.Error()))
+		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), unknown), "err", err)
 		return nil
 	}
 	q.health.set(ctx, "database", OK, "")

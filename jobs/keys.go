@@ -11,9 +11,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"coatcheck/notify/webhook"
@@ -63,32 +60,6 @@ type Key struct {
 	PublicKey string `json:"public_key,omitempty" doc:"whpk_…, of v1a."`
 	CreatedAt Time   `json:"created_at" format:"date-time"`
 	ExpiresAt *Time  `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
-}
-
-// SecretFile is where a server with a database of its own keeps its secret.
-const SecretFile = "secret.key"
-
-// Secret returns the secret in the file secret.key of dir, which it makes when
-// it is missing: where a server with a database of its own keeps it.
-func Secret(dir string) ([]byte, error) {
-	path := filepath.Join(dir, SecretFile)
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return []byte(strings.TrimSpace(string(b))), err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
-	if err != nil {
-		return nil, fmt.Errorf("make the secret key: %w", err)
-	}
-	secret := rand.Text()
-	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("make the secret key: %w", err)
-	}
-	return []byte(secret), nil
 }
 
 // OpenKeys reads the keys in the database, and makes those that a server can't

@@ -92,6 +92,36 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 }
 
+// A change that waits for its lock for seconds is a database that fails, though
+// it answers what is read.
+func TestHealthOfStuckCommit(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		q, _ := newQueue(t, db, newServices(), nil)
+		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		tx, err := db.SQL().BeginTx(t.Context(), nil) // on SQLite, this is the lock
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if db.Postgres() {
+			if _, err := tx.ExecContext(t.Context(), `LOCK TABLE jobs IN SHARE MODE`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begun := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _, _ = q.Submit(t.Context(), jobs.Submission{Service: "double"}) })
+		await(t, "alarm", func() bool { return check(q, "database").Status == jobs.Failing })
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("seen after %s, want 5 s at most", took)
+		}
+		_ = tx.Rollback() // PostgreSQL may have ended it: it was idle
+		wg.Wait()
+		await(t, "all-clear", func() bool { return check(q, "database").Status == jobs.OK })
+		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+	})
+}
+
 // untilBack waits until the job is done, whatever the database answers
 // meanwhile.
 func untilBack(t *testing.T, q *jobs.Queue, id string) (job jobs.Job) {

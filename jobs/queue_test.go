@@ -32,6 +32,13 @@ func (r *recorder) Publish(topic string, e notify.Event) error {
 	return nil
 }
 
+func (r *recorder) Erase(topic string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.events, topic)
+	return nil
+}
+
 func (r *recorder) of(job string) []notify.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -157,6 +158,29 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return cmp.Or(err, ErrNoReceiver)
+	}
+	return nil
+}
+
+// erase removes what the receiver that the job calls back has got of it.
+func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
+	u, err := url.Parse(j.callback.url)
+	if err != nil {
+		return nil //nolint:nilerr // then it is no receiver of ours
+	}
+	id, local := notify.LocalHost(u)
+	if !local {
+		return nil
+	}
+	has := `instr(body, CAST($2 AS BLOB)) > 0`
+	if r.db.postgres {
+		has = `position(convert_to($2, 'UTF8') IN body) > 0`
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil { // locks it first, as store does
+		return fmt.Errorf("erase received callbacks: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {
+		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	return nil
 }

@@ -78,12 +78,26 @@ func (q *Queue) forgetOld(ctx context.Context, table, key, column string, age ti
 	return n == houseBatch, err
 }
 
-// Delete erases a finished job: input, output, log and deliveries. While a
-// callback is owed it does so only by force. Errors: [ErrNotFound],
-// [ErrNotFinished], [ErrPending].
+// Delete erases a finished job: input, output, log, events and deliveries, and
+// what a test receiver got of these. While a callback is owed it does so only by
+// force. Errors: [ErrNotFound], [ErrNotFinished], [ErrPending].
 func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	_, err := outlive(ctx, func(ctx context.Context) (struct{}, error) {
+		err := q.erase(ctx, id, force)
+		if err == nil {
+			if err := q.Events.Erase(id); err != nil { // they go by themselves, then: later
+				q.Logger.DebugContext(ctx, "events not erased", "job", id, "err", err)
+			}
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// erase erases what the database has of a finished job.
+func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := q.lockJob(ctx, tx, id)
 		if err != nil {
@@ -100,6 +114,9 @@ func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 			if owed > 0 {
 				return refuse(ErrPending)
 			}
+		}
+		if err := q.Receivers.erase(ctx, tx, &j); err != nil {
+			return err
 		}
 		for _, stmt := range []string{
 			`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = $1)`,

@@ -27,6 +27,8 @@ func (b *slowBus) Publish(_ string, e notify.Event) error {
 	return nil
 }
 
+func (b *slowBus) Erase(string) error { return nil }
+
 func newTestRun(b *slowBus) *run {
 	q := &Queue{Config: Config{Events: b, Logger: slog.New(slog.DiscardHandler)}}
 	return &run{queue: q, job: Job{ID: "job", Step: 1, Steps: 1, version: 7}, version: 7}

@@ -2,11 +2,10 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,6 +54,9 @@ type DatabaseStats struct {
 	Bytes         int64
 }
 
+// lowestPriority is the last of the priorities, which begin with 1.
+const lowestPriority = 4
+
 // maxSample is how many jobs percentiles are taken of.
 const maxSample = 5000
 
@@ -86,10 +88,16 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 }
 
 // oldest returns since when the job that waits longest could run, nil when none
-// waits.
+// waits. Of each priority that is the first that River would run; the first by id
+// is another, which may have been delayed and wait for less. Looking at all jobs
+// would take seconds when many wait.
 func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
-	err = q.db.read.QueryRowContext(ctx, `SELECT COALESCE(run_at, created_at) FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1`).Scan(&due)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	heads := []string{`SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`}
+	for priority := 1; priority <= lowestPriority; priority++ {
+		heads = append(heads, fmt.Sprintf(`SELECT id FROM (SELECT args ->> 'job_id' AS id FROM river_job WHERE state = 'available' AND queue = '%s' AND priority = %d
+			ORDER BY scheduled_at, id LIMIT 1) head%d`, jobQueue, priority, priority))
+	}
+	if err := q.db.read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+strings.Join(heads, " UNION ALL ")+`)`).Scan(&due); err != nil {
 		return nil, fmt.Errorf("read the oldest job: %w", err)
 	}
 	return due, nil

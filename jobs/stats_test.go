@@ -17,13 +17,19 @@ func TestStats(t *testing.T) {
 		finished(t, q, submit(t, q, jobs.Submission{Service: "permanent"}).ID)
 		submit(t, q, jobs.Submission{Service: "hold"})
 		<-services.started
+		// It was handed in before the one that waits, and could run only later.
+		delayed := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(300 * time.Millisecond)})
 		waiting := submit(t, q, jobs.Submission{Service: "double"})
+		await(t, "the delayed job", func() bool {
+			job, err := q.Get(t.Context(), delayed.ID)
+			return err == nil && job.Status == jobs.Queued
+		})
 		submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		s, err := q.Stats(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Depth[jobs.Queued] != 1 || s.Depth[jobs.Running] != 1 || s.Depth[jobs.Scheduled] != 1 || s.Oldest == nil || !s.Oldest.Equal(waiting.CreatedAt.Time) {
+		if s.Depth[jobs.Queued] != 2 || s.Depth[jobs.Running] != 1 || s.Depth[jobs.Scheduled] != 1 || s.Oldest == nil || !s.Oldest.Equal(waiting.CreatedAt.Time) {
 			t.Errorf("depth %v, oldest %v", s.Depth, s.Oldest)
 		}
 		var succeeded, failed int64

@@ -30,10 +30,8 @@ type transition struct {
 	now Time
 }
 
-// transit locks the job, lets it meet the fact that the judge names, writes what
-// becomes of it, and publishes the event after the commit. An error of the judge's
-// or the fact's changes nothing.
-func (q *Queue) transit(ctx context.Context, id string, says judge) (Job, error) {
+// transitToEnd is [Queue.transit] for a context that has no end.
+func (q *Queue) transitToEnd(ctx context.Context, id string, says judge) (Job, error) {
 	var before, job Job
 	var e effects
 	var now Time

@@ -30,6 +30,9 @@ const (
 	readOnly = "the database is read-only: end that, or connect to its primary (target_session_attrs=read-write)"
 	crowded  = "the database has no connection left: raise max_connections, or run fewer processes"
 	slow     = "the database does not answer in time: look at its load, its locks and the network"
+	refused  = "the database refuses the login: look at the user, the password and the name of the database in database_url, and at the database's own log"
+	stuck    = "the database does not finish a change: look for locks, and at its disk and its load"
+	unknown  = "the database does not work: the log of this server has its error"
 	broken   = "the database's files can't be read or written: look at the disk and the permissions"
 )
 
@@ -40,7 +43,11 @@ func complaint(err error) string {
 		return ""
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return complaintOfPostgres(e.Code)
+		what := complaintOfPostgres(e.Code)
+		if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting && what == "" {
+			return away
+		}
+		return what
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff {
@@ -50,7 +57,7 @@ func complaint(err error) string {
 			return readOnly
 		case sqlite3.SQLITE_BUSY:
 			return slow
-		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			return broken
 		}
 		return ""
@@ -60,6 +67,8 @@ func complaint(err error) string {
 		return full
 	case errors.Is(err, context.DeadlineExceeded):
 		return slow
+	case errors.Is(err, errStuck):
+		return stuck
 	case errors.Is(err, ErrUnavailable), errors.Is(err, errClosed), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
 		return away
@@ -86,6 +95,8 @@ func complaintOfPostgres(code string) string {
 		return slow
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection, shutdown, starting up
 		return away
+	case strings.HasPrefix(code, "28"), code == "3D000": // login, no such database
+		return refused
 	case strings.HasPrefix(code, "58"): // system error
 		return broken
 	}

@@ -59,6 +59,26 @@ func (q *Queue) checkClock(ctx context.Context, database, before, after time.Tim
 	}
 }
 
+// stuckAfter is how long the changes of one batch may take until the database
+// counts as failing: they take milliseconds.
+const stuckAfter = 3 * time.Second
+
+// errStuck is the error of a commit that does not end.
+var errStuck = errors.New("a change has waited for the database for more than " + stuckAfter.String())
+
+// waits returns for how long the batch in hand has been on its way; 0 when
+// there is none.
+func (c *committer) waits() time.Duration {
+	if c == nil {
+		return 0 // the queue is not started
+	}
+	since := c.since.Load()
+	if since == nil {
+		return 0
+	}
+	return time.Since(*since)
+}
+
 // A head is the River job that is next, and since when it is.
 type head struct {
 	id    int64
@@ -102,9 +122,9 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 	}
 	switch service := kind[len(runArgs{}.Kind()):]; {
 	case slots == 0:
-		q.health.set(ctx, "queue", Warning, fmt.Sprintf("jobs wait and nobody runs them, for %s: start a worker", waited.Round(time.Second)))
+		q.health.set(ctx, "queue", Warning, fmt.Sprintf("jobs wait and nobody runs them, for %s: start a worker", waited.Round(time.Second)), "service", service)
 	case running < slots:
-		q.health.set(ctx, "queue", Warning, fmt.Sprintf("a job of the service %s waits for %s although workers are idle: start a worker that has the service, or start the workers anew", service, waited.Round(time.Second)))
+		q.health.set(ctx, "queue", Warning, fmt.Sprintf("a job waits for %s although workers are idle: start a worker that has its service, which the log names, or restart the workers", waited.Round(time.Second)), "service", service)
 	default:
 		q.health.set(ctx, "queue", OK, "") // all are busy
 	}

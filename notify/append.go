@@ -11,19 +11,26 @@ import (
 )
 
 // appendScript appends events to their topics' logs and tells those who watch,
-// both or none for each. Redis itself refuses an id that is not greater than
+// both or none for each. One without a name deletes the log. Redis itself refuses an id that is not greater than
 // the last. What is wrong with one topic is no matter for the others.
 var appendScript = redis.NewScript(`
 local answers = {}
 for i = 1, #KEYS / 2 do
 	local log, channel = KEYS[2*i-1], KEYS[2*i]
 	local id, prev, name, data, most = ARGV[5*i-3], ARGV[5*i-2], ARGV[5*i-1], ARGV[5*i], ARGV[5*i+1]
-	if prev == '0-0' then
+	if name ~= '' and prev == '0-0' then
 		local last = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
 		if last[1] then prev = last[1][1] end
 	end
-	local added = redis.pcall('XADD', log, 'MAXLEN', '~', most, id, 'p', prev, 'n', name, 'd', data)
-	if type(added) ~= 'table' then
+	local added
+	if name == '' then
+		redis.call('DEL', log)
+	else
+		added = redis.pcall('XADD', log, 'MAXLEN', '~', most, id, 'p', prev, 'n', name, 'd', data)
+	end
+	if not added then
+		answers[i] = 'ok'
+	elseif type(added) ~= 'table' then
 		redis.call('PEXPIRE', log, ARGV[1])
 		redis.call('PUBLISH', channel, id .. ' ' .. prev .. ' ' .. name .. ' ' .. data)
 		answers[i] = 'ok'
@@ -36,6 +43,15 @@ for i = 1, #KEYS / 2 do
 	end
 end
 return answers`)
+
+// erase deletes a topic's log. It goes through the outbox as an event without a
+// name, behind all that was published before.
+func (f *redisFeed) erase(topic string) error {
+	if err := f.outbox.put(topic, Event{}); err != nil {
+		return fmt.Errorf("erase from Redis: %w", err)
+	}
+	return nil
+}
 
 // append adds an event to its topic's log and tells those who watch.
 func (f *redisFeed) append(topic string, e Event) error {

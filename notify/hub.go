@@ -16,6 +16,8 @@ var ErrClosed = errors.New("the hub is closed")
 type feed interface {
 	// append adds an event to its topic's log and tells those who watch.
 	append(topic string, e Event) error
+	// erase deletes a topic's log.
+	erase(topic string) error
 	// watch asks to be told of a topic by the hub's received. It does not
 	// wait: live says whether that works at once; if not, the feed calls the
 	// hub's confirmed, as it does when it may have missed something.
@@ -64,6 +66,10 @@ func newHub(logger *slog.Logger) *Hub {
 func (h *Hub) Publish(topic string, e Event) error {
 	return h.feed.append(topic, e)
 }
+
+// Erase deletes what is kept of a topic's events. Like [Hub.Publish], it does
+// not wait long for Redis, which deletes them when it is back.
+func (h *Hub) Erase(topic string) error { return h.feed.erase(topic) }
 
 // Degraded reports whether events are known to go missing, because Redis is
 // away.

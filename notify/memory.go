@@ -87,6 +87,18 @@ func (m *memory) append(topic string, e Event) error {
 	return nil
 }
 
+func (m *memory) erase(topic string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if element := m.logs[topic]; element != nil {
+		log, _ := element.Value.(*memoryLog)
+		m.bytes -= log.size()
+		m.order.Remove(element)
+		delete(m.logs, topic)
+	}
+	return nil
+}
+
 func (m *memory) read(_ context.Context, topic string, after ID) ([]Event, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,10 +1,11 @@
 // A receiver of Coatcheck's callbacks, with nothing but the standard library.
 //
-//	KEY=whpk_… PORT=8000 go run .
+//	KEY=whpk_… ACCOUNT=alice PORT=8000 go run .
 //
 // It verifies the signature (Standard Webhooks 1.0) with the server's public
-// key (v1a) or, when KEY is whsec_…, with the secret you share (v1), handles
-// each callback once, and answers before it does slow work.
+// key (v1a) or, when KEY is whsec_…, with the secret you share (v1), refuses the
+// callbacks of other accounts, handles each callback once, and answers before it
+// does slow work.
 package main
 
 import (
@@ -28,16 +29,19 @@ import (
 	"time"
 )
 
-const tolerance = 5 * time.Minute
+const (
+	tolerance = 5 * time.Minute
+	maxBody   = 1 << 20
+)
 
 // verify returns what is wrong. The body is the request's bytes.
 func verify(key string, header http.Header, body []byte) error {
 	id, timestamp := header.Get("webhook-id"), header.Get("webhook-timestamp")
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	seconds, err := strconv.ParseUint(timestamp, 10, 40)
 	if id == "" || err != nil {
 		return errors.New("no webhook-id or no webhook-timestamp")
 	}
-	if time.Since(time.Unix(seconds, 0)).Abs() > tolerance {
+	if time.Since(time.Unix(int64(seconds), 0)).Abs() > tolerance {
 		return errors.New("too old, or the clocks differ")
 	}
 	kind, text, _ := strings.Cut(key, "_")
@@ -65,18 +69,24 @@ func verify(key string, header http.Header, body []byte) error {
 }
 
 func main() {
+	account := cmp.Or(os.Getenv("ACCOUNT"), "local") // local, if the server has no users
 	var mu sync.Mutex
 	seen := make(map[string]bool) // in earnest: a table with the id as its key
 
 	http.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+			return
+		}
 		if err == nil {
 			err = verify(os.Getenv("KEY"), r.Header, body)
 		}
 		var event struct {
 			Type string
 			Data struct {
-				Job struct {
+				Account string
+				Job     struct {
 					ID     string
 					Output json.RawMessage
 				}
@@ -87,6 +97,11 @@ func main() {
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		// The server's one key signs for all its users.
+		if event.Data.Account != account {
+			http.Error(w, "not of the account "+account, http.StatusForbidden)
 			return
 		}
 		mu.Lock()

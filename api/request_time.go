@@ -1,0 +1,60 @@
+package api
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// timeExample stands in what is said about times that can't be read.
+const timeExample = "2026-01-31T12:00:00Z"
+
+// errTime is the error for a text that is no time.
+var errTime = errors.New("expected " + nouns["date-time"] + "; in a query, write the + of a time zone as %2B")
+
+// parseTime reads a time as RFC 3339 has it, where t and z may be lower case.
+func parseTime(text string) (at time.Time, err error) {
+	if at.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
+		return at, errTime
+	}
+	return at, nil
+}
+
+// A requestTime is a time in a request. In a query, a blank before a time zone
+// stands for the + that a form decoder takes for one.
+type requestTime struct{ time.Time }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (m *requestTime) UnmarshalText(text []byte) (err error) {
+	s := string(text)
+	if i := len(s) - len(" 00:00"); i > 0 && s[i] == ' ' && strings.ContainsAny(s[:i], "Tt") {
+		s = s[:i] + "+" + s[i+1:]
+	}
+	m.Time, err = parseTime(s)
+	return err
+}
+
+// UnmarshalJSON implements [encoding/json.Unmarshaler].
+func (m *requestTime) UnmarshalJSON(text []byte) error {
+	return m.UnmarshalText([]byte(strings.Trim(string(text), `"`)))
+}
+
+// Schema implements [huma.SchemaProvider]. It has no format: huma would check
+// it before UnmarshalText does, and take less.
+func (*requestTime) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{timeExample}}
+}
+
+// describeTimes gives the times among the parameters their format in the OpenAPI
+// document.
+func describeTimes(op *huma.Operation) {
+	for _, p := range op.Parameters {
+		if slices.Contains(p.Schema.Examples, any(timeExample)) {
+			described := *p.Schema
+			described.Format, p.Schema = "date-time", &described
+		}
+	}
+}
