@@ -17,7 +17,7 @@ const (
 
 // connections returns the bound of a server's connections. It is set so that
 // there are files left for the database and for callbacks, whatever callers do;
-// bounds of the configuration that need more are lowered.
+// settings that need more are lowered.
 func (c *config) connections(logger *slog.Logger) *api.Connections {
 	most := c.MaxConnections
 	if most == 0 {

@@ -50,6 +50,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 			return err
 		}
 	}
+	configured := *c // before it is fitted to the system
 	connections := c.connections(logger)
 	e, err := newEngine(ctx, c, p.services, true, logger)
 	if err != nil {
@@ -95,7 +96,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		listener = tls.NewListener(listener, cert.config())
 	}
 	go func() { failed <- server.Serve(listener) }()
-	again := &reloader{read, c, e.registry, auth, cert, logger}
+	again := &reloader{read, &configured, e.registry, auth, cert, logger}
 	for running := true; running; {
 		select {
 		case <-hup:
