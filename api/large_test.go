@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +15,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		q := newLargeQueue()
 		var leave []func()
 		enter := func(address string) bool {
-			done, err := q.enter(t.Context(), address)
+			done, err := q.enter(t.Context(), address, nil)
 			if err != nil {
 				p := knownProblem(err)
 				if p == nil || p.Code != "unavailable" || p.header.Get("Retry-After") == "" {
@@ -56,7 +58,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := q.enter(ctx, ""); err == nil {
+		if _, err := q.enter(ctx, "", nil); err == nil {
 			t.Error("a turn for a caller who has left")
 		}
 		for _, done := range leave[1:] {
@@ -64,6 +66,50 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		}
 		if len(q.turns) != 0 || len(q.addresses) != 0 {
 			t.Errorf("%d turns and %v are left", len(q.turns), q.addresses)
+		}
+	})
+}
+
+// Whoever reads a large output too slowly loses its turn when others wait.
+func TestSlowReadersLoseTheirTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLargeQueue()
+		all := NewConnections(100, slog.New(slog.DiscardHandler))
+		ends := make(map[*connection]func())
+		enter := func(address string) (took time.Duration) {
+			server, client := net.Pipe()
+			conn := &connection{Conn: server, all: all}
+			start := time.Now()
+			leave, err := q.enter(t.Context(), address, conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			took = time.Since(start)
+			gone := make(chan struct{})
+			go func() { // the answer ends when its connection does
+				defer close(gone)
+				client.Read(make([]byte, 1))
+				leave()
+			}()
+			ends[conn] = func() { conn.Close(); <-gone }
+			return took
+		}
+		for n := range maxLarge {
+			enter([]string{"192.0.2.1", "192.0.2.2"}[n%2])
+			time.Sleep(time.Millisecond)
+		}
+		if took := enter("192.0.2.3"); took < slowAfter-cutAfter || took > slowAfter+cutAfter {
+			t.Errorf("a turn came after %s, want when the slowest was too slow", took)
+		}
+		if took := enter("192.0.2.1"); took != cutAfter && took != 0 {
+			t.Errorf("the next turn came after %s", took)
+		}
+		for _, end := range ends {
+			end()
+		}
+		synctest.Wait()
+		if len(q.turns) != 0 || len(q.addresses) != 0 || len(q.under) != 0 {
+			t.Errorf("%d turns, %v and %v are left", len(q.turns), q.addresses, q.under)
 		}
 	})
 }

@@ -148,7 +148,7 @@ func (s *stream) end(ctx context.Context, p *place, job *jobs.Job) error {
 
 func (s *stream) eventWith(ctx context.Context, p *place, name string, id notify.ID, job *jobs.Job, truncated bool) error {
 	whole := *job
-	leave, err := s.api.completeFor(ctx, s.info.remoteAddr, &whole)
+	leave, err := s.api.completeFor(ctx, s.info, &whole)
 	if err != nil {
 		return fmt.Errorf("read the output: %w", err)
 	}
