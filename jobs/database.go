@@ -84,8 +84,8 @@ const DatabaseFile = "coatcheck.db"
 // lockFile is the one that keeps other processes off a data directory.
 const lockFile = "lock"
 
-// walLimit is how large the write-ahead log of a SQLite file stays, in bytes, when
-// it was larger while somebody read for long, such as a backup.
+// walLimit is the size in bytes to which SQLite truncates its write-ahead log
+// after a checkpoint. The log grows larger during a long read, such as a backup.
 const walLimit = 16 << 20
 
 // readers is how many connections read a SQLite file beside the one that writes.
@@ -195,55 +195,11 @@ func (d *Database) SQL() *sql.DB { return d.write }
 // can share.
 func (d *Database) Postgres() bool { return d.postgres }
 
-// forUpdate ends a SELECT that locks its rows. A transaction on SQLite has
-// the whole database for itself.
-func (d *Database) forUpdate() string {
-	if d.postgres {
-		return " FOR UPDATE"
-	}
-	return ""
-}
-
-// skipLocked ends a SELECT that locks those of its rows that nobody else has
-// locked.
-func (d *Database) skipLocked() string {
-	if d.postgres {
-		return " FOR UPDATE SKIP LOCKED"
-	}
-	return ""
-}
-
-// ring tells River that a queue gets a new job. PostgreSQL does so itself.
+// ring notifies River of a new job in a queue. PostgreSQL notifies it by itself.
 func (d *Database) ring(queue string) {
 	if d.bell != nil {
 		d.bell.ring(queue)
 	}
-}
-
-// elements is what stands in FROM for the elements of the JSON array that is
-// the first parameter: the column value has them.
-func (d *Database) elements() string {
-	if d.postgres {
-		return "json_array_elements(CAST($1 AS json))"
-	}
-	return "json_each($1)"
-}
-
-// justBefore is the time before that of one of River's columns, by as little as
-// the column can tell.
-func (d *Database) justBefore(column string) string {
-	if d.postgres {
-		return column + " - INTERVAL '1 microsecond'"
-	}
-	return "strftime('%Y-%m-%d %H:%M:%f', " + column + ", '-0.001 seconds')"
-}
-
-// now is the time by the database's own clock, which all processes share.
-func (d *Database) now() string {
-	if d.postgres {
-		return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
-	}
-	return "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 }
 
 // Close closes the database.
