@@ -43,8 +43,7 @@ type Config struct {
 	// BodyTimeout is how long the body of a request may take to arrive, and a
 	// second longer for every 128 KiB of MaxBody. Default 20 seconds.
 	BodyTimeout time.Duration
-	// Connections are those of the server, for its metrics; nil when nobody
-	// counts them.
+	// Connections are the server's, for its metrics; nil if they are not counted.
 	Connections *Connections
 	// Streams bounds what viewers may take.
 	Streams StreamLimits

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A caller is who made a request, and how: what the connection says or, where
-// that comes from a trusted proxy, what the proxies say.
+// A caller is the client address, host and scheme of a request: those of the
+// connection or, behind a trusted proxy, those in the proxy's headers.
 type caller struct {
 	addr  string // address and port; the port is 0 when a proxy named the address
 	host  string // as in the Host header
@@ -54,8 +54,8 @@ func (a *API) callerOf(r *http.Request) caller {
 	return c
 }
 
-// forwardedBy returns what proxies say of the client and of the requests that
-// they got, the nearest proxy last. Forwarded (RFC 7239) counts when there are
+// forwardedBy returns the client addresses, schemes and hosts in the headers of
+// proxies, with those of the nearest proxy last. Forwarded (RFC 7239) counts when there are
 // no X-Forwarded headers, which proxies rather know to replace.
 func forwardedBy(h http.Header) (chain, protos, hosts []string) {
 	chain, protos, hosts = elements(h, "X-Forwarded-For"), elements(h, "X-Forwarded-Proto"), elements(h, "X-Forwarded-Host")

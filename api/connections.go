@@ -78,7 +78,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// change says that there may be room for a connection that waits.
+// change wakes Accept, which may wait for room for a connection.
 func (c *Connections) change() {
 	select {
 	case c.changed <- struct{}{}:
@@ -215,7 +215,8 @@ func ours(conn net.Conn) *connection {
 	return c
 }
 
-// connectionOf returns the connection of a request; nil when nobody counts.
+// connectionOf returns the connection of a request; nil if connections are not
+// counted.
 func connectionOf(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c

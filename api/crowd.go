@@ -30,9 +30,9 @@ type StreamLimits struct {
 	// Ping is how often a quiet stream says that it is alive. Default 15
 	// seconds, a tenth more or less.
 	Ping time.Duration
-	// Stall is how long a viewer, or whoever reads an answer, may be unable to
-	// take anything before it is cut off. A viewer comes back and goes on where
-	// it was. Default 10 seconds.
+	// Stall is how long a client may read nothing of a stream or a response before
+	// its connection is closed. A viewer of a stream can reconnect and resume.
+	// Default 10 seconds.
 	Stall time.Duration
 }
 

@@ -32,9 +32,9 @@ func (a *API) bodyTime() time.Duration {
 	return a.BodyTimeout + time.Duration(a.MaxBody)*time.Second/bodyRate
 }
 
-// paced gives a request deadlines: its body must arrive in a time, whatever is
-// done with it, and its answer must be read piece by piece. A GET or HEAD request
-// with a body is refused, because nobody would read it.
+// paced sets deadlines for a request: its body must arrive in time, whether or
+// not a handler reads it, and each piece of the response must be read in time. A
+// GET or HEAD request with a body is refused, because handlers ignore it.
 func (a *API) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ww, ok := w.(middleware.WrapResponseWriter)
@@ -72,7 +72,7 @@ func (a *API) paced(next http.Handler) http.Handler {
 type pacedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	conn    *connection // nil when nobody counts
+	conn    *connection // nil if connections are not counted
 	ended   atomic.Bool
 }
 
@@ -92,7 +92,7 @@ func (b *pacedBody) has() bool {
 	return n > 0 || !errors.Is(err, io.EOF)
 }
 
-// end says that the body is not waited for any more.
+// end marks the body as complete, or as no longer expected.
 func (b *pacedBody) end() {
 	if b.ended.CompareAndSwap(false, true) && b.conn != nil {
 		b.conn.bodies.Add(-1)
@@ -103,7 +103,7 @@ func (b *pacedBody) end() {
 func (b *pacedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		_ = b.control.SetReadDeadline(time.Time{}) // or the caller would be taken for gone
+		_ = b.control.SetReadDeadline(time.Time{}) // or the request would be canceled when it passes
 		b.end()
 	}
 	return n, err

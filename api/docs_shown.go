@@ -72,8 +72,8 @@ func (a *API) documentationFor(r *http.Request) (*documentation, error) {
 	return d, nil
 }
 
-// reader returns who reads the documentation. Without credentials it is
-// somebody who may run all services, or none where some users may not run all.
+// reader returns the user whose services the documentation shows. A request
+// without credentials sees all services or, if any user is restricted, none.
 func (a *API) reader(r *http.Request) (User, error) {
 	err := a.authenticate(r)
 	_, throttled := errors.AsType[*RetryError](err)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"coatcheck/jobs"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -27,7 +29,6 @@ const (
 	maxName     = 1024 // bytes in the name of a member
 	maxMistakes = 100
 	maxDigits   = 10_000 // of a number
-	maxExponent = 1_000
 
 	// checkEvery is how many values are read, or mistakes examined, between two
 	// checks of the context, so that the work stops when the caller disconnects.
@@ -135,8 +136,8 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 		return text, nil
 	case '0':
 		number := token.String()
-		if !reasonable(number) {
-			r.wrong(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, maxExponent))
+		if !jobs.CheapNumber(number, maxDigits) {
+			r.wrong(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -188,14 +189,4 @@ func (r *jsonReader) list(ctx context.Context) (any, error) {
 	}
 	_, err := r.ReadToken()
 	return list, err
-}
-
-// reasonable reports whether a number takes little time to reckon with.
-func reasonable(number string) bool {
-	digits, exponent, found := strings.Cut(strings.ToLower(number), "e")
-	if !found {
-		return len(digits) <= maxDigits
-	}
-	e, err := strconv.Atoi(exponent)
-	return err == nil && len(digits) <= maxDigits && -maxExponent <= e && e <= maxExponent
 }

@@ -34,7 +34,7 @@ type largeQueue struct {
 type largeTurn struct {
 	address string
 	began   time.Time
-	conn    *connection // nil when nobody counts connections
+	conn    *connection // nil if connections are not counted
 }
 
 // addressTurns are the turns of one address.
@@ -48,8 +48,8 @@ func newLargeQueue() *largeQueue {
 }
 
 // enter waits for a turn, first among the answers for the same address; the
-// caller calls leave at its end. The error is a problem. Whoever reads too slowly
-// loses its connection when others wait.
+// caller calls leave at its end. The error is a problem. When others
+// wait, the connection of the slowest reader is closed.
 func (q *largeQueue) enter(ctx context.Context, address string, conn *connection) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()

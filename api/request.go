@@ -28,7 +28,7 @@ type requestInfo struct {
 	// remoteAddr is the address and port of who made it.
 	remoteAddr string
 	header     http.Header
-	conn       *connection // nil when nobody counts them
+	conn       *connection // nil if connections are not counted
 	user       User        // whose credentials it has; zero with a token only
 	// session is the secret of a browser that is signed in, which made the
 	// request; empty for programs.

@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// runStarted is that a worker begins to run the job's step.
+// runStarted: a worker starts the current step of the job.
 type runStarted struct {
 	runID, workerID string
 	riverJobID      int64 // that the worker has fetched
@@ -36,7 +36,7 @@ func (f runStarted) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// runEnded is that the run of a service is over.
+// runEnded: the run of a service is over.
 type runEnded struct {
 	runID  string
 	result result
@@ -121,8 +121,8 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	e.callback = JobRetrying
 }
 
-// cancelRequested is that somebody cancels the job. One that runs stays with its
-// run, which is told to stop.
+// cancelRequested: a caller cancels the job. A running job keeps its run, which is
+// told to stop.
 type cancelRequested struct{ reason string }
 
 func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
@@ -145,7 +145,7 @@ func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// startDue is that the time has come before which the job does not start.
+// startDue: the run_at of a scheduled or retrying job has passed.
 type startDue struct{}
 
 func (startDue) meet(j *Job, e *effects, now Time) error {
@@ -156,7 +156,7 @@ func (startDue) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// startMissed is that nobody started the job in time.
+// startMissed: the job did not start before its expires_at.
 type startMissed struct{}
 
 func (startMissed) meet(j *Job, e *effects, now Time) error {
@@ -168,10 +168,10 @@ func (startMissed) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// carrierLost is that nobody carries the job any more: the worker that ran it,
-// or River's job that should bring it to one.
+// carrierLost: the worker that ran the job, or the River job that should bring it
+// to a worker, is gone.
 type carrierLost struct {
-	// isolates says that workers run suspects in processes of their own.
+	// isolates means that workers run suspects in processes of their own.
 	isolates bool
 }
 
@@ -198,7 +198,7 @@ func (f carrierLost) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// riverCanceled is that somebody canceled the job in River's own tables.
+// riverCanceled: an operator canceled the job in River's tables.
 type riverCanceled struct{}
 
 func (riverCanceled) meet(j *Job, e *effects, now Time) error {

@@ -37,9 +37,9 @@ const (
 	codeNotStarted    = "not_started" // never shown: the job waits
 )
 
-// A result is what became of a run. It is plain data: all methods of the
-// service's values have been called when it is made, so that whoever commits it
-// runs no foreign code.
+// A result is the outcome of a run as plain data. All methods of the service's
+// values were called to make it, so that committing it runs no code of the
+// service.
 type result struct {
 	// Output is the service's output as JSON.
 	Output json.RawMessage `json:"output,omitempty"`
@@ -55,7 +55,7 @@ type result struct {
 type failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// Permanent says that another attempt makes no sense.
+	// Permanent means that another attempt would fail too.
 	Permanent bool `json:"permanent,omitempty"`
 	// RetryAfter is when the next attempt shall begin; nil for the usual time.
 	RetryAfter *time.Duration `json:"retry_after,omitempty"`

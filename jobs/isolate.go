@@ -17,8 +17,8 @@ const maxIsolated = 16
 const maxIsolatedLine = maxOutput + 1<<20
 
 // suspect reports whether the job's worker was lost while it ran the job: the
-// job may be what killed it. It runs in a process of its own until it has
-// shown that it does no harm, so that it can take no other job along.
+// job may have crashed it. A suspect runs in a process of its own, so that a crash
+// affects no other job, until the step is done.
 func (j *Job) suspect() bool { return j.recoveries > 0 }
 
 // isolate runs the service in a process of its own and waits for it. When that

@@ -12,7 +12,7 @@ import (
 // queued.
 var successors = map[Status][]Status{
 	Scheduled: {Queued, Canceled, Expired},
-	Queued:    {Queued, Running, Canceled, Expired, Failed}, // again queued: in place of what River has lost
+	Queued:    {Queued, Running, Canceled, Expired}, // Queued again: River lost its job
 	Running:   {Running, Queued, Retrying, Succeeded, Failed, Canceled},
 	Retrying:  {Queued, Canceled},
 }
@@ -29,8 +29,8 @@ type fact interface {
 type effects struct {
 	// withdraw is the River job to take back; 0 for none.
 	withdraw int64
-	// enqueue says that the job gets a new River job, place which one's place in
-	// the queue that takes; 0 for the last.
+	// enqueue inserts a new River job. It takes the place in the queue of the River
+	// job named by place; 0 for the end of the queue.
 	enqueue bool
 	place   int64
 	// callback is the event that the submitter is called back with; "" for none.
@@ -39,12 +39,12 @@ type effects struct {
 	log *part
 	// workerID is the process that runs the job from now on.
 	workerID string
-	// prev is the job's newest event before; zero when nobody knows.
+	// prev is the id of the job's previous event; zero if it is unknown.
 	prev notify.ID
-	// kept says that the run goes on.
+	// kept means that the run continues.
 	kept bool
-	// requeued says that nobody carried the job any more, recovered that its run
-	// was lost: both are logged and counted.
+	// requeued means that the job was lost and is queued again, which is logged;
+	// recovered that its run was lost, which is counted.
 	requeued, recovered bool
 }
 

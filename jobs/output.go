@@ -19,10 +19,11 @@ const (
 	// maxOutput is how many bytes of JSON a service may return, and an input
 	// of a further step may have once it is filled.
 	maxOutput = 4 << 20
-	// maxOutputDigits and maxExponent bound numbers in outputs: readers take
-	// too long for larger ones.
-	maxOutputDigits = 3 * maxDigits // the product of two inputs has less
-	maxExponent     = 1_000
+	// maxOutputDigits is how many digits a number in an output may have: the
+	// product of two inputs has fewer.
+	maxOutputDigits = 3 * maxDigits
+	// MaxExponent is the largest exponent of a number in inputs and outputs.
+	MaxExponent = 1_000
 	// maxOutputDepth is how deep arrays and objects may be nested, as in inputs.
 	maxOutputDepth = 100
 )
@@ -91,8 +92,8 @@ func checkTokens(text []byte) error {
 		if err != nil {
 			return err
 		}
-		if token.Kind() == '0' && !reasonable(token.String()) {
-			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, maxExponent)}
+		if token.Kind() == '0' && !CheapNumber(token.String(), maxOutputDigits) {
+			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, MaxExponent)}
 		}
 		if d.StackDepth() > maxOutputDepth {
 			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth)}
@@ -100,14 +101,15 @@ func checkTokens(text []byte) error {
 	}
 }
 
-// reasonable reports whether a number takes little time to compute with.
-func reasonable(number string) bool {
+// CheapNumber reports whether a JSON number takes little time to compute with: it
+// has at most so many digits, and an exponent of at most [MaxExponent] either way.
+func CheapNumber(number string, maxDigits int) bool {
 	digits, exponent, found := strings.Cut(strings.ToLower(number), "e")
 	if !found {
-		return len(digits) <= maxOutputDigits
+		return len(digits) <= maxDigits
 	}
 	e, err := strconv.Atoi(exponent)
-	return err == nil && len(digits) <= maxOutputDigits && -maxExponent <= e && e <= maxExponent
+	return err == nil && len(digits) <= maxDigits && -MaxExponent <= e && e <= MaxExponent
 }
 
 // A limitedBuffer takes maxOutput bytes.

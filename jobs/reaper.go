@@ -139,7 +139,7 @@ func (q *Queue) fetcher() string {
 	return `r.attempted_by ->> '$[#-1]'`
 }
 
-// lostIf judges that nobody carries the job, if query still finds it now that
+// lostIf returns a judge that takes the job as lost if query still finds it while
 // its row is locked.
 func (q *Queue) lostIf(query string) judge {
 	return func(ctx context.Context, t *transition, j *Job) (fact, error) {

@@ -106,7 +106,7 @@ func (q *Queue) adopt(ctx context.Context, id string) error {
 	return unlessLost(err)
 }
 
-// carrierLost is the fact that nobody carries a job any more.
+// carrierLost returns the fact that the worker or the River job of a job is gone.
 func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != nil} }
 
 // reviveDeliveries gives new River jobs to the deliveries whose River job is

@@ -20,7 +20,8 @@ var errLost = errors.New("the job is in other hands")
 // database. A job's own attempts are River jobs of their own.
 const riverAttempts = 1000
 
-// A judge says which fact a job meets whose row is locked, or why none.
+// A judge returns the fact that a job meets while its row is locked, or an error
+// if there is none.
 type judge func(ctx context.Context, t *transition, j *Job) (fact, error)
 
 // A transition is one transaction that changes jobs, with all that follows.
@@ -64,7 +65,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, says judge) (Job, e
 	return job, nil
 }
 
-// is judges that a job meets this fact, whatever its row says.
+// is returns a judge that returns f for every job.
 func is(f fact) judge {
 	return func(context.Context, *transition, *Job) (fact, error) { return f, nil }
 }
