@@ -226,3 +226,25 @@ func TestSubmitAndWatchMistake(t *testing.T) {
 		t.Errorf("%d streams", n)
 	}
 }
+
+// The snapshot of a job that has ended has an id among many, too. Who resumes
+// from it gets the end that it has missed.
+func TestManyJobsEnded(t *testing.T) {
+	f := newFixture(t, jobstest.SQLite(t), options{})
+	ended := f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input": {"a": 1, "b": 2}}`, "Prefer: wait=30").job(t)
+	held := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)
+	defer close(f.hold)
+	last := ""
+	for range 2 {
+		v := f.watch(t, f.many(string(ended.Token), string(held.Token)), "Last-Event-ID: "+last)
+		e := v.next(t)
+		if e.name != "snapshot" || jobOf(t, e) != ended.ID || e.id == "" {
+			t.Fatalf("got %s with id %q, want the snapshot of the job that has ended, with an id", e.name, e.id)
+		}
+		last = e.id
+		if e = v.next(t); e.name != "end" || jobOf(t, e) != ended.ID || e.id == "" || e.id == last {
+			t.Fatalf("got %s with id %q, want the job's end", e.name, e.id)
+		}
+		v.cancel()
+	}
+}

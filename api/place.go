@@ -175,6 +175,8 @@ func (s *stream) event(p *place, name string, id notify.ID, data []byte) error {
 	if id.Compare(p.at) > 0 {
 		p.at = id
 		text = s.position(p)
+	} else if s.many && id.IsZero() { // the snapshot of a job that has ended: it moves no position
+		text = s.position(p)
 	}
 	if s.many {
 		data = append([]byte(`{"job_id":"`+p.id+`",`), data[1:]...) // an object, never an empty one
