@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -19,14 +21,25 @@ func newTestCommitter(t *testing.T) (*committer, *sql.DB) {
 	if _, err := d.write.ExecContext(t.Context(), `CREATE TABLE t (n INTEGER PRIMARY KEY)`); err != nil {
 		t.Fatal(err)
 	}
-	c := newCommitter(d.write, func(context.Context, error) bool { return false })
+	c := newCommitter(func(changes []*change) error {
+		tx, err := d.write.BeginTx(t.Context(), nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		b := &batch{q: &Queue{db: d}, tx: tx}
+		if err := b.change(t.Context(), changes); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
 	t.Cleanup(c.close)
 	return c, d.read
 }
 
-func insert(n int) func(context.Context, *sql.Tx) error {
-	return func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO t VALUES ($1)`, n)
+func insert(n int) func(context.Context, *batch) error {
+	return func(ctx context.Context, b *batch) error {
+		_, err := b.tx.ExecContext(ctx, `INSERT INTO t VALUES ($1)`, n)
 		return err
 	}
 }
@@ -41,11 +54,11 @@ func TestCommitterKeepsChangesApart(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 12)
 	wg.Go(func() {
-		errs[0] = c.commit(t.Context(), "", func(ctx context.Context, tx *sql.Tx) error {
+		errs[0] = c.commit(t.Context(), &change{apply: func(ctx context.Context, b *batch) error {
 			close(held)
 			<-gathered
-			return insert(0)(ctx, tx)
-		})
+			return insert(0)(ctx, b)
+		}})
 	})
 	<-held
 	for i := 1; i < len(errs); i++ {
@@ -54,9 +67,11 @@ func TestCommitterKeepsChangesApart(t *testing.T) {
 		case 5:
 			apply = insert(0) // a second time
 		case 6:
-			apply = func(context.Context, *sql.Tx) error { return refuse(errNo) }
+			apply = func(context.Context, *batch) error { return refuse(errNo) }
 		}
-		wg.Go(func() { errs[i] = c.commit(t.Context(), fmt.Sprintf("%02d", i), apply) })
+		wg.Go(func() {
+			errs[i] = c.commit(t.Context(), &change{names: []string{fmt.Sprintf("%02d", i)}, apply: apply})
+		})
 	}
 	for len(c.queue) < len(errs)-1 {
 		if t.Context().Err() != nil {
@@ -82,12 +97,46 @@ func TestCommitterKeepsChangesApart(t *testing.T) {
 func TestCommitterClosed(t *testing.T) {
 	c, _ := newTestCommitter(t)
 	c.close()
-	if err := c.commit(t.Context(), "", insert(1)); !errors.Is(err, errClosed) {
+	if err := c.commit(t.Context(), &change{apply: insert(1)}); !errors.Is(err, errClosed) {
 		t.Errorf("got %v, want %v", err, errClosed)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.commit(ctx, "", insert(1)); err == nil {
+	if err := c.commit(ctx, &change{apply: insert(1)}); err == nil {
 		t.Error("committed after the close")
+	}
+}
+
+// What is about the same, what wants to be alone and what is too large waits for
+// a later batch, in the order in which it came.
+func TestGather(t *testing.T) {
+	c := &committer{queue: make(chan *change, maxBatch)}
+	for _, ch := range []*change{
+		{names: []string{"b"}},
+		{names: []string{"a", "x"}},
+		{names: []string{"c", "x"}},
+		{names: []string{"c"}}, // behind the one before, although nothing of this batch is about c
+		{names: []string{"d"}, size: maxBatchSize + 1},
+		{names: []string{"e"}, alone: true},
+		{names: []string{"f"}},
+	} {
+		c.queue <- ch
+	}
+	var got []string
+	for first := range 5 {
+		var batch []*change
+		if first == 0 {
+			batch = c.gather(<-c.queue)
+		} else if len(c.deferred) > 0 {
+			batch = c.gather(nil)
+		}
+		var names []string
+		for _, ch := range batch {
+			names = append(names, ch.name())
+		}
+		got = append(got, strings.Join(names, " "))
+	}
+	if want := []string{"a b f", "c", "c", "d", "e"}; !slices.Equal(got, want) {
+		t.Errorf("batches %q, want %q", got, want)
 	}
 }

@@ -121,7 +121,8 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		finishedAt = &now
 	}
 	written := false
-	err := q.committer.commit(ctx, v.jobID, func(ctx context.Context, tx *sql.Tx) error {
+	err := q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, apply: func(ctx context.Context, b *batch) error {
+		tx := b.tx
 		written = false // it may be tried again
 		if result.Class != notify.Local {
 			if err := logAttempt(ctx, tx, v.id, at, result); err != nil {
@@ -131,7 +132,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		var riverJobID int64
 		if summary.Status == pending {
 			var err error
-			if riverJobID, err = q.enqueueDelivery(ctx, tx, v.id, retryQueue); err != nil {
+			if riverJobID, err = b.carryDelivery(ctx, v.id); err != nil {
 				return err
 			}
 		}
@@ -154,7 +155,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 			return nil
 		}
 		return dropOrphan(ctx, tx, v.id)
-	})
+	}})
 	if err == nil && written {
 		q.metrics.attempted(v.event, summary.Status, result)
 	}

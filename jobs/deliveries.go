@@ -40,6 +40,8 @@ type Delivery struct {
 	AttemptCount   int    `json:"-"`
 	LastStatusCode *int   `json:"-"`
 	LastError      string `json:"-"`
+
+	riverJobID int64
 }
 
 // A DeliveryAttempt is one request to the receiver.
@@ -195,24 +197,12 @@ func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, erro
 	if err != nil {
 		return Delivery{}, fmt.Errorf("render callback: %w", err)
 	}
-	err = q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
-		riverJobID, err := q.enqueueDelivery(ctx, tx, id, callbackQueue)
-		if err != nil {
-			return err
-		}
-		return insertDelivery(ctx, tx, &Delivery{ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now}, riverJobID)
-	})
+	err = q.committer.commit(ctx, &change{names: []string{id}, apply: func(_ context.Context, b *batch) error {
+		b.send(&Delivery{ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now})
+		return nil
+	}})
 	if err != nil {
 		return Delivery{}, err
 	}
 	return q.Delivery(ctx, id)
-}
-
-// insertDelivery writes a new delivery, to be made at its NextAttemptAt.
-func insertDelivery(ctx context.Context, tx *sql.Tx, d *Delivery, riverJobID int64) error {
-	if _, err := tx.ExecContext(ctx, `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, river_job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
-		d.ID, string(d.JobID), d.Owner, d.Event, d.URL, origin(d.URL), []byte(d.Body), d.NextAttemptAt, riverJobID, d.CreatedAt); err != nil {
-		return fmt.Errorf("insert delivery: %w", err)
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -25,39 +24,56 @@ const maxInline = 64 << 10
 // inline is maxInline in SQL.
 const inline = "65536"
 
-// callBack makes a delivery of the event, if the submitter wanted to be told
-// of it, in the transaction that makes the event happen. The body is rendered
+// callBack makes a delivery of what has become of a job, if the submitter wanted
+// to be told of it, in the transaction that makes it happen. The body is rendered
 // here, once.
-func (t *transition) callBack(ctx context.Context, j *Job, event string) error {
-	if j.callback.url == "" || !slices.Contains(j.callback.events, event) {
+func (b *batch) callBack(j *Job, e *effects) error {
+	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
 		return nil
 	}
-	if j.Done && slices.Contains(j.callback.events, JobProgress) {
-		if err := t.dropProgress(ctx, j); err != nil {
-			return err
-		}
+	if j.Done && j.wantsProgress() {
+		b.dropped = append(b.dropped, j.ID)
 	}
-	j.Callback = &Callback{URL: j.callback.url, Status: pending, NextAttemptAt: &t.now}
+	j.Callback = &Callback{URL: j.callback.url, Status: pending, NextAttemptAt: &b.now}
 	j.callback.sequence++
-	body, err := t.callbackBody(j, event)
+	body, err := b.callbackBody(j, e.callback)
 	if err != nil {
 		return err
 	}
-	return t.deliver(ctx, j, event, body, t.now)
+	return b.deliver(j, e.callback, body, b.now)
 }
 
 // deliver makes a delivery, to be attempted at a time.
-func (t *transition) deliver(ctx context.Context, j *Job, event string, body []byte, at Time) error {
+func (b *batch) deliver(j *Job, event string, body []byte, at Time) error {
 	id, err := newID("msg_")
 	if err != nil {
 		return err
 	}
-	riverJobID, err := t.q.enqueueDelivery(ctx, t.tx, id, callbackQueue)
-	if err != nil {
-		return err
-	}
-	return insertDelivery(ctx, t.tx, &Delivery{ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: t.now, NextAttemptAt: &at}, riverJobID)
+	b.send(&Delivery{ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now, NextAttemptAt: &at})
+	return nil
 }
+
+// send writes a new delivery, to be made at its NextAttemptAt.
+func (b *batch) send(d *Delivery) {
+	b.carried = append(b.carried, carried{
+		river.InsertManyParams{Args: deliveryArgs{DeliveryID: d.ID}, InsertOpts: &river.InsertOpts{Queue: callbackQueue, MaxAttempts: riverAttempts}}, d.ID, &d.riverJobID,
+	})
+	b.deliveries = append(b.deliveries, d)
+}
+
+var deliveryInserter = newInserter("deliveries", "",
+	column[*Delivery]{"id", "text", func(d *Delivery) any { return d.ID }},
+	column[*Delivery]{"job_id", "text", func(d *Delivery) any { return string(d.JobID) }},
+	column[*Delivery]{"owner", "text", func(d *Delivery) any { return d.Owner }},
+	column[*Delivery]{"event", "text", func(d *Delivery) any { return d.Event }},
+	column[*Delivery]{"url", "text", func(d *Delivery) any { return d.URL }},
+	column[*Delivery]{"origin", "text", func(d *Delivery) any { return origin(d.URL) }},
+	column[*Delivery]{"body", "bytea", func(d *Delivery) any { return []byte(d.Body) }},
+	column[*Delivery]{"status", "text", func(*Delivery) any { return pending }},
+	column[*Delivery]{"next_attempt_at", "bigint", func(d *Delivery) any { return d.NextAttemptAt }},
+	column[*Delivery]{"river_job_id", "bigint", func(d *Delivery) any { return d.riverJobID }},
+	column[*Delivery]{"created_at", "bigint", func(d *Delivery) any { return d.CreatedAt }},
+)
 
 // origin returns the scheme, host and port of a URL that was checked.
 func origin(raw string) string {
@@ -68,19 +84,20 @@ func origin(raw string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// enqueueDelivery gives the delivery to River, as a new River job.
-func (q *Queue) enqueueDelivery(ctx context.Context, tx *sql.Tx, id, lane string) (riverJobID int64, err error) {
-	res, err := q.river.InsertTx(ctx, tx, deliveryArgs{DeliveryID: id}, &river.InsertOpts{Queue: lane, MaxAttempts: riverAttempts})
+// carryDelivery gives a delivery that was tried before to River, as a new River
+// job.
+func (b *batch) carryDelivery(ctx context.Context, id string) (riverJobID int64, err error) {
+	res, err := b.q.river.InsertTx(ctx, b.tx, deliveryArgs{DeliveryID: id}, &river.InsertOpts{Queue: retryQueue, MaxAttempts: riverAttempts})
 	if err != nil {
 		return 0, fmt.Errorf("insert River job: %w", err)
 	}
-	q.db.ring(lane)
+	b.lanes = append(b.lanes, retryQueue)
 	return res.Job.ID, nil
 }
 
 // callbackBody renders what is sent. Account, job and state tell the receiver
 // that the callback is meant for it, because one key signs for all.
-func (t *transition) callbackBody(j *Job, event string) ([]byte, error) {
+func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 	type data struct {
 		Job      Job    `json:"job"`
 		Account  string `json:"account"`
@@ -93,7 +110,7 @@ func (t *transition) callbackBody(j *Job, event string) ([]byte, error) {
 		Type      string `json:"type"`
 		Timestamp Time   `json:"timestamp"`
 		Data      data   `json:"data"`
-	}{event, t.now, data{job, j.Owner, j.callback.state, j.callback.sequence}})
+	}{event, b.now, data{job, j.Owner, j.callback.state, j.callback.sequence}})
 	if err != nil {
 		return nil, fmt.Errorf("render callback: %w", err)
 	}

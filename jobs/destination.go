@@ -107,7 +107,8 @@ func (q *Queue) learn(ctx context.Context, p *pass, result notify.Result) error 
 			return nil
 		}
 	}
-	return q.committer.commit(ctx, "destination "+p.to.owner+" "+p.to.origin, func(ctx context.Context, tx *sql.Tx) error {
+	return q.committer.commit(ctx, &change{names: []string{"destination " + p.to.owner + " " + p.to.origin}, apply: func(ctx context.Context, b *batch) error {
+		tx := b.tx
 		s, err := q.destination(ctx, tx, p.to, q.db.forUpdate())
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (q *Queue) learn(ctx context.Context, p *pass, result notify.Result) error 
 			return fmt.Errorf("write destination: %w", err)
 		}
 		return nil
-	})
+	}})
 }
 
 // after returns what is known after an attempt; least is the shortest hold.

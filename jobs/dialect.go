@@ -1,5 +1,7 @@
 package jobs
 
+import "context"
+
 // This file has the SQL that differs between PostgreSQL and SQLite.
 
 // forUpdate returns the clause that locks the rows of a SELECT. SQLite needs none:
@@ -20,13 +22,23 @@ func (d *Database) skipLocked() string {
 	return ""
 }
 
-// elements returns the FROM item for the elements of the JSON array in the first
-// parameter. Its column is named value.
+// elements returns the FROM clause for the texts in the JSON array that is the
+// first parameter. Its column is named value.
 func (d *Database) elements() string {
 	if d.postgres {
-		return "json_array_elements(CAST($1 AS json))"
+		return "FROM json_array_elements_text(CAST($1 AS json))"
 	}
-	return "json_each($1)"
+	return "FROM json_each($1)"
+}
+
+// ofStatements returns the context for the statements of a transaction that has
+// ctx. SQLite's driver starts a goroutine for each statement whose context can
+// end, and its busy_timeout bounds how long one waits.
+func (d *Database) ofStatements(ctx context.Context) context.Context {
+	if d.postgres {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
 }
 
 // justBefore returns an expression for the latest time before that in a column

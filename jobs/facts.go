@@ -82,6 +82,7 @@ func (f runEnded) meet(j *Job, e *effects, now Time) error {
 // advance records the output of the current step and goes on to the next one,
 // or ends the job.
 func (j *Job) advance(e *effects, now Time, res result) {
+	e.advanced = true
 	step := &j.Chain[j.Step-1]
 	step.FinishedAt = &now
 	if j.Step > 1 {

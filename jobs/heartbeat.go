@@ -105,7 +105,7 @@ func (q *Queue) dropped(ctx context.Context, id, runID string) error {
 	if q.works(id) {
 		return nil // about to start, or to write its outcome
 	}
-	_, err := q.transit(ctx, id, func(_ context.Context, _ *transition, j *Job) (fact, error) {
+	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (fact, error) {
 		if j.Status != Running || j.runID != runID {
 			return nil, refuse(errLost)
 		}

@@ -93,34 +93,31 @@ func (r *run) unsavedLog() part {
 	return part{first: r.said.first, lines: r.said.lines, text: r.said.text, trim: r.said.fresh+len(r.said.text) > trimAfter}
 }
 
-// saveLogs writes lines of jobs' logs, by the ids of the jobs, and removes the
-// oldest of a job that has too many.
-func (t *transition) saveLogs(ctx context.Context, logs map[string]part) error {
-	type row struct {
-		ID    string `json:"id"`
-		First uint64 `json:"first"`
-		Text  string `json:"text"`
-	}
-	var rows []row
-	for id, p := range logs {
-		if len(p.text) > 0 {
-			rows = append(rows, row{id, p.first, string(p.text)})
-		}
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	if _, err := t.tx.ExecContext(ctx, `INSERT INTO job_logs (job_id, line, lines)
-		SELECT value ->> 'id', CAST(value ->> 'first' AS BIGINT), value ->> 'text' FROM `+t.q.db.elements()+` WHERE true
-		ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines`, text[[]row]{&rows}); err != nil {
+// A loggedPart is a part of the log of a job.
+type loggedPart struct {
+	jobID string
+	part
+}
+
+var logWriter = newInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines",
+	column[loggedPart]{"job_id", "text", func(l loggedPart) any { return l.jobID }},
+	column[loggedPart]{"line", "bigint", func(l loggedPart) any { return l.first }},
+	column[loggedPart]{"lines", "text", func(l loggedPart) any { return string(l.text) }},
+)
+
+// saveLogs writes lines of jobs' logs, and removes the oldest of a job that has
+// too many.
+func (b *batch) saveLogs(ctx context.Context) error {
+	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.text) == 0 })
+	if _, err := logWriter.write(ctx, b, logs); err != nil {
 		return fmt.Errorf("save logs: %w", err)
 	}
-	for _, row := range rows {
-		if !logs[row.ID].trim {
+	for _, l := range logs {
+		if !l.trim {
 			continue
 		}
-		if _, err := t.tx.ExecContext(ctx, `DELETE FROM job_logs WHERE job_id = $1 AND line < (
-			SELECT min(line) FROM (SELECT line, sum(octet_length(lines)) OVER (ORDER BY line DESC) - octet_length(lines) AS after FROM job_logs WHERE job_id = $1) l WHERE after < $2)`, row.ID, maxLog); err != nil {
+		if _, err := b.tx.ExecContext(ctx, `DELETE FROM job_logs WHERE job_id = $1 AND line < (
+			SELECT min(line) FROM (SELECT line, sum(octet_length(lines)) OVER (ORDER BY line DESC) - octet_length(lines) AS after FROM job_logs WHERE job_id = $1) l WHERE after < $2)`, l.jobID, maxLog); err != nil {
 			return fmt.Errorf("trim log: %w", err)
 		}
 	}

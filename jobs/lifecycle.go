@@ -41,6 +41,8 @@ type effects struct {
 	workerID string
 	// prev is the id of the job's previous event; zero if it is unknown.
 	prev notify.ID
+	// advanced means that a step is over, so that the chain has changed.
+	advanced bool
 	// kept means that the run continues.
 	kept bool
 	// requeued means that the job was lost and is queued again, which is logged;

@@ -13,12 +13,12 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	if errors.Is(cause, errLost) {
 		return nil
 	}
-	says := func(_ context.Context, _ *transition, j *Job) (fact, error) { //nolint:unparam // a judge may refuse
+	says := func(_ context.Context, _ *batch, j *Job) (fact, error) { //nolint:unparam // a judge may refuse
 		return runEnded{r.job.runID, res, cause, q.Backoff(j.Attempt), r.report(), r.unsavedLog(), r.last()}, nil
 	}
 	var job Job
 	err := q.persist(ctx, func(ctx context.Context) (err error) {
-		job, err = q.transit(ctx, r.job.ID, says)
+		job, err = q.transitFrom(ctx, r.job.ID, r.known(), says)
 		return err
 	})
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
@@ -33,6 +33,17 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 		return errors.New(res.Failure.Message) // River calls again
 	}
 	return nil
+}
+
+// known returns the job as its row is, unless somebody has changed it since the
+// run began; nil when the run can't know.
+func (r *run) known() *Job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.version != r.job.version || r.job.wantsProgress() { // callbacks of progress are counted in the row
+		return nil
+	}
+	return &r.job
 }
 
 // persist tries to write an outcome until it is written or refused: the work

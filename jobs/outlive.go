@@ -28,5 +28,11 @@ func outlive[T any](ctx context.Context, change func(context.Context) (T, error)
 // becomes of it, and publishes the event after the commit, also when ctx is done
 // before. An error of the judge's or the fact's changes nothing.
 func (q *Queue) transit(ctx context.Context, id string, says judge) (Job, error) {
-	return outlive(ctx, func(ctx context.Context) (Job, error) { return q.transitToEnd(ctx, id, says) })
+	return q.transitFrom(ctx, id, nil, says)
+}
+
+// transitFrom is transit for a job whose row is known, most likely: it is read
+// and locked only if it turns out to be another.
+func (q *Queue) transitFrom(ctx context.Context, id string, known *Job, says judge) (Job, error) {
+	return outlive(ctx, func(ctx context.Context) (Job, error) { return q.transitToEnd(ctx, id, known, says) })
 }

@@ -74,7 +74,7 @@ func New(c Config) (*Queue, error) {
 
 // Start begins to take jobs, and to run them when the queue has workers.
 func (q *Queue) Start(ctx context.Context) error {
-	q.committer = newCommitter(q.db.write, q.noteDatabase)
+	q.committer = newCommitter(q.transact)
 	if err := q.count(ctx); err != nil {
 		q.committer.close()
 		return err

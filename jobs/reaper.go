@@ -142,9 +142,9 @@ func (q *Queue) fetcher() string {
 // lostIf returns a judge that takes the job as lost if query still finds it while
 // its row is locked.
 func (q *Queue) lostIf(query string) judge {
-	return func(ctx context.Context, t *transition, j *Job) (fact, error) {
+	return func(ctx context.Context, b *batch, j *Job) (fact, error) {
 		var found string
-		err := t.tx.QueryRowContext(ctx, query+` AND j.id = $2`, q.workerID, j.ID).Scan(&found)
+		err := b.tx.QueryRowContext(ctx, query+` AND j.id = $2`, q.workerID, j.ID).Scan(&found)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, refuse(errLost)
 		}

@@ -88,9 +88,9 @@ func (q *Queue) reconcile(ctx context.Context) error {
 // adopt gives a job that River no longer carries a new River job, or cancels
 // it if that is what somebody did to the old one.
 func (q *Queue) adopt(ctx context.Context, id string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, t *transition, j *Job) (fact, error) {
+	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (fact, error) {
 		var state sql.NullString
-		err := t.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
+		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, fmt.Errorf("look at River job: %w", err)
 		}
@@ -118,14 +118,14 @@ func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
 		return err
 	}
 	for _, id := range ids {
-		err := q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
-			riverJobID, err := q.enqueueDelivery(ctx, tx, id, retryQueue)
+		err := q.committer.commit(ctx, &change{names: []string{id}, apply: func(ctx context.Context, b *batch) error {
+			riverJobID, err := b.carryDelivery(ctx, id)
 			if err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'pending'`, riverJobID, id)
+			_, err = b.tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'pending'`, riverJobID, id)
 			return err
-		})
+		}})
 		if err != nil {
 			return fmt.Errorf("revive delivery: %w", err)
 		}

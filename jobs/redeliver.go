@@ -20,7 +20,8 @@ func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
 
 // redeliver makes the first attempt at a time.
 func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
-	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+	return q.committer.commit(ctx, &change{names: []string{id}, apply: func(ctx context.Context, b *batch) error {
+		tx := b.tx
 		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(ErrNoDelivery)
@@ -28,7 +29,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 		if err != nil {
 			return fmt.Errorf("read delivery: %w", err)
 		}
-		riverJobID, err := q.enqueueDelivery(ctx, tx, id, retryQueue)
+		riverJobID, err := b.carryDelivery(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -39,7 +40,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 		}
 		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
 		return summarize(ctx, tx, string(d.JobID), id, &summary)
-	})
+	}})
 }
 
 // summarize shows in the job what became of its newest callback; progress does

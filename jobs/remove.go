@@ -98,8 +98,9 @@ func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 
 // erase erases what the database has of a finished job.
 func (q *Queue) erase(ctx context.Context, id string, force bool) error {
-	return q.committer.commit(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
-		j, err := q.lockJob(ctx, tx, id)
+	return q.committer.commit(ctx, &change{names: []string{id}, lock: id, apply: func(ctx context.Context, b *batch) error {
+		tx := b.tx
+		j, err := b.job(id)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 			return fmt.Errorf("forget job: %w", err)
 		}
 		return nil
-	})
+	}})
 }
 
 // remove deletes the records of those jobs whose time is over by due,

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"strings"
 	"time"
@@ -60,26 +59,25 @@ func inTurn(runs []*run, after string) []*run {
 // saveBatch saves runs in one transaction.
 func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	var savings []*saving
-	err := q.committer.commit(ctx, "", func(ctx context.Context, tx *sql.Tx) error {
+	err := q.committer.commit(ctx, &change{alone: true, apply: func(ctx context.Context, b *batch) error {
 		savings = savings[:0] // it may be tried again
 		for _, r := range dirty {
 			savings = append(savings, r.saving())
 		}
-		t := &transition{q: q, tx: tx, now: At(time.Now())}
-		sequences, err := t.saveRows(ctx, savings)
+		sequences, err := b.saveRows(ctx, savings)
 		if err != nil {
 			return err
 		}
 		for _, s := range savings {
 			sequence, holds := sequences[s.run.job.ID]
 			if s.told = !holds; holds && s.tell { // a run that has lost its job has nothing to tell
-				if s.told, err = t.tellSaving(ctx, s, sequence); err != nil {
+				if s.told, err = b.tellSaving(ctx, s, sequence); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -27,32 +26,33 @@ func (r *run) saving() *saving {
 	return s
 }
 
-// saveRows writes to the rows of the runs that still have their jobs, by one
-// statement for all. It returns the numbers of their newest callbacks, by the
-// ids of their jobs.
-func (t *transition) saveRows(ctx context.Context, savings []*saving) (sequences map[string]uint64, err error) {
-	held, err := t.lockHeld(ctx, savings)
+// A savedRow is what is written to the row of a run's job.
+type savedRow struct {
+	*saving
+	events, sequence uint64
+}
+
+var savingWriter = newWriter(`UPDATE jobs SET progress = u.progress, log_lines = u.log_lines, events = u.events, callback_sequence = u.callback_sequence {from} WHERE jobs.id = u.id`,
+	column[savedRow]{"id", "text", func(s savedRow) any { return s.run.job.ID }},
+	column[savedRow]{"progress", "text", func(s savedRow) any { return text[Report]{&s.report} }},
+	column[savedRow]{"log_lines", "bigint", func(s savedRow) any { return s.log.lines }},
+	column[savedRow]{"events", "bigint", func(s savedRow) any { return s.events }},
+	column[savedRow]{"callback_sequence", "bigint", func(s savedRow) any { return s.sequence }},
+)
+
+// saveRows writes to the rows of the runs that still have their jobs. It returns
+// the numbers of their newest callbacks, by the ids of their jobs.
+func (b *batch) saveRows(ctx context.Context, savings []*saving) (sequences map[string]uint64, err error) {
+	held, err := b.lockHeld(ctx, savings)
 	if err != nil || len(held) == 0 {
 		return nil, err
 	}
-	type row struct {
-		ID       string `json:"id"`
-		Progress string `json:"progress"`
-		Events   uint64 `json:"events"`
-		Sequence uint64 `json:"sequence"`
-		Lines    uint64 `json:"lines"`
-	}
-	var rows []row
-	logs := make(map[string]part)
+	var rows []savedRow
 	sequences = make(map[string]uint64)
 	for _, s := range savings {
 		h, holds := held[s.run.job.ID]
 		if !holds {
 			continue
-		}
-		progress, err := json.Marshal(s.report)
-		if err != nil {
-			return nil, fmt.Errorf("save progress: %w", err)
 		}
 		if h.version == s.id.Version { // else somebody has changed the row, and these events come before that
 			h.events = s.id.N
@@ -60,15 +60,14 @@ func (t *transition) saveRows(ctx context.Context, savings []*saving) (sequences
 		if s.tell {
 			h.sequence++
 		}
-		rows = append(rows, row{s.run.job.ID, string(progress), h.events, h.sequence, s.log.lines})
-		logs[s.run.job.ID], sequences[s.run.job.ID] = s.log, h.sequence
+		rows = append(rows, savedRow{s, h.events, h.sequence})
+		sequences[s.run.job.ID] = h.sequence
+		b.logs = append(b.logs, loggedPart{s.run.job.ID, s.log})
 	}
-	if _, err := t.tx.ExecContext(ctx, `UPDATE jobs SET progress = value ->> 'progress', log_lines = CAST(value ->> 'lines' AS BIGINT),
-		events = CAST(value ->> 'events' AS BIGINT), callback_sequence = CAST(value ->> 'sequence' AS BIGINT)
-		FROM `+t.q.db.elements()+` WHERE jobs.id = value ->> 'id'`, text[[]row]{&rows}); err != nil {
+	if _, err := savingWriter.write(ctx, b, rows); err != nil {
 		return nil, fmt.Errorf("save progress: %w", err)
 	}
-	return sequences, t.saveLogs(ctx, logs)
+	return sequences, nil
 }
 
 // A held is what the row of a job knows that its run has still.
@@ -76,18 +75,15 @@ type held struct{ version, events, sequence uint64 }
 
 // lockHeld locks the rows of the runs, in the order in which everybody locks
 // rows, and returns those whose runs still have their jobs.
-func (t *transition) lockHeld(ctx context.Context, savings []*saving) (map[string]held, error) {
-	type row struct {
-		ID string `json:"id"`
-	}
-	var wanted []row
+func (b *batch) lockHeld(ctx context.Context, savings []*saving) (map[string]held, error) {
+	var ids []string
 	runs := make(map[string]string)
 	for _, s := range savings {
-		wanted = append(wanted, row{s.run.job.ID})
+		ids = append(ids, s.run.job.ID)
 		runs[s.run.job.ID] = s.run.job.runID
 	}
-	rows, err := t.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
-		WHERE jobs.id IN (SELECT value ->> 'id' FROM `+t.q.db.elements()+`) ORDER BY jobs.id`+t.q.db.forUpdate(), text[[]row]{&wanted})
+	rows, err := b.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
+		WHERE jobs.id IN (SELECT value `+b.q.db.elements()+`) ORDER BY jobs.id`+b.q.db.forUpdate(), text[[]string]{&ids})
 	if err != nil {
 		return nil, fmt.Errorf("lock runs: %w", err)
 	}
@@ -111,9 +107,9 @@ func (t *transition) lockHeld(ctx context.Context, savings []*saving) (map[strin
 }
 
 // tellSaving makes a callback of a run's progress, and reports whether it did.
-func (t *transition) tellSaving(ctx context.Context, s *saving, sequence uint64) (told bool, err error) {
+func (b *batch) tellSaving(ctx context.Context, s *saving, sequence uint64) (told bool, err error) {
 	job := s.run.job
 	job.Progress, job.version, job.events, job.callback.sequence = s.report, s.id.Version, s.id.N, sequence
 	job.refresh()
-	return t.tellProgress(ctx, &job)
+	return b.tellProgress(ctx, &job)
 }

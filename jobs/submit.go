@@ -1,9 +1,7 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"encoding/base32"
 	"errors"
 	"fmt"
@@ -30,37 +28,33 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 	if err != nil {
 		return Job{}, false, err
 	}
-	err = q.committer.commit(ctx, fresh.ID, func(ctx context.Context, tx *sql.Tx) error {
-		j := fresh
-		if s.IdempotencyKey != "" {
-			first, err := claimKey(ctx, tx, &s, &j)
-			if err != nil {
-				return err
-			}
-			if first != j.ID {
-				replayed = true
-				job, err = q.lockJob(ctx, tx, first)
-				job.leaveOutLarge()
-				return err
-			}
+	ch := &change{names: []string{fresh.ID}, size: len(s.Input) + len(s.Metadata)}
+	if s.IdempotencyKey != "" {
+		ch.claim = newClaim(&s, &fresh)
+		ch.names = []string{ch.claim.name()}
+	}
+	var inserted *Job
+	ch.apply = func(_ context.Context, b *batch) error {
+		if err := ch.claim.refused(); err != nil {
+			return refuse(err)
 		}
-		replayed = false
-		if j.Status == Queued {
-			t := &transition{q: q, tx: tx}
-			if err := t.enqueue(ctx, &j); err != nil {
-				return err
-			}
+		inserted = new(fresh)
+		b.insert(inserted)
+		return nil
+	}
+	err = q.committer.commit(ctx, ch)
+	if errors.Is(err, errClaimed) {
+		job, err = q.Get(ctx, ch.claim.holder)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRemoved) {
+			err = errors.New("the job of the idempotency key was removed meanwhile: try again")
 		}
-		job = j
-		return insertJob(ctx, tx, &j)
-	})
+		return job, err == nil, err
+	}
 	if err != nil {
 		return Job{}, false, err
 	}
-	if !replayed {
-		q.admitted(s.Owner)
-	}
-	return job, replayed, nil
+	q.admitted(s.Owner)
+	return *inserted, false, nil
 }
 
 // newJob returns the job that s asks for, not written yet.
@@ -95,34 +89,6 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 	}
 	j.refresh()
 	return j, nil
-}
-
-// claimKey takes the idempotency key for the job, or returns the id of the
-// job that has it.
-func claimKey(ctx context.Context, tx *sql.Tx, s *Submission, j *Job) (id string, err error) {
-	caller := cmp.Or(s.Caller, s.Owner)
-	// Whoever comes second waits here until the first has committed.
-	res, err := tx.ExecContext(ctx, `INSERT INTO idempotency_keys (owner, service, key, fingerprint, job_id, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		caller, s.Service, s.IdempotencyKey, s.Fingerprint, j.ID, j.CreatedAt)
-	if err != nil {
-		return "", fmt.Errorf("claim idempotency key: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 1 {
-		return j.ID, err
-	}
-	var fingerprint string
-	err = tx.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`,
-		caller, s.Service, s.IdempotencyKey).Scan(&id, &fingerprint)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", errors.New("idempotency key vanished") // removed in between: try again
-	}
-	if err != nil {
-		return "", fmt.Errorf("read idempotency key: %w", err)
-	}
-	if fingerprint != s.Fingerprint {
-		return "", refuse(ErrKeyReused)
-	}
-	return id, nil
 }
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -1,0 +1,245 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/riverqueue/river"
+)
+
+// A batch is one transaction with the changes of many callers. It reads the rows
+// of their jobs before they are applied, and writes what they decide afterwards,
+// all of a kind by one statement.
+type batch struct {
+	q    *Queue
+	tx   *sql.Tx
+	now  Time
+	rows map[string]Job // of the jobs that changes lock
+
+	inserts    []*Job
+	updates    []*update
+	deliveries []*Delivery
+	logs       []loggedPart
+	carried    []carried
+	places     []place
+	dropped    []string // ids of jobs whose waiting progress is not delivered any more
+	lanes      []string // of River's, which got a job
+}
+
+// An update is the new row of a job.
+type update struct {
+	before, job Job
+	effects     effects
+	now         Time
+}
+
+// A carried is a River job to insert. Its id is written to riverJobID.
+type carried struct {
+	river.InsertManyParams
+	of         string // the id of the job or delivery
+	riverJobID *int64
+}
+
+// A place is a River job that takes the place in the queue of another.
+type place struct{ riverJobID, of *int64 }
+
+// transact commits changes in one transaction.
+func (q *Queue) transact(changes []*change) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	defer func() { q.noteDatabase(ctx, err) }()
+	tx, err := q.db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback()
+	b := &batch{q: q, tx: tx}
+	if err := b.change(q.db.ofStatements(ctx), changes); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for _, lane := range b.lanes {
+		q.db.ring(lane)
+	}
+	return nil
+}
+
+// change applies changes, and writes what they decide.
+func (b *batch) change(ctx context.Context, changes []*change) error {
+	if err := b.claimKeys(ctx, changes); err != nil {
+		return err
+	}
+	if err := b.lockRows(ctx, changes); err != nil {
+		return err
+	}
+	b.now = At(time.Now())
+	for _, ch := range changes {
+		ch.err = ch.apply(ctx, b)
+		if _, refused := errors.AsType[refusal](ch.err); ch.err != nil && !refused {
+			return ch.err
+		}
+	}
+	return b.flush(ctx)
+}
+
+// lockRows locks the rows of the changes' jobs, by one statement and in the order
+// of their ids, so that processes do not wait for each other in a circle.
+func (b *batch) lockRows(ctx context.Context, changes []*change) error {
+	b.rows = make(map[string]Job, len(changes))
+	var ids []string
+	for _, ch := range changes {
+		switch {
+		case ch.lock == "":
+		case ch.known != nil:
+			b.rows[ch.lock] = *ch.known
+		default:
+			ids = append(ids, ch.lock)
+		}
+	}
+	slices.Sort(ids)
+	if b.q.db.postgres {
+		if len(ids) == 0 {
+			return nil
+		}
+		return b.readRows(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = ANY($1) ORDER BY id FOR UPDATE`, ids)
+	}
+	for _, id := range ids {
+		if err := b.readRows(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) readRows(ctx context.Context, query string, arg any) error {
+	rows, err := b.tx.QueryContext(ctx, query, arg)
+	if err != nil {
+		return fmt.Errorf("lock jobs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		j, err := b.q.scanJob(rows)
+		if err != nil {
+			return fmt.Errorf("lock jobs: %w", err)
+		}
+		b.rows[j.ID] = j
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("lock jobs: %w", err)
+	}
+	return nil
+}
+
+// job returns the job that the change in hand locks.
+func (b *batch) job(id string) (Job, error) {
+	j, ok := b.rows[id]
+	if !ok {
+		return Job{}, refuse(ErrNotFound)
+	}
+	return j, nil
+}
+
+// insert inserts the row of a new job.
+func (b *batch) insert(j *Job) {
+	if j.Status == Queued {
+		b.carry(j)
+	}
+	b.inserts = append(b.inserts, j)
+}
+
+// update writes the new row of a job, and what follows from the fact that it has
+// met.
+func (b *batch) update(ctx context.Context, u *update) error {
+	e := &u.effects
+	if e.callback != "" {
+		if err := b.callBack(&u.job, e); err != nil {
+			return err
+		}
+	}
+	if e.withdraw != 0 {
+		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.withdraw); err != nil && !errors.Is(err, river.ErrNotFound) {
+			return fmt.Errorf("cancel River job: %w", err)
+		}
+	}
+	if e.enqueue {
+		b.carry(&u.job)
+	}
+	if e.place != 0 {
+		b.places = append(b.places, place{&u.job.riverJobID, &e.place})
+	}
+	if e.log != nil {
+		b.logs = append(b.logs, loggedPart{u.job.ID, *e.log})
+	}
+	u.now = b.now
+	b.updates = append(b.updates, u)
+	return nil
+}
+
+// carry gives a job to River, as a new River job.
+func (b *batch) carry(j *Job) {
+	b.carried = append(b.carried, carried{
+		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
+			Queue: jobQueue, Priority: j.Priority, MaxAttempts: riverAttempts,
+		}}, j.ID, &j.riverJobID,
+	})
+}
+
+// flush writes what the changes have decided.
+func (b *batch) flush(ctx context.Context) error {
+	if err := b.insertCarried(ctx); err != nil {
+		return err
+	}
+	if err := b.dropProgress(ctx); err != nil {
+		return err
+	}
+	if _, err := deliveryInserter.write(ctx, b, b.deliveries); err != nil {
+		return fmt.Errorf("insert deliveries: %w", err)
+	}
+	if err := b.insertJobs(ctx); err != nil {
+		return err
+	}
+	if err := b.updateJobs(ctx); err != nil {
+		return err
+	}
+	return b.saveLogs(ctx)
+}
+
+// insertCarried inserts the River jobs.
+func (b *batch) insertCarried(ctx context.Context) error {
+	if len(b.carried) == 0 {
+		return nil
+	}
+	params := make([]river.InsertManyParams, len(b.carried))
+	for i, c := range b.carried {
+		params[i] = c.InsertManyParams
+		if !slices.Contains(b.lanes, c.InsertOpts.Queue) {
+			b.lanes = append(b.lanes, c.InsertOpts.Queue)
+		}
+	}
+	results, err := b.q.river.InsertManyTx(ctx, b.tx, params)
+	if err != nil {
+		return fmt.Errorf("insert River jobs: %w", err)
+	}
+	for i, c := range b.carried { // River returns them in the order of the parameters
+		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.of)) {
+			return errors.New("insert River jobs: River returned others")
+		}
+		*c.riverJobID = results[i].Job.ID
+	}
+	for _, p := range b.places {
+		// River would take a time in the past for one that its scheduler must wait
+		// for. The ids of jobs of the same time decide; the new one is the last.
+		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
+			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.of, *p.riverJobID); err != nil {
+			return fmt.Errorf("keep the job's place: %w", err)
+		}
+	}
+	return nil
+}
