@@ -14,8 +14,12 @@ import (
 	"coatcheck/notify/watch"
 )
 
+// An operation is what a caller does again and again; it was to begin when it is
+// due.
+type operation func(ctx context.Context, due time.Time) error
+
 // measure puts a load on the server and prints what came of it.
-func (b *bench) measure(ctx context.Context, name string, op func(ctx context.Context, due time.Time) error) error {
+func (b *bench) measure(ctx context.Context, name string, op operation) error {
 	m, err := b.load(ctx, op)
 	if err != nil {
 		return err
@@ -25,27 +29,38 @@ func (b *bench) measure(ctx context.Context, name string, op func(ctx context.Co
 
 // submits measures how fast jobs are accepted.
 func (b *bench) submits(ctx context.Context) error {
-	return b.measure(ctx, "submit", func(ctx context.Context, _ time.Time) error {
-		_, err := b.submit(ctx, b.service, nil)
-		return err
-	})
+	return b.measure(ctx, "submit", b.submitOne)
+}
+
+func (b *bench) submitOne(ctx context.Context, _ time.Time) error {
+	_, err := b.submit(ctx, b.service, nil)
+	return err
 }
 
 // polls measures how fast the status of a finished job is told: every other
 // time the caller knows it already.
 func (b *bench) polls(ctx context.Context) error {
-	job, err := b.submit(ctx, b.service, nil)
+	op, err := b.pollOne(ctx)
 	if err != nil {
 		return err
 	}
-	for !job.Done {
-		if _, err := b.call(ctx, http.MethodGet, job.StatusURL+"?wait=30", nil, nil, &job); err != nil {
-			return err
-		}
+	return b.measure(ctx, "poll", op)
+}
+
+func (b *bench) pollOne(ctx context.Context) (operation, error) {
+	job, err := b.submit(ctx, b.service, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.seeWait(ctx, job); err != nil {
+		return nil, err
+	}
+	if _, err := b.call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {
+		return nil, err
 	}
 	known := http.Header{"If-None-Match": {job.ETag()}}
 	var n atomic.Int64
-	return b.measure(ctx, "poll", func(ctx context.Context, _ time.Time) error {
+	return func(ctx context.Context, _ time.Time) error {
 		header, want := known, http.StatusNotModified
 		if n.Add(1)%2 == 0 {
 			header, want = nil, http.StatusOK
@@ -55,23 +70,31 @@ func (b *bench) polls(ctx context.Context) error {
 			err = fmt.Errorf("%d, want %d", status, want)
 		}
 		return err
-	})
+	}, nil
 }
 
 // endToEnd measures how long it takes from the submission until its caller
 // knows the output.
 func (b *bench) endToEnd(ctx context.Context, how string) error {
+	op, err := b.untilEnd(how)
+	if err != nil {
+		return err
+	}
+	return b.measure(ctx, "e2e "+how, op)
+}
+
+func (b *bench) untilEnd(how string) (operation, error) {
 	see, ok := map[string]func(context.Context, jobs.Job) error{"stream": b.seeStream, "wait": b.seeWait, "poll": b.seePoll}[how]
 	if !ok {
-		return &usageError{errors.New("--see: expected stream, wait or poll")}
+		return nil, &usageError{errors.New("--see: expected stream, wait or poll")}
 	}
-	return b.measure(ctx, "e2e "+how, func(ctx context.Context, _ time.Time) error {
+	return func(ctx context.Context, _ time.Time) error {
 		job, err := b.submit(ctx, b.service, nil)
 		if err != nil {
 			return err
 		}
 		return see(ctx, job)
-	})
+	}, nil
 }
 
 // seeStream watches the job's events.

@@ -15,7 +15,7 @@ func (p *program) benchCommand() *cobra.Command {
 			"their latency counts from when they were due; without, each caller makes the next call when it has its answer.\n" +
 			credentialsHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return &usageError{fmt.Errorf("expected `%s submit`, `poll`, `e2e`, `drain`, `events` or `callbacks`", cmd.CommandPath())}
+			return &usageError{fmt.Errorf("expected `%s submit`, `poll`, `e2e`, `drain`, `events`, `callbacks` or `all`", cmd.CommandPath())}
 		},
 	}
 	b := &bench{program: p}
@@ -63,5 +63,13 @@ func (p *program) benchCommand() *cobra.Command {
 	callbacks.Flags().IntVar(&c.hanging, "hanging", 1, "how many of them hang, every other time")
 	callbacks.Flags().DurationVar(&c.hang, "hang", 15*time.Second, "how long they hang")
 	callbacks.Flags().IntVar(&c.pairs, "pairs", 5, "how often to measure without and with them")
+	a := &allBench{bench: b}
+	all := add("all", "Measure servers that it starts itself, on SQLite and on PostgreSQL", b.prepare, a.run)
+	all.Long = "Starts servers with default settings, on SQLite and, where DATABASE_URL and REDIS_URL are set, on PostgreSQL with Redis, and\n" +
+		"measures them: in a directory and a database that it makes and removes. The processor time is the server's, for each call."
+	a.config = func() (*config, error) { return p.configure(all) }
+	all.Flags().StringSliceVar(&a.databases, "database", benchDatabases, "what to keep the jobs in")
+	all.Flags().StringVar(&a.binary, "binary", "", "the program to measure, such as another release; by default this one")
+	all.Flags().IntVar(&a.streams, "streams", 1000, "how many jobs have a viewer each")
 	return cmd
 }

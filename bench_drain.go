@@ -32,7 +32,7 @@ func (b *bench) drain(ctx context.Context, count int) error {
 		return fmt.Errorf("submit: %w", err)
 	}
 	fmt.Fprintf(b.stderr, "%d jobs wait\n", count)
-	oldest, newest, ended, err := b.ends(ctx, tag)
+	oldest, newest, ended, err := b.ends(ctx, b.url+"/v1/jobs?tag="+tag)
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,13 @@ func (b *bench) drain(ctx context.Context, count int) error {
 	return err
 }
 
-// ends waits until all jobs with a tag have ended, and returns when the first
+// ends waits until all jobs of a list have ended, and returns when the first
 // began, the last ended, and how many there are.
-func (b *bench) ends(ctx context.Context, tag string) (first, last time.Time, count int, err error) {
+func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, count int, err error) {
 	type page struct {
 		Data       []jobs.Job
 		NextCursor *string `json:"next_cursor"`
 	}
-	list := b.url + "/v1/jobs?tag=" + tag
 	for {
 		var unfinished page
 		if _, err := b.call(ctx, http.MethodGet, list+"&limit=1&status=scheduled,queued,running,retrying", nil, nil, &unfinished); err != nil {

@@ -74,15 +74,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // usage returns what the server says of its own process.
-func (e *eventBench) usage(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/metrics", http.NoBody)
+func (b *bench) usage(ctx context.Context) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/metrics", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	if credentials := e.header.Get("Authorization"); credentials != "" {
+	if credentials := b.header.Get("Authorization"); credentials != "" {
 		req.Header.Set("Authorization", credentials)
 	}
-	resp, err := e.http.Do(req)
+	resp, err := b.http.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ type measurement struct {
 	lag     *hdrhistogram.Histogram // microseconds that the generator was late itself
 	errors  map[string]int
 	took    time.Duration
+	made    int64 // calls, also those of the warm-up
 }
 
 func newMeasurement() *measurement {
@@ -68,7 +69,7 @@ func (m *measurement) fail(err error, n int) {
 // load calls op for the warm-up and the duration, and measures the latter:
 // with a rate by the clock (an open loop, in which a slow answer makes others
 // wait and shows), else from each caller as soon as it has its answer.
-func (b *bench) load(ctx context.Context, op func(ctx context.Context, due time.Time) error) (*measurement, error) {
+func (b *bench) load(ctx context.Context, op operation) (*measurement, error) {
 	measured := newMeasurement()
 	start := time.Now().Add(b.warmUp)
 	end := start.Add(b.duration)
@@ -99,7 +100,7 @@ func (b *bench) load(ctx context.Context, op func(ctx context.Context, due time.
 	}
 	wg.Wait()
 	stop()
-	measured.took = time.Since(start)
+	measured.took, measured.made = time.Since(start), done.Load()
 	return measured, ctx.Err()
 }
 
