@@ -70,7 +70,7 @@ type config struct {
 
 func defaults() *config {
 	c := &config{
-		Addr: "127.0.0.1:5000", Data: "data", RedisPrefix: "coatcheck", Concurrency: 10, Worker: true, Migrate: true,
+		Addr: "127.0.0.1:5000", Data: "data", RedisPrefix: "coatcheck", Concurrency: 100, Worker: true, Migrate: true,
 		ShutdownTimeout: 20 * time.Second, Retain: 24 * time.Hour, JobTimeout: 24 * time.Hour, CancelGrace: 10 * time.Second, LogLevel: "info", LogFormat: "auto",
 		MaxBody: 1 << 20, MaxQueued: 100_000,
 	}
