@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // errClaimed means that a job has the idempotency key already.
@@ -23,9 +24,6 @@ type claim struct {
 func newClaim(s *Submission, j *Job) *claim {
 	return &claim{owner: cmp.Or(s.Caller, s.Owner), service: s.Service, key: s.IdempotencyKey, fingerprint: s.Fingerprint, job: j}
 }
-
-// name returns the name of the key among those of a change.
-func (c *claim) name() string { return "key " + c.owner + "\x00" + c.service + "\x00" + c.key }
 
 // refused returns why the job can't have the key; nil if it has. A submission
 // without a key claims none.
@@ -49,8 +47,10 @@ var claimInserter = newInserter("idempotency_keys", "ON CONFLICT DO NOTHING RETU
 	column[*claim]{"created_at", "bigint", func(c *claim) any { return c.job.CreatedAt }},
 )
 
-// claimKeys claims the idempotency keys of changes, in the order of the keys.
-// Where another transaction is about to take one, it waits for its end.
+// claimKeys claims the idempotency keys of changes. Of several changes with one
+// key, the first gets it. Where another transaction is about to take a key, this
+// waits for its end: in the order of the keys, so that two never wait for each
+// other.
 func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 	var claims []*claim
 	for _, ch := range changes {
@@ -58,6 +58,9 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 			claims = append(claims, ch.claim)
 		}
 	}
+	slices.SortStableFunc(claims, func(a, b *claim) int {
+		return cmp.Or(strings.Compare(a.owner, b.owner), strings.Compare(a.service, b.service), strings.Compare(a.key, b.key))
+	})
 	claimed, err := claimInserter.returning(ctx, b, claims)
 	if err != nil {
 		return fmt.Errorf("claim idempotency keys: %w", err)

@@ -28,7 +28,7 @@ type committer struct {
 
 // A change is what one caller wants done in a transaction.
 type change struct {
-	// names are what the change is about, such as ids of jobs: no two changes of a
+	// names are what the change is about, such as the id of a job: no two changes of a
 	// batch have one in common. Changes are applied in the order of their first.
 	names []string
 	// alone means that the change is a batch of its own.

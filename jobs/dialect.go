@@ -41,6 +41,16 @@ func (d *Database) ofStatements(ctx context.Context) context.Context {
 	return context.WithoutCancel(ctx)
 }
 
+// brief returns the context for reading a row, which ends after callTimeout. That
+// of SQLite does not: looking into a file takes no time that could be cut short,
+// and its driver starts a goroutine for each statement whose context can end.
+func (d *Database) brief(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.postgres {
+		return context.WithTimeout(ctx, callTimeout)
+	}
+	return context.WithoutCancel(ctx), func() {}
+}
+
 // justBefore returns an expression for the latest time before that in a column
 // of River's.
 func (d *Database) justBefore(column string) string {

@@ -102,6 +102,7 @@ type Job struct {
 	// BaseURL is how the submitter reached the API; callbacks link to it.
 	BaseURL string `json:"-"`
 
+	view            *view  // of a job that was read; nil for none
 	version, events uint64 // the two halves of LastEventID
 	logLines        uint64 // how many lines its services have said
 	callback        callbackRequest

@@ -19,11 +19,20 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	if !validID("job_", id) {
 		return Job{}, ErrNotFound
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := q.db.brief(ctx)
 	defer cancel()
+	if v := q.views.get(id); v != nil {
+		var version, events uint64
+		var callback string
+		err := q.db.read.QueryRowContext(ctx, `SELECT version, events, COALESCE(callback, '') FROM jobs WHERE id = $1`, id).Scan(&version, &events, &callback)
+		if err == nil && version == v.job.version && events == v.job.events && callback == v.callback {
+			return v.job, nil
+		}
+		q.views.drop(id)
+	}
 	job, err := q.scanJob(q.db.read.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
-		return job, nil
+		return q.views.keep(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Job{}, fmt.Errorf("read job: %w", err)

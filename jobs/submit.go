@@ -31,7 +31,6 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 	ch := &change{names: []string{fresh.ID}, size: len(s.Input) + len(s.Metadata)}
 	if s.IdempotencyKey != "" {
 		ch.claim = newClaim(&s, &fresh)
-		ch.names = []string{ch.claim.name()}
 	}
 	var inserted *Job
 	ch.apply = func(_ context.Context, b *batch) error {
