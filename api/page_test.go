@@ -36,10 +36,7 @@ func (f *fixture) signIn(t testing.TB, name, password string) string {
 func withPassword(t testing.TB) (api.Credentials, map[string]string) {
 	t.Helper()
 	c, keys := aliceAndBob(t)
-	hash, err := api.HashPassword("correct horse")
-	if err != nil {
-		t.Fatal(err)
-	}
+	hash := cheapHash(t, "correct horse")
 	c.Users = map[string]string{"alice": hash}
 	return c, keys
 }
@@ -118,10 +115,7 @@ func TestPagePasswordChanged(t *testing.T) {
 	credentials, _ := withPassword(t)
 	f := newFixture(t, db, options{credentials: credentials})
 	cookie := f.signIn(t, "alice", "correct horse")
-	hash, err := api.HashPassword("another")
-	if err != nil {
-		t.Fatal(err)
-	}
+	hash := cheapHash(t, "another")
 	credentials.Users = map[string]string{"alice": hash}
 	auth, err := api.NewAuthenticator(credentials)
 	if err != nil {
