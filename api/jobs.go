@@ -56,6 +56,10 @@ func (a *API) addJobs() {
 	register(a, operation{
 		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",
 		more: func(op *huma.Operation) {
+			op.Responses["200"] = &huma.Response{
+				Description: "OK",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
+			}
 			op.Responses["304"] = &huma.Response{Description: "The job has not changed."}
 		},
 	}, a.getJob)
@@ -131,7 +135,7 @@ func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wante
 	}
 }
 
-func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
+func (a *API) getJob(ctx context.Context, req *getRequest) (*writtenAnswer, error) {
 	job, err := a.find(ctx, req.Job)
 	if err != nil {
 		return nil, err
@@ -156,7 +160,7 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*jobAnswer, error) {
 		return nil, err
 	}
 	answer.fill(job)
-	return answer, nil
+	return answer.written()
 }
 
 // matches reports whether an If-None-Match header names the tag (RFC 9110,

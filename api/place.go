@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"coatcheck/jobs"
@@ -155,14 +155,15 @@ func (s *stream) eventWith(ctx context.Context, p *place, name string, id notify
 	if leave != nil {
 		defer leave()
 	}
-	data, err := json.Marshal(struct {
-		Type      string    `json:"type"`
-		Job       *jobs.Job `json:"job"`
-		Truncated bool      `json:"truncated,omitempty"`
-	}{name, &whole, truncated})
+	rendered, err := renderJob(&whole)
 	if err != nil {
-		return fmt.Errorf("render %s: %w", name, err)
+		return err
 	}
+	data := slices.Concat([]byte(`{"type":"`+name+`","job":`), rendered)
+	if truncated {
+		data = append(data, `,"truncated":true`...)
+	}
+	data = append(data, '}')
 	if err := s.event(p, name, id, data); err != nil || leave == nil {
 		return err
 	}

@@ -37,13 +37,6 @@ type jobAnswer struct {
 	Body jobs.Job
 }
 
-// submitAnswer is an answer with a job, or with the stream of its events.
-type submitAnswer struct {
-	Status int
-	JobHeaders
-	Body func(huma.Context)
-}
-
 // addSubmit adds the call that submits a job to the service.
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
@@ -59,7 +52,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 			maps.Copy(op.Responses["200"].Content, job)
 			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.callback()}
 		},
-	}, func(ctx context.Context, req *submitRequest) (*submitAnswer, error) {
+	}, func(ctx context.Context, req *submitRequest) (*writtenAnswer, error) {
 		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream || format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
@@ -67,7 +60,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 		if err != nil {
 			return nil, err
 		}
-		return &submitAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders, Body: a.jobBody(answer)}, nil
+		return answer.written()
 	})
 	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
 }

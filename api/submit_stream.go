@@ -3,24 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
 )
-
-// jobBody writes the job of an answer.
-func (a *API) jobBody(answer *jobAnswer) func(huma.Context) {
-	return func(hc huma.Context) {
-		hc.SetHeader("Content-Type", "application/json")
-		hc.SetStatus(answer.Status)
-		if err := a.huma.Marshal(hc.BodyWriter(), "application/json", answer.Body); err != nil && hc.Context().Err() == nil {
-			a.Logger.DebugContext(hc.Context(), "answer not sent", "err", err)
-		}
-	}
-}
 
 // submitAndWatch answers with the events of the job. When there is no room
 // for another stream, nothing is submitted.
-func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*submitAnswer, error) {
+func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*writtenAnswer, error) {
 	info := infoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	if limit := a.crowd.enter(s); limit != "" {
@@ -41,5 +28,5 @@ func (a *API) submitAndWatch(ctx context.Context, service string, req *submitReq
 	answer := a.submitted(ctx, job)
 	answer.replay(replayed)
 	answer.ETag, answer.RetryAfter = "", "" // of the job, not of the stream
-	return &submitAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
+	return &writtenAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
 }
