@@ -82,7 +82,11 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	b.now = At(time.Now())
 	for _, ch := range changes {
 		ch.err = ch.apply(ctx, b)
-		if _, refused := errors.AsType[refusal](ch.err); ch.err != nil && !refused {
+		_, refused := errors.AsType[refusal](ch.err)
+		if refused && ch.known != nil {
+			return errStale // its row may be another
+		}
+		if ch.err != nil && !refused {
 			return ch.err
 		}
 	}

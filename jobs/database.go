@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/riverqueue/river/riverdriver"
@@ -23,13 +24,16 @@ import (
 // A Database holds the jobs: PostgreSQL, or a SQLite file that one process
 // has for itself.
 type Database struct {
-	write, read *sql.DB
-	pulse       *sql.DB // heartbeats, so that they never wait for the rest
-	postgres    bool
-	driver      riverdriver.Driver[*sql.Tx]
-	listener    *pgxpool.Pool // River's notifications, on PostgreSQL
-	lock        *sql.DB       // keeps other processes off the SQLite file
-	bell        *bell         // tells River of new jobs, on SQLite
+	write     *sql.DB // also reads rows to change them
+	keyed     *sql.DB // reads rows by their keys
+	read      *sql.DB // reads whatever else
+	pulse     *sql.DB // heartbeats, so that they never wait for the rest
+	transport *sql.DB // what River writes by itself, on PostgreSQL
+	postgres  bool
+	driver    riverdriver.Driver[*sql.Tx]
+	listener  *pgxpool.Pool // River's notifications, on PostgreSQL
+	lock      *sql.DB       // keeps other processes off the SQLite file
+	bell      *bell         // tells River of new jobs, on SQLite
 }
 
 // OpenPostgres connects to the database at url, over at most conns connections.
@@ -43,10 +47,18 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
 		c.ConnectTimeout = connectTimeout
 	}
-	if _, set := c.RuntimeParams[idleTimeout]; !set {
-		c.RuntimeParams[idleTimeout] = strconv.FormatInt(frozenAfter.Milliseconds(), 10)
+	setParam(c, "idle_in_transaction_session_timeout", strconv.FormatInt(frozenAfter.Milliseconds(), 10))
+	keyed := c.Copy()
+	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+		setParam(keyed, name, "off")
 	}
-	open := func(conns int) *sql.DB {
+	setParam(keyed, "plan_cache_mode", "force_generic_plan")
+	// What River writes by itself is who has fetched a job and that it is over. It
+	// may be lost when PostgreSQL crashes: the row of the job has the truth, and
+	// River's is compared with it.
+	relaxed := keyed.Copy()
+	setParam(relaxed, "synchronous_commit", "off")
+	open := func(c *pgx.ConnConfig, conns int) *sql.DB {
 		db := stdlib.OpenDB(*c)
 		db.SetMaxOpenConns(conns)
 		db.SetMaxIdleConns(conns)
@@ -58,9 +70,12 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	if err != nil {
 		return nil, fmt.Errorf("listen to PostgreSQL: %w", err)
 	}
-	db := open(conns)
-	d := &Database{write: db, read: db, pulse: open(1), postgres: true, listener: listener, driver: riverdatabasesql.NewWithPgxListener(db, listener)}
-	if err := db.PingContext(ctx); err != nil {
+	write, transport := open(keyed, max(1, conns/2)), open(relaxed, transportConns)
+	d := &Database{
+		write: write, keyed: write, read: open(c, max(1, conns-conns/2)), pulse: open(c, 1), transport: transport,
+		postgres: true, listener: listener, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
+	}
+	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
 	}
 	return d, nil
@@ -75,8 +90,24 @@ const (
 	// frozenAfter is the silence in a transaction after which PostgreSQL ends
 	// it: a process that is frozen must not keep its locks.
 	frozenAfter = 5 * time.Second
-	idleTimeout = "idle_in_transaction_session_timeout"
+	// transportConns is how many connections River has for itself.
+	transportConns = 4
 )
+
+// setParam sets a parameter of the sessions of PostgreSQL, unless the URL of the
+// database sets it.
+//
+// Connections that find rows by their keys must not plan otherwise. A plan is kept
+// with its statement: made while a table is small, it would read all of it, and go
+// on doing so as the table grows, until PostgreSQL analyzes the table. So the
+// alternatives are ruled out. PostgreSQL gives a plan that has to use one of them a
+// price for which it would compile the statement (jit), and because of such prices
+// it would plan each execution anew (plan_cache_mode).
+func setParam(c *pgx.ConnConfig, name, value string) {
+	if _, set := c.RuntimeParams[name]; !set {
+		c.RuntimeParams[name] = value
+	}
+}
 
 // DatabaseFile and [SecretFile] are what is in a data directory.
 const DatabaseFile = "coatcheck.db"
@@ -145,7 +176,7 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}}, readers); err != nil {
 		return err
 	}
-	d.pulse = d.write
+	d.pulse, d.keyed = d.write, d.read
 	d.bell = newBell()
 	d.driver = newBellDriver(d.write, d.bell)
 	return nil
@@ -206,7 +237,7 @@ func (d *Database) ring(queue string) {
 func (d *Database) Close() error {
 	if d.postgres {
 		d.listener.Close()
-		return errors.Join(d.pulse.Close(), d.write.Close())
+		return errors.Join(d.pulse.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
 	}
 	var errs []error
 	for _, db := range []*sql.DB{d.read, d.write, d.lock} {

@@ -28,6 +28,8 @@ type Queue struct {
 	committer  *committer
 	gates      *gates
 	views      *views
+	looks      *looker
+	queued     *queuedJobs
 	workerID   string
 	waiting    atomic.Int64 // jobs that wait, as last counted
 	audited    time.Time    // when viewers were last audited; the loop's own
@@ -66,7 +68,7 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), views: newViews(), workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), views: newViews(), queued: newQueuedJobs(), looks: &looker{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
 	if q.river, err = river.NewClient(q.db.driver, q.riverConfig()); err != nil {
 		return nil, fmt.Errorf("create River client: %w", err)
 	}

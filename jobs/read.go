@@ -22,22 +22,20 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	ctx, cancel := q.db.brief(ctx)
 	defer cancel()
 	if v := q.views.get(id); v != nil {
-		var version, events uint64
-		var callback string
-		err := q.db.read.QueryRowContext(ctx, `SELECT version, events, COALESCE(callback, '') FROM jobs WHERE id = $1`, id).Scan(&version, &events, &callback)
-		if err == nil && version == v.job.version && events == v.job.events && callback == v.callback {
+		s, err := q.state(ctx, id)
+		if err == nil && s == v.state {
 			return v.job, nil
 		}
 		q.views.drop(id)
 	}
-	job, err := q.scanJob(q.db.read.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
+	job, err := q.scanJob(q.db.keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
 		return q.views.keep(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Job{}, fmt.Errorf("read job: %w", err)
 	}
-	err = q.db.read.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
+	err = q.db.keyed.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
 	switch {
 	case err == nil:
 		job.ID = id
@@ -54,7 +52,7 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = q.db.read.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(rawScanner{&output})
+	err = q.db.keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(rawScanner{&output})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}

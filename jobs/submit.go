@@ -53,6 +53,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 		return Job{}, false, err
 	}
 	q.admitted(s.Owner)
+	q.know(inserted)
 	return *inserted, false, nil
 }
 

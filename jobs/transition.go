@@ -49,8 +49,16 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, known *Job, says ju
 	if u.effects.requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.recoveries)
 	}
+	q.know(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
+}
+
+// know remembers a job that is queued, if this process may start it.
+func (q *Queue) know(j *Job) {
+	if q.Workers > 0 {
+		q.queued.put(j)
+	}
 }
 
 // is returns a judge that returns f for every job.

@@ -22,8 +22,8 @@ const (
 // same while the row has the same newest event. Only the state of the newest
 // callback changes without one.
 type view struct {
-	job      Job
-	callback string // as the row has it
+	job   Job
+	state state
 
 	mu    sync.Mutex
 	forms map[string][]byte
@@ -80,9 +80,9 @@ func (c *views) keep(j Job) Job {
 	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
 		return j
 	}
-	v := &view{job: j}
+	v := &view{job: j, state: state{version: j.version, events: j.events}}
 	if v.job.view = v; j.Callback != nil {
-		v.callback = string(callback)
+		v.state.callback = string(callback)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -101,7 +101,7 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, fmt.Errorf("make run id: %w", err)
 	}
-	job, err := q.transit(ctx, id, is(runStarted{runID.String(), q.workerID, riverJobID}))
+	job, err := q.transitFrom(ctx, id, q.queued.take(id), is(runStarted{runID.String(), q.workerID, riverJobID}))
 	if err != nil {
 		return nil, err
 	}

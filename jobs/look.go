@@ -1,0 +1,121 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+)
+
+// A state is what tells whether a view of a job is still right.
+type state struct {
+	version, events uint64
+	callback        string
+}
+
+const stateColumns = `version, events, COALESCE(callback, '')`
+
+// state reads the state of a job. Error: [sql.ErrNoRows].
+func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
+	if q.db.postgres {
+		return q.looks.look(ctx, id)
+	}
+	err = q.db.keyed.QueryRowContext(ctx, `SELECT `+stateColumns+` FROM jobs WHERE id = $1`, id).Scan(&s.version, &s.events, &s.callback)
+	return s, err
+}
+
+const (
+	// maxLooks is how many queries of a [looker] are under way at once.
+	maxLooks = 2
+	// maxLooked is how many jobs one of them asks for.
+	maxLooked = 256
+)
+
+// A looker reads the states of jobs for many callers by one query: while a query
+// is under way, callers gather for the next one. A single caller never waits for
+// others.
+type looker struct {
+	db *sql.DB
+
+	mu      sync.Mutex
+	waiting []*look
+	queries int // under way
+}
+
+// A look is what one caller wants to know.
+type look struct {
+	id    string
+	state state
+	err   error
+	done  chan struct{} // closed when state or err is set
+}
+
+func (l *looker) look(ctx context.Context, id string) (state, error) {
+	w := &look{id: id, done: make(chan struct{})}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, w)
+	if l.queries < maxLooks {
+		l.queries++
+		go l.query(context.WithoutCancel(ctx)) // ends when nobody waits
+	}
+	l.mu.Unlock()
+	select {
+	case <-w.done:
+		return w.state, w.err
+	case <-ctx.Done():
+		return state{}, ctx.Err()
+	}
+}
+
+// query answers those who wait, until nobody does.
+func (l *looker) query(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		n := min(len(l.waiting), maxLooked)
+		batch := l.waiting[:n:n]
+		l.waiting = l.waiting[n:]
+		if n == 0 {
+			l.waiting = nil
+			l.queries--
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		states, err := l.read(ctx, batch)
+		for _, w := range batch {
+			var found bool
+			if w.state, found = states[w.id]; !found {
+				w.err = cmp.Or(err, sql.ErrNoRows)
+			}
+			close(w.done)
+		}
+	}
+}
+
+func (l *looker) read(ctx context.Context, batch []*look) (map[string]state, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ids := make([]string, len(batch))
+	for i, w := range batch {
+		ids[i] = w.id
+	}
+	rows, err := l.db.QueryContext(ctx, `SELECT id, `+stateColumns+` FROM jobs WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look at jobs: %w", err)
+	}
+	defer rows.Close()
+	states := make(map[string]state, len(batch))
+	for rows.Next() {
+		var id string
+		var s state
+		if err := rows.Scan(&id, &s.version, &s.events, &s.callback); err != nil {
+			return nil, fmt.Errorf("look at jobs: %w", err)
+		}
+		states[id] = s
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look at jobs: %w", err)
+	}
+	return states, nil
+}
