@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -65,10 +66,14 @@ func parseKey(lines []string) (string, error) {
 	return key, nil
 }
 
-// fingerprint returns what is the same for bodies that are the same JSON: the
-// order of names and white space do not matter.
+// fingerprint returns what is the same for bodies that ask for the same: the
+// order of names and white space do not matter, and an option that is null is
+// left out.
 func fingerprint(ctx context.Context, body []byte) string {
 	if d, err := readJSON(ctx, body, ""); err == nil {
+		if submission, ok := d.root.(map[string]any); ok {
+			maps.DeleteFunc(submission, func(_ string, value any) bool { return value == nil })
+		}
 		if b, err := json.Marshal(d.root); err == nil {
 			body = b
 		}

@@ -29,7 +29,7 @@ type resultRequest struct {
 
 type retryRequest struct {
 	Job            string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
-	IdempotencyKey string `header:"Idempotency-Key" doc:"A retry that comes again with its key finds the first one's job, for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"A retry that comes again with its key finds the first one's job, as long as its record is kept; for 24 hours after that, it gets a 410."`
 }
 
 type deleteRequest struct {

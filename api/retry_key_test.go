@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"coatcheck/jobs"
@@ -34,4 +35,45 @@ func TestRetryKeyIsTheCallers(t *testing.T) {
 			t.Errorf("root's key for something else: %s %s", got.Status, got.body)
 		}
 	})
+}
+
+// An option that is null is left out: the request is the same. In an input it
+// is not, because that is the service's.
+func TestNullsInRepetitions(t *testing.T) {
+	f := newFixture(t, jobstest.SQLite(t), options{})
+	send := func(body string) answer {
+		return f.do(t, "POST", "/v1/services/maths.add/jobs", body, "Idempotency-Key: k")
+	}
+	first := send(`{"input":{"a":1,"b":2},"tags":["x"]}`)
+	if first.StatusCode != 202 {
+		t.Fatalf("%s %s", first.Status, first.body)
+	}
+	for _, body := range []string{
+		`{"tags":["x"],"callback_url":null,"input":{"b":2,"a":1},"delay":null,"metadata":null,"then":null}`,
+		` { "input" : { "a" : 1, "b" : 2 } , "tags":["x"] } `,
+	} {
+		if got := send(body); got.StatusCode != 202 || got.Header.Get("Idempotent-Replayed") != "true" || got.job(t).ID != first.job(t).ID {
+			t.Errorf("%s: %s %s", body, got.Status, got.body)
+		}
+	}
+	for _, body := range []string{`{"input":{"a":1,"b":2},"tags":null}`, `{"input":{"a":1,"b":3},"tags":["x"]}`} {
+		if got := send(body); got.StatusCode != 422 {
+			t.Errorf("%s: %s %s", body, got.Status, got.body)
+		}
+	}
+}
+
+// The repetition of a request whose job was removed makes no second one.
+func TestRepetitionAfterRemoval(t *testing.T) {
+	f := newFixture(t, jobstest.SQLite(t), options{})
+	submit := func() answer {
+		return f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`, "Idempotency-Key: k", "Prefer: wait=20")
+	}
+	job := submit().job(t)
+	if got := f.do(t, "DELETE", "/v1/jobs/"+job.ID, ""); got.StatusCode != 204 {
+		t.Fatalf("%s %s", got.Status, got.body)
+	}
+	if got := submit(); got.StatusCode != 410 || !strings.Contains(got.body, "job-removed") {
+		t.Errorf("%s %s", got.Status, got.body)
+	}
 }

@@ -15,7 +15,7 @@ import (
 
 // submitRequest is a submission.
 type submitRequest struct {
-	IdempotencyKey string `header:"Idempotency-Key" doc:"A submission that comes again with its key finds the first one's job, for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" doc:"A submission that comes again with its key finds the first one's job, as long as its record is kept; for 24 hours after that, it gets a 410."`
 	Prefer         string `header:"Prefer" doc:"wait=N waits up to N seconds (at most 55) for the job to end (RFC 7240)."`
 	RawBody        []byte `contentType:"application/json"`
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,10 +70,46 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 		if c.holder = c.job.ID; slices.Contains(claimed, c.holder) {
 			continue
 		}
-		if err := b.tx.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`, c.owner, c.service, c.key).
-			Scan(&c.holder, &c.original); err != nil { // no row: it was removed in between
-			return fmt.Errorf("read idempotency key: %w", err)
+		if err := c.read(ctx, b.tx); err != nil { // no row: it was forgotten in between
+			return err
 		}
 	}
 	return nil
+}
+
+// read finds the job that has the key. Error: [sql.ErrNoRows].
+func (c *claim) read(ctx context.Context, db rower) error {
+	if err := db.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`, c.owner, c.service, c.key).
+		Scan(&c.holder, &c.original); err != nil {
+		return fmt.Errorf("read idempotency key: %w", err)
+	}
+	return nil
+}
+
+// replay returns the job that has the key. Error: [ErrRemoved].
+func (q *Queue) replay(ctx context.Context, c *claim) (job Job, replayed bool, err error) {
+	job, err = q.Get(ctx, c.holder)
+	if errors.Is(err, ErrNotFound) { // it was erased
+		err = ErrRemoved
+	}
+	if err != nil {
+		return Job{}, false, err
+	}
+	return job, true, nil
+}
+
+// replayFull returns the job that has the key although no more jobs are taken;
+// full is the error if there is none.
+func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job Job, replayed bool, err error) {
+	err = c.read(ctx, q.db.read)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Job{}, false, full
+	}
+	if err == nil {
+		err = c.refused()
+	}
+	if errors.Is(err, errClaimed) {
+		return q.replay(ctx, c)
+	}
+	return Job{}, false, err
 }

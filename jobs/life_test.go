@@ -228,7 +228,7 @@ func TestRetain(t *testing.T) {
 		if _, err := q.Get(t.Context(), long.ID); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("deleted: got %v, want %v", err, jobs.ErrNotFound)
 		}
-		for _, table := range []string{"jobs", "job_tags", "idempotency_keys"} {
+		for _, table := range []string{"jobs", "job_tags"} {
 			var n int
 			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
 				t.Errorf("%s has %d rows left, %v", table, n, err)

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	// keyAge is how long an idempotency key is remembered.
-	keyAge = 24 * time.Hour
-	// removedAge is how long a removed job answers 410 before it is unknown.
+	// removedAge is how long a removed job answers 410 before it is unknown, and
+	// for how long its idempotency key is still taken.
 	removedAge = 24 * time.Hour
 	// removeTime is for how long a round removes records, and then rests as
 	// long, so that the queue has the database for itself half of the time.
@@ -26,10 +25,10 @@ func (q *Queue) removeOld(ctx context.Context) error {
 	for _, remove := range []func(context.Context) (full bool, err error){
 		q.removeJobs,
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "removed_jobs", "id", "removed_at", removedAge)
+			return q.forgetOld(ctx, "removed_jobs", "id", "removed_at", time.Now().Add(-removedAge))
 		},
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "idempotency_keys", "owner, service, key", "created_at", keyAge)
+			return q.forgetOld(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
 		},
 	} {
 		for start := time.Now(); time.Since(start) < removeTime; {
@@ -65,9 +64,9 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	return len(ids) == houseBatch, nil
 }
 
-// forgetOld deletes one batch of a table's rows that are older than age.
-func (q *Queue) forgetOld(ctx context.Context, table, key, column string, age time.Duration) (full bool, err error) {
-	before := At(time.Now().Add(-age))
+// forgetOld deletes one batch of a table's rows whose time in a column is over.
+func (q *Queue) forgetOld(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
+	before := At(at)
 	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, houseBatch)
 	// Looking first keeps an idle server from writing.
 	var n int64
@@ -79,7 +78,8 @@ func (q *Queue) forgetOld(ctx context.Context, table, key, column string, age ti
 }
 
 // Delete erases a finished job: input, output, log, events and deliveries, and
-// what a test receiver got of these. While a callback is owed it does so only by
+// what a test receiver got of these. Only its idempotency key stays taken for a
+// day, so that no repetition of the request makes another job. While a callback is owed it does so only by
 // force. Errors: [ErrNotFound], [ErrNotFinished], [ErrPending].
 func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -152,7 +152,7 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 		fmt.Sprintf(`INSERT INTO removed_jobs (id, owner, removed_at) SELECT id, owner, %d FROM jobs WHERE id IN (%s) ON CONFLICT DO NOTHING`, time.Now().UnixMilli(), marks),
 		`DELETE FROM job_tags` + below,
 		`DELETE FROM job_logs` + below,
-		`DELETE FROM idempotency_keys` + below,
+		fmt.Sprintf(`UPDATE idempotency_keys SET forget_at = %d%s`, time.Now().Add(removedAge).UnixMilli(), below),
 		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries` + below + ` AND status <> 'pending')`,
 		`DELETE FROM deliveries` + below + ` AND status <> 'pending'`,
 		`DELETE FROM jobs WHERE id IN (` + marks + `)`,

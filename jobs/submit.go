@@ -13,13 +13,11 @@ import (
 
 // Submit makes a job of s. When it returns, the job is on disk. With an
 // idempotency key that was used before, it returns the first job and replayed
-// is true. Errors: [ErrUnknownService], [ErrKeyReused], [ErrQueueFull], and
-// joined [FieldError]s.
+// is true, also when no more jobs can be taken. Errors: [ErrUnknownService],
+// [ErrKeyReused], [ErrRemoved] of the first job, [ErrQueueFull],
+// [ErrUserQueueFull], [ErrUnavailable], and joined [FieldError]s.
 func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed bool, err error) {
 	if err := s.complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
-		return Job{}, false, err
-	}
-	if err := q.admit(s.Owner); err != nil {
 		return Job{}, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -27,6 +25,12 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 	fresh, err := q.newJob(&s)
 	if err != nil {
 		return Job{}, false, err
+	}
+	if err := q.admit(s.Owner); err != nil {
+		if s.IdempotencyKey == "" || errors.Is(err, ErrUnavailable) {
+			return Job{}, false, err
+		}
+		return q.replayFull(ctx, newClaim(&s, &fresh), err)
 	}
 	ch := &change{names: []string{fresh.ID}, size: len(s.Input) + len(s.Metadata)}
 	if s.IdempotencyKey != "" {
@@ -43,11 +47,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 	}
 	err = q.committer.commit(ctx, ch)
 	if errors.Is(err, errClaimed) {
-		job, err = q.Get(ctx, ch.claim.holder)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRemoved) {
-			err = errors.New("the job of the idempotency key was removed meanwhile: try again")
-		}
-		return job, err == nil, err
+		return q.replay(ctx, ch.claim)
 	}
 	if err != nil {
 		return Job{}, false, err
