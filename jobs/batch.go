@@ -94,21 +94,31 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 }
 
 // lockRows locks the rows of the changes' jobs, by one statement and in the order
-// of their ids, so that processes do not wait for each other in a circle.
+// of their ids, so that processes do not wait for each other in a circle. Rows that
+// are known, and no others, need not be locked before they are written.
 func (b *batch) lockRows(ctx context.Context, changes []*change) error {
 	b.rows = make(map[string]Job, len(changes))
-	var ids []string
+	var ids, others []string
+	held := false
 	for _, ch := range changes {
 		switch {
+		case ch.hold != "":
+			others, held = append(others, ch.hold), true
 		case ch.lock == "":
 		case ch.known != nil:
 			b.rows[ch.lock] = *ch.known
+			others = append(others, ch.lock)
 		default:
 			ids = append(ids, ch.lock)
 		}
 	}
 	slices.Sort(ids)
 	if b.q.db.postgres {
+		if (held || len(ids) > 0) && len(others) > 0 {
+			if _, err := b.tx.ExecContext(ctx, `SELECT FROM jobs WHERE id = ANY($1) ORDER BY id FOR UPDATE`, append(others, ids...)); err != nil {
+				return fmt.Errorf("lock jobs: %w", err)
+			}
+		}
 		if len(ids) == 0 {
 			return nil
 		}

@@ -35,8 +35,10 @@ type change struct {
 	alone bool
 	// size is how large what it writes is, in bytes, about.
 	size int
-	// lock is the id of the job whose row is locked before the change is applied.
-	lock string
+	// lock is the id of the job whose row is locked and read before the change is
+	// applied, hold of one whose row is only locked: whoever changes a delivery
+	// of a job locks the job first.
+	lock, hold string
 	// known is that job as its row is, if nobody has changed it since; nil if that
 	// isn't known. Then it is not read: the fence of what is written tells.
 	known *Job

@@ -20,7 +20,15 @@ func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
 
 // redeliver makes the first attempt at a time.
 func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
-	return q.committer.commit(ctx, &change{names: []string{id}, apply: func(ctx context.Context, b *batch) error {
+	var jobID string
+	err := q.db.keyed.QueryRowContext(ctx, `SELECT job_id FROM deliveries WHERE id = $1`, id).Scan(&jobID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNoDelivery
+	}
+	if err != nil {
+		return fmt.Errorf("read delivery: %w", err)
+	}
+	return q.committer.commit(ctx, &change{names: []string{jobID, id}, hold: jobID, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
 		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {
