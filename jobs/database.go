@@ -5,18 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"modernc.org/sqlite" // the SQLite driver
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -32,81 +26,9 @@ type Database struct {
 	postgres  bool
 	driver    riverdriver.Driver[*sql.Tx]
 	listener  *pgxpool.Pool // River's notifications, on PostgreSQL
+	renewal   *renewal      // of connections to PostgreSQL
 	lock      *sql.DB       // keeps other processes off the SQLite file
 	bell      *bell         // tells River of new jobs, on SQLite
-}
-
-// OpenPostgres connects to the database at url, over at most conns connections.
-func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
-	}
-	c := config.ConnConfig
-	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
-		c.ConnectTimeout = connectTimeout
-	}
-	setParam(c, "idle_in_transaction_session_timeout", strconv.FormatInt(frozenAfter.Milliseconds(), 10))
-	keyed := c.Copy()
-	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
-		setParam(keyed, name, "off")
-	}
-	setParam(keyed, "plan_cache_mode", "force_generic_plan")
-	// What River writes by itself is who has fetched a job and that it is over. It
-	// may be lost when PostgreSQL crashes: the row of the job has the truth, and
-	// River's is compared with it.
-	relaxed := keyed.Copy()
-	setParam(relaxed, "synchronous_commit", "off")
-	open := func(c *pgx.ConnConfig, conns int) *sql.DB {
-		db := stdlib.OpenDB(*c)
-		db.SetMaxOpenConns(conns)
-		db.SetMaxIdleConns(conns)
-		db.SetConnMaxLifetime(connLifetime)
-		return db
-	}
-	config.MinConns, config.MaxConns = 0, 1
-	listener, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("listen to PostgreSQL: %w", err)
-	}
-	write, transport := open(keyed, max(1, conns/2)), open(relaxed, transportConns)
-	d := &Database{
-		write: write, keyed: write, read: open(c, max(1, conns-conns/2)), pulse: open(c, 1), transport: transport,
-		postgres: true, listener: listener, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
-	}
-	if err := write.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
-	}
-	return d, nil
-}
-
-const (
-	// connectTimeout is how long a connection may take to be made, at most.
-	connectTimeout = 3 * time.Second
-	// connLifetime is the age at which connections are renewed, so that they
-	// find the way to another server after a failover.
-	connLifetime = 10 * time.Minute
-	// frozenAfter is the silence in a transaction after which PostgreSQL ends
-	// it: a process that is frozen must not keep its locks.
-	frozenAfter = 5 * time.Second
-	// transportConns is how many connections River has for itself.
-	transportConns = 4
-)
-
-// setParam sets a parameter of the sessions of PostgreSQL, unless the URL of the
-// database sets it.
-//
-// Connections that find rows by their keys must not plan otherwise. A plan is kept
-// with its statement: made while a table is small, it would read all of it, and go
-// on doing so as the table grows, until PostgreSQL analyzes the table. So the
-// alternatives are ruled out. PostgreSQL gives a plan that has to use one of them a
-// price for which it would compile the statement (jit), and because of such prices
-// it would plan each execution anew (plan_cache_mode).
-func setParam(c *pgx.ConnConfig, name, value string) {
-	if _, set := c.RuntimeParams[name]; !set {
-		c.RuntimeParams[name] = value
-	}
 }
 
 // DatabaseFile and [SecretFile] are what is in a data directory.

@@ -113,6 +113,9 @@ func (q *Queue) Counters() Counters {
 // it says something of the database's state.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
 	what := complaint(err)
+	if what == readOnly {
+		q.db.renew()
+	}
 	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
 		return what != "" // one slow call does not make a slow database
 	}
@@ -127,7 +130,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	defer cancel()
 	var ms int64
 	before := time.Now()
-	err := q.db.read.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
+	err := q.db.keyed.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
 	if waited := q.committer.waits(); err == nil && waited > stuckAfter {
 		err = errStuck
 	}
@@ -135,6 +138,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 		err = q.probe(ctx)
 	}
 	if err != nil {
+		q.db.renew()
 		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), unknown), "err", err)
 		return nil
 	}

@@ -1,0 +1,88 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+)
+
+const (
+	// connectTimeout is how long a connection may take to be made, at most.
+	connectTimeout = 3 * time.Second
+	// connLifetime is the age at which connections are renewed, so that they
+	// find the way to another server after a failover.
+	connLifetime = 10 * time.Minute
+	// frozenAfter is the silence in a transaction after which PostgreSQL ends
+	// it: a process that is frozen must not keep its locks.
+	frozenAfter = 5 * time.Second
+	// transportConns is how many connections River has for itself.
+	transportConns = 4
+)
+
+// settings are parameters of PostgreSQL sessions.
+type settings map[string]string
+
+var (
+	anySession = settings{"idle_in_transaction_session_timeout": strconv.FormatInt(frozenAfter.Milliseconds(), 10)}
+	// keyedSession is for statements that find rows by their keys. A plan is kept
+	// with its statement: made while a table is small, it would read all of it, and
+	// go on doing so as the table grows, until PostgreSQL analyzes the table. So the
+	// alternatives to keys are ruled out. PostgreSQL gives a plan that has to use one
+	// of them a price for which it would compile the statement (jit), and because of
+	// such prices it would plan each execution anew (plan_cache_mode).
+	keyedSession = anySession.with(settings{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"})
+	// relaxedSession is for what River writes by itself: who has fetched a job, and
+	// that it is over. It may be lost when PostgreSQL crashes, because the row of the
+	// job has the truth, and River's is compared with it.
+	relaxedSession = keyedSession.with(settings{"synchronous_commit": "off"})
+)
+
+func (s settings) with(more settings) settings {
+	s = maps.Clone(s)
+	maps.Copy(s, more)
+	return s
+}
+
+// OpenPostgres connects to the database at url. Jobs take at most conns
+// connections; River, heartbeats and notifications a few more.
+func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
+	}
+	c := config.ConnConfig
+	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
+		c.ConnectTimeout = connectTimeout
+	}
+	config.MinConns, config.MaxConns = 0, 1
+	listener, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("listen to PostgreSQL: %w", err)
+	}
+	renewal := new(renewal)
+	open := func(conns int, s settings) *sql.DB {
+		db := renewal.open(c, s)
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		db.SetConnMaxLifetime(connLifetime)
+		return db
+	}
+	keyed, transport := open(max(1, conns/2), keyedSession), open(transportConns, relaxedSession)
+	d := &Database{
+		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), pulse: open(1, anySession), transport: transport,
+		postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener), listener: listener, renewal: renewal,
+	}
+	if err := keyed.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
+	}
+	return d, nil
+}
