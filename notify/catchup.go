@@ -27,14 +27,14 @@ func (h *Hub) readLog(t *topic) {
 		done, wait := t.endCatchUp(events, err == nil, waited)
 		switch {
 		case wait:
-			waited = true // who publishes may be about to append what is missing
-			if !h.sleep(h.late) {
+			// Who publishes may be about to append what is missing.
+			if waited = h.sleep(h.late, t.came); h.ctx.Err() != nil {
 				return
 			}
 		case !done:
 		case err == nil, h.feed.degraded(), h.topic(t.name) != t:
 			return // once it is not degraded any more, the feed confirms each topic
-		case !h.sleep(retryDelay) || !t.beginCatchUp(ID{}):
+		case !h.sleep(retryDelay, nil) || !t.beginCatchUp(ID{}):
 			return
 		}
 	}
@@ -58,13 +58,15 @@ func (h *Hub) read(t *topic) ([]Event, error) {
 	return events, err
 }
 
-// sleep returns false when the hub closes.
-func (h *Hub) sleep(d time.Duration) bool {
+// sleep returns false when it is woken before its time, or the hub closes.
+func (h *Hub) sleep(d time.Duration, woken <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
+	case <-woken:
+		return false
 	case <-h.ctx.Done():
 		return false
 	}

@@ -23,15 +23,16 @@ type topic struct {
 	base  ID   // the one right before the ring
 	head  ID   // the newest known
 
-	live     bool // what is published from now on comes by itself
-	reading  bool // the log is being read
-	again    bool // and must be read once more
-	known    ID   // what the log should have
-	prepared bool // ready is closed
+	live     bool          // what is published from now on comes by itself
+	reading  bool          // the log is being read
+	again    bool          // and must be read once more
+	came     chan struct{} // holds a value if an event came while the log is read
+	known    ID            // what the log should have
+	prepared bool          // ready is closed
 }
 
 func newTopic(name string) *topic {
-	return &topic{name: name, ready: make(chan struct{}), views: make(map[*Subscription]struct{})}
+	return &topic{name: name, ready: make(chan struct{}), came: make(chan struct{}, 1), views: make(map[*Subscription]struct{})}
 }
 
 func (t *topic) confirm() {
@@ -55,6 +56,10 @@ func (t *topic) append(e Event) bool {
 	case t.reading:
 		t.again = true // the reader may or may not see it
 		t.know(e.ID)
+		select {
+		case t.came <- struct{}{}:
+		default:
+		}
 	case e.ID.Compare(t.head) <= 0:
 	case e.Prev == t.head:
 		t.push(e)
