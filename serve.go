@@ -43,7 +43,8 @@ func (p *program) serveCommand() *cobra.Command {
 func (p *program) serve(ctx context.Context, c *config, read func() (*config, error)) (err error) {
 	hup, ignore := hangUps()
 	defer ignore()
-	logger := newLogger(c, p.stderr)
+	logger, flush := newLogger(c, p.stderr)
+	defer flush()
 	var cert *certificate
 	if c.TLSCert != "" {
 		if cert, err = openCertificate(c.TLSCert, c.TLSKey, logger); err != nil {

@@ -30,7 +30,8 @@ func (p *program) workerCommand() *cobra.Command {
 func (p *program) work(ctx context.Context, c *config) error {
 	hup, ignore := hangUps()
 	defer ignore()
-	logger := newLogger(c, p.stderr)
+	logger, flush := newLogger(c, p.stderr)
+	defer flush()
 	c.Worker, c.Migrate = true, false // those who serve migrate
 	e, err := newEngine(ctx, c, p.services, false, logger)
 	if err != nil {

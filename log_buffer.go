@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// logDelay is how late a line of the log is written, at most.
+	logDelay = 100 * time.Millisecond
+	// maxLogBuffer is how many bytes of lines wait, at most.
+	maxLogBuffer = 64 << 10
+)
+
+// A logBuffer writes many lines of the log at once, because writing one takes
+// longer than making it. What waits is lost when the process is killed.
+type logBuffer struct {
+	mu    sync.Mutex
+	w     io.Writer
+	lines []byte
+	timer *time.Timer // nil while nothing waits
+}
+
+// Write implements [io.Writer].
+func (b *logBuffer) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line...)
+	if len(b.lines) >= maxLogBuffer {
+		return len(line), b.flushLocked()
+	}
+	if b.timer == nil {
+		b.timer = time.AfterFunc(logDelay, func() { _ = b.flush() })
+	}
+	return len(line), nil
+}
+
+// flush writes what waits.
+func (b *logBuffer) flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flushLocked()
+}
+
+func (b *logBuffer) flushLocked() error {
+	if b.timer != nil {
+		b.timer.Stop()
+		b.timer = nil
+	}
+	if len(b.lines) == 0 {
+		return nil
+	}
+	_, err := b.w.Write(b.lines)
+	b.lines = b.lines[:0]
+	return err
+}
+
+// A flushingHandler writes warnings and errors at once, with all lines before
+// them.
+type flushingHandler struct {
+	slog.Handler
+	buffer *logBuffer
+}
+
+// Handle implements [slog.Handler].
+func (h flushingHandler) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if err == nil && r.Level >= slog.LevelWarn {
+		err = h.buffer.flush()
+	}
+	return err
+}
+
+// WithAttrs implements [slog.Handler].
+func (h flushingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return flushingHandler{h.Handler.WithAttrs(attrs), h.buffer}
+}
+
+// WithGroup implements [slog.Handler].
+func (h flushingHandler) WithGroup(name string) slog.Handler {
+	return flushingHandler{h.Handler.WithGroup(name), h.buffer}
+}
