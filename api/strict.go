@@ -66,6 +66,9 @@ func combineHeaders(h http.Header) error {
 // combineQuery returns the request with the values of repeatable parameters
 // joined.
 func combineQuery(r *http.Request) (*http.Request, error) {
+	if r.URL.RawQuery == "" {
+		return r, nil
+	}
 	values, separators := r.URL.Query(), repeatable[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
 	if errs != nil {
