@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 )
 
@@ -80,6 +81,9 @@ func (c *views) keep(j Job) Job {
 	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
 		return j
 	}
+	// Whoever appends to a part of the job gets a copy of it.
+	j.Input, j.Output, j.Metadata = slices.Clip(j.Input), slices.Clip(j.Output), slices.Clip(j.Metadata)
+	j.Chain, j.History, j.Tags = slices.Clip(j.Chain), slices.Clip(j.History), slices.Clip(j.Tags)
 	v := &view{job: j, state: state{version: j.version, events: j.events}}
 	if v.job.view = v; j.Callback != nil {
 		v.state.callback = string(callback)

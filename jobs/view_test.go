@@ -71,6 +71,11 @@ func TestViews(t *testing.T) {
 		if job, last := rendered(ids[0]); last == first || job.Status != jobs.Succeeded {
 			t.Errorf("at the end: %s", last)
 		}
+		one, _ := rendered(ids[1])
+		two, _ := rendered(ids[1])
+		if a, b := append(one.Output, 'a'), append(two.Output, 'b'); string(a) != `"done"a` || string(b) != `"done"b` { //nolint:gocritic // that is what must do no harm
+			t.Errorf("%s and %s share memory", a, b)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := front.Get(ctx, ids[0]); db.Postgres() && !errors.Is(err, context.Canceled) {
