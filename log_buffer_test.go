@@ -1,20 +1,37 @@
 package main
 
 import (
-	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// A lockedBuffer is written and read by several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
 // Lines come a tenth of a second late, together; a warning comes at once, after
 // those that were logged before it.
 func TestLogBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		c := defaults()
-		logger, flush := newLogger(c, &out)
+		out := new(lockedBuffer)
+		logger, flush := newLogger(defaults(), out)
 		lines := func() int {
 			synctest.Wait()
 			return strings.Count(out.String(), "\n")
