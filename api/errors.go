@@ -56,7 +56,7 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, jobs.ErrUnknownService):
 		return newProblem("not-found", "there is no such service; GET /v1/services lists all")
 	case errors.Is(err, jobs.ErrRemoved):
-		return newProblem("job-removed", "the job's record was removed: its time was over")
+		return newProblem("job-removed", "the job's record was removed: it was deleted, or its retention period is over")
 	case errors.Is(err, jobs.ErrFinished):
 		return newProblem("already-finished", "the job has ended already")
 	case errors.Is(err, jobs.ErrNotFinished):

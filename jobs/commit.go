@@ -36,9 +36,10 @@ type change struct {
 	// size is how large what it writes is, in bytes, about.
 	size int
 	// lock is the id of the job whose row is locked and read before the change is
-	// applied, hold of one whose row is only locked: whoever changes a delivery
-	// of a job locks the job first.
-	lock, hold string
+	// applied. A change of a delivery locks the delivery's job too; with lockOnly
+	// the row is not read.
+	lock     string
+	lockOnly bool
 	// known is that job as its row is, if nobody has changed it since; nil if that
 	// isn't known. Then it is not read: the fence of what is written tells.
 	known *Job

@@ -121,7 +121,7 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 		finishedAt = &now
 	}
 	written := false
-	err := q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, hold: v.jobID, apply: func(ctx context.Context, b *batch) error {
+	err := q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, lock: v.jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
 		written = false // it may be tried again
 		if result.Class != notify.Local {

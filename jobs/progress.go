@@ -123,7 +123,7 @@ func (q *Queue) unclaim(ctx context.Context, v *attempt) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	return q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, hold: v.jobID, apply: func(ctx context.Context, b *batch) error {
+	return q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, lock: v.jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		if _, err := b.tx.ExecContext(ctx, `UPDATE deliveries SET claimed_until = NULL WHERE id = $1`, v.id); err != nil {
 			return fmt.Errorf("unclaim progress delivery: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -112,13 +113,14 @@ func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != n
 // reviveDeliveries gives new River jobs to the deliveries whose River job is
 // gone or stuck.
 func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
-	ids, err := q.find(ctx, `SELECT d.id FROM deliveries d LEFT JOIN river_job r ON r.id = d.river_job_id
+	found, err := q.find(ctx, `SELECT d.job_id || '/' || d.id FROM deliveries d LEFT JOIN river_job r ON r.id = d.river_job_id
 		WHERE d.status = 'pending' AND (r.id IS NULL OR r.state IN ('cancelled', 'discarded', 'completed') OR `+stuck+`) ORDER BY d.next_attempt_at`)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		err := q.committer.commit(ctx, &change{names: []string{id}, apply: func(ctx context.Context, b *batch) error {
+	for _, path := range found {
+		jobID, id, _ := strings.Cut(path, "/")
+		err := q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 			riverJobID, err := b.carryDelivery(ctx, id)
 			if err != nil {
 				return err

@@ -28,7 +28,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read delivery: %w", err)
 	}
-	return q.committer.commit(ctx, &change{names: []string{jobID, id}, hold: jobID, apply: func(ctx context.Context, b *batch) error {
+	return q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
 		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {

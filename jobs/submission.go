@@ -39,9 +39,10 @@ type Submission struct {
 	CallbackState string
 	// BaseURL is how the submitter reached the API, "https://host".
 	BaseURL string
-	// IdempotencyKey makes a repeated submission find the first one's job,
-	// for 24 hours; Fingerprint tells whether it is the same request. Caller
-	// is whose key it is, who may not be the owner. Default the owner.
+	// IdempotencyKey makes a repeated submission return the first one's job while
+	// the job's record is kept, and [ErrRemoved] for 24 hours after its removal.
+	// Fingerprint tells whether it is the same request. Caller owns the key, who
+	// may differ from the owner of the job. Default the owner.
 	IdempotencyKey string
 	Fingerprint    string
 	Caller         string
