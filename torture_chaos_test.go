@@ -174,6 +174,18 @@ func (c *chaos) starve(ctx context.Context) {
 	}
 }
 
+// cutPower makes PostgreSQL crash until ctx is done.
+func (c *chaos) cutPower(ctx context.Context) {
+	for pause(ctx, between(200*time.Millisecond, 2*time.Second)); ctx.Err() == nil; pause(ctx, between(200*time.Millisecond, 2*time.Second)) {
+		c.count("PostgreSQL killed")
+		c.postgres.Kill()
+		c.postgres.Start()
+		for _, v := range c.victims {
+			v.lives()
+		}
+	}
+}
+
 // heal lets everything run again, and waits until the servers are ready.
 func (c *chaos) heal(servers []string) {
 	for _, v := range c.victims {

@@ -56,6 +56,24 @@ const (
 // and theirs, and clients keep a ledger.
 func TestTortureScaledOut(t *testing.T) {
 	t.Parallel()
+	tortureScaledOut(t, []string{"serve", "serve", "worker", "worker", "worker"}, func(c *chaos, ctx context.Context) {
+		var harms sync.WaitGroup
+		harms.Go(func() { c.hurt(ctx) })
+		harms.Go(func() { c.starve(ctx) })
+		harms.Wait()
+	})
+}
+
+// PostgreSQL crashes again and again, and loses each time what it has not written:
+// the commits of connections with synchronous_commit=off.
+func TestTorturePowerCut(t *testing.T) {
+	t.Parallel()
+	tortureScaledOut(t, []string{"serve", "worker"}, (*chaos).cutPower)
+}
+
+// tortureScaledOut harms processes that share PostgreSQL and Redis, one for each
+// command.
+func tortureScaledOut(t *testing.T, commands []string, harm func(*chaos, context.Context)) {
 	duration := tortureTime(t)
 	postgres, redis := jobstest.PrivatePostgres(t), jobstest.PrivateRedis(t)
 	dir := t.TempDir()
@@ -83,7 +101,7 @@ func TestTortureScaledOut(t *testing.T) {
 	l := newLedger(t)
 	c := &clients{ledger: l, http: &http.Client{}}
 	torturers := &chaos{ledger: l, postgres: postgres, redis: redis}
-	for i, command := range []string{"serve", "serve", "worker", "worker", "worker"} {
+	for i, command := range commands {
 		pg, r := jobstest.NewProxy(t, postgres.Addr), jobstest.NewProxy(t, redis.Addr)
 		env := append(slices.Clone(env), "DATABASE_URL=postgres://postgres@"+pg.Addr+"/postgres", "REDIS_URL=redis://"+r.Addr)
 		args := []string{command}
@@ -96,7 +114,7 @@ func TestTortureScaledOut(t *testing.T) {
 		v.postgres, v.redis = pg, r
 		torturers.victims = append(torturers.victims, v)
 	}
-	c.torment(t, torturers, duration, torturers.hurt, torturers.starve)
+	c.torment(t, torturers, duration, harm)
 	c.check(t, db, effects)
 }
 
@@ -129,13 +147,13 @@ func TestTortureEmbedded(t *testing.T) {
 	l := newLedger(t)
 	c := &clients{ledger: l, http: &http.Client{}, servers: []string{"http://" + addr}}
 	torturers := &chaos{ledger: l, victims: []*victim{newVictim(t, dir, "serve", env, "serve")}}
-	c.torment(t, torturers, duration, torturers.hurt)
+	c.torment(t, torturers, duration, (*chaos).hurt)
 	c.check(t, db, effects)
 }
 
 // torment lets clients and torturers live together for a while, then heals
 // all, and waits until every job has ended and every callback has come.
-func (c *clients) torment(t *testing.T, torturers *chaos, duration time.Duration, harm ...func(context.Context)) {
+func (c *clients) torment(t *testing.T, torturers *chaos, duration time.Duration, harm func(*chaos, context.Context)) {
 	receiver := httptest.NewServer(c)
 	t.Cleanup(receiver.Close)
 	c.receiver = receiver.URL
@@ -148,9 +166,7 @@ func (c *clients) torment(t *testing.T, torturers *chaos, duration time.Duration
 	last, stop := context.WithTimeout(t.Context(), duration+3*time.Minute)
 	defer stop()
 	var torture, life, viewers sync.WaitGroup
-	for _, harm := range harm {
-		torture.Go(func() { harm(ctx) })
-	}
+	torture.Go(func() { harm(torturers, ctx) })
 	for range 8 {
 		life.Go(func() { c.live(ctx) })
 	}

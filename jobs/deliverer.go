@@ -48,6 +48,7 @@ type attempt struct {
 func (d *deliverer) Work(ctx context.Context, rj *river.Job[deliveryArgs]) error {
 	q := d.queue
 	v := attempt{id: rj.Args.DeliveryID, riverJobID: rj.ID}
+	defer q.begin(v.id)()
 	var behind bool // progress that is being sent
 	err := q.db.read.QueryRowContext(ctx, `SELECT job_id, owner, event, url, origin, body, attempts, scheduled_from, next_attempt_at,
 			EXISTS (SELECT 1 FROM deliveries p WHERE p.job_id = d.job_id AND p.id <> d.id AND p.event = 'job.progress' AND p.claimed_until > $3)

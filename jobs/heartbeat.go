@@ -114,33 +114,21 @@ func (q *Queue) dropped(ctx context.Context, id, runID string) error {
 	return unlessLost(err)
 }
 
-// checkFetched gives the jobs to others that this process fetched long ago
-// and does not work at: it could not write that it starts, nor tell River.
+// checkFetched gives the jobs and deliveries to others that this process fetched
+// long ago and does not work on: it could not store that it starts, nor River that
+// they are to be tried again.
 func (q *Queue) checkFetched(ctx context.Context) error {
 	mine := q.fetched(`%s = $1`)
 	ids, err := q.find(ctx, mine, q.workerID)
 	if err != nil {
 		return err
 	}
-	seen := make(map[string]time.Time)
-	for _, id := range ids {
-		first, ok := q.suspects[id]
-		switch {
-		case q.works(id):
-			continue
-		case !ok:
-			seen[id] = time.Now()
-			continue
-		case time.Since(first) < staleAfter:
-			seen[id] = first
-			continue
-		}
+	for _, id := range q.idleJobs.overdue(ids, q.works) {
 		if err := q.refetch(ctx, id, mine); err != nil {
 			return err
 		}
 	}
-	q.suspects = seen
-	return nil
+	return q.reviveFetched(ctx)
 }
 
 // refetch gives a job that query still finds to another River job.

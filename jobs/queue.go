@@ -39,11 +39,11 @@ type Queue struct {
 	counters   counters
 	metrics    *metrics
 	// The loops' own:
-	suspects  map[string]time.Time // jobs fetched and not started, since when
-	clock     clock
-	head      head
-	looked    time.Time // when the queue's head was last looked at
-	lastSaved string    // the job whose report was saved last
+	idleJobs, idleDeliveries idle
+	clock                    clock
+	head                     head
+	looked                   time.Time // when the queue's head was last looked at
+	lastSaved                string    // the job whose report was saved last
 
 	mu      sync.Mutex
 	runs    map[string]*run // by job id: those of this process

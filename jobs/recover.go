@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -109,28 +108,3 @@ func (q *Queue) adopt(ctx context.Context, id string) error {
 
 // carrierLost returns the fact that the worker or the River job of a job is gone.
 func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != nil} }
-
-// reviveDeliveries gives new River jobs to the deliveries whose River job is
-// gone or stuck.
-func (q *Queue) reviveDeliveries(ctx context.Context, stuck string) error {
-	found, err := q.find(ctx, `SELECT d.job_id || '/' || d.id FROM deliveries d LEFT JOIN river_job r ON r.id = d.river_job_id
-		WHERE d.status = 'pending' AND (r.id IS NULL OR r.state IN ('cancelled', 'discarded', 'completed') OR `+stuck+`) ORDER BY d.next_attempt_at`)
-	if err != nil {
-		return err
-	}
-	for _, path := range found {
-		jobID, id, _ := strings.Cut(path, "/")
-		err := q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
-			riverJobID, err := b.carryDelivery(ctx, id)
-			if err != nil {
-				return err
-			}
-			_, err = b.tx.ExecContext(ctx, `UPDATE deliveries SET river_job_id = $1 WHERE id = $2 AND status = 'pending'`, riverJobID, id)
-			return err
-		}})
-		if err != nil {
-			return fmt.Errorf("revive delivery: %w", err)
-		}
-	}
-	return nil
-}

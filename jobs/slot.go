@@ -1,6 +1,6 @@
 package jobs
 
-// begin notes that this process works at a job until end is called.
+// begin notes that this process works on a job or delivery until end is called.
 func (q *Queue) begin(id string) (end func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -14,7 +14,7 @@ func (q *Queue) begin(id string) (end func()) {
 	}
 }
 
-// works reports whether this process works at a job.
+// works reports whether this process works on a job or delivery.
 func (q *Queue) works(id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
