@@ -88,6 +88,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 		return fmt.Errorf("submit: %w", err)
 	}
 	s.name = string(job.Token)
+	s.sayStatus(job.Status, job.Attempt) // the stream may begin when it runs already
 	stream, err := s.client.events(job.EventsURL)
 	if err != nil {
 		return err
