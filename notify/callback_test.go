@@ -28,7 +28,7 @@ func newGuard(t testing.TB, c notify.GuardConfig) *notify.Guard {
 
 func TestCheckURL(t *testing.T) {
 	strict := newGuard(t, notify.GuardConfig{Own: []string{"jobs.example.com:443"}})
-	allowing := newGuard(t, notify.GuardConfig{Allow: []string{"10.1.0.0/16", "hooks.internal", "*.corp.internal", "192.168.7.7:8080"}})
+	allowing := newGuard(t, notify.GuardConfig{Allow: []string{"10.1.0.0/16", "hooks.internal", "*.corp.internal", "192.168.7.7:8080", "web_app"}})
 	loopback := newGuard(t, notify.GuardConfig{Loopback: true})
 	for _, test := range []struct {
 		guard *notify.Guard
@@ -38,6 +38,15 @@ func TestCheckURL(t *testing.T) {
 		{strict, "https://example.com/hook?x=1", "https://example.com/hook?x=1"},
 		{strict, "https://EXAMPLE.com:8443/", "https://example.com:8443/"},
 		{strict, "https://bücher.example/", "https://xn--bcher-kva.example/"},
+		{strict, "https://BÜCHER.example./", "https://xn--bcher-kva.example/"},
+		{strict, "https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"},
+		{strict, "https://my_app.example.com/h", "https://my_app.example.com/h"},
+		{strict, "https://pr--site.netlify.app/h", "https://pr--site.netlify.app/h"},
+		{strict, "https://r3---sn-x.example.com/", "https://r3---sn-x.example.com/"},
+		{strict, "https://ends-.example.com/", "https://ends-.example.com/"},
+		{strict, "https://a!b.example.com/", ""},
+		{strict, "https://xn--a.example/", ""},
+		{strict, "https://a..example.com/", ""},
 		{strict, "https://93.184.216.34/", "https://93.184.216.34/"},
 		{strict, "https://[2606:2800:220:1:248:1893:25c8:1946]/", "https://[2606:2800:220:1:248:1893:25c8:1946]/"},
 		{strict, "http://example.com/", ""},
@@ -84,6 +93,7 @@ func TestCheckURL(t *testing.T) {
 		{strict, "https://[fc00::1]/", ""},
 		{strict, "https://[ff02::1]/", ""},
 		{allowing, "http://10.1.2.3:81/x", "http://10.1.2.3:81/x"},
+		{allowing, "http://web_app:8000/hook", "http://web_app:8000/hook"},
 		{allowing, "http://10.2.0.1/", ""},
 		{allowing, "http://hooks.internal/", "http://hooks.internal/"},
 		{allowing, "http://a.corp.internal/", "http://a.corp.internal/"},
@@ -155,9 +165,9 @@ func TestSendStatus(t *testing.T) {
 		{201, "", notify.Delivered, 0},
 		{204, "", notify.Delivered, 0},
 		{299, "", notify.Delivered, 0},
-		{301, "", notify.Retry, 0},
-		{302, "", notify.Retry, 0},
-		{307, "", notify.Retry, 0},
+		{301, "", notify.Refused, 0},
+		{302, "", notify.Refused, 0},
+		{307, "", notify.Refused, 0},
 		{400, "", notify.Refused, 0},
 		{401, "", notify.Refused, 0},
 		{404, "", notify.Refused, 0},
@@ -195,6 +205,9 @@ func TestSendStatus(t *testing.T) {
 		}))
 		got := send(t, notify.GuardConfig{Loopback: true}, r.URL+"/hook", 0)
 		r.Close()
+		if want := r.URL + "/elsewhere"; test.status/100 == 3 && !strings.Contains(got.Message, want) {
+			t.Errorf("%d: %q, want the Location %s", test.status, got.Message, want)
+		}
 		if got.Class != test.class || got.StatusCode != test.status || got.RetryAfter != test.wait || hits != 1 || test.status != 204 && got.Response != "an answer" {
 			t.Errorf("%d %s: %+v after %d requests", test.status, test.retryAfter, got, hits)
 		}

@@ -37,12 +37,16 @@ func classifyStatus(resp *http.Response) Result {
 	case status >= 200 && status < 300:
 		r.Class, r.Code, r.Message = Delivered, "ok", ""
 	case status >= 300 && status < 400:
-		// Following would send body and signature to where nobody checked.
-		r.Class, r.Code, r.Message = Retry, "redirect_refused", "the receiver answered "+strconv.Itoa(status)+"; redirects are not followed"
+		// Following would send body and signature to where nobody checked. A redirect
+		// is most likely a mistake in the URL, which another attempt does not mend.
+		r.Class, r.Code, r.Message = Refused, "redirect_refused", "the receiver answered "+strconv.Itoa(status)+"; redirects are not followed"
+		if to, err := resp.Location(); err == nil {
+			r.Message = fmt.Sprintf("the receiver answered %d with the Location %.500q; redirects are not followed: use that URL", status, RedactURL(to.String()))
+		}
 	case status == http.StatusGone, status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong, status == http.StatusRequestHeaderFieldsTooLarge:
 		r.Class = Final
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		r.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+		r.RetryAfter = retryAfter(resp.Header, time.Now())
 		if status == http.StatusTooManyRequests || r.RetryAfter > 0 {
 			r.Class = Throttled
 		}
@@ -92,9 +96,29 @@ func classifyError(ctx context.Context, err error) Result {
 	}
 }
 
+// retryAfter returns how long a receiver that limits its rate asks to wait, by
+// Retry-After (RFC 9110) or else RateLimit-Reset, in seconds, or RateLimit, whose
+// parameter t is in seconds (both of draft-ietf-httpapi-ratelimit-headers). At most
+// an hour, and 0 if it does not ask.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	if wait := parseRetryAfter(h.Get("Retry-After"), now); wait > 0 {
+		return wait
+	}
+	reset := h.Get("RateLimit-Reset")
+	for part := range strings.FieldsFuncSeq(h.Get("RateLimit"), func(r rune) bool { return r == ';' || r == ',' }) {
+		if t, ok := strings.CutPrefix(strings.TrimSpace(part), "t="); ok && reset == "" {
+			reset = t
+		}
+	}
+	return parseRetryAfter(reset, now)
+}
+
+// retryDates are the forms of dates that servers send although RFC 9110 has others.
+var retryDates = []string{"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 UTC", time.RFC3339, "2006-01-02 15:04:05Z07:00"}
+
 // parseRetryAfter returns how long to wait by a Retry-After header, in
 // seconds or as a date (RFC 9110, section 10.2.3): at most an hour, and 0 when
-// it says nothing that makes sense.
+// it says nothing that makes sense. Dates may have other usual forms.
 func parseRetryAfter(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
@@ -103,10 +127,17 @@ func parseRetryAfter(s string, now time.Time) time.Duration {
 		}
 		return time.Duration(min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
-	if at, err := http.ParseTime(s); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter)
+	at, err := http.ParseTime(s)
+	for _, layout := range retryDates {
+		if err == nil {
+			break
+		}
+		at, err = time.Parse(layout, s)
 	}
-	return 0
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
 // A Schedule is how long to wait before each attempt; it has as many entries

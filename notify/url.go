@@ -92,13 +92,23 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 	return u.String(), nil
 }
 
-// idnaLookup returns the name in ASCII and lower case (UTS #46).
+// hostNames maps host names as the WHATWG URL standard does ("domain to ASCII"):
+// UTS #46 with CheckHyphens and UseSTD3ASCIIRules false. Names of containers have
+// underscores, and those of previews two hyphens at the third place.
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false))
+
+// idnaLookup returns the name in ASCII and lower case. Of the other characters that
+// the standard allows, such as ! and $, none is in a name that can be looked up.
 func idnaLookup(name string) (string, error) {
-	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(name, "."))
-	if err != nil || len(ascii) > 253 || strings.Contains(ascii, "..") {
+	ascii, err := hostNames.ToASCII(strings.TrimSuffix(name, "."))
+	if err != nil || len(ascii) > 253 || strings.Contains(ascii, "..") || strings.ContainsFunc(ascii, unusualInHost) {
 		return "", fmt.Errorf("%.40q is no host name", name)
 	}
 	return ascii, nil
+}
+
+func unusualInHost(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }
 
 // numericHost reports whether the last label is a number, which makes the
