@@ -53,7 +53,7 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 func (a *API) checks() []jobs.Check {
 	events := jobs.Check{Name: "events", Status: jobs.OK}
 	if a.Hub.Degraded() {
-		events.Status, events.Detail = jobs.Warning, "Redis can't be reached, so that viewers see changes two seconds late: start it, or look at the network and redis_url"
+		events.Status, events.Detail = jobs.Warning, "Redis can't be used, so that viewers see changes two seconds late: start it, or look at the network, redis_url and the log"
 	}
 	return append(a.Queue.Health(), events)
 }

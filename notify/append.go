@@ -64,19 +64,38 @@ func (f *redisFeed) append(topic string, e Event) error {
 
 // send has Redis append the events of a batch, and answers their publishers.
 // An error means that Redis did not take all of them, and may do so later:
-// those that it has are stale then.
+// those that it has are stale then. Without events it finds out whether Redis can
+// be used.
 func (f *redisFeed) send(ctx context.Context, batch []sending) error {
+	err := f.try(ctx, batch)
+	if err == nil {
+		f.refused = false
+	} else if !f.refused && ctx.Err() == nil {
+		f.refused = true
+		f.hub.logger.WarnContext(ctx, "Redis takes no events: they wait, and viewers are served from the database", "err", err)
+	}
+	return err
+}
+
+func (f *redisFeed) try(ctx context.Context, batch []sending) error {
+	if len(batch) == 0 {
+		if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) {
+			return err
+		}
+	}
 	said, err := f.call(ctx, batch)
 	switch {
 	case passing(err):
 		return err
 	case err != nil && len(batch) > 1: // what is wrong with one is no matter for the others
 		for i := range batch {
-			if err := f.send(ctx, batch[i:i+1]); err != nil {
+			if err := f.try(ctx, batch[i:i+1]); err != nil {
 				return err
 			}
 		}
 		return nil
+	case err != nil && len(batch) == 0:
+		return err
 	case err != nil:
 		batch[0].answer(err)
 		return nil
@@ -118,8 +137,8 @@ func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error)
 // the events of a stream and not their bytes.
 func maxEvents(size int) int { return min(logEvents, max(topicBytes/max(size, 1), 1)) }
 
-// passing reports whether what went wrong is Redis's trouble for a while, and
-// not the events' for good.
+// passing reports whether Redis takes no events for a while, or until its
+// configuration or ours is changed, and not only these events.
 func passing(err error) bool {
 	if err == nil {
 		return false
@@ -127,7 +146,7 @@ func passing(err error) bool {
 	if _, ok := errors.AsType[redis.Error](err); !ok {
 		return true // no answer
 	}
-	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM"}, func(prefix string) bool {
+	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "ASK"}, func(prefix string) bool {
 		return redis.HasErrorPrefix(err, prefix)
 	})
 }

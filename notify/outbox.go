@@ -17,6 +17,8 @@ const (
 	// more would keep it from others for too long, or not be done in time.
 	batchEvents = 128
 	batchBytes  = 256 << 10
+	// probeInterval is how often Redis is tried while there are no events.
+	probeInterval = 2 * time.Second
 )
 
 var (
@@ -154,18 +156,23 @@ func (o *outbox) close() {
 	o.queue = nil
 }
 
-// empty sends what is in the outbox, until ctx is done.
+// empty sends what is in the outbox, until ctx is done. After a while without events
+// it sends none, to learn whether Redis would take some.
 func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
 	defer o.close()
+	probe := time.NewTicker(probeInterval)
+	defer probe.Stop()
 	var batch []sending
 	for ctx.Err() == nil {
 		batch = o.take(batch)
 		if len(batch) == 0 {
 			select {
 			case <-o.filled:
+				continue
+			case <-probe.C:
 			case <-ctx.Done():
+				continue
 			}
-			continue
 		}
 		err := send(ctx, batch)
 		if err == nil {

@@ -30,9 +30,10 @@ type redisFeed struct {
 	client *redis.Client
 	prefix string
 
-	outbox outbox
-	cut    atomic.Bool  // the subscribed connection is down
-	back   atomic.Int64 // when it no longer was, in nanoseconds since 1970
+	outbox  outbox
+	refused bool         // Redis did not take the last events; of the outbox's goroutine
+	cut     atomic.Bool  // the subscribed connection is down
+	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
 
 	mu     sync.Mutex
 	wanted map[string]uint64 // topics to be subscribed to, and how often that was asked for
@@ -46,13 +47,19 @@ type redisFeed struct {
 // NewRedisHub returns a hub that shares events with all processes through the
 // Redis at the address, a URL; with "?master_name=", it is of Sentinels, who know where
 // that master is. All its keys begin with the prefix. Redis need not be there
-// yet: until it is, the hub is degraded.
+// yet: until it is, the hub is degraded. A Redis Cluster of
+// several nodes is refused.
 func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	client, err := newRedisClient(address)
 	if err != nil {
 		return nil, errors.New("redis_url is not a Redis URL") // the cause may quote the password
 	}
 	quietRedis()
+	check, stop := context.WithTimeout(context.Background(), answerTimeout)
+	defer stop()
+	if err := checkNoCluster(check, client); errors.Is(err, errCluster) {
+		return nil, errors.Join(err, client.Close())
+	}
 	h := newHub(logger)
 	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the outbox
 	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
@@ -63,6 +70,39 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	f.wg.Go(func() { f.listen(ctx) })
 	f.wg.Go(func() { f.outbox.empty(ctx, f.send) })
 	return h, nil
+}
+
+// errCluster says what to do about a Redis Cluster, which has each topic on a node
+// of its own and answers the others with MOVED.
+var errCluster = errors.New("redis_url is a Redis Cluster of several nodes, which can't be used: name a single Redis, or Sentinels with ?master_name=")
+
+// checkNoCluster asks Redis how it runs (HELLO, since version 6). A cluster of one
+// node is like a single Redis. Error: errCluster, or any other if it does not tell.
+func checkNoCluster(ctx context.Context, client *redis.Client) error {
+	answer, err := client.Do(ctx, "HELLO").Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis for its mode: %w", err)
+	}
+	fields, ok := answer.(map[any]any)
+	if pairs, list := answer.([]any); list { // RESP2
+		fields, ok = make(map[any]any), true
+		for i := 0; i+1 < len(pairs); i += 2 {
+			fields[pairs[i]] = pairs[i+1]
+		}
+	}
+	if !ok || fields["mode"] != "cluster" {
+		return nil
+	}
+	slots, err := client.ClusterSlots(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis for its cluster: %w", err)
+	}
+	for _, s := range slots {
+		if len(s.Nodes) > 0 && len(slots[0].Nodes) > 0 && s.Nodes[0].ID != slots[0].Nodes[0].ID {
+			return errCluster
+		}
+	}
+	return nil
 }
 
 // quietRedis keeps go-redis from writing to standard error past the log: that

@@ -342,6 +342,7 @@ func TestRedisRefusesForNow(t *testing.T) {
 	for name, set := range map[string]struct{ trouble, mend []string }{
 		"out of memory":      {[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
 		"too few replicas":   {[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		"no permission":      {[]string{"ACL", "SETUSER", "default", "-@scripting"}, []string{"ACL", "SETUSER", "default", "+@scripting"}},
 		"no longer a master": {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -371,6 +372,46 @@ func TestRedisRefusesForNow(t *testing.T) {
 			jobstest.Until(t, "Redis takes events", func() bool { return !hub.Degraded() })
 		})
 	}
+}
+
+// A process without viewers and events finds out that Redis can't be used.
+func TestIdleHubNoticesRedis(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	hub := redisHub(t, "redis://"+r.Addr, "test")
+	if answer, err := r.Do("ACL", "SETUSER", "default", "-@scripting"); err != nil || answer != "+OK" {
+		t.Fatal(answer, err)
+	}
+	jobstest.Until(t, "degraded hub", hub.Degraded)
+	if answer, err := r.Do("ACL", "SETUSER", "default", "+@scripting"); err != nil || answer != "+OK" {
+		t.Fatal(answer, err)
+	}
+	jobstest.Until(t, "hub that is well again", func() bool { return !hub.Degraded() })
+}
+
+func TestRedisClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	var nodes []*jobstest.Server
+	for _, slots := range [][]string{{"0", "8191"}, {"8192", "16383"}} {
+		_, bus, _ := net.SplitHostPort(jobstest.FreeAddr(t))
+		r := jobstest.PrivateRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
+		if _, err := r.Do("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, r)
+		if host, port, _ := net.SplitHostPort(r.Addr); len(nodes) > 1 {
+			if _, err := nodes[0].Do("CLUSTER", "MEET", host, port, bus); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	jobstest.Until(t, "refusal", func() bool {
+		hub, err := notify.NewRedisHub("redis://"+nodes[0].Addr, "test", discard)
+		if err == nil {
+			hub.Close()
+		}
+		return err != nil && strings.Contains(err.Error(), "Cluster")
+	})
 }
 
 // A message of somebody else's on our channel does no harm.
