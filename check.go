@@ -42,12 +42,21 @@ func isOrigin(s string) error {
 	return nil
 }
 
-// isURL does not quote the URL, which may have a password.
+// isURL checks a URL that may have a password: so it quotes no part of it. A
+// password with a # or / that is not encoded would end up in the name of the host or
+// database, which errors quote.
 func isURL(schemes ...string) func(string) error {
 	return func(s string) error {
-		u, err := url.Parse(s)
-		if err != nil || !slices.Contains(schemes, u.Scheme) || cmp.Or(u.Host, u.Path) == "" {
+		scheme, _, _ := strings.Cut(s, "://")
+		if !slices.Contains(schemes, scheme) {
 			return fmt.Errorf("expected a URL that begins with %s://", schemes[0])
+		}
+		u, err := url.Parse(s)
+		if err != nil || strings.ContainsRune(s, '#') || strings.ContainsRune(u.EscapedPath()+u.RawQuery, '@') {
+			return errors.New("expected a URL in which special characters of the user name and password are encoded: # as %23, % as %25, / as %2F, : as %3A, ? as %3F, @ as %40")
+		}
+		if cmp.Or(u.Host, u.Path) == "" {
+			return fmt.Errorf("expected a URL with a host, such as %s://host", schemes[0])
 		}
 		return nil
 	}

@@ -139,6 +139,10 @@ func TestMistakes(t *testing.T) {
 		{name: "admin without a name", file: "admins: [alice]\n", want: []string{`admin "alice"`}},
 		{name: "allow", file: "callbacks: {allow: [10.0.0.1/8]}\n", want: []string{"callbacks.allow", "10.0.0.1/8"}},
 		{name: "schedule", file: "callbacks: {schedule: [5s]}\n", want: []string{"config.yaml:1: callbacks.schedule: expected a list"}},
+		{name: "password with a #", file: "database_url: postgres://u:geheim#x@h/db\n", want: []string{"database_url: expected a URL in which special characters of the user name and password are encoded: # as %23"}},
+		{name: "password with a /", file: "redis_url: redis://u:1/geheim@h/0\n", want: []string{"redis_url: expected a URL in which special characters"}},
+		{name: "password with a %", file: "database_url: postgres://u:geheim%ss@h/db\n", want: []string{"database_url: expected a URL in which special characters"}},
+		{name: "password with a ?", file: "database_url: postgres://u:1?geheim@h/db\n", want: []string{"database_url: expected a URL in which special characters"}},
 		{name: "public_url with a path", file: "public_url: https://x/y\n", want: []string{"public_url: expected a URL without a path"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
