@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,6 +103,36 @@ func TestKeys(t *testing.T) {
 		}
 		if public, err := keys.Public(t.Context()); err != nil || len(public) != 1 {
 			t.Errorf("public %s, %v", public, err)
+		}
+	})
+}
+
+// However many first callbacks of an owner are sent at once, one key is made, also
+// when those before were revoked.
+func TestFirstKey(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		for round := range 3 {
+			all := []*jobs.Keys{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes
+			var signing sync.WaitGroup
+			for i := range 10 {
+				signing.Go(func() {
+					if keys, err := all[i%2].Signing(t.Context(), "alice"); err != nil || len(keys) != 2 {
+						t.Errorf("%d keys, %v", len(keys), err)
+					}
+				})
+			}
+			signing.Wait()
+			list, err := all[0].List(t.Context(), "alice")
+			if err != nil || len(list) != 1+round+1 { // the server's, revoked ones, the new one
+				t.Fatalf("%d keys, %v", len(list), err)
+			}
+			for _, key := range list {
+				if key.Owner == "alice" && key.ExpiresAt == nil {
+					if err := all[0].Revoke(t.Context(), "alice", key.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,10 @@ import (
 
 	"coatcheck/notify/webhook"
 )
+
+// maxFirstKeys is how many keys of an owner the server makes by itself while those
+// before are remembered as revoked.
+const maxFirstKeys = 20
 
 // Signing returns the keys that callbacks to the owner are signed with: the
 // secrets the two share, the newest first, then the server's own, whose public
@@ -21,6 +26,25 @@ func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error)
 	_, keys, err := k.read(ctx, owner, active)
 	if err != nil || owner == "" || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
 		return keys, err
+	}
+	return k.makeFirst(ctx, owner, active)
+}
+
+// makeFirst makes a key for an owner that has none and returns those that sign. The
+// key's id follows from the owner, so that of several first callbacks that are sent
+// at once, also by several processes, one makes a key.
+func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webhook.Key, err error) {
+	for n := range maxFirstKeys {
+		sum := sha256.Sum256(fmt.Appendf(nil, "first key %d of %s", n, owner))
+		key := Key{ID: "key_" + idEncoding.EncodeToString(sum[:16]), Owner: owner}
+		if err := k.insert(ctx, k.db.write, key, webhook.V1, []byte(webhook.NewKey(webhook.V1).Secret())); err != nil {
+			return nil, err
+		}
+		_, keys, err = k.read(ctx, owner, active)
+		if err != nil || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
+			return keys, err
+		}
+		// The key with this id is one that stopped to sign.
 	}
 	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooManyKeys) {
 		return nil, err
