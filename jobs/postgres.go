@@ -84,5 +84,8 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	if err := keyed.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
 	}
+	if err := refusePooling(ctx, d.pulse, keyed); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	return d, nil
 }

@@ -1,0 +1,51 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// errPooled says what to do about a pooler in transaction mode.
+var errPooled = errors.New("database_url leads to a pooler in transaction mode, which gives each transaction another session of PostgreSQL's: settings of sessions would get mixed up. Use session mode (of PgBouncer: pool_mode = session), or connect to PostgreSQL itself")
+
+// refusePooling returns errPooled if two connections share sessions of PostgreSQL's: if
+// both have the same one, or the first gets another while the second has a
+// transaction. One of these happens because the pooler lends a session to the second
+// connection that the first had.
+func refusePooling(ctx context.Context, first, second *sql.DB) error {
+	a, err := first.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer a.Close()
+	// In simple protocol, because poolers may lose prepared statements, too.
+	pid := func(db rower) (pid int, err error) {
+		err = db.QueryRowContext(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+		return pid, err
+	}
+	before, err := pid(a)
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+	}
+	tx, err := second.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+	}
+	defer tx.Rollback()
+	other, err := pid(tx)
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+	}
+	after, err := pid(a)
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+	}
+	if other == before || after != before {
+		return errPooled
+	}
+	return nil
+}
