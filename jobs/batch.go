@@ -29,6 +29,7 @@ type batch struct {
 	places     []place
 	dropped    []string // ids of jobs whose waiting progress is not delivered any more
 	lanes      []string // of River's, which got a job
+	announced  []announcement
 }
 
 // An update is the new row of a job.
@@ -41,7 +42,7 @@ type update struct {
 // A carried is a River job to insert. Its id is written to riverJobID.
 type carried struct {
 	river.InsertManyParams
-	of         string // the id of the job or delivery
+	of         string // the id of the job
 	riverJobID *int64
 }
 
@@ -67,6 +68,9 @@ func (q *Queue) transact(changes []*change) (err error) {
 	}
 	for _, lane := range b.lanes {
 		q.db.ring(lane)
+	}
+	for _, a := range b.announced {
+		q.dispatcher.announce(a.to, a.at.Time)
 	}
 	return nil
 }

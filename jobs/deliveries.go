@@ -40,8 +40,6 @@ type Delivery struct {
 	AttemptCount   int    `json:"-"`
 	LastStatusCode *int   `json:"-"`
 	LastError      string `json:"-"`
-
-	riverJobID int64
 }
 
 // A DeliveryAttempt is one request to the receiver.

@@ -1,13 +1,10 @@
 package jobs
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
-
-	"github.com/riverqueue/river"
 )
 
 // The statuses of a delivery.
@@ -55,10 +52,19 @@ func (b *batch) deliver(j *Job, event string, body []byte, at Time) error {
 
 // send writes a new delivery, to be made at its NextAttemptAt.
 func (b *batch) send(d *Delivery) {
-	b.carried = append(b.carried, carried{
-		river.InsertManyParams{Args: deliveryArgs{DeliveryID: d.ID}, InsertOpts: &river.InsertOpts{Queue: callbackQueue, MaxAttempts: riverAttempts}}, d.ID, &d.riverJobID,
-	})
 	b.deliveries = append(b.deliveries, d)
+	b.announce(d.Owner, d.URL, *d.NextAttemptAt)
+}
+
+// An announcement is a delivery to be made that the dispatcher does not know yet.
+type announcement struct {
+	to destination
+	at Time
+}
+
+// announce tells the dispatcher of this process of a delivery, after the commit.
+func (b *batch) announce(owner, url string, at Time) {
+	b.announced = append(b.announced, announcement{destination{owner, origin(url)}, at})
 }
 
 var deliveryInserter = newInserter("deliveries", "",
@@ -71,7 +77,6 @@ var deliveryInserter = newInserter("deliveries", "",
 	column[*Delivery]{"body", "bytea", func(d *Delivery) any { return []byte(d.Body) }},
 	column[*Delivery]{"status", "text", func(*Delivery) any { return pending }},
 	column[*Delivery]{"next_attempt_at", "bigint", func(d *Delivery) any { return d.NextAttemptAt }},
-	column[*Delivery]{"river_job_id", "bigint", func(d *Delivery) any { return d.riverJobID }},
 	column[*Delivery]{"created_at", "bigint", func(d *Delivery) any { return d.CreatedAt }},
 )
 
@@ -82,17 +87,6 @@ func origin(raw string) string {
 		return raw
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-// carryDelivery gives a delivery that was tried before to River, as a new River
-// job.
-func (b *batch) carryDelivery(ctx context.Context, id string) (riverJobID int64, err error) {
-	res, err := b.q.river.InsertTx(ctx, b.tx, deliveryArgs{DeliveryID: id}, &river.InsertOpts{Queue: retryQueue, MaxAttempts: riverAttempts})
-	if err != nil {
-		return 0, fmt.Errorf("insert River job: %w", err)
-	}
-	b.lanes = append(b.lanes, retryQueue)
-	return res.Job.ID, nil
 }
 
 // callbackBody renders what is sent. Account, job and state tell the receiver

@@ -156,16 +156,16 @@ func TestFailingReceiverIsHeldBack(t *testing.T) {
 			ids = append(ids, tell(t, queues[i%len(queues)], failing.URL, 1)...)
 		}
 		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-			// All 20 were looked at: 19 were put off, one is under way.
+			// One attempt of 40 deliveries is under way: those of the hold and the new ones.
 			var off int
-			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM river_job WHERE kind = 'callback' AND state IN ('available', 'scheduled')`).Scan(&off); err != nil {
+			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries WHERE owner = 'alice' AND status = 'pending' AND claimed_by IS NULL AND attempts = 0`).Scan(&off); err != nil {
 				t.Fatal(err)
 			}
 			if all, _ := failing.counts(); all == 7 && off >= 39 {
 				break
 			}
 			if all, _ := failing.counts(); time.Now().After(deadline) || all > 7 {
-				t.Fatalf("%d attempts, %d put off", all, off)
+				t.Fatalf("%d attempts, %d wait", all, off)
 			}
 		}
 		failing.open(204)
@@ -181,5 +181,78 @@ func TestFailingReceiverIsHeldBack(t *testing.T) {
 				t.Fatal("the probe was not delivered")
 			}
 		}
+	})
+}
+
+// Of a receiver whose hold is over, one attempt probes although attempts from before
+// the hold still hang, and its success ends the hold.
+func TestProbeBesideHangingAttempts(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
+			c.CallbackWorkers = 200
+			c.CallbackHold = 100 * time.Millisecond
+			c.Schedule = notify.Schedule{0, 50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
+			c.Sender = notify.NewSender(notify.SenderConfig{Guard: newGuard(t), Timeout: 5 * time.Minute})
+			t.Cleanup(c.Sender.Close)
+		})
+		var mu sync.Mutex
+		hang, status := make(chan struct{}), 204
+		hanging := 0
+		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			wait, answer := hanging < 10, status
+			if wait {
+				hanging++
+			}
+			mu.Unlock()
+			if wait {
+				<-hang
+			}
+			w.WriteHeader(answer)
+		}))
+		t.Cleanup(receiver.Close)
+		t.Cleanup(func() { close(hang) })
+		tell(t, q, receiver.URL, 10)
+		jobstest.Until(t, "ten attempts that hang", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return hanging == 10
+		})
+		mu.Lock()
+		status = 500
+		mu.Unlock()
+		tell(t, q, receiver.URL, 5)
+		jobstest.Until(t, "hold", func() bool {
+			var held bool
+			err := db.SQL().QueryRowContext(t.Context(), `SELECT allowed = 0 FROM destinations`).Scan(&held)
+			return err == nil && held
+		})
+		mu.Lock()
+		status = 204
+		mu.Unlock()
+		started := time.Now()
+		allTold(t, q, tell(t, q, receiver.URL, 3), "delivered")
+		if took := time.Since(started); took > 20*time.Second { // a probe that is lost takes 30 s
+			t.Errorf("delivered after %s", took)
+		}
+	})
+}
+
+// What a worker had claimed when it was killed, others deliver.
+func TestClaimOfDeadWorkerIsReleased(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
+		receiver := newReceiver(t, http.StatusNoContent)
+		ids := tell(t, front, receiver.URL, 2)
+		for _, id := range ids {
+			if _, err := front.Cancel(t.Context(), id, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = 'dead', claims = 1`); err != nil {
+			t.Fatal(err)
+		}
+		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { sender(t, c) })
+		allTold(t, q, ids, "delivered")
 	})
 }

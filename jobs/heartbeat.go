@@ -128,7 +128,7 @@ func (q *Queue) checkFetched(ctx context.Context) error {
 			return err
 		}
 	}
-	return q.reviveFetched(ctx)
+	return q.releaseIdle(ctx)
 }
 
 // refetch gives a job that query still finds to another River job.

@@ -2,24 +2,14 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-const (
-	// callbackInterval is the least time between two callbacks that tell of a
-	// job's progress.
-	callbackInterval = time.Second
-	// claimTime is for how long progress may be under way: longer than an
-	// attempt takes.
-	claimTime = 90 * time.Second
-	// progressPoll is how often what comes behind progress that is being sent
-	// looks again.
-	progressPoll = 100 * time.Millisecond
-)
+// callbackInterval is the least time between two callbacks that tell of a job's
+// progress.
+const callbackInterval = time.Second
 
 // wantsProgress reports whether the submitter wants to be called back with
 // the job's progress.
@@ -37,21 +27,22 @@ func (b *batch) tellProgress(ctx context.Context, j *Job) (told bool, err error)
 	}
 	at := b.now
 	var replaced []string
-	rows, err := b.tx.QueryContext(ctx, `SELECT id, status, claimed_until, finished_at FROM deliveries WHERE job_id = $1 AND event = 'job.progress'`, j.ID)
+	rows, err := b.tx.QueryContext(ctx, `SELECT id, status, claimed_by IS NOT NULL, finished_at FROM deliveries WHERE job_id = $1 AND event = 'job.progress' ORDER BY id`+b.q.db.forUpdate(), j.ID)
 	if err != nil {
 		return false, fmt.Errorf("read progress deliveries: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, status string
-		var claimedUntil, finishedAt *Time
-		if err := rows.Scan(&id, &status, &claimedUntil, &finishedAt); err != nil {
+		var claimed bool
+		var finishedAt *Time
+		if err := rows.Scan(&id, &status, &claimed, &finishedAt); err != nil {
 			return false, fmt.Errorf("read progress deliveries: %w", err)
 		}
 		switch {
-		case claimedUntil != nil && claimedUntil.After(b.now.Time):
+		case claimed:
 			return false, nil
-		case status == pending && claimedUntil == nil:
+		case status == pending:
 			rows.Close()
 			return true, b.replaceProgress(ctx, id, body)
 		case finishedAt != nil:
@@ -90,43 +81,9 @@ func (b *batch) deleteDelivery(ctx context.Context, id string) error {
 // sent makes the last callback wait.
 func (b *batch) dropProgress(ctx context.Context) error {
 	for _, id := range b.dropped {
-		if _, err := b.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)`, id, b.now); err != nil {
+		if _, err := b.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND claimed_by IS NULL`, id); err != nil {
 			return fmt.Errorf("drop progress: %w", err)
 		}
 	}
 	return nil
-}
-
-// claimProgress marks progress as being sent and reads what is the newest. It
-// reports false when the job has ended: then nothing is to be sent. Because it
-// locks the job, the end comes either before it, or after it and sees it.
-func (q *Queue) claimProgress(ctx context.Context, v *attempt) (claimed bool, err error) {
-	err = q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, lock: v.jobID, apply: func(ctx context.Context, b *batch) error {
-		job, err := b.job(v.jobID)
-		claimed = false // it may be tried again
-		if err != nil || job.Done {
-			return b.deleteDelivery(ctx, v.id)
-		}
-		err = b.tx.QueryRowContext(ctx, `UPDATE deliveries SET claimed_until = $1 WHERE id = $2 AND status = 'pending' RETURNING body`, At(time.Now().Add(claimTime)), v.id).Scan(&v.body)
-		if claimed = err == nil; !claimed && !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("claim progress delivery: %w", err)
-		}
-		return nil
-	}})
-	return claimed, err
-}
-
-// unclaim lets others send progress that was not sent after all.
-func (q *Queue) unclaim(ctx context.Context, v *attempt) error {
-	if v.event != JobProgress {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	return q.committer.commit(ctx, &change{names: []string{v.jobID, v.id}, lock: v.jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
-		if _, err := b.tx.ExecContext(ctx, `UPDATE deliveries SET claimed_until = NULL WHERE id = $1`, v.id); err != nil {
-			return fmt.Errorf("unclaim progress delivery: %w", err)
-		}
-		return nil
-	}})
 }

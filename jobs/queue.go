@@ -26,7 +26,7 @@ type Queue struct {
 	db         *Database
 	river      *river.Client[*sql.Tx]
 	committer  *committer
-	gates      *gates
+	dispatcher *dispatcher // nil without workers
 	views      *views
 	looks      *looker
 	queued     *queuedJobs
@@ -68,7 +68,10 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, gates: newGates(), views: newViews(), queued: newQueuedJobs(), looks: &looker{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, views: newViews(), queued: newQueuedJobs(), looks: &looker{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	if q.Workers > 0 {
+		q.dispatcher = newDispatcher(q)
+	}
 	if q.river, err = river.NewClient(q.db.driver, q.riverConfig()); err != nil {
 		return nil, fmt.Errorf("create River client: %w", err)
 	}
@@ -95,6 +98,7 @@ func (q *Queue) Start(ctx context.Context) error {
 			q.committer.close()
 			return fmt.Errorf("start River: %w", err)
 		}
+		q.wg.Go(q.dispatcher.run)
 		q.every(ctx, beatInterval, q.beat)
 		q.every(ctx, reconcileInterval, q.reconcile)
 		if q.db.postgres {
@@ -122,9 +126,15 @@ func (q *Queue) Stop(ctx context.Context) error {
 	var err error
 	q.once.Do(func() { close(q.stopping) })
 	if q.Workers > 0 {
+		dispatched := make(chan struct{})
+		q.wg.Go(func() {
+			defer close(dispatched)
+			q.dispatcher.stop(ctx)
+		})
 		if err = q.river.Stop(ctx); err != nil {
 			err = fmt.Errorf("stop River: %w", err)
 		}
+		<-dispatched
 	}
 	q.stop()
 	q.wg.Wait()

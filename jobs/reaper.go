@@ -121,7 +121,7 @@ func (q *Queue) takeFromDead(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return q.releaseOfDead(ctx)
 }
 
 // fetched finds the jobs that wait although a worker's River client has taken

@@ -29,9 +29,6 @@ func (q *Queue) recoverFirst(ctx context.Context) error {
 	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
 		return fmt.Errorf("forget old workers: %w", err)
 	}
-	if err := q.reviveDeliveries(ctx, `r.state = 'running'`); err != nil {
-		return err
-	}
 	if err := q.signIn(ctx); err != nil {
 		return err
 	}
@@ -82,7 +79,7 @@ func (q *Queue) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
-	return q.reviveDeliveries(ctx, `r.state = 'running' AND `+q.fetcher()+` NOT IN (SELECT id FROM workers)`)
+	return nil
 }
 
 // adopt gives a job that River no longer carries a new River job, or cancels

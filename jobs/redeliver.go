@@ -37,15 +37,11 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 		if err != nil {
 			return fmt.Errorf("read delivery: %w", err)
 		}
-		riverJobID, err := b.carryDelivery(ctx, id)
-		if err != nil {
-			return err
-		}
 		next := At(at)
-		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, river_job_id = $2 WHERE id = $3`,
-			next, riverJobID, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, claimed_by = NULL WHERE id = $2`, next, id); err != nil {
 			return fmt.Errorf("redeliver: %w", err)
 		}
+		b.announce(d.Owner, d.URL, next)
 		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
 		return summarize(ctx, tx, string(d.JobID), id, &summary)
 	}})

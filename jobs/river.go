@@ -7,14 +7,8 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// The queues of River's that jobs and callbacks wait in.
-const (
-	jobQueue      = "jobs"
-	callbackQueue = "callbacks"
-	// What was tried before waits in a lane of its own, so that it never
-	// stands in the way of what is new.
-	retryQueue = "callback_retries"
-)
+// jobQueue is the queue of River's that jobs wait in.
+const jobQueue = "jobs"
 
 func (q *Queue) riverConfig() *river.Config {
 	c := &river.Config{
@@ -45,11 +39,6 @@ func (q *Queue) riverConfig() *river.Config {
 	for service := range q.Services.All() {
 		river.AddWorkerArgs(c.Workers, runArgs{service: service.Name}, &worker{queue: q, service: service})
 	}
-	river.AddWorker(c.Workers, &deliverer{queue: q})
-	c.Queues = map[string]river.QueueConfig{
-		jobQueue:      {MaxWorkers: q.Workers, FetchCooldown: 2 * time.Millisecond},
-		callbackQueue: {MaxWorkers: q.CallbackWorkers, FetchCooldown: 20 * time.Millisecond},
-		retryQueue:    {MaxWorkers: max(1, q.CallbackWorkers/2), FetchCooldown: 20 * time.Millisecond},
-	}
+	c.Queues = map[string]river.QueueConfig{jobQueue: {MaxWorkers: q.Workers, FetchCooldown: 2 * time.Millisecond}}
 	return c
 }

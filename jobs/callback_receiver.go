@@ -12,11 +12,6 @@ import (
 )
 
 const (
-	// maxUnderWay is how many attempts at deliveries to one destination are
-	// under way at once in this process.
-	maxUnderWay = 16
-	// maxOfOrigin is the same for all owners of callbacks to one origin.
-	maxOfOrigin = 64
 	// maxFailures is how many failures in a row hold a destination back, for
 	// Config.CallbackHold at first and maxHolds times that at most.
 	maxFailures = 5
@@ -25,19 +20,10 @@ const (
 	probeTime = 30 * time.Second
 	// destinationAge is how long a destination is remembered.
 	destinationAge = 24 * time.Hour
-	// maxSpread bounds how far deliveries that were put off are spread.
-	maxSpread = time.Minute
 )
 
 // A destination is a receiver, for one owner.
 type destination struct{ owner, origin string }
-
-// A pass allows one attempt.
-type pass struct {
-	to    destination
-	state destinationState
-	probe bool // the one attempt that a destination held back gets
-}
 
 // destinationState is a row of the table destinations.
 type destinationState struct {
@@ -46,38 +32,16 @@ type destinationState struct {
 	known                    bool // there is a row
 }
 
-// enter returns a pass, or how long the delivery must wait for another try,
-// which is no attempt. A pass must be given back by leave.
-func (q *Queue) enter(ctx context.Context, to destination) (p *pass, wait time.Duration, err error) {
-	s, err := q.destination(ctx, q.db.read, to, "")
+// claimProbe claims the one attempt at a destination whose hold is over. It reports
+// false if another process did.
+func (q *Queue) claimProbe(ctx context.Context, to destination, s destinationState) (bool, error) {
+	n, err := affected(q.db.write.ExecContext(ctx, `UPDATE destinations SET held_until = $1 WHERE owner = $2 AND origin = $3 AND held_until = $4 AND allowed = 0`,
+		At(time.Now().Add(probeTime)), to.owner, to.origin, s.heldUntil))
 	if err != nil {
-		return nil, 0, err
+		return false, fmt.Errorf("claim probe: %w", err)
 	}
-	now := time.Now()
-	if hold := s.heldUntil.Sub(now); s.known && hold > 0 {
-		return nil, hold + q.gates.spread(to), nil
-	}
-	p = &pass{to: to, state: s}
-	if s.allowed == 0 {
-		// One process gets to probe: the one that moves the hold.
-		res, err := q.db.write.ExecContext(ctx, `UPDATE destinations SET held_until = $1 WHERE owner = $2 AND origin = $3 AND held_until = $4 AND allowed = 0`,
-			At(now.Add(probeTime)), to.owner, to.origin, s.heldUntil)
-		if err != nil {
-			return nil, 0, fmt.Errorf("claim probe: %w", err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return nil, time.Second + q.gates.spread(to), err
-		}
-		p.probe = true
-	}
-	if !q.gates.take(to, max(1, min(s.allowed, maxUnderWay))) {
-		return nil, 100*time.Millisecond + q.gates.spread(to), nil
-	}
-	return p, 0, nil
+	return n == 1, nil
 }
-
-// leave gives a pass back.
-func (q *Queue) leave(p *pass) { q.gates.give(p.to) }
 
 // rower is a database or a transaction.
 type rower interface {
@@ -98,34 +62,38 @@ func (q *Queue) destination(ctx context.Context, db rower, to destination, lock 
 	return s, nil
 }
 
-// learn writes down what an attempt says of its receiver.
-func (q *Queue) learn(ctx context.Context, p *pass, result notify.Result) error {
+// learn stores what an attempt shows of its receiver, of which something was known
+// before or not. A healthy one has no row.
+func (q *Queue) learn(ctx context.Context, to destination, known, probe bool, result notify.Result) error {
 	healthy := result.Class != notify.Retry && result.Class != notify.Throttled && result.StatusCode != 0
-	if healthy {
-		q.gates.forget(p.to)
-		if !p.state.known {
-			return nil
-		}
+	if healthy && !known {
+		return nil
 	}
-	return q.committer.commit(ctx, &change{names: []string{"destination " + p.to.owner + " " + p.to.origin}, apply: func(ctx context.Context, b *batch) error {
+	var s destinationState
+	err := q.committer.commit(ctx, &change{names: []string{"destination " + to.owner + " " + to.origin}, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
-		s, err := q.destination(ctx, tx, p.to, q.db.forUpdate())
+		var err error
+		s, err = q.destination(ctx, tx, to, q.db.forUpdate())
 		if err != nil {
 			return err
 		}
-		s = s.after(p.probe, healthy, result, time.Now(), q.CallbackHold)
+		s = s.after(probe, healthy, result, time.Now(), q.CallbackHold)
 		if s.allowed >= maxUnderWay && s.failures == 0 && s.heldUntil.IsZero() {
-			_, err = tx.ExecContext(ctx, `DELETE FROM destinations WHERE owner = $1 AND origin = $2`, p.to.owner, p.to.origin)
+			_, err = tx.ExecContext(ctx, `DELETE FROM destinations WHERE owner = $1 AND origin = $2`, to.owner, to.origin)
 		} else {
 			_, err = tx.ExecContext(ctx, `INSERT INTO destinations (owner, origin, failures, trips, allowed, held_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 				ON CONFLICT (owner, origin) DO UPDATE SET failures = $3, trips = $4, allowed = $5, held_until = $6, updated_at = $7`,
-				p.to.owner, p.to.origin, s.failures, s.trips, s.allowed, s.heldUntil, At(time.Now()))
+				to.owner, to.origin, s.failures, s.trips, s.allowed, s.heldUntil, At(time.Now()))
 		}
 		if err != nil {
 			return fmt.Errorf("write destination: %w", err)
 		}
 		return nil
 	}})
+	if err == nil {
+		q.dispatcher.learned(to, s)
+	}
+	return err
 }
 
 // after returns what is known after an attempt; least is the shortest hold.

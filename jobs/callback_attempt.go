@@ -9,91 +9,63 @@ import (
 	"time"
 
 	"coatcheck/notify"
-
-	"github.com/riverqueue/river"
 )
 
-// deliveryArgs are the arguments of a River job that makes a delivery.
-type deliveryArgs struct {
-	DeliveryID string `json:"delivery_id"`
-}
+// retryClaimed is how long a delivery waits for another try when it could not be
+// attempted for a reason of our own.
+const retryClaimed = 2 * time.Second
 
-func (deliveryArgs) Kind() string { return "callback" }
-
-// A deliverer makes deliveries. Their attempts are counted in our table;
-// River only wakes us.
-type deliverer struct {
-	river.WorkerDefaults[deliveryArgs]
-	queue *Queue
-}
-
-// NextRetry is when River calls Work again after an error: when the database
-// was away.
-func (d *deliverer) NextRetry(*river.Job[deliveryArgs]) time.Time {
-	return time.Now().Add(2 * time.Second)
-}
-
-// An attempt is what is needed for one attempt at a delivery.
+// An attempt is what is needed for one attempt at a delivery that this process has
+// claimed.
 type attempt struct {
 	id, jobID, owner, event, url, origin string
 	body                                 []byte
 	attempts                             int // before this one
 	scheduledFrom                        int
-	nextAt                               Time
-	riverJobID                           int64 // the fence: another one has the delivery when it differs
+	claim                                int64 // the fence: somebody else has claimed the delivery when it differs
+	state                                destinationState
 }
 
-// Work makes one attempt, if the delivery still waits and its receiver may be
-// called now.
-func (d *deliverer) Work(ctx context.Context, rj *river.Job[deliveryArgs]) error {
-	q := d.queue
-	v := attempt{id: rj.Args.DeliveryID, riverJobID: rj.ID}
+// attempt makes an attempt at a delivery, and stores what came of it. When ctx is
+// done before, others may make it.
+func (q *Queue) attempt(ctx context.Context, v *attempt) {
 	defer q.begin(v.id)()
-	var behind bool // progress that is being sent
-	err := q.db.read.QueryRowContext(ctx, `SELECT job_id, owner, event, url, origin, body, attempts, scheduled_from, next_attempt_at,
-			EXISTS (SELECT 1 FROM deliveries p WHERE p.job_id = d.job_id AND p.id <> d.id AND p.event = 'job.progress' AND p.claimed_until > $3)
-		FROM deliveries d WHERE id = $1 AND status = 'pending' AND river_job_id = $2`, v.id, rj.ID, At(time.Now())).
-		Scan(&v.jobID, &v.owner, &v.event, &v.url, &v.origin, &v.body, &v.attempts, &v.scheduledFrom, &v.nextAt, &behind)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+	sent, err := q.deliver(ctx, v)
+	if !sent {
+		wait := time.Duration(0)
+		if err != nil {
+			wait = retryClaimed
+		}
+		err = errors.Join(err, q.release(ctx, v, wait))
 	}
-	if err != nil {
-		return fmt.Errorf("read delivery: %w", err)
+	if err != nil && ctx.Err() == nil && !q.noteDatabase(ctx, err) {
+		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will try again", "delivery", v.id, "err", err)
 	}
-	if early := time.Until(v.nextAt.Time); early > 0 {
-		return river.JobSnooze(early)
-	}
-	if behind {
-		return river.JobSnooze(progressPoll)
-	}
-	pass, wait, err := q.enter(ctx, destination{v.owner, v.origin})
-	if err != nil {
-		return err
-	}
-	if pass == nil {
-		return river.JobSnooze(wait)
-	}
-	defer q.leave(pass)
+}
+
+// deliver sends a delivery and stores what came of it. If it returns false, there
+// was no attempt.
+func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) {
+	to := destination{v.owner, v.origin}
 	keys, err := q.Keys.Signing(ctx, v.owner)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if v.event == JobProgress {
-		claimed, err := q.claimProgress(ctx, &v)
-		if err != nil || !claimed {
-			return err
+	probe := v.state.allowed == 0
+	if probe {
+		if claimed, err := q.claimProbe(ctx, to, v.state); err != nil || !claimed {
+			return false, err
 		}
 	}
 	at := At(time.Now())
 	result := q.Sender.Send(ctx, notify.Request{ID: v.id, URL: v.url, Body: v.body, Keys: keys})
 	if ctx.Err() != nil && result.Class != notify.Delivered {
-		// The process stops; River makes the delivery available again.
-		return errors.Join(ctx.Err(), q.unclaim(ctx, &v))
+		return false, nil // the process stops
 	}
-	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, &v, at, result) }); err != nil {
-		return err
+	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, v, at, result) }); err != nil {
+		return true, err
 	}
-	return q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, pass, result) })
+	return true, q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, to, v.state.known, probe, result) })
 }
 
 // record writes down an attempt, and when to make the next one. When the
@@ -130,16 +102,9 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 				return err
 			}
 		}
-		var riverJobID int64
-		if summary.Status == pending {
-			var err error
-			if riverJobID, err = b.carryDelivery(ctx, v.id); err != nil {
-				return err
-			}
-		}
-		res, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = $1, attempts = $2, last_status_code = $3, last_error = $4, next_attempt_at = $5, finished_at = $6, river_job_id = $7, claimed_until = NULL
-			WHERE id = $8 AND river_job_id = $9 AND status = 'pending'`,
-			summary.Status, attempts, summary.LastStatusCode, result.Message, summary.NextAttemptAt, finishedAt, riverJobID, v.id, v.riverJobID)
+		res, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = $1, attempts = $2, last_status_code = $3, last_error = $4, next_attempt_at = $5, finished_at = $6, claimed_by = NULL
+			WHERE id = $7 AND claimed_by = $8 AND claims = $9 AND status = 'pending'`,
+			summary.Status, attempts, summary.LastStatusCode, result.Message, summary.NextAttemptAt, finishedAt, v.id, q.workerID, v.claim)
 		if err != nil {
 			return fmt.Errorf("update delivery: %w", err)
 		}
@@ -147,6 +112,9 @@ func (q *Queue) record(ctx context.Context, v *attempt, at Time, result notify.R
 			return err
 		}
 		written = true
+		if again {
+			b.announce(v.owner, v.url, *summary.NextAttemptAt)
+		}
 		if v.event != JobProgress {
 			if err := summarize(ctx, tx, v.jobID, v.id, &summary); err != nil {
 				return err
