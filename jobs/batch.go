@@ -24,6 +24,7 @@ type batch struct {
 	inserts    []*Job
 	updates    []*update
 	deliveries []*Delivery
+	outcomes   []*outcome
 	logs       []loggedPart
 	carried    []carried
 	places     []place
@@ -152,6 +153,9 @@ func (b *batch) flush(ctx context.Context) error {
 	}
 	if _, err := deliveryInserter.write(ctx, b, b.deliveries); err != nil {
 		return fmt.Errorf("insert deliveries: %w", err)
+	}
+	if err := b.saveOutcomes(ctx); err != nil {
+		return err
 	}
 	if err := b.insertJobs(ctx); err != nil {
 		return err

@@ -37,7 +37,8 @@ func (q *Queue) claimDeliveries(ctx context.Context, asks []ask) (claimed []*att
 		}
 		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most))
 	}
-	err = q.committer.commit(ctx, &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
+	// Not given up when ctx is done: what was claimed by then must be known here.
+	err = q.committer.commit(context.WithoutCancel(ctx), &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
 		claimed = nil // it may be tried again
 		for _, a := range asks {
 			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now, a.most))
@@ -79,7 +80,7 @@ func (q *Queue) release(ctx context.Context, v *attempt, after time.Duration) er
 }
 
 func (q *Queue) releaseClaim(ctx context.Context, id string, claim int64, set string, args ...any) error {
-	if _, err := q.db.write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL`+set+` WHERE id = $1 AND claimed_by = $2 AND claims = $3`,
+	if _, err := q.db.write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL`+set+` WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
 		append([]any{id, q.workerID, claim}, args...)...); err != nil {
 		return fmt.Errorf("release callback: %w", err)
 	}

@@ -208,7 +208,8 @@ func (a *ask) era() era { return era{a.to, a.state.trips} }
 // ask takes places for destinations that are due: first for those that have the
 // fewest.
 func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
-	for _, to := range d.waiting() {
+	waiting := d.waiting()
+	for _, to := range waiting {
 		s, err := d.state(ctx, to)
 		if err != nil {
 			return nil, d.giveBack(asks, err)
@@ -217,7 +218,7 @@ func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
 			d.settle(to) // a scan finds it when the hold is over
 			continue
 		}
-		n := d.places.take(era{to, s.trips}, max(1, s.allowed)) // after a hold, one attempt probes
+		n := d.places.take(era{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, one attempt probes
 		if n == 0 {
 			continue
 		}
@@ -285,16 +286,23 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 	return s, err
 }
 
+const (
+	unclaimed = `SELECT n.id FROM deliveries n WHERE n.status = 'pending' AND n.claimed_by IS NULL`
+	nextDue   = `COALESCE((` + unclaimed + ` AND n.owner = %[1]s AND n.origin > %[2]s ORDER BY n.origin, n.next_attempt_at LIMIT 1),
+		(` + unclaimed + ` AND n.owner > %[1]s ORDER BY n.owner, n.origin, n.next_attempt_at LIMIT 1))`
+)
+
+// scanDue finds the first delivery of each destination after the owner $1 and the
+// origin $2.
+var scanDue = `WITH RECURSIVE firsts(id) AS (SELECT ` + fmt.Sprintf(nextDue, "$1", "$2") + `
+		UNION ALL SELECT ` + fmt.Sprintf(nextDue, "d.owner", "d.origin") + ` FROM firsts JOIN deliveries d ON d.id = firsts.id)
+	SELECT d.owner, d.origin, d.next_attempt_at, s.owner IS NOT NULL, COALESCE(s.failures, 0), COALESCE(s.trips, 0), COALESCE(s.allowed, $3), s.held_until
+	FROM firsts JOIN deliveries d ON d.id = firsts.id LEFT JOIN destinations s ON s.owner = d.owner AND s.origin = d.origin LIMIT $4`
+
 // scan finds destinations with deliveries that are due, by one look into the index
 // for each destination, however many deliveries wait for it.
 func (d *dispatcher) scan(ctx context.Context) error {
-	const first = `SELECT n.id FROM deliveries n WHERE n.status = 'pending' AND n.claimed_by IS NULL AND (n.owner, n.origin) > `
-	const order = ` ORDER BY n.owner, n.origin, n.next_attempt_at LIMIT 1`
-	rows, err := d.queue.db.keyed.QueryContext(ctx, `WITH RECURSIVE firsts(id) AS (SELECT (`+first+`($1, $2)`+order+`)
-			UNION ALL SELECT (`+first+`(d.owner, d.origin)`+order+`) FROM firsts JOIN deliveries d ON d.id = firsts.id)
-		SELECT d.owner, d.origin, d.next_attempt_at, s.owner IS NOT NULL, COALESCE(s.failures, 0), COALESCE(s.trips, 0), COALESCE(s.allowed, $3), s.held_until
-		FROM firsts JOIN deliveries d ON d.id = firsts.id LEFT JOIN destinations s ON s.owner = d.owner AND s.origin = d.origin LIMIT $4`,
-		d.cursor.owner, d.cursor.origin, maxUnderWay, maxScan)
+	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxUnderWay, maxScan)
 	if err != nil {
 		return fmt.Errorf("look for due callbacks: %w", err)
 	}

@@ -36,15 +36,15 @@ func newPlaces(all int) *places {
 	return &places{all: all, of: make(map[destination]int), since: make(map[era]int), origins: make(map[string]int), owners: make(map[string]int)}
 }
 
-// take takes places for a destination until it has most of them in its era, and
-// returns how many it got. An owner may have twice as many as are free, and a destination half
+// take takes places for a destination until it has most of them in its era, and not
+// more at once than its share if others want some, too. It returns how many it got. An owner may have twice as many as are free, and a destination half
 // of those that its owner may still take. These shares depend on what is free, so
 // they shrink as more destinations take part. The last quarter is for destinations
 // that have no place.
-func (p *places) take(to era, most int) (n int) {
+func (p *places) take(to era, most, others int) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	most = min(most, maxUnderWay)
+	most = min(most, maxUnderWay, p.since[to]+max(1, (p.all-p.taken)/(others+1)))
 	for p.since[to] < most && p.origins[to.to.origin] < maxOfOrigin {
 		free := p.all - p.taken
 		room := min(free, 2*free-p.owners[to.to.owner])

@@ -76,10 +76,10 @@ func tell(t *testing.T, q *jobs.Queue, url string, n int) (ids []string) {
 	return ids
 }
 
-func allTold(t *testing.T, q *jobs.Queue, ids []string, status string) {
+func allTold(t *testing.T, q *jobs.Queue, ids []string) {
 	t.Helper()
 	for _, id := range ids {
-		eventually(t, q, id, "callback "+status, func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status == status })
+		eventually(t, q, id, "callback delivered", func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status == "delivered" })
 	}
 }
 
@@ -96,12 +96,12 @@ func TestHangingReceiverHarmsNobody(t *testing.T) {
 		hanging, healthy := newGauge(t, 204), newGauge(t, 204)
 		healthy.open(204)
 		slow := tell(t, q, hanging.URL, 30)
-		allTold(t, q, tell(t, q, healthy.URL, 30), "delivered")
+		allTold(t, q, tell(t, q, healthy.URL, 30))
 		if _, most := hanging.counts(); most > 16 {
 			t.Errorf("%d attempts were under way to the one that hangs, want at most 16", most)
 		}
 		hanging.open(204)
-		allTold(t, q, slow, "delivered")
+		allTold(t, q, slow)
 	})
 }
 
@@ -231,7 +231,7 @@ func TestProbeBesideHangingAttempts(t *testing.T) {
 		status = 204
 		mu.Unlock()
 		started := time.Now()
-		allTold(t, q, tell(t, q, receiver.URL, 3), "delivered")
+		allTold(t, q, tell(t, q, receiver.URL, 3))
 		if took := time.Since(started); took > 20*time.Second { // a probe that is lost takes 30 s
 			t.Errorf("delivered after %s", took)
 		}
@@ -253,6 +253,6 @@ func TestClaimOfDeadWorkerIsReleased(t *testing.T) {
 			t.Fatal(err)
 		}
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { sender(t, c) })
-		allTold(t, q, ids, "delivered")
+		allTold(t, q, ids)
 	})
 }

@@ -1,12 +1,28 @@
 package jobs
 
-import "context"
+import (
+	"context"
+	"database/sql"
+)
 
 // Reconcile is reconcile, at once.
 func (q *Queue) Reconcile(ctx context.Context) error { return q.reconcile(ctx) }
 
 // WorkerID is the name of this process among the workers.
 func (q *Queue) WorkerID() string { return q.workerID }
+
+// CallbackStatements are those of PostgreSQL that find deliveries, with the types of
+// their parameters.
+func CallbackStatements() map[string]string {
+	return map[string]string{
+		"text, text[], text[], bigint, bigint[]":                                           claimPostgres,
+		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.postgres,
+		"text, text, bigint, bigint":                                                       scanDue,
+	}
+}
+
+// Keyed are the connections for statements that find rows by their keys.
+func (d *Database) Keyed() *sql.DB { return d.keyed }
 
 // Query returns the SQL of a list.
 func (f *Filter) Query() (string, []any) { return f.query() }

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -47,8 +48,40 @@ func TestListPlans(t *testing.T) {
 	})
 }
 
+// The plans for callbacks that PostgreSQL makes while there are none are as good as
+// they can be when there are many: they go by keys.
+func TestCallbackPlans(t *testing.T) {
+	db := jobstest.Open(t, jobstest.PostgresURL(t))
+	conn, err := db.Keyed().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for types, statement := range jobs.CallbackStatements() {
+		if _, err := conn.ExecContext(t.Context(), `PREPARE callbacks (`+types+`) AS `+statement); err != nil {
+			t.Fatal(err)
+		}
+		nulls := strings.TrimSuffix(strings.Repeat("NULL, ", strings.Count(types, ",")+1), ", ")
+		plan := explained(t, conn, `EXPLAIN EXECUTE callbacks(`+nulls+`)`, nil)
+		for line := range strings.Lines(plan) {
+			if _, index, ok := strings.Cut(line, " using deliveries_"); ok && !strings.HasPrefix(index, "pkey") && !strings.HasPrefix(index, "due") && !strings.HasPrefix(index, "job") || strings.Contains(line, "Seq Scan") {
+				t.Errorf("%s\n%s", statement, plan)
+			}
+		}
+		if !strings.Contains(plan, "Index Cond") || strings.Contains(plan, "Filter: (status = 'pending'::text)") {
+			t.Errorf("reads all that are pending: %s\n%s", statement, plan)
+		}
+		if _, err := conn.ExecContext(t.Context(), `DEALLOCATE callbacks`); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // explained returns the plan of a query, a line for each step.
-func explained(t *testing.T, db *sql.DB, query string, args []any) string {
+func explained(t *testing.T, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, query string, args []any,
+) string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query, args...)
 	if err != nil {

@@ -68,24 +68,7 @@ func PrivatePostgres(t testing.TB) *Server {
 		missing(t, "no initdb: this test starts a PostgreSQL of its own")
 	}
 	bin := filepath.Dir(found[len(found)-1])
-	dir, err := os.MkdirTemp("", "coatcheck-postgres-") //nolint:usetesting // only root could reach into t.TempDir, and PostgreSQL refuses to run as root
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	attributes := &syscall.SysProcAttr{Setpgid: true}
-	if os.Geteuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			missing(t, "no user postgres: PostgreSQL refuses to run as root")
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir, attributes := unprivileged(t)
 	run := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...) //nolint:gosec // the names are those below
 		cmd.Dir, cmd.SysProcAttr = dir, attributes
@@ -112,6 +95,74 @@ func PrivatePostgres(t testing.TB) *Server {
 	s.Start()
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// unprivileged returns a directory and the user for a program that refuses to run
+// as root.
+func unprivileged(t testing.TB) (dir string, attributes *syscall.SysProcAttr) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "coatcheck-private-") //nolint:usetesting // only root could reach into t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	attributes = &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() != 0 {
+		return dir, attributes
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		missing(t, "no user postgres: PostgreSQL refuses to run as root")
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+		t.Fatal(err)
+	}
+	return dir, attributes
+}
+
+// PgBouncer starts a pooler before the PostgreSQL at an address and returns its own.
+// It skips the test where there is none.
+func PgBouncer(t testing.TB, postgres, mode string) (addr string) {
+	t.Helper()
+	path, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		t.Skip("no pgbouncer: this test starts one")
+	}
+	host, port, err := net.SplitHostPort(postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, attributes := unprivileged(t)
+	s := &Server{Addr: FreeAddr(t), t: t}
+	_, own, _ := net.SplitHostPort(s.Addr)
+	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "config")
+	for file, text := range map[string]string{
+		users: "\"postgres\" \"\"\n",
+		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nauth_type=trust\nauth_file=%s\npool_mode=%s\nmax_client_conn=200\ndefault_pool_size=60\nunix_socket_dir=\n",
+			host, port, own, users, mode),
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
+			t.Fatal(err)
+		}
+	}
+	s.command = func() *exec.Cmd {
+		cmd := exec.CommandContext(context.Background(), path, config) //nolint:gosec // the path is LookPath's
+		cmd.SysProcAttr = attributes
+		return cmd
+	}
+	s.ready = func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	s.Start()
+	t.Cleanup(s.Kill)
+	return s.Addr
 }
 
 // PrivateRedis starts a Redis of the test's own, perhaps with arguments. It

@@ -1,0 +1,171 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"coatcheck/notify"
+)
+
+// An outcome is what came of an attempt at a delivery.
+type outcome struct {
+	*attempt
+	at         Time // of the attempt
+	result     notify.Result
+	summary    Callback // what the job shows
+	finishedAt *Time    // nil if there will be another attempt
+	workerID   string
+	// stored means that the delivery was still this process's. Otherwise, because it
+	// was taken for dead or somebody sends the delivery again, what others do counts,
+	// and only the log of attempts has this one.
+	stored bool
+}
+
+// judge returns the outcome of an attempt.
+func (q *Queue) judge(v *attempt, at Time, result notify.Result, now Time) *outcome {
+	o := &outcome{attempt: v, at: at, result: result, workerID: q.workerID, summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts}}
+	if result.Class != notify.Local {
+		o.summary.Attempts++
+	}
+	if result.StatusCode != 0 {
+		o.summary.LastStatusCode = &result.StatusCode
+	}
+	delay, again := q.Schedule.Next(o.summary.Attempts-v.scheduledFrom, result)
+	again = again && (v.event != CallbackTest && v.event != JobProgress || result.Class == notify.Local)
+	switch {
+	case result.Class == notify.Delivered:
+		o.summary.Status, o.finishedAt = delivered, &now
+	case again:
+		o.summary.Status, o.summary.NextAttemptAt = pending, new(At(now.Add(delay)))
+	default:
+		o.finishedAt = &now
+	}
+	return o
+}
+
+// record stores an outcome.
+func (q *Queue) record(ctx context.Context, o *outcome) error {
+	err := q.committer.commit(ctx, &change{names: []string{o.jobID, o.id}, lock: o.jobID, lockOnly: true, apply: func(_ context.Context, b *batch) error {
+		o.stored = false // it may be tried again
+		b.outcomes = append(b.outcomes, o)
+		return nil
+	}})
+	if err == nil && o.stored {
+		q.metrics.attempted(o.event, o.summary.Status, o.result)
+	}
+	return err
+}
+
+// The fence of an outcome is the claim of its delivery, which only a pending one has.
+// COALESCE keeps PostgreSQL from finding rows by claimed_by, which all claims of this
+// process have in common; a condition on the status would have it read all that are
+// pending.
+var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
+		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL
+	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,
+	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
+	column[*outcome]{"worker_id", "text", func(o *outcome) any { return o.workerID }},
+	column[*outcome]{"claim", "bigint", func(o *outcome) any { return o.claim }},
+	column[*outcome]{"status", "text", func(o *outcome) any { return o.summary.Status }},
+	column[*outcome]{"attempts", "bigint", func(o *outcome) any { return o.summary.Attempts }},
+	column[*outcome]{"last_status_code", "bigint", func(o *outcome) any { return o.summary.LastStatusCode }},
+	column[*outcome]{"last_error", "text", func(o *outcome) any { return o.result.Message }},
+	column[*outcome]{"next_attempt_at", "bigint", func(o *outcome) any { return o.summary.NextAttemptAt }},
+	column[*outcome]{"finished_at", "bigint", func(o *outcome) any { return o.finishedAt }},
+)
+
+var attemptInserter = newWriter(`INSERT INTO delivery_attempts (delivery_id, number, at, status_code, code, message, response, timing, headers)
+	SELECT u.id, (SELECT count(*) + 1 FROM delivery_attempts a WHERE a.delivery_id = u.id), u.at, u.status_code, u.code, u.message, u.response, u.timing, u.headers
+	{from} WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = u.id) ON CONFLICT DO NOTHING`,
+	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
+	column[*outcome]{"at", "bigint", func(o *outcome) any { return o.at }},
+	column[*outcome]{"status_code", "bigint", func(o *outcome) any { return o.summary.LastStatusCode }},
+	column[*outcome]{"code", "text", func(o *outcome) any { return o.result.Code }},
+	column[*outcome]{"message", "text", func(o *outcome) any { return o.result.Message }},
+	column[*outcome]{"response", "text", func(o *outcome) any { return strings.ReplaceAll(o.result.Response, "\x00", "\uFFFD") }},
+	column[*outcome]{"timing", "text", func(o *outcome) any { return text[notify.Timing]{&o.result.Timing} }},
+	column[*outcome]{"headers", "text", func(o *outcome) any { return text[Headers]{&Headers{o.result.RequestHeader, o.result.ResponseHeader}} }},
+)
+
+// summaryUpdater shows in the job what became of its newest callback.
+var summaryUpdater = newWriter(`UPDATE jobs SET callback = u.callback
+	{from} WHERE jobs.id = u.job_id AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > u.id AND d.event <> 'job.progress')`,
+	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
+	column[*outcome]{"job_id", "text", func(o *outcome) any { return o.jobID }},
+	column[*outcome]{"callback", "text", func(o *outcome) any { return text[Callback]{&o.summary} }},
+)
+
+// saveOutcomes writes what came of attempts.
+func (b *batch) saveOutcomes(ctx context.Context) error {
+	if len(b.outcomes) == 0 {
+		return nil
+	}
+	stored, err := outcomeUpdater.returning(ctx, b, b.outcomes)
+	if err != nil {
+		return fmt.Errorf("update deliveries: %w", err)
+	}
+	var made, shown []*outcome
+	var finished []string
+	for _, o := range b.outcomes {
+		if o.result.Class != notify.Local {
+			made = append(made, o)
+		}
+		if o.stored = slices.Contains(stored, o.id); !o.stored {
+			continue
+		}
+		if o.summary.NextAttemptAt != nil {
+			b.announce(o.owner, o.url, *o.summary.NextAttemptAt)
+		}
+		if o.event != JobProgress && o.jobID != "" {
+			shown = append(shown, o)
+		}
+		if o.finishedAt != nil && o.jobID != "" {
+			finished = append(finished, o.id)
+		}
+	}
+	if _, err := attemptInserter.write(ctx, b, made); err != nil {
+		return fmt.Errorf("log attempts: %w", err)
+	}
+	if _, err := summaryUpdater.write(ctx, b, shown); err != nil {
+		return fmt.Errorf("update jobs: %w", err)
+	}
+	return b.dropOrphans(ctx, finished)
+}
+
+// dropOrphans removes those of finished deliveries whose job's record was removed
+// while they waited.
+func (b *batch) dropOrphans(ctx context.Context, finished []string) error {
+	if len(finished) == 0 {
+		return nil
+	}
+	ids, err := json.Marshal(finished)
+	if err != nil {
+		return fmt.Errorf("look for orphans: %w", err)
+	}
+	rows, err := b.tx.QueryContext(ctx, `SELECT d.id FROM deliveries d WHERE d.id IN (SELECT value `+b.q.db.elements()+`) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = d.job_id)`, string(ids))
+	if err != nil {
+		return fmt.Errorf("look for orphans: %w", err)
+	}
+	defer rows.Close()
+	var orphans []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("look for orphans: %w", err)
+		}
+		orphans = append(orphans, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("look for orphans: %w", err)
+	}
+	for _, id := range orphans {
+		if err := b.deleteDelivery(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
