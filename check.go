@@ -47,12 +47,12 @@ func isOrigin(s string) error {
 // database, which errors quote.
 func isURL(schemes ...string) func(string) error {
 	return func(s string) error {
-		scheme, _, _ := strings.Cut(s, "://")
+		scheme, _, _ := strings.Cut(strings.ToLower(s), "://")
 		if !slices.Contains(schemes, scheme) {
 			return fmt.Errorf("expected a URL that begins with %s://", schemes[0])
 		}
 		u, err := url.Parse(s)
-		if err != nil || strings.ContainsRune(s, '#') || strings.ContainsRune(u.EscapedPath()+u.RawQuery, '@') {
+		if err != nil || strings.ContainsRune(s, '#') || strings.ContainsRune(u.EscapedPath(), '@') || hasKey(u.Query(), '@') {
 			return errors.New("expected a URL in which special characters of the user name and password are encoded: # as %23, % as %25, / as %2F, : as %3A, ? as %3F, @ as %40")
 		}
 		if cmp.Or(u.Host, u.Path) == "" {
@@ -60,6 +60,16 @@ func isURL(schemes ...string) func(string) error {
 		}
 		return nil
 	}
+}
+
+// hasKey reports whether a name in the query has the character.
+func hasKey(query url.Values, r rune) bool {
+	for name := range query {
+		if strings.ContainsRune(name, r) {
+			return true
+		}
+	}
+	return false
 }
 
 func isOneOf(words ...string) func(string) error {

@@ -31,6 +31,7 @@ type batch struct {
 	dropped    []string // ids of jobs whose waiting progress is not delivered any more
 	lanes      []string // of River's, which got a job
 	announced  []announcement
+	last       []func(context.Context) error // what locks other rows than jobs and theirs
 }
 
 // An update is the new row of a job.
@@ -163,7 +164,15 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.updateJobs(ctx); err != nil {
 		return err
 	}
-	return b.saveLogs(ctx)
+	if err := b.saveLogs(ctx); err != nil {
+		return err
+	}
+	for _, write := range b.last {
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // insertCarried inserts the River jobs.

@@ -2,7 +2,9 @@ package jobs
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"coatcheck/notify"
@@ -44,6 +46,11 @@ func (q *Queue) attempt(ctx context.Context, v *attempt) {
 // was no attempt.
 func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) {
 	to := destination{v.owner, v.origin}
+	if v.event == JobProgress {
+		if over, err := q.dropStale(ctx, v); over || err != nil {
+			return over, err
+		}
+	}
 	keys, err := q.Keys.Signing(ctx, v.owner)
 	if err != nil {
 		return false, err
@@ -56,12 +63,33 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 	}
 	at := At(time.Now())
 	result := q.Sender.Send(ctx, notify.Request{ID: v.id, URL: v.url, Body: v.body, Keys: keys})
-	if ctx.Err() != nil && result.Class != notify.Delivered {
-		return false, nil // the process stops
+	if ctx.Err() != nil && result.Class != notify.Delivered { // the process stops
+		if probe {
+			err = q.learn(context.WithoutCancel(ctx), to, true, true, result) // others may probe
+		}
+		return false, err
 	}
 	o := q.judge(v, at, result, At(time.Now()))
 	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, o) }); err != nil {
 		return true, err
 	}
 	return true, q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, to, v.state.known, probe, result) })
+}
+
+// dropStale deletes a claimed delivery of progress if its job has ended, or its record
+// is gone. It reports whether it did. While the delivery is claimed, the callback of the
+// end is not sent.
+func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err error) {
+	var status Status
+	err = q.db.keyed.QueryRowContext(ctx, `SELECT status FROM jobs WHERE id = $1`, v.jobID).Scan(&status)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("read job: %w", err)
+	}
+	if err == nil && !status.Done() {
+		return false, nil
+	}
+	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`, v.id, q.workerID, v.claim); err != nil {
+		return false, fmt.Errorf("delete progress delivery: %w", err)
+	}
+	return true, nil
 }

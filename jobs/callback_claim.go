@@ -5,43 +5,60 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
-// claimable chooses the next deliveries to a destination: $2 is its owner, $3 its
-// origin, $4 the time. While a job's progress is being sent, its other callbacks
-// wait, so that they arrive in order.
-const claimable = `SELECT p.id FROM deliveries p WHERE p.owner = %s AND p.origin = %s AND p.status = 'pending' AND p.claimed_by IS NULL AND p.next_attempt_at <= %s
+// claimable chooses deliveries to a destination that are due, and new or not: those
+// that were tried or sent again. While a job's progress is being sent, its other
+// callbacks wait, so that they arrive in order.
+const claimable = `SELECT p.id FROM deliveries p WHERE p.owner = %s AND p.origin = %s AND p.tried = %s AND p.status = 'pending' AND p.claimed_by IS NULL AND p.next_attempt_at <= %s
 	AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.job_id = p.job_id AND o.id <> p.id AND o.event = 'job.progress' AND o.claimed_by IS NOT NULL)
 	ORDER BY p.next_attempt_at LIMIT %s`
 
-const claimReturning = ` RETURNING id, job_id, owner, event, url, origin, body, attempts, scheduled_from, claims`
+// claimSQLite claims up to $5 deliveries of the owner $2 to the origin $3 for the
+// worker $1, at the time $4. First come those of which tried is $6.
+var claimSQLite = claiming(`SELECT id FROM (SELECT id FROM (` + fmt.Sprintf(claimable, "$2", "$3", "$6", "$4", "$5") + `)
+	UNION ALL SELECT id FROM (` + fmt.Sprintf(claimable, "$2", "$3", "1 - $6", "$4", "$5") + `)) LIMIT $5`)
 
-var (
-	claimSQLite = `UPDATE deliveries SET claimed_by = $1, claims = claims + 1 WHERE id IN (` + fmt.Sprintf(claimable, "$2", "$3", "$4", "$5") + `)` + claimReturning
-	// A row that another process is about to claim is skipped, so that this never
-	// waits for anybody: not even while it has rows that others wait for.
-	claimPostgres = `UPDATE deliveries SET claimed_by = $1, claims = claims + 1 WHERE id IN (
-		SELECT c.id FROM unnest($2::text[], $3::text[], $5::bigint[]) AS a(owner, origin, most)
-		CROSS JOIN LATERAL (` + fmt.Sprintf(claimable, "a.owner", "a.origin", "$4", "a.most") + ` FOR UPDATE SKIP LOCKED) c)` + claimReturning
-)
+// claimPostgres is the same for several owners, origins and limits. A row that another
+// process is about to claim is skipped, so that this never waits for anybody, even
+// while it has locked rows that others wait for.
+var claimPostgres = claiming(`SELECT c.id FROM unnest($2::text[], $3::text[], $5::bigint[]) AS a(owner, origin, most)
+	CROSS JOIN LATERAL (SELECT id FROM (` + fmt.Sprintf(claimable, "a.owner", "a.origin", "$6", "$4", "a.most") + ` FOR UPDATE SKIP LOCKED) f
+		UNION ALL SELECT id FROM (` + fmt.Sprintf(claimable, "a.owner", "a.origin", "1 - $6", "$4", "a.most") + ` FOR UPDATE SKIP LOCKED) g LIMIT a.most) c`)
+
+func claiming(ids string) string {
+	return `UPDATE deliveries SET claimed_by = $1, claims = claims + 1 WHERE id IN (` + ids + `)
+	RETURNING id, job_id, owner, event, url, origin, body, attempts, scheduled_from, claims`
+}
+
+// olderFirst is how many claims begin with new deliveries for each that begins with
+// those that were tried: what is new does not wait for a backlog, and the backlog does
+// not wait for ever.
+const olderFirst = 3
 
 // claimDeliveries claims deliveries that are due for this process. PostgreSQL may
 // lose a claim when it crashes: the delivery is then attempted twice.
 func (q *Queue) claimDeliveries(ctx context.Context, asks []ask) (claimed []*attempt, err error) {
-	now := At(time.Now())
+	now, tried := At(time.Now()), 0
+	if rand.N(olderFirst+1) == 0 { //nolint:gosec // chance spreads load here, it keeps no secret
+		tried = 1
+	}
 	if q.db.postgres {
 		owners, origins, most := make([]string, len(asks)), make([]string, len(asks)), make([]int64, len(asks))
 		for i, a := range asks {
 			owners[i], origins[i], most[i] = a.to.owner, a.to.origin, int64(a.most)
 		}
-		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most))
+		// Not given up when ctx is done: what was claimed by then must be known here.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+		defer cancel()
+		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most, tried))
 	}
-	// Not given up when ctx is done: what was claimed by then must be known here.
 	err = q.committer.commit(context.WithoutCancel(ctx), &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
 		claimed = nil // it may be tried again
 		for _, a := range asks {
-			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now, a.most))
+			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now, a.most, tried))
 			if err != nil {
 				return err
 			}

@@ -42,8 +42,10 @@ type dispatcher struct {
 
 	mu      sync.Mutex
 	due     map[destination]bool             // what may have deliveries to make now
-	states  map[destination]destinationState // as read by the last scan or since
+	states  map[destination]destinationState // as read by this scan or since
+	before  map[destination]destinationState // as read by the scan before
 	scanned time.Time                        // when the last scan was
+	took    time.Duration                    // how long it took
 	next    time.Time                        // when to scan again
 	cursor  destination                      // the last one that the scan found, if there may be more
 }
@@ -103,12 +105,14 @@ func (d *dispatcher) run() {
 		case <-d.wake:
 		case <-timer.C:
 		}
-		err := within(ctx, roundTimeout, d.round)
+		more := false
+		err := within(ctx, roundTimeout, func(ctx context.Context) (err error) {
+			more, err = d.round(ctx)
+			return err
+		})
 		switch {
 		case err == nil:
 			failing = false
-			timer.Reset(d.rest())
-			continue
 		case ctx.Err() != nil:
 			return
 		case d.queue.noteDatabase(ctx, err):
@@ -116,15 +120,27 @@ func (d *dispatcher) run() {
 			d.queue.Logger.ErrorContext(ctx, "callbacks not dispatched, will try again", "err", err)
 			failing = true
 		}
-		timer.Reset(time.Second)
+		if err != nil { // whoever wakes the dispatcher meanwhile waits, too
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			more = true
+		}
+		if more {
+			d.ring()
+		}
+		timer.Reset(d.rest())
 	}
 }
 
-// rest returns how long nothing is to be done unless the dispatcher is woken.
+// rest returns how long nothing is to be done unless the dispatcher is woken. Scans
+// take at most a tenth of the time.
 func (d *dispatcher) rest() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return max(minScanInterval-time.Since(d.scanned), time.Until(d.next), 0)
+	return max(max(minScanInterval, 10*d.took)-time.Since(d.scanned), time.Until(d.next), 0)
 }
 
 // stop starts no more attempts, gives those that are under way until StopTimeout or
@@ -132,8 +148,13 @@ func (d *dispatcher) rest() time.Duration {
 func (d *dispatcher) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.queue.StopTimeout)
 	defer cancel()
+	defer d.cancelAttempts()
 	d.stopLoop()
-	<-d.ended
+	select {
+	case <-d.ended:
+	case <-ctx.Done():
+		return
+	}
 	done := make(chan struct{})
 	d.queue.wg.Go(func() {
 		d.attempts.Wait()
@@ -143,41 +164,41 @@ func (d *dispatcher) stop(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
-	d.cancelAttempts()
 }
 
-// round scans if it is time to, and starts attempts as long as there are places
-// and deliveries.
-func (d *dispatcher) round(ctx context.Context) error {
+// round scans if it is time to, claims deliveries for the places that there are, and
+// starts an attempt at each. It reports whether there may be more to claim.
+func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 	if d.rest() == 0 {
 		if err := d.scan(ctx); err != nil {
-			return err
+			return false, err
 		}
 	}
-	for {
-		asks, err := d.ask(ctx)
-		if err != nil || len(asks) == 0 {
-			return err
-		}
-		claimed, err := d.queue.claimDeliveries(ctx, asks)
-		if err != nil {
-			return d.giveBack(asks, err)
-		}
-		got := make(map[destination]int)
-		for _, v := range claimed {
-			got[destination{v.owner, v.origin}]++
-		}
-		for _, a := range asks {
-			d.places.give(a.era(), a.most-got[a.to])
-			if got[a.to] == a.most {
-				d.announce(a.to, time.Time{}) // there may be more
-			}
-		}
-		for _, v := range claimed {
-			v.state = asks[slices.IndexFunc(asks, func(a ask) bool { return a.to == destination{v.owner, v.origin} })].state
-			d.start(v)
+	asks, err := d.ask(ctx)
+	if err != nil || len(asks) == 0 {
+		return false, err
+	}
+	claimed, err := d.queue.claimDeliveries(ctx, asks)
+	if err != nil {
+		return false, d.giveBack(asks, err)
+	}
+	got := make(map[destination]int)
+	for _, v := range claimed {
+		got[destination{v.owner, v.origin}]++
+	}
+	states := make(map[destination]destinationState, len(asks))
+	for _, a := range asks {
+		states[a.to] = a.state
+		d.places.give(a.era(), a.most-got[a.to])
+		if got[a.to] == a.most {
+			d.retain(a.to)
 		}
 	}
+	for _, v := range claimed {
+		v.state = states[destination{v.owner, v.origin}]
+		d.start(v)
+	}
+	return true, nil
 }
 
 // start makes an attempt at a delivery that was claimed, for which a place was
@@ -208,6 +229,9 @@ func (a *ask) era() era { return era{a.to, a.state.trips} }
 // ask takes places for destinations that are due: first for those that have the
 // fewest.
 func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
+	if !d.places.free() {
+		return nil, nil // whoever gives one back rings
+	}
 	waiting := d.waiting()
 	for _, to := range waiting {
 		s, err := d.state(ctx, to)
@@ -233,9 +257,16 @@ func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
 func (d *dispatcher) giveBack(asks []ask, err error) error {
 	for _, a := range asks {
 		d.places.give(a.era(), a.most)
-		d.announce(a.to, time.Time{})
+		d.retain(a.to)
 	}
 	return err
+}
+
+// retain notes that a destination still has deliveries to make.
+func (d *dispatcher) retain(to destination) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.due[to] = true
 }
 
 // waiting returns what may have deliveries to make, those with the fewest attempts
@@ -271,10 +302,14 @@ func (d *dispatcher) settle(to destination) {
 	delete(d.due, to)
 }
 
-// state returns what is known of a destination, at most as old as the last scan.
+// state returns what is known of a destination, at most as old as the scan before the
+// last one.
 func (d *dispatcher) state(ctx context.Context, to destination) (destinationState, error) {
 	d.mu.Lock()
 	s, ok := d.states[to]
+	if !ok {
+		s, ok = d.before[to]
+	}
 	d.mu.Unlock()
 	if ok {
 		return s, nil
@@ -288,8 +323,8 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 
 const (
 	unclaimed = `SELECT n.id FROM deliveries n WHERE n.status = 'pending' AND n.claimed_by IS NULL`
-	nextDue   = `COALESCE((` + unclaimed + ` AND n.owner = %[1]s AND n.origin > %[2]s ORDER BY n.origin, n.next_attempt_at LIMIT 1),
-		(` + unclaimed + ` AND n.owner > %[1]s ORDER BY n.owner, n.origin, n.next_attempt_at LIMIT 1))`
+	nextDue   = `COALESCE((` + unclaimed + ` AND n.owner = %[1]s AND n.origin > %[2]s ORDER BY n.origin, n.tried, n.next_attempt_at LIMIT 1),
+		(` + unclaimed + ` AND n.owner > %[1]s ORDER BY n.owner, n.origin, n.tried, n.next_attempt_at LIMIT 1))`
 )
 
 // scanDue finds the first delivery of each destination after the owner $1 and the
@@ -302,6 +337,7 @@ var scanDue = `WITH RECURSIVE firsts(id) AS (SELECT ` + fmt.Sprintf(nextDue, "$1
 // scan finds destinations with deliveries that are due, by one look into the index
 // for each destination, however many deliveries wait for it.
 func (d *dispatcher) scan(ctx context.Context) error {
+	began := time.Now()
 	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxUnderWay, maxScan)
 	if err != nil {
 		return fmt.Errorf("look for due callbacks: %w", err)
@@ -322,7 +358,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("look for due callbacks: %w", err)
 	}
-	d.note(found)
+	d.note(found, time.Since(began))
 	return nil
 }
 
@@ -334,13 +370,13 @@ type scanned struct {
 }
 
 // note remembers what a scan found.
-func (d *dispatcher) note(found []scanned) {
+func (d *dispatcher) note(found []scanned, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	d.scanned, d.next = now, now.Add(scanInterval)
+	d.scanned, d.took, d.next = now, took, now.Add(scanInterval)
 	if d.cursor == (destination{}) || len(d.states) > maxDue {
-		clear(d.states)
+		d.before, d.states = d.states, make(map[destination]destinationState, len(found))
 	}
 	d.cursor = destination{}
 	if len(found) == maxScan {

@@ -65,7 +65,7 @@ func (q *Queue) record(ctx context.Context, o *outcome) error {
 // process have in common; a condition on the status would have it read all that are
 // pending.
 var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
-		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL
+		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL, tried = 1
 	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,
 	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
 	column[*outcome]{"worker_id", "text", func(o *outcome) any { return o.workerID }},

@@ -36,11 +36,18 @@ func newPlaces(all int) *places {
 	return &places{all: all, of: make(map[destination]int), since: make(map[era]int), origins: make(map[string]int), owners: make(map[string]int)}
 }
 
-// take takes places for a destination until it has most of them in its era, and not
-// more at once than its share if others want some, too. It returns how many it got. An owner may have twice as many as are free, and a destination half
-// of those that its owner may still take. These shares depend on what is free, so
-// they shrink as more destinations take part. The last quarter is for destinations
-// that have no place.
+// free reports whether there is a place at all.
+func (p *places) free() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken < p.all
+}
+
+// take takes places for a destination, up to most in its era, and returns how many it
+// got. If others are waiting, it takes no more than its share of those that are free.
+// An owner may have twice as many as are free, and a destination half of those that its
+// owner may still take: these limits shrink as more of them take part. The last quarter
+// is for destinations that have no place.
 func (p *places) take(to era, most, others int) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

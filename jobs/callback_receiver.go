@@ -70,30 +70,37 @@ func (q *Queue) learn(ctx context.Context, to destination, known, probe bool, re
 		return nil
 	}
 	var s destinationState
-	err := q.committer.commit(ctx, &change{names: []string{"destination " + to.owner + " " + to.origin}, apply: func(ctx context.Context, b *batch) error {
-		tx := b.tx
-		var err error
-		s, err = q.destination(ctx, tx, to, q.db.forUpdate())
-		if err != nil {
+	err := q.committer.commit(ctx, &change{names: []string{"destination " + to.owner + " " + to.origin}, apply: func(_ context.Context, b *batch) error {
+		// After the jobs, which other changes of the batch lock: so that processes lock
+		// in the same order.
+		b.last = append(b.last, func(ctx context.Context) (err error) {
+			s, err = q.learnIn(ctx, b.tx, to, probe, healthy, result)
 			return err
-		}
-		s = s.after(probe, healthy, result, time.Now(), q.CallbackHold)
-		if s.allowed >= maxUnderWay && s.failures == 0 && s.heldUntil.IsZero() {
-			_, err = tx.ExecContext(ctx, `DELETE FROM destinations WHERE owner = $1 AND origin = $2`, to.owner, to.origin)
-		} else {
-			_, err = tx.ExecContext(ctx, `INSERT INTO destinations (owner, origin, failures, trips, allowed, held_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-				ON CONFLICT (owner, origin) DO UPDATE SET failures = $3, trips = $4, allowed = $5, held_until = $6, updated_at = $7`,
-				to.owner, to.origin, s.failures, s.trips, s.allowed, s.heldUntil, At(time.Now()))
-		}
-		if err != nil {
-			return fmt.Errorf("write destination: %w", err)
-		}
+		})
 		return nil
 	}})
 	if err == nil {
 		q.dispatcher.learned(to, s)
 	}
 	return err
+}
+
+func (q *Queue) learnIn(ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result) (s destinationState, err error) {
+	if s, err = q.destination(ctx, tx, to, q.db.forUpdate()); err != nil {
+		return s, err
+	}
+	s = s.after(probe, healthy, result, time.Now(), q.CallbackHold)
+	if s.known = s.allowed < maxUnderWay || s.failures > 0 || !s.heldUntil.IsZero(); !s.known {
+		_, err = tx.ExecContext(ctx, `DELETE FROM destinations WHERE owner = $1 AND origin = $2`, to.owner, to.origin)
+	} else {
+		_, err = tx.ExecContext(ctx, `INSERT INTO destinations (owner, origin, failures, trips, allowed, held_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (owner, origin) DO UPDATE SET failures = $3, trips = $4, allowed = $5, held_until = $6, updated_at = $7`,
+			to.owner, to.origin, s.failures, s.trips, s.allowed, s.heldUntil, At(time.Now()))
+	}
+	if err != nil {
+		return s, fmt.Errorf("write destination: %w", err)
+	}
+	return s, nil
 }
 
 // after returns what is known after an attempt; least is the shortest hold.

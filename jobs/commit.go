@@ -36,8 +36,8 @@ type change struct {
 	// size is how large what it writes is, in bytes, about.
 	size int
 	// lock is the id of the job whose row is locked and read before the change is
-	// applied. A change of a delivery locks the delivery's job too; with lockOnly
-	// the row is not read.
+	// applied. A change of a delivery locks the delivery's job too, except a claim and
+	// its release, which wait for nobody; with lockOnly the row is not read.
 	lock     string
 	lockOnly bool
 	// known is that job as its row is, if nobody has changed it since; nil if that

@@ -25,11 +25,11 @@ const inline = "65536"
 // to be told of it, in the transaction that makes it happen. The body is rendered
 // here, once.
 func (b *batch) callBack(j *Job, e *effects) error {
-	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
-		return nil
-	}
 	if j.Done && j.wantsProgress() {
 		b.dropped = append(b.dropped, j.ID)
+	}
+	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
+		return nil
 	}
 	j.Callback = &Callback{URL: j.callback.url, Status: pending, NextAttemptAt: &b.now}
 	j.callback.sequence++

@@ -15,7 +15,7 @@ func (q *Queue) WorkerID() string { return q.workerID }
 // their parameters.
 func CallbackStatements() map[string]string {
 	return map[string]string{
-		"text, text[], text[], bigint, bigint[]":                                           claimPostgres,
+		"text, text[], text[], bigint, bigint[], bigint":                                   claimPostgres,
 		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.postgres,
 		"text, text, bigint, bigint":                                                       scanDue,
 	}

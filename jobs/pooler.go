@@ -14,9 +14,18 @@ var errPooled = errors.New("database_url leads to a pooler in transaction mode, 
 
 // refusePooling returns errPooled if two connections share sessions of PostgreSQL's: if
 // both have the same one, or the first gets another while the second has a
-// transaction. One of these happens because the pooler lends a session to the second
-// connection that the first had.
+// transaction. A pooler that lends its sessions in turn may show neither at once, so
+// this looks several times.
 func refusePooling(ctx context.Context, first, second *sql.DB) error {
+	for range 5 {
+		if err := lookForPooling(ctx, first, second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func lookForPooling(ctx context.Context, first, second *sql.DB) error {
 	a, err := first.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)

@@ -120,6 +120,29 @@ func TestProgressCallbacks(t *testing.T) {
 	})
 }
 
+// Progress that was not sent when the job ended, because its process stopped or was
+// killed, is never sent.
+func TestLeftOverProgressIsDropped(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+		receiver := newReceiver(t, http.StatusNoContent)
+		q, _ := newQueue(t, db, newServices(), nil)
+		job := submit(t, q, jobs.Submission{Service: "double", CallbackURL: receiver.URL, CallbackEvents: []string{jobs.JobProgress, jobs.JobFailed}})
+		finished(t, q, job.ID)
+		if _, err := db.SQL().ExecContext(t.Context(), `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, created_at)
+			SELECT 'msg_1', id, owner, 'job.progress', $1, $1, $2, 'pending', 0, 0 FROM jobs`, receiver.URL, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		jobstest.Until(t, "end of the delivery", func() bool {
+			var left int
+			err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries`).Scan(&left)
+			return err == nil && left == 0
+		})
+		if got := receiver.received(); len(got) != 0 {
+			t.Errorf("received %s", got[0].body)
+		}
+	})
+}
+
 // The last callback waits for progress that is being sent, and progress that
 // was not sent by then never is.
 func TestProgressNeverAfterTheEnd(t *testing.T) {

@@ -44,7 +44,7 @@ func unlessLost(err error) error {
 }
 
 // reconcile looks for jobs that River no longer carries, because somebody
-// changed its tables, and for deliveries whose worker is gone. A job that runs
+// changed its tables. A job that runs
 // needs no River job: a leader that doesn't know its service discards that one
 // after a while. Each round compares a part of the table, so that a long queue
 // costs no more.

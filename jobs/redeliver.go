@@ -38,7 +38,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 			return fmt.Errorf("read delivery: %w", err)
 		}
 		next := At(at)
-		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, claimed_by = NULL WHERE id = $2`, next, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, claimed_by = NULL, tried = 1 WHERE id = $2`, next, id); err != nil {
 			return fmt.Errorf("redeliver: %w", err)
 		}
 		b.announce(d.Owner, d.URL, next)

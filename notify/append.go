@@ -79,7 +79,10 @@ func (f *redisFeed) send(ctx context.Context, batch []sending) error {
 
 func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 	if len(batch) == 0 {
-		if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, publishTimeout) // a publisher may come meanwhile
+		defer cancel()
+		if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) || passing(err) {
 			return err
 		}
 	}

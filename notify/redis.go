@@ -47,8 +47,7 @@ type redisFeed struct {
 // NewRedisHub returns a hub that shares events with all processes through the
 // Redis at the address, a URL; with "?master_name=", it is of Sentinels, who know where
 // that master is. All its keys begin with the prefix. Redis need not be there
-// yet: until it is, the hub is degraded. A Redis Cluster of
-// several nodes is refused.
+// yet: until it is, the hub is degraded. A Redis Cluster of several nodes is refused.
 func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	client, err := newRedisClient(address)
 	if err != nil {

@@ -227,6 +227,9 @@ func (s *Server) Kill() {
 	if s.process == nil {
 		return
 	}
+	// Stopped first, so that it makes no process that survives: PostgreSQL does not
+	// start while one of before is there.
+	_ = s.process.Process.Signal(syscall.SIGSTOP)
 	s.signal(syscall.SIGKILL)
 	_ = s.process.Wait() // it was killed, as asked
 	s.process = nil
