@@ -27,12 +27,14 @@ func TestMain(m *testing.M) {
 // TestScript runs what a user sees as a user would: the real program, over
 // the network.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, newScripts("testdata/script", nil))
 }
 
 // TestScriptScaledOut runs the scripts that need PostgreSQL and Redis, each
 // with a database of its own: a worker would run the jobs of another script.
 func TestScriptScaledOut(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/script/scaled/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)

@@ -59,6 +59,7 @@ type shell struct {
 }
 
 func newShell(t *testing.T) *shell {
+	t.Parallel()
 	t.Helper()
 	for _, tool := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {

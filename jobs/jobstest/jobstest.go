@@ -21,8 +21,9 @@ import (
 )
 
 // EachDatabase runs the test or benchmark on SQLite and on PostgreSQL, each
-// time with a migrated database of its own; tests run in parallel. Without
-// PostgreSQL that half is skipped, or fails when REQUIRE_SERVICES=1.
+// time with a migrated database of its own; tests run in parallel, with each other and
+// with other tests. Without PostgreSQL that half is skipped, or fails when
+// REQUIRE_SERVICES=1.
 func EachDatabase[T interface {
 	testing.TB
 	Run(name string, test func(T)) bool
@@ -34,6 +35,7 @@ func EachDatabase[T interface {
 			t.Parallel()
 		}
 	}
+	parallel(t)
 	t.Run("sqlite", func(t T) {
 		parallel(t)
 		test(t, SQLite(t))
