@@ -28,13 +28,13 @@ const (
 )
 
 // A dispatcher makes the deliveries that are due, in a process that has workers.
-// It claims as many as there are places for their destinations, so that those of a
+// It claims as many as their destinations get permits for, so that those of a
 // slow receiver wait in the table and take nothing from others.
 type dispatcher struct {
-	queue  *Queue
-	places *places
-	wake   chan struct{} // has a value when there may be something to do
-	ended  chan struct{} // closed when no more attempts are started
+	queue   *Queue
+	limiter *limiter
+	wake    chan struct{} // has a value when there may be something to do
+	ended   chan struct{} // closed when no more attempts are started
 
 	loop, attempting         context.Context
 	stopLoop, cancelAttempts context.CancelFunc
@@ -52,7 +52,7 @@ type dispatcher struct {
 
 func newDispatcher(q *Queue) *dispatcher {
 	d := &dispatcher{
-		queue: q, places: newPlaces(q.CallbackWorkers), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		queue: q, limiter: newLimiter(q.CallbackWorkers), wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		due: make(map[destination]bool), states: make(map[destination]destinationState),
 	}
 	d.loop, d.stopLoop = context.WithCancel(context.Background())
@@ -166,7 +166,7 @@ func (d *dispatcher) stop(ctx context.Context) {
 	}
 }
 
-// round scans if it is time to, claims deliveries for the places that there are, and
+// round scans if it is time to, claims deliveries for the permits that there are, and
 // starts an attempt at each. It reports whether there may be more to claim.
 func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 	if d.rest() == 0 {
@@ -189,7 +189,7 @@ func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 	states := make(map[destination]destinationState, len(asks))
 	for _, a := range asks {
 		states[a.to] = a.state
-		d.places.give(a.era(), a.most-got[a.to])
+		d.limiter.release(a.epoch(), a.most-got[a.to])
 		if got[a.to] == a.most {
 			d.retain(a.to)
 		}
@@ -201,15 +201,15 @@ func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// start makes an attempt at a delivery that was claimed, for which a place was
-// taken.
+// start makes an attempt at a delivery that was claimed, for which a permit was
+// acquired.
 func (d *dispatcher) start(v *attempt) {
 	d.attempts.Add(1)
 	d.queue.wg.Go(func() {
 		defer d.attempts.Done()
 		to := destination{v.owner, v.origin}
 		d.queue.attempt(d.attempting, v)
-		d.places.give(era{to, v.state.trips}, 1)
+		d.limiter.release(epoch{to, v.state.trips}, 1)
 		if v.event == JobProgress {
 			d.announce(to, time.Time{}) // what waited for it
 		}
@@ -224,13 +224,13 @@ type ask struct {
 	state destinationState
 }
 
-func (a *ask) era() era { return era{a.to, a.state.trips} }
+func (a *ask) epoch() epoch { return epoch{a.to, a.state.trips} }
 
-// ask takes places for destinations that are due: first for those that have the
+// ask acquires permits for destinations that are due: first for those that have the
 // fewest.
 func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
-	if !d.places.free() {
-		return nil, nil // whoever gives one back rings
+	if !d.limiter.available() {
+		return nil, nil // when one is released, the dispatcher is woken
 	}
 	waiting := d.waiting()
 	for _, to := range waiting {
@@ -242,7 +242,7 @@ func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
 			d.settle(to) // a scan finds it when the hold is over
 			continue
 		}
-		n := d.places.take(era{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, one attempt probes
+		n := d.limiter.acquire(epoch{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, one attempt probes
 		if n == 0 {
 			continue
 		}
@@ -256,7 +256,7 @@ func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
 
 func (d *dispatcher) giveBack(asks []ask, err error) error {
 	for _, a := range asks {
-		d.places.give(a.era(), a.most)
+		d.limiter.release(a.epoch(), a.most)
 		d.retain(a.to)
 	}
 	return err
@@ -274,7 +274,7 @@ func (d *dispatcher) retain(to destination) {
 func (d *dispatcher) waiting() []destination {
 	type waits struct {
 		to    destination
-		taken int
+		inUse int
 		luck  uint32
 	}
 	d.mu.Lock()
@@ -284,9 +284,9 @@ func (d *dispatcher) waiting() []destination {
 	}
 	d.mu.Unlock()
 	for i := range all {
-		all[i].taken = d.places.takenBy(all[i].to)
+		all[i].inUse = d.limiter.inUse(all[i].to)
 	}
-	slices.SortFunc(all, func(a, b waits) int { return cmp.Or(cmp.Compare(a.taken, b.taken), cmp.Compare(a.luck, b.luck)) })
+	slices.SortFunc(all, func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
 	destinations := make([]destination, len(all))
 	for i, w := range all {
 		destinations[i] = w.to
