@@ -64,28 +64,21 @@ func (f *redisFeed) append(topic string, e Event) error {
 
 // send has Redis append the events of a batch, and answers their publishers.
 // An error means that Redis did not take all of them, and may do so later:
-// those that it has are stale then. Without events it finds out whether Redis can
-// be used.
+// those that it has are stale then.
 func (f *redisFeed) send(ctx context.Context, batch []sending) error {
 	err := f.try(ctx, batch)
-	if err == nil {
-		f.refused = false
-	} else if !f.refused && ctx.Err() == nil {
-		f.refused = true
-		f.hub.logger.WarnContext(ctx, "Redis takes no events: they wait, and viewers are served from the database", "err", err)
-	}
+	f.note(ctx, err)
 	return err
 }
 
-func (f *redisFeed) try(ctx context.Context, batch []sending) error {
-	if len(batch) == 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, publishTimeout) // a publisher may come meanwhile
-		defer cancel()
-		if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) || passing(err) {
-			return err
-		}
+// note logs when Redis begins to refuse events.
+func (f *redisFeed) note(ctx context.Context, err error) {
+	if before := f.refused.Swap(err != nil); err != nil && !before && ctx.Err() == nil {
+		f.hub.logger.WarnContext(ctx, "Redis takes no events: they wait, and viewers are served from the database", "err", err)
 	}
+}
+
+func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 	said, err := f.call(ctx, batch)
 	switch {
 	case passing(err):
@@ -97,8 +90,6 @@ func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 			}
 		}
 		return nil
-	case err != nil && len(batch) == 0:
-		return err
 	case err != nil:
 		batch[0].answer(err)
 		return nil

@@ -17,8 +17,6 @@ const (
 	// more would keep it from others for too long, or not be done in time.
 	batchEvents = 128
 	batchBytes  = 256 << 10
-	// probeInterval is how often Redis is tried while there are no events.
-	probeInterval = 2 * time.Second
 )
 
 var (
@@ -156,23 +154,25 @@ func (o *outbox) close() {
 	o.queue = nil
 }
 
-// empty sends what is in the outbox, until ctx is done. After a while without events
-// it sends none, to learn whether Redis would take some.
+// idle reports whether nothing waits for Redis.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) == 0
+}
+
+// empty sends what is in the outbox, until ctx is done.
 func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
 	defer o.close()
-	probe := time.NewTicker(probeInterval)
-	defer probe.Stop()
 	var batch []sending
 	for ctx.Err() == nil {
 		batch = o.take(batch)
 		if len(batch) == 0 {
 			select {
 			case <-o.filled:
-				continue
-			case <-probe.C:
 			case <-ctx.Done():
-				continue
 			}
+			continue
 		}
 		err := send(ctx, batch)
 		if err == nil {

@@ -31,7 +31,7 @@ type redisFeed struct {
 	prefix string
 
 	outbox  outbox
-	refused bool         // Redis did not take the last events; of the outbox's goroutine
+	refused atomic.Bool  // Redis did not take the last events
 	cut     atomic.Bool  // the subscribed connection is down
 	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
 
@@ -68,6 +68,7 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(func() { f.listen(ctx) })
 	f.wg.Go(func() { f.outbox.empty(ctx, f.send) })
+	f.wg.Go(func() { f.probe(ctx) })
 	return h, nil
 }
 
