@@ -19,7 +19,10 @@ func TestStreamLogged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
-	f.watch(t, job.EventsURL).cancel()
+	left := f.watch(t, job.EventsURL)
+	for left.next(t).name != "progress" { // nothing follows that could be under way when it leaves
+	}
+	left.cancel()
 	jobstest.Until(t, "viewer that has left", func() bool { return strings.Contains(f.log.String(), job.ID+"/events status=200") })
 	if strings.Contains(f.log.String(), "broke off") {
 		t.Error("a viewer who leaves is a trouble")
