@@ -14,21 +14,34 @@ func (q *Queue) every(ctx context.Context, interval time.Duration, fn func(conte
 	q.wg.Go(func() {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		failing := false
+		log := roundLog{queue: q, message: "housekeeping failed, will try again"}
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
 			}
-			err := within(ctx, roundTimeout, fn)
-			switch {
-			case err == nil, ctx.Err() != nil, q.noteDatabase(ctx, err):
-				failing = false
-			case !failing: // said once, not every second
-				q.Logger.ErrorContext(ctx, "housekeeping failed, will try again", "err", err)
-				failing = true
-			}
+			log.note(ctx, within(ctx, roundTimeout, fn))
 		}
 	})
+}
+
+// A roundLog logs the first of several errors in a row, so that a loop that fails
+// every second does not fill the log.
+type roundLog struct {
+	queue   *Queue
+	message string
+	failing bool // the round before failed
+}
+
+// note logs a round's error unless the round before failed, too. The queue reports by
+// itself that the database does not answer.
+func (l *roundLog) note(ctx context.Context, err error) {
+	switch {
+	case err == nil, ctx.Err() != nil, l.queue.noteDatabase(ctx, err):
+		l.failing = false
+	case !l.failing:
+		l.queue.Logger.ErrorContext(ctx, l.message, "err", err)
+		l.failing = true
+	}
 }

@@ -123,48 +123,6 @@ func unprivileged(t testing.TB) (dir string, attributes *syscall.SysProcAttr) {
 	return dir, attributes
 }
 
-// PgBouncer starts a pooler before the PostgreSQL at an address and returns its own.
-// It skips the test where there is none.
-func PgBouncer(t testing.TB, postgres, mode string) (addr string) {
-	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		t.Skip("no pgbouncer: this test starts one")
-	}
-	host, port, err := net.SplitHostPort(postgres)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, attributes := unprivileged(t)
-	s := &Server{Addr: FreeAddr(t), t: t}
-	_, own, _ := net.SplitHostPort(s.Addr)
-	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "config")
-	for file, text := range map[string]string{
-		users: "\"postgres\" \"\"\n",
-		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nauth_type=trust\nauth_file=%s\npool_mode=%s\nmax_client_conn=200\ndefault_pool_size=60\nunix_socket_dir=\n",
-			host, port, own, users, mode),
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
-			t.Fatal(err)
-		}
-	}
-	s.command = func() *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), path, config) //nolint:gosec // the path is LookPath's
-		cmd.SysProcAttr = attributes
-		return cmd
-	}
-	s.ready = func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	}
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s.Addr
-}
-
 // PrivateRedis starts a Redis of the test's own, perhaps with arguments. It
 // skips the test where there is no binary.
 func PrivateRedis(t testing.TB, args ...string) *Server {
@@ -184,13 +142,7 @@ func PrivateRedis(t testing.TB, args ...string) *Server {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		return cmd
 	}
-	s.ready = func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	}
+	s.ready = s.accepts
 	s.Start()
 	t.Cleanup(s.Kill)
 	return s
@@ -219,6 +171,15 @@ func (s *Server) Start() {
 		}
 	}
 	s.t.Fatalf("%s does not answer: %v", s.process.Path, err)
+}
+
+// accepts reports whether the server accepts connections.
+func (s *Server) accepts(ctx context.Context) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 // Kill ends the server at once, without a goodbye, if it runs.

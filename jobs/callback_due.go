@@ -1,0 +1,137 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// announce tells the dispatcher of a delivery to be made at a time. A nil
+// dispatcher, of a process without workers, ignores it.
+func (d *dispatcher) announce(to destination, at time.Time) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	if at.After(time.Now()) {
+		d.next = earlier(d.next, at)
+	} else if len(d.due) < maxDue {
+		d.due[to] = true
+	}
+	d.mu.Unlock()
+	d.ring()
+}
+
+// learned notes the new state of a destination.
+func (d *dispatcher) learned(to destination, s destinationState) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.states[to] = s
+}
+
+// An ask is how many deliveries to a destination may be claimed.
+type ask struct {
+	to    destination
+	most  int
+	state destinationState
+}
+
+func (a *ask) epoch() epoch { return epoch{a.to, a.state.trips} }
+
+// ask acquires permits for destinations that are due: first for those that have the
+// fewest.
+func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
+	if !d.limiter.available() {
+		return nil, nil // when one is released, the dispatcher is woken
+	}
+	waiting := d.waiting()
+	for _, to := range waiting {
+		s, err := d.state(ctx, to)
+		if err != nil {
+			return nil, d.giveBack(asks, err)
+		}
+		if s.heldUntil.After(time.Now()) {
+			d.settle(to) // a scan finds it when the hold is over
+			continue
+		}
+		n := d.limiter.acquire(epoch{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, one attempt probes
+		if n == 0 {
+			continue
+		}
+		d.settle(to)
+		if asks = append(asks, ask{to, n, s}); len(asks) == maxClaimed {
+			break
+		}
+	}
+	return asks, nil
+}
+
+func (d *dispatcher) giveBack(asks []ask, err error) error {
+	for _, a := range asks {
+		d.limiter.release(a.epoch(), a.most)
+		d.retain(a.to)
+	}
+	return err
+}
+
+// retain notes that a destination still has deliveries to make.
+func (d *dispatcher) retain(to destination) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.due[to] = true
+}
+
+// waiting returns what may have deliveries to make, those with the fewest attempts
+// under way first, and of these in a random order.
+func (d *dispatcher) waiting() []destination {
+	type waits struct {
+		to    destination
+		inUse int
+		luck  uint32
+	}
+	d.mu.Lock()
+	all := make([]waits, 0, len(d.due))
+	for to := range d.due {
+		all = append(all, waits{to: to, luck: rand.Uint32()}) //nolint:gosec // chance spreads load here, it keeps no secret
+	}
+	d.mu.Unlock()
+	for i := range all {
+		all[i].inUse = d.limiter.inUse(all[i].to)
+	}
+	slices.SortFunc(all, func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
+	destinations := make([]destination, len(all))
+	for i, w := range all {
+		destinations[i] = w.to
+	}
+	return destinations
+}
+
+// settle notes that a destination has no deliveries to make now. What is announced
+// later counts.
+func (d *dispatcher) settle(to destination) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.due, to)
+}
+
+// state returns what is known of a destination, at most as old as the scan before the
+// last one.
+func (d *dispatcher) state(ctx context.Context, to destination) (destinationState, error) {
+	d.mu.Lock()
+	s, ok := d.states[to]
+	if !ok {
+		s, ok = d.before[to]
+	}
+	d.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+	s, err := d.queue.destination(ctx, d.queue.db.keyed, to, "")
+	if err == nil {
+		d.learned(to, s)
+	}
+	return s, err
+}
+
