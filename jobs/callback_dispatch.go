@@ -61,7 +61,7 @@ func (d *dispatcher) run() {
 	defer close(d.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	log := roundLog{queue: d.queue, message: "callbacks not dispatched, will try again"}
+	log := roundLog{queue: d.queue, work: "dispatch of callbacks"}
 	for {
 		select {
 		case <-ctx.Done():

@@ -134,4 +134,3 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 	}
 	return s, err
 }
-

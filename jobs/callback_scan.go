@@ -7,7 +7,7 @@ import (
 )
 
 const (
-// scanInterval is the longest time between two scans for deliveries that are
+	// scanInterval is the longest time between two scans for deliveries that are
 	// due: those of other processes, and those that are tried again.
 	scanInterval = 250 * time.Millisecond
 	// minScanInterval is the shortest.
@@ -16,7 +16,7 @@ const (
 	// them, pageInterval later.
 	maxScan      = 1000
 	pageInterval = 100 * time.Millisecond
-	)
+)
 
 const (
 	unclaimed = `SELECT n.id FROM deliveries n WHERE n.status = 'pending' AND n.claimed_by IS NULL`

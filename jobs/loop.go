@@ -14,7 +14,7 @@ func (q *Queue) every(ctx context.Context, interval time.Duration, fn func(conte
 	q.wg.Go(func() {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		log := roundLog{queue: q, message: "housekeeping failed, will try again"}
+		log := roundLog{queue: q, work: "housekeeping"}
 		for {
 			select {
 			case <-ctx.Done():
@@ -30,8 +30,8 @@ func (q *Queue) every(ctx context.Context, interval time.Duration, fn func(conte
 // every second does not fill the log.
 type roundLog struct {
 	queue   *Queue
-	message string
-	failing bool // the round before failed
+	work    string // what the loop does
+	failing bool   // the round before failed
 }
 
 // note logs a round's error unless the round before failed, too. The queue reports by
@@ -41,7 +41,7 @@ func (l *roundLog) note(ctx context.Context, err error) {
 	case err == nil, ctx.Err() != nil, l.queue.noteDatabase(ctx, err):
 		l.failing = false
 	case !l.failing:
-		l.queue.Logger.ErrorContext(ctx, l.message, "err", err)
+		l.queue.Logger.ErrorContext(ctx, "periodic work failed, will try again", "work", l.work, "err", err)
 		l.failing = true
 	}
 }
