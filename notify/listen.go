@@ -102,26 +102,26 @@ func (f *redisFeed) receive(ctx context.Context) error {
 	}
 }
 
-// reconcile makes the connection's subscriptions what is wanted, alone, so
-// that a subscription and its end can't overtake each other.
+// reconcile makes the connection's subscriptions what is wanted, alone, so that a
+// subscription and its end can't overtake each other. After the first round, it looks
+// only at topics that have changed.
 func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 	have := make(map[string]uint64)
+	changed := f.allWanted()
 	for {
-		f.mu.Lock()
-		wanted := maps.Clone(f.wanted)
-		f.mu.Unlock()
 		var begin, end []string
-		for topic, asked := range wanted {
-			switch before, ok := have[topic]; {
-			case !ok:
-				begin = append(begin, f.channel(topic))
-			case before != asked:
-				f.hub.confirmed(topic) // its last viewer left and another came: nothing to change
-			}
-		}
-		for topic := range have {
-			if _, ok := wanted[topic]; !ok {
+		for topic, asked := range changed {
+			before, subscribed := have[topic]
+			switch {
+			case asked == 0 && subscribed:
 				end = append(end, f.channel(topic))
+				delete(have, topic)
+			case asked != 0 && !subscribed:
+				begin = append(begin, f.channel(topic))
+				have[topic] = asked
+			case asked != before: // its last viewer left and another came
+				f.hub.confirmed(topic)
+				have[topic] = asked
 			}
 		}
 		for batch := range slices.Chunk(begin, subscribeBatch) {
@@ -134,11 +134,33 @@ func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 				return fmt.Errorf("unsubscribe: %w", err)
 			}
 		}
-		have = wanted
 		select {
 		case <-f.nudge:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		changed = f.takeChanged()
 	}
+}
+
+// allWanted returns the topics that are wanted, each with the number of its request,
+// for a connection without subscriptions.
+func (f *redisFeed) allWanted() map[string]uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.changed)
+	return maps.Clone(f.wanted)
+}
+
+// takeChanged returns the topics that have been asked for since the last call, with
+// the number of the request, or 0 where a topic is not wanted any more.
+func (f *redisFeed) takeChanged() map[string]uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed := make(map[string]uint64, len(f.changed))
+	for topic := range f.changed {
+		changed[topic] = f.wanted[topic]
+	}
+	clear(f.changed)
+	return changed
 }

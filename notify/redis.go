@@ -35,10 +35,11 @@ type redisFeed struct {
 	cut     atomic.Bool  // the subscribed connection is down
 	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
 
-	mu     sync.Mutex
-	wanted map[string]uint64 // topics to be subscribed to, and how often that was asked for
-	asked  uint64
-	nudge  chan struct{} // wanted has changed
+	mu      sync.Mutex
+	wanted  map[string]uint64   // topics to subscribe to, each with the number of its newest request
+	changed map[string]struct{} // topics that were requested or given up since the connection's last round
+	asked   uint64              // requests so far
+	nudge   chan struct{}       // wanted has changed
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -61,7 +62,7 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	}
 	h := newHub(logger)
 	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the outbox
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), nudge: make(chan struct{}, 1)}
+	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}), nudge: make(chan struct{}, 1)}
 	f.outbox.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
@@ -177,7 +178,7 @@ func parseEvent(id, prev, name, data string) (e Event, err error) {
 }
 
 func (f *redisFeed) watch(topic string) bool {
-	f.want(func() {
+	f.want(topic, func() {
 		f.asked++
 		f.wanted[topic] = f.asked
 	})
@@ -185,12 +186,13 @@ func (f *redisFeed) watch(topic string) bool {
 }
 
 func (f *redisFeed) unwatch(topic string) {
-	f.want(func() { delete(f.wanted, topic) })
+	f.want(topic, func() { delete(f.wanted, topic) })
 }
 
-func (f *redisFeed) want(change func()) {
+func (f *redisFeed) want(topic string, change func()) {
 	f.mu.Lock()
 	change()
+	f.changed[topic] = struct{}{}
 	f.mu.Unlock()
 	select {
 	case f.nudge <- struct{}{}:
