@@ -85,6 +85,7 @@ func TestEmptyChunks(t *testing.T) {
 // What takes longer than the deadlines by right is not cut off, and the same
 // connection serves the next request.
 func TestDeadlinesSpareWaiting(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: impatient})
 	reused := f.Client().Transport
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -142,6 +143,7 @@ func (f *fixture) tight(t *testing.T) *httptest.Server {
 
 // An answer that nobody reads ends; one that is read slowly does not.
 func TestAnswerDeadline(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: impatient})
 	job := f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30").job(t)
 	if !job.Done {
@@ -173,6 +175,7 @@ func TestAnswerDeadline(t *testing.T) {
 
 // The same on HTTP/2, where the body of one of many requests does not come.
 func TestBodyDeadlineHTTP2(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: impatient})
 	secure := httptest.NewUnstartedServer(f.api)
 	secure.EnableHTTP2 = true
@@ -210,6 +213,7 @@ func newBounded(t *testing.T, f *fixture, connections *api.Connections) (addr st
 
 // However many connections wait for nothing, callers are answered.
 func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
 	var log lockedBuffer
 	connections := api.NewConnections(8, slog.New(slog.NewTextHandler(&log, nil)))
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections, c.Streams.Total = connections, 6 }})

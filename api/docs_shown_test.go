@@ -10,6 +10,7 @@ import (
 
 // The documentation shows callers the services that they may run.
 func TestDocsShowAllowedServices(t *testing.T) {
+	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	open := newFixture(t, jobstest.SQLite(t), options{})
 	unrestricted := newFixture(t, jobstest.SQLite(t), options{credentials: credentials})

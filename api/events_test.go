@@ -298,6 +298,7 @@ func TestStreamBusy(t *testing.T) {
 
 // An independent client gets along with the stream.
 func TestStreamWithR3labs(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "sleep", `{"input":{"seconds":0.5,"name":"Ada"}}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

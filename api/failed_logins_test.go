@@ -51,6 +51,7 @@ func withPasswords(t testing.TB) (c api.Credentials, key string) {
 
 // Invented names from one address, or from many, lock out nobody.
 func TestInventedNamesLockNobodyOut(t *testing.T) {
+	t.Parallel()
 	credentials, key := withPasswords(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: behindProxy})
 	if got := f.do(t, "GET", "/v1/jobs", "", basic("alice", "secret"), from("192.0.2.1")); got.StatusCode != 200 {

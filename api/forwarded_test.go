@@ -13,6 +13,7 @@ import (
 
 // A server without users refuses what came through a proxy.
 func TestProxyWithoutUsers(t *testing.T) {
+	t.Parallel()
 	headers := []string{
 		"X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: a.example", "X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "X-Forwarded-Server: a", "Forwarded: for=192.0.2.1",
 		"Via: 1.1 a", "X-Real-IP: 192.0.2.1",

@@ -76,6 +76,7 @@ func TestBadInputByteOrderMark(t *testing.T) {
 // A body over the limit is refused before it is sent, and a client that sends
 // it all the same reads why.
 func TestBodyTooLarge(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	const size = 20 << 20
 	const head = "POST /v1/services/maths.add/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

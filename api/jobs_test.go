@@ -161,6 +161,7 @@ func TestCancelRetryDelete(t *testing.T) {
 
 // Waiting ends with the job, with the time, and with the server.
 func TestWait(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	a := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":{}}`, "Prefer: wait=1")
 	if a.StatusCode != 202 || a.Header.Get("Preference-Applied") != "wait=1" {

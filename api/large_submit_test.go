@@ -12,6 +12,7 @@ import (
 // A job that was submitted is never answered by an error because its output is
 // large: the caller would submit it again.
 func TestSubmitAndWaitWhenLargeOutputsAreBusy(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *jobs.Registry) {
 		jobs.Add(r, jobs.Service{Name: "large", Summary: "Return much."}, func(context.Context, struct{}) (string, error) {
 			return strings.Repeat("x", 100_000), nil

@@ -37,6 +37,7 @@ func jobOf(t testing.TB, e event) string {
 // A stream of many jobs has the events of each, the end of each, and ends
 // with the last; one that breaks goes on with each job where it was.
 func TestManyJobs(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	var tokens []string
 	chunks := make(map[string]int) // seen of each job
@@ -145,6 +146,7 @@ func TestManyJobsRemoved(t *testing.T) {
 
 // One request submits a job and watches it.
 func TestSubmitAndWatch(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Total = 1 }})
 	submit := func(accept string, headers ...string) *viewer {
 		t.Helper()

@@ -206,6 +206,7 @@ func TestPageAccess(t *testing.T) {
 // What is wrong stands at its field, in the API's words, and what was typed
 // stays.
 func TestPageForm(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	tests := []struct {
 		name string

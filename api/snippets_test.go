@@ -18,6 +18,7 @@ import (
 // TestSnippets runs the calls that pages show as they stand there, where their
 // runtime is installed.
 func TestSnippets(t *testing.T) {
+	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	for name, c := range map[string]api.Credentials{"open": {}, "secured": credentials} {
 		t.Run(name, func(t *testing.T) {

@@ -101,6 +101,7 @@ func TestEvents01HeadersAnd02FramesAnd03Retry(t *testing.T) {
 
 // A viewer goes on after what it saw last, however it says so, on any server.
 func TestEvents05Resume(t *testing.T) {
+	t.Parallel()
 	redisURL, prefix := jobstest.RedisURL(t), t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36)
 	url := jobstest.PostgresURL(t)
 	hub := func() *notify.Hub {
@@ -152,6 +153,7 @@ func (f *fixture) collect(t testing.TB, url string, headers ...string) (events [
 
 // An id that is unknown, from the future or nonsense gets a snapshot.
 func TestEvents06UnknownID(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
 	waitFor(t, "progress", 10*time.Second, func() bool { return strings.Contains(f.do(t, "GET", job.StatusURL, "").body, "frame 80/200") })
@@ -220,6 +222,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 // What is too much is sent away: an EventSource so that it comes back, others
 // with a problem.
 func TestEvents10Limits(t *testing.T) {
+	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	proxy := func(c *api.Config) { c.TrustedProxies = loopback }
 	from := func(ip string) string { return "X-Forwarded-For: 192.0.2.1, " + ip }
@@ -270,6 +273,7 @@ func TestEvents10Limits(t *testing.T) {
 
 // A quiet stream says that it is alive, and only then.
 func TestEvents12Ping(t *testing.T) {
+	t.Parallel()
 	const interval = 200 * time.Millisecond
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Ping = interval }})
 	quiet := f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"delay":"1h"}`)
@@ -357,6 +361,7 @@ func (f *fixture) streams(t testing.TB) int {
 // A viewer that reads too slowly, but reads, gets a snapshot for what it
 // missed, and ids that grow.
 func TestEvents15Conflation(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = time.Minute }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":600,"size":16000,"pause":1}}`)
 	conn := raw(t, f.URL, "GET "+path(job.EventsURL)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -387,6 +392,7 @@ func TestEvents15Conflation(t *testing.T) {
 
 // A server that bounds how long answers take does not bound streams.
 func TestEvents16WriteTimeout(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	server := httptest.NewUnstartedServer(f.api)
 	server.Config.WriteTimeout, server.Config.ReadTimeout = 300*time.Millisecond, 300*time.Millisecond
@@ -401,6 +407,7 @@ func TestEvents16WriteTimeout(t *testing.T) {
 
 // A stream does not last for ever; its viewer goes on without a loss.
 func TestEvents17Age(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Age = 200 * time.Millisecond }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":100,"size":1,"pause":10}}`)
 	var got []event
@@ -439,6 +446,7 @@ func TestEvents17Age(t *testing.T) {
 // A server that stops sends its viewers away, one after the other, and nobody
 // stays.
 func TestEvents18Drain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
 	var viewers []*viewer
@@ -533,6 +541,7 @@ func TestEvents24ComeAtAnyTime(t *testing.T) {
 // Over HTTP/2, with and without TLS, a connection carries many streams, and
 // one that stands still does not stop the others.
 func TestEvents28HTTP2(t *testing.T) {
+	t.Parallel()
 	const streams = 100
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	for _, scheme := range []string{"https", "h2c"} {
@@ -592,6 +601,7 @@ func TestEvents28HTTP2(t *testing.T) {
 
 // A stream over HTTP/2 may be quiet for longer than a write may take.
 func TestEvents28QuietHTTP2(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = time.Second }})
 	server := httptest.NewUnstartedServer(f.api)
 	server.EnableHTTP2 = true
@@ -608,6 +618,7 @@ func TestEvents28QuietHTTP2(t *testing.T) {
 // HTTP/1.0, as nginx speaks it to servers, gets the stream up to the end of
 // the connection, without chunks.
 func TestEvents27HTTP10(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "sleep", `{"input":{"seconds":0.3}}`)
 	b, err := io.ReadAll(raw(t, f.URL, "GET "+path(job.EventsURL)+" HTTP/1.0\r\nHost: localhost\r\n\r\n"))
