@@ -21,7 +21,7 @@ func TestDocsOperating(t *testing.T) {
 	s.ready()
 	s.run("coatcheck run maths.add a=3 b=4")
 	blocks := codeBlocks(t, "docs/operating.md", "sh")
-	seen := s.run(one(t, blocks, "Watch"))
+	seen := s.run(one(t, blocks, "Monitor"))
 	contains(t, "watch", seen, `"status":"ok"`, `coatcheck_jobs_ended_total{service="maths.add",status="succeeded"} 1`)
 	contains(t, "back up", s.run(one(t, blocks, "Back up")+"ls -d backup-*"), `^Backed up to (backup-\S+)\n`, `\nbackup-`)
 	if len(blocks) != 2 {

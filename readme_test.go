@@ -182,10 +182,10 @@ func TestDocsAPI(t *testing.T) {
 			{`200 OK`, `"output":42`, `Preference-Applied: wait=10`},
 			{`"output":700`, `"steps":2`},
 		}},
-		{"Ask", [][]string{{`"status":"succeeded"`, `"output":7`, `304 Not Modified`}, {`\n7\n`, `text/plain`}}},
+		{"Poll", [][]string{{`"status":"succeeded"`, `"output":7`, `304 Not Modified`}, {`\n7\n`, `text/plain`}}},
 		{"List", [][]string{{`"data":\[\{"id":"job_`, `"next_cursor":null`}}},
-		{"Steer", [][]string{{`200 OK`, `"status":"canceled"`, `changed my mind`}, {`202 Accepted`, `"retry_of":"job_`}, {`204 No Content`, `404 Not Found`}}},
-		{"Mistakes", [][]string{{`422 Unprocessable`, `"code":"invalid-input"`, `body.input.seconds`, `body.input.nmae`, `body.priority`}}},
+		{"Cancel, retry, delete", [][]string{{`200 OK`, `"status":"canceled"`, `changed my mind`}, {`202 Accepted`, `"retry_of":"job_`}, {`204 No Content`, `404 Not Found`}}},
+		{"Errors", [][]string{{`422 Unprocessable`, `"code":"invalid-input"`, `body.input.seconds`, `body.input.nmae`, `body.priority`}}},
 	} {
 		if len(blocks[section.heading]) != len(section.wants) {
 			t.Fatalf("%d blocks under %s, want %d", len(blocks[section.heading]), section.heading, len(section.wants))
