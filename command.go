@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime/debug"
 	"strconv"
 	"strings"
 
+	"coatcheck/api/bench"
+	"coatcheck/api/client"
 	"coatcheck/jobs"
 
 	"github.com/spf13/cobra"
@@ -28,6 +31,41 @@ type program struct {
 	services func(*jobs.Registry)
 }
 
+// credentialsHelp says where a client's credentials come from: not from the command line,
+// which others on the machine can read.
+const credentialsHelp = "Credentials come from the environment: API_KEY, or BASIC_AUTH as name:password."
+
+// addURLFlag adds the flag with the server's URL.
+func (p *program) addURLFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "url", cmp.Or(p.getenv("COATCHECK_URL"), client.DefaultURL), "where the server is (COATCHECK_URL)")
+}
+
+// newClient returns a client of the server at a URL.
+func (p *program) newClient(server string) (*client.Client, error) {
+	return client.New(client.Config{
+		URL: server, APIKey: p.getenv("API_KEY"), BasicAuth: p.getenv("BASIC_AUTH"), UserAgent: "coatcheck/" + version(), Connections: bench.MaxCallers,
+	})
+}
+
+// benchEnv returns what the command `bench` needs.
+func (p *program) benchEnv() *bench.Env {
+	e := &bench.Env{
+		Stdout: p.stdout, Stderr: p.stderr, Terminal: isTerminal(p.stderr),
+		NoArguments: noArguments, AddURLFlag: p.addURLFlag, NewClient: p.newClient, CredentialsHelp: credentialsHelp,
+		Databases: func() (postgres, redis string, err error) {
+			c, err := load("", p.getenv, nil)
+			if err != nil {
+				return "", "", err
+			}
+			return c.DatabaseURL, c.RedisURL, nil
+		},
+	}
+	for _, s := range settings {
+		e.Variables = append(e.Variables, s.env)
+	}
+	return e
+}
+
 // newCommand returns the command line.
 func newCommand(p *program) *cobra.Command {
 	root := &cobra.Command{
@@ -46,7 +84,7 @@ func newCommand(p *program) *cobra.Command {
 	serve := p.serveCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, p.workerCommand(), p.migrateCommand(), p.hashPasswordCommand(), p.apiKeyCommand(), p.keysCommand(), p.backupCommand(), p.runCommand(), p.watchCommand(), p.listenCommand(), p.benchCommand(), p.isolatedCommand(), &cobra.Command{
+	root.AddCommand(serve, p.workerCommand(), p.migrateCommand(), p.hashPasswordCommand(), p.apiKeyCommand(), p.keysCommand(), p.backupCommand(), p.runCommand(), p.watchCommand(), p.listenCommand(), bench.Command(p.benchEnv()), p.isolatedCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "coatcheck", version())
@@ -118,7 +156,7 @@ func (p *program) configure(cmd *cobra.Command) (*config, error) {
 }
 
 func addBenchFlag(cmd *cobra.Command) {
-	cmd.Flags().Bool("bench", false, "offer the service "+benchService+", which coatcheck bench events needs")
+	cmd.Flags().Bool("bench", false, "offer the service "+bench.ServiceName+", which coatcheck bench events needs")
 }
 
 // oneArgument lets a command take an argument of this name, or none when it

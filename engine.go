@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/bench"
 	"coatcheck/jobs"
 	"coatcheck/notify"
 )
@@ -40,7 +41,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	}()
 	register(e.registry)
 	if c.Bench {
-		registerBench(e.registry)
+		bench.Register(e.registry)
 	}
 	if err = c.checkServices(e.registry); err != nil {
 		return e, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 
+	"coatcheck/api/bench"
 	"coatcheck/jobs"
 
 	"github.com/spf13/cobra"
@@ -19,8 +20,8 @@ func (p *program) isolatedCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			registry := new(jobs.Registry)
 			p.services(registry)
-			if bench, err := cmd.Flags().GetBool("bench"); err == nil && bench {
-				registerBench(registry)
+			if wanted, err := cmd.Flags().GetBool("bench"); err == nil && wanted {
+				bench.Register(registry)
 			}
 			in, out := p.stdin, p.stdout
 			os.Stdout = os.Stderr // what a service prints is not for the server

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coatcheck/api"
+	"coatcheck/api/client"
 	"coatcheck/jobs"
 	"coatcheck/notify/webhook"
 )
@@ -149,13 +150,13 @@ func (l *listener) print(r *http.Request, body []byte) {
 	defer l.mu.Unlock()
 	// Whoever reaches the listener may send what would steer the terminal.
 	line := fmt.Sprintf("%s %s (%s) signature: %s", r.Method, r.URL.Path, r.Header.Get("Webhook-Id"), l.verify(r.Header, body))
-	fmt.Fprintln(l.stdout, strings.ReplaceAll(printable(line), "\n", " "))
+	fmt.Fprintln(l.stdout, strings.ReplaceAll(client.Printable(line), "\n", " "))
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "", "  ") != nil {
 		pretty.Reset()
 		fmt.Fprintf(&pretty, "%q", body)
 	}
-	fmt.Fprintln(l.stdout, printable(pretty.String()))
+	fmt.Fprintln(l.stdout, client.Printable(pretty.String()))
 }
 
 // verify says what a callback's signature is worth.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"coatcheck/api/client"
 	"coatcheck/services"
 )
 
@@ -32,6 +33,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	}
 	fmt.Fprintln(p.stderr, "coatcheck:", err)
 	if _, usage := errors.AsType[*usageError](err); usage {
+		return 2
+	}
+	if _, usage := errors.AsType[*client.ArgumentError](err); usage {
 		return 2
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -48,7 +47,7 @@ func (p *program) runCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
 			defer cancel()
-			return c.services(ctx), cobra.ShellCompDirectiveNoFileComp
+			return c.Services(ctx), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	p.addURLFlag(cmd.Flags(), &server)
@@ -69,7 +68,7 @@ type submission struct {
 func (s *submission) run(ctx context.Context, service string, args []string) error {
 	input, err := s.read()
 	if err == nil {
-		err = s.client.assign(ctx, service, input, args)
+		err = s.client.Assign(ctx, service, input, args)
 	}
 	if err != nil {
 		return err
@@ -81,7 +80,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 	var job jobs.Job
 	// With a key, a proxy that sends it twice makes one job.
 	key := http.Header{"Idempotency-Key": {`"` + rand.Text() + `"`}}
-	if _, err := s.client.call(ctx, http.MethodPost, s.client.serviceURL(service)+"/jobs", key, body, &job); err != nil {
+	if _, err := s.client.Call(ctx, http.MethodPost, s.client.ServiceURL(service)+"/jobs", key, body, &job); err != nil {
 		if ctx.Err() != nil {
 			return &exitError{exitInterrupted, errors.New("interrupted before the server answered")}
 		}
@@ -89,7 +88,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 	}
 	s.name = string(job.Token)
 	s.sayStatus(job.Status, job.Attempt) // the stream may begin when it runs already
-	stream, err := s.client.events(job.EventsURL)
+	stream, err := s.client.Events(job.EventsURL)
 	if err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 func (s *submission) cancelJob(ctx context.Context, id string) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
-	_, err := s.client.call(ctx, http.MethodPost, s.client.url+"/v1/jobs/"+id+"/cancel", nil, []byte(`{"reason": "interrupted"}`), nil)
+	_, err := s.client.Call(ctx, http.MethodPost, s.client.URL+"/v1/jobs/"+id+"/cancel", nil, []byte(`{"reason": "interrupted"}`), nil)
 	if err != nil {
 		return &exitError{exitInterrupted, fmt.Errorf("interrupted, and the job is not canceled: %w", err)}
 	}
@@ -133,76 +132,4 @@ func (s *submission) read() (map[string]json.RawMessage, error) {
 		return nil, &usageError{errors.New(`--input: expected a JSON object such as {"seconds": 10}, @FILE or -`)}
 	}
 	return input, nil
-}
-
-// serviceURL returns the URL of a service.
-func (c *client) serviceURL(name string) string {
-	return c.url + "/v1/services/" + url.PathEscape(name)
-}
-
-// services returns the names of all services, or none.
-func (c *client) services(ctx context.Context) (names []string) {
-	var list struct {
-		Data []struct{ Name, Summary string }
-	}
-	if _, err := c.call(ctx, http.MethodGet, c.url+"/v1/services", nil, nil, &list); err != nil {
-		return nil
-	}
-	for _, s := range list.Data {
-		names = append(names, s.Name+"\t"+s.Summary)
-	}
-	return names
-}
-
-// assign adds NAME=VALUE and NAME:=JSON to the input of a service. Whether a
-// value is a text or JSON is for the service's schema to say; what fits
-// neither goes as a text, for the server to say what is wrong.
-func (c *client) assign(ctx context.Context, service string, input map[string]json.RawMessage, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var described struct {
-		Input struct {
-			Properties map[string]struct{ Type any }
-		} `json:"input_schema"`
-	}
-	if _, err := c.call(ctx, http.MethodGet, c.serviceURL(service), nil, nil, &described); err != nil {
-		return err
-	}
-	for _, arg := range args {
-		name, value, ok := strings.Cut(arg, "=")
-		name, asJSON := strings.CutSuffix(name, ":")
-		switch {
-		case !ok || name == "":
-			return &usageError{fmt.Errorf("expected NAME=VALUE or NAME:=JSON, got %q", arg)}
-		case asJSON && !json.Valid([]byte(value)):
-			return &usageError{fmt.Errorf("%s: expected JSON after :=, got %q", name, value)}
-		case asJSON, !wantsText(described.Input.Properties[name].Type) && json.Valid([]byte(value)):
-			input[name] = json.RawMessage(value)
-		default:
-			text, err := json.Marshal(value)
-			if err != nil {
-				return err
-			}
-			input[name] = text
-		}
-	}
-	return nil
-}
-
-// wantsText reports whether a schema's type is a text and nothing else but
-// null.
-func wantsText(schemaType any) bool {
-	types, ok := schemaType.([]any)
-	if !ok {
-		types = []any{schemaType}
-	}
-	text := false
-	for _, t := range types {
-		text = text || t == "string"
-		if t != "string" && t != "null" {
-			return false
-		}
-	}
-	return text
 }

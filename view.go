@@ -7,11 +7,10 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"coatcheck/api/client"
+	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
-	"coatcheck/notify/watch"
 
 	"golang.org/x/term"
 )
@@ -24,7 +23,7 @@ const quietInterval = time.Second
 // on standard error; as JSON, everything on standard output.
 type view struct {
 	*program
-	client *client
+	client *client.Client
 	name   string // how to watch the job again
 	json   bool
 
@@ -99,14 +98,14 @@ func (v *view) say(format string, args ...any) {
 	}
 	bar := v.bar
 	v.clear()
-	fmt.Fprintln(v.stderr, printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(v.stderr, client.Printable(fmt.Sprintf(format, args...)))
 	v.draw(bar)
 }
 
 // progress draws the bar or, where there is no terminal, prints a line now and
 // then.
 func (v *view) progress(r jobs.Report) {
-	message := strings.ReplaceAll(printable(r.Message), "\n", " ")
+	message := strings.ReplaceAll(client.Printable(r.Message), "\n", " ")
 	if v.terminal {
 		const width = 24
 		done := min(max(int(r.Percent*width/100), 0), width)
@@ -154,7 +153,7 @@ func (v *view) end(job *jobs.Job) error {
 		if job.Error != nil {
 			message = ": " + job.Error.Message
 		}
-		return &exitError{1, fmt.Errorf("job %s %s%s", job.ID, job.Status, printable(message))}
+		return &exitError{1, fmt.Errorf("job %s %s%s", job.ID, job.Status, client.Printable(message))}
 	}
 	if v.json {
 		return nil
@@ -164,14 +163,4 @@ func (v *view) end(job *jobs.Job) error {
 	}
 	_, err := fmt.Fprintf(v.stdout, "%s\n", job.Output)
 	return err
-}
-
-// printable returns a text without what would steer a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
-			return r
-		}
-		return -1
-	}, s)
 }

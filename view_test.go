@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/notify/watch"
+	"coatcheck/api/client/watch"
 )
 
 // On a terminal there is a bar on the last line, which other lines push down,

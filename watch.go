@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"regexp"
-	"strings"
 	"time"
 
-	"coatcheck/notify/watch"
+	"coatcheck/api/client"
+	"coatcheck/api/client/watch"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +29,7 @@ func (p *program) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stream, err := c.events(args[0])
+			stream, err := c.Events(args[0])
 			if err != nil {
 				return err
 			}
@@ -44,38 +42,6 @@ func (p *program) watchCommand() *cobra.Command {
 	return cmd
 }
 
-var (
-	jobName = regexp.MustCompile(`^job_[a-z0-9]+(\.[A-Za-z0-9_-]+)?$`)
-	jobPath = regexp.MustCompile(`^(.*?)(?:/v1)?/jobs/([^/]+)(?:/events|/result|/cancel)?/?$`)
-)
-
-// events returns the stream of a job that is named by its token, its id or one
-// of its URLs. Credentials go to the client's own server only, and not with a
-// token.
-func (c *client) events(job string) (*watch.Stream, error) {
-	base := c.url
-	if strings.Contains(job, "://") {
-		u, err := url.Parse(job)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, &usageError{fmt.Errorf("%s is no URL of a job", job)}
-		}
-		m := jobPath.FindStringSubmatch(u.Path)
-		if m == nil {
-			return nil, &usageError{fmt.Errorf("%s is no URL of a job, such as %s/v1/jobs/job_…", job, c.url)}
-		}
-		base, job = u.Scheme+"://"+u.Host+m[1], m[2]
-	}
-	if !jobName.MatchString(job) {
-		return nil, &usageError{fmt.Errorf("expected a job's token, its id or one of its URLs, got %q", job)}
-	}
-	s := &watch.Stream{URL: base + "/v1/jobs/" + job + "/events", Header: http.Header{"User-Agent": c.header["User-Agent"]}, Client: &http.Client{Transport: c.http.Transport}}
-	isToken := strings.Contains(job, ".")
-	if credentials := c.header.Get("Authorization"); credentials != "" && base == c.url && !isToken {
-		s.Header.Set("Authorization", credentials)
-	}
-	return s, nil
-}
-
 // follow shows a job's events until it has ended.
 func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
 	v.begin()
@@ -85,7 +51,7 @@ func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
 		if !connected {
 			return err // more likely it is the wrong server
 		}
-		v.say("The connection is lost (%s); trying again in %s.", brief(err), wait.Round(100*time.Millisecond))
+		v.say("The connection is lost (%s); trying again in %s.", client.Brief(err), wait.Round(100*time.Millisecond))
 		return nil
 	}
 	for e, err := range stream.Events(ctx) {
@@ -106,7 +72,7 @@ func (v *view) broken(ctx context.Context, err error) error {
 		return v.interrupted()
 	}
 	if e, ok := errors.AsType[*watch.StatusError](err); ok && e.StatusCode >= 400 {
-		return newRefusal(e.StatusCode, e.Body)
+		return client.NewProblemError(e.StatusCode, e.Body)
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the URL may have a token
@@ -118,8 +84,8 @@ func (v *view) broken(ctx context.Context, err error) error {
 func (v *view) interrupted() error {
 	v.clear()
 	again := "coatcheck watch "
-	if v.client.url != defaultURL {
-		again += "--url " + v.client.url + " "
+	if v.client.URL != client.DefaultURL {
+		again += "--url " + v.client.URL + " "
 	}
 	return &exitError{exitInterrupted, fmt.Errorf("interrupted; the job goes on. To watch it again: %s%s", again, v.name)}
 }

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
-	"coatcheck/notify/watch"
 
 	"github.com/r3labs/sse/v2"
 	"gopkg.in/cenkalti/backoff.v1"

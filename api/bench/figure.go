@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"encoding/json"
@@ -47,24 +47,24 @@ func (m *measurement) figure(name string) figure {
 // print prints a figure, and fails when there were errors.
 func (b *bench) print(f figure) error {
 	if b.json {
-		if err := json.NewEncoder(b.stdout).Encode(f); err != nil {
+		if err := json.NewEncoder(b.Stdout).Encode(f); err != nil {
 			return err
 		}
 	} else {
 		if f.Database != "" {
-			fmt.Fprintf(b.stdout, "%-9s CPU %6.3f ms each  %5.0f MB  ", f.Database, f.CPU, f.Memory)
+			fmt.Fprintf(b.Stdout, "%-9s CPU %6.3f ms each  %5.0f MB  ", f.Database, f.CPU, f.Memory)
 		}
 		if f.P50 == 0 { // it has no latency
-			fmt.Fprintf(b.stdout, "%-12s %8d  %9.1f/s\n", f.Name, f.Count, f.Rate)
+			fmt.Fprintf(b.Stdout, "%-12s %8d  %9.1f/s\n", f.Name, f.Count, f.Rate)
 			return nil
 		}
-		fmt.Fprintf(b.stdout, "%-12s %8d  %9.1f/s  p50 %8.2f ms  p90 %8.2f  p99 %8.2f  p99.9 %8.2f  max %8.2f  (generator late p99 %.2f)\n",
+		fmt.Fprintf(b.Stdout, "%-12s %8d  %9.1f/s  p50 %8.2f ms  p90 %8.2f  p99 %8.2f  p99.9 %8.2f  max %8.2f  (generator late p99 %.2f)\n",
 			f.Name, f.Count, f.Rate, f.P50, f.P90, f.P99, f.P999, f.Max, f.LagP99)
 		if f.Passed > 0 {
-			fmt.Fprintf(b.stdout, "  %d events were passed over in snapshots, because a viewer was late\n", f.Passed)
+			fmt.Fprintf(b.Stdout, "  %d events were passed over in snapshots, because a viewer was late\n", f.Passed)
 		}
 		for _, text := range slices.Sorted(maps.Keys(f.Errors)) {
-			fmt.Fprintf(b.stdout, "  %d × %s\n", f.Errors[text], text)
+			fmt.Fprintf(b.Stdout, "  %d × %s\n", f.Errors[text], text)
 		}
 	}
 	if len(f.Errors) > 0 {

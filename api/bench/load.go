@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"coatcheck/api/client"
 )
 
 // A measurement is what came of a load.
@@ -31,7 +33,7 @@ func (m *measurement) add(due, began, ended time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil {
-		m.errors[brief(err)]++
+		m.errors[client.Brief(err)]++
 		return
 	}
 	// Neither fails: nothing here takes longer than the histogram's hour.
@@ -62,7 +64,7 @@ func (m *measurement) fail(err error, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n > 0 {
-		m.errors[brief(err)] += n
+		m.errors[client.Brief(err)] += n
 	}
 }
 
@@ -145,7 +147,7 @@ func later(a, b time.Time) time.Time {
 
 // showProgress says on a terminal, every second, how far it is.
 func (b *bench) showProgress(what string, done *atomic.Int64, end time.Time) (stop func()) {
-	if !isTerminal(b.stderr) {
+	if !b.Terminal {
 		return func() {}
 	}
 	quit, gone := make(chan struct{}), make(chan struct{})
@@ -158,14 +160,14 @@ func (b *bench) showProgress(what string, done *atomic.Int64, end time.Time) (st
 			select {
 			case <-ticker.C:
 				n := done.Load()
-				fmt.Fprintf(b.stderr, "\r%8d %s, %6d in the last second", n, what, n-last)
+				fmt.Fprintf(b.Stderr, "\r%8d %s, %6d in the last second", n, what, n-last)
 				if !end.IsZero() {
-					fmt.Fprintf(b.stderr, ", %s to go", max(0, time.Until(end)).Round(time.Second))
+					fmt.Fprintf(b.Stderr, ", %s to go", max(0, time.Until(end)).Round(time.Second))
 				}
-				fmt.Fprint(b.stderr, "\x1b[K")
+				fmt.Fprint(b.Stderr, "\x1b[K")
 				last = n
 			case <-quit:
-				fmt.Fprint(b.stderr, "\r\x1b[K")
+				fmt.Fprint(b.Stderr, "\r\x1b[K")
 				return
 			}
 		}

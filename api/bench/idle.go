@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -57,9 +57,9 @@ func (e *eventBench) idle(ctx context.Context) error {
 		return err
 	}
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(f)
+		return json.NewEncoder(e.Stdout).Encode(f)
 	}
-	_, err = fmt.Fprintf(e.stdout, "%-12s %8d  %9.1f KB each (the server has %.1f MB with them, %.1f MB before)  CPU %.1f %% of a core\n",
+	_, err = fmt.Fprintf(e.Stdout, "%-12s %8d  %9.1f KB each (the server has %.1f MB with them, %.1f MB before)  CPU %.1f %% of a core\n",
 		f.Name, f.Viewers, f.BytesEach/1000, f.With/1e6, f.Before/1e6, f.CPU)
 	return err
 }
@@ -75,14 +75,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // usage returns what the server says of its own process.
 func (b *bench) usage(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/metrics", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.client.URL+"/metrics", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	if credentials := b.header.Get("Authorization"); credentials != "" {
+	if credentials := b.client.Authorization(); credentials != "" {
 		req.Header.Set("Authorization", credentials)
 	}
-	resp, err := b.http.Do(req)
+	resp, err := b.client.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"coatcheck/api/client"
 )
 
 // A callbackBench measures callbacks at receivers of its own, with and
@@ -27,7 +29,7 @@ func (c *callbackBench) prepare() error {
 		return err
 	}
 	if c.rate == 0 || c.receivers < 1 || c.receivers > 1000 || c.hanging < 0 || c.hanging >= c.receivers || c.pairs < 1 || c.hang < 0 {
-		return &usageError{errors.New("expected a --rate, 1 to 1000 --receivers, fewer of them --hanging, and at least one of --pairs")}
+		return client.BadArgument(errors.New("expected a --rate, 1 to 1000 --receivers, fewer of them --hanging, and at least one of --pairs"))
 	}
 	return nil
 }
@@ -59,7 +61,7 @@ func (c *callbackBench) run(ctx context.Context) error {
 		return nil
 	}
 	a, b := median(without), median(with)
-	_, err := fmt.Fprintf(c.stdout, "p99 of healthy receivers, medians: %.2f ms without, %.2f ms with %d of %d hanging\n", a, b, c.hanging, c.receivers)
+	_, err := fmt.Fprintf(c.Stdout, "p99 of healthy receivers, medians: %.2f ms without, %.2f ms with %d of %d hanging\n", a, b, c.hanging, c.receivers)
 	return err
 }
 
@@ -81,6 +83,9 @@ type fleet struct {
 	arrived map[string]bool
 }
 
+// maxBody bounds the body of a callback, in bytes.
+const maxBody = 4 << 20
+
 // receive is what receiver n does with a callback.
 func (f *fleet) receive(w http.ResponseWriter, r *http.Request, hangs bool) {
 	if hangs {
@@ -93,7 +98,7 @@ func (f *fleet) receive(w http.ResponseWriter, r *http.Request, hangs bool) {
 	}
 	at := time.Now()
 	var body struct{ Data struct{ State string } }
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCallback)).Decode(&body); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -201,7 +206,7 @@ func (c *callbackBench) round(ctx context.Context, hanging int) (figure, error) 
 		result.Errors[fmt.Sprintf("%d callbacks of %d are missing", missing, n)]++
 	}
 	if f.twice > 0 {
-		fmt.Fprintf(c.stderr, "%d callbacks came twice\n", f.twice)
+		fmt.Fprintf(c.Stderr, "%d callbacks came twice\n", f.twice)
 	}
 	return result, nil
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -13,15 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"coatcheck/api/client"
 	"coatcheck/jobs"
 )
 
-// A benchStore is where a server that is measured keeps its jobs: a directory for
+// A store is where a server that is measured keeps its jobs: a directory for
 // SQLite, or a database of its own on a PostgreSQL server.
-type benchStore struct {
+type store struct {
 	name string
 	dir  string
 	env  []string
@@ -29,20 +31,20 @@ type benchStore struct {
 }
 
 // newSQLiteStore makes a store in a new directory below dir; "" for the system's.
-func newSQLiteStore(dir string) (*benchStore, error) {
+func newSQLiteStore(dir string) (*store, error) {
 	dir, err := os.MkdirTemp(dir, "coatcheck-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a data directory: %w", err)
 	}
-	return &benchStore{name: "sqlite", dir: dir, drop: func(context.Context) error { return os.RemoveAll(dir) }}, nil
+	return &store{name: "sqlite", dir: dir, drop: func(context.Context) error { return os.RemoveAll(dir) }}, nil
 }
 
-// newPostgresStore makes a database on the server that the configuration names,
-// and a prefix for Redis.
-func newPostgresStore(ctx context.Context, c *config, dir string) (*benchStore, error) {
-	u, err := url.Parse(c.DatabaseURL)
+// newPostgresStore makes a database on the PostgreSQL server, and a prefix for
+// Redis.
+func newPostgresStore(ctx context.Context, postgres, redis, dir string) (*store, error) {
+	u, err := url.Parse(postgres)
 	if err != nil || u.Host == "" {
-		return nil, &usageError{errors.New("--database-url: expected a URL such as postgres://user@host/database")}
+		return nil, client.BadArgument(errors.New("--database-url: expected a URL such as postgres://user@host/database"))
 	}
 	s, err := newSQLiteStore(dir) // for the log
 	if err != nil {
@@ -50,14 +52,14 @@ func newPostgresStore(ctx context.Context, c *config, dir string) (*benchStore, 
 	}
 	removeDir := s.drop
 	name := "coatcheck_bench_" + strings.ToLower(rand.Text()[:10])
-	if err := administer(ctx, c.DatabaseURL, `CREATE DATABASE `+name); err != nil {
+	if err := administer(ctx, postgres, `CREATE DATABASE `+name); err != nil {
 		return nil, errors.Join(fmt.Errorf("make a database: %w", err), removeDir(ctx))
 	}
 	u.Path = "/" + name
 	s.name = "postgres"
-	s.env = []string{"DATABASE_URL=" + u.String(), "REDIS_URL=" + c.RedisURL, "REDIS_PREFIX=" + name, "SECRET_KEY=" + rand.Text() + rand.Text()}
+	s.env = []string{"DATABASE_URL=" + u.String(), "REDIS_URL=" + redis, "REDIS_PREFIX=" + name, "SECRET_KEY=" + rand.Text() + rand.Text()}
 	s.drop = func(ctx context.Context) error {
-		return errors.Join(administer(ctx, c.DatabaseURL, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`), removeDir(ctx))
+		return errors.Join(administer(ctx, postgres, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`), removeDir(ctx))
 	}
 	return s, nil
 }
@@ -73,17 +75,17 @@ func administer(ctx context.Context, url, statement string) error {
 	return err
 }
 
-// A benchServer is a server in a process of its own.
-type benchServer struct {
+// A server is a server in a process of its own.
+type server struct {
 	cmd *exec.Cmd
 	url string
 }
 
-// benchStart is how long a server may take to start, or to stop.
-const benchStart = 30 * time.Second
+// startTimeout is how long a server may take to start, or to stop.
+const startTimeout = 30 * time.Second
 
 // start starts a server, by default this program, on a store.
-func (s *benchStore) start(ctx context.Context, binary string, args ...string) (*benchServer, error) {
+func (s *store) start(ctx context.Context, binary string, variables []string, args ...string) (*server, error) {
 	if binary == "" {
 		var err error
 		if binary, err = os.Executable(); err != nil {
@@ -96,19 +98,19 @@ func (s *benchStore) start(ctx context.Context, binary string, args ...string) (
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--bench", "--addr", "127.0.0.1:0", "--data", s.dir}, args...)...) //nolint:gosec // the user's choice
-	cmd.Env = append(withoutSettings(os.Environ()), s.env...)
+	cmd.Env = append(without(os.Environ(), variables), s.env...)
 	cmd.Dir, cmd.Stderr = s.dir, log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = benchStart
+	cmd.WaitDelay = startTimeout
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
-	server := &benchServer{cmd: cmd}
-	late := time.AfterFunc(benchStart, func() { _ = cmd.Process.Kill() })
+	server := &server{cmd: cmd}
+	late := time.AfterFunc(startTimeout, func() { _ = cmd.Process.Kill() })
 	lines := bufio.NewScanner(out)
 	for server.url == "" && lines.Scan() {
 		if _, at, ok := strings.Cut(lines.Text(), " is at "); ok {
@@ -124,15 +126,10 @@ func (s *benchStore) start(ctx context.Context, binary string, args ...string) (
 	return server, nil
 }
 
-// withoutSettings returns the environment without what would configure a server.
-func withoutSettings(environ []string) (kept []string) {
+// without returns the environment without some variables.
+func without(environ, variables []string) (kept []string) {
 	for _, v := range environ {
-		name, _, _ := strings.Cut(v, "=")
-		known := false
-		for _, s := range settings {
-			known = known || s.env == name
-		}
-		if !known {
+		if name, _, _ := strings.Cut(v, "="); !slices.Contains(variables, name) {
 			kept = append(kept, v)
 		}
 	}
@@ -140,7 +137,7 @@ func withoutSettings(environ []string) (kept []string) {
 }
 
 // lastOfLog returns the last line that the server has logged.
-func (s *benchStore) lastOfLog() string {
+func (s *store) lastOfLog() string {
 	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return err.Error()
@@ -150,11 +147,11 @@ func (s *benchStore) lastOfLog() string {
 }
 
 // stop stops the server and waits for its end.
-func (s *benchServer) stop() error {
+func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 		_ = s.cmd.Process.Kill() // Windows knows no signals
 	}
-	late := time.AfterFunc(benchStart, func() { _ = s.cmd.Process.Kill() })
+	late := time.AfterFunc(startTimeout, func() { _ = s.cmd.Process.Kill() })
 	defer late.Stop()
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("stop the server: %w", err)

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"coatcheck/api/client"
 )
 
 // An allBench measures servers that it starts itself, with default settings, one
@@ -15,29 +17,28 @@ type allBench struct {
 	binary    string
 	databases []string
 	streams   int
-	config    func() (*config, error)
 }
 
-var benchDatabases = []string{"sqlite", "postgres"}
+var databases = []string{"sqlite", "postgres"}
 
 // run measures on one database after the other.
 func (a *allBench) run(ctx context.Context) error {
-	c, err := a.config()
+	postgres, redis, err := a.Databases()
 	if err != nil {
 		return err
 	}
 	for _, database := range a.databases {
-		var s *benchStore
+		var s *store
 		switch {
-		case !slices.Contains(benchDatabases, database):
-			return &usageError{fmt.Errorf("--database: expected some of %q", benchDatabases)}
+		case !slices.Contains(databases, database):
+			return client.BadArgument(fmt.Errorf("--database: expected some of %q", databases))
 		case database == "sqlite":
 			s, err = newSQLiteStore("")
-		case c.DatabaseURL == "" || c.RedisURL == "":
-			fmt.Fprintln(a.stderr, "PostgreSQL is left out: DATABASE_URL and REDIS_URL are not set.")
+		case postgres == "" || redis == "":
+			fmt.Fprintln(a.Stderr, "PostgreSQL is left out: DATABASE_URL and REDIS_URL are not set.")
 			continue
 		default:
-			s, err = newPostgresStore(ctx, c, "")
+			s, err = newPostgresStore(ctx, postgres, redis, "")
 		}
 		if err != nil {
 			return err
@@ -51,7 +52,7 @@ func (a *allBench) run(ctx context.Context) error {
 }
 
 // measureAll measures everything on one store.
-func (a *allBench) measureAll(ctx context.Context, s *benchStore) error {
+func (a *allBench) measureAll(ctx context.Context, s *store) error {
 	type phase struct {
 		name    string
 		callers int
@@ -93,14 +94,14 @@ func (a *allBench) measureAll(ctx context.Context, s *benchStore) error {
 		}},
 		{[]string{"--concurrency", strconv.Itoa(a.streams)}, []phase{{"streams", a.callers, streams}}},
 	} {
-		running, err := s.start(ctx, a.binary, server.args...)
+		running, err := s.start(ctx, a.binary, a.Variables, server.args...)
 		if err != nil {
 			return err
 		}
 		for _, p := range server.phases {
 			b := *a.bench
 			b.callers = p.callers
-			if b.client, err = b.newClient(running.url); err != nil {
+			if b.client, err = b.NewClient(running.url); err != nil {
 				break
 			}
 			var f figure
@@ -108,7 +109,7 @@ func (a *allBench) measureAll(ctx context.Context, s *benchStore) error {
 				f.Name, f.Database = p.name, s.name
 				err = b.print(f)
 			}
-			b.http.CloseIdleConnections()
+			b.client.HTTP.CloseIdleConnections()
 			if err != nil {
 				err = fmt.Errorf("%s: %w", p.name, err)
 				break
@@ -149,7 +150,7 @@ func (f *figure) charge(before, after map[string]float64) {
 // drained measures how fast all jobs that wait are worked off.
 func (b *bench) drained(ctx context.Context) (figure, error) {
 	before := map[string]float64{} // since the server's start, which has begun with it
-	first, last, count, err := b.ends(ctx, b.url+"/v1/jobs?service="+b.service)
+	first, last, count, err := b.ends(ctx, b.client.URL+"/v1/jobs?service="+b.service)
 	if err != nil {
 		return figure{}, err
 	}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/client"
+	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
-	"coatcheck/notify/watch"
 )
 
 // An operation is what a caller does again and again; it was to begin when it is
@@ -55,7 +56,7 @@ func (b *bench) pollOne(ctx context.Context) (operation, error) {
 	if err := b.seeWait(ctx, job); err != nil {
 		return nil, err
 	}
-	if _, err := b.call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {
+	if _, err := b.client.Call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {
 		return nil, err
 	}
 	known := http.Header{"If-None-Match": {job.ETag()}}
@@ -65,7 +66,7 @@ func (b *bench) pollOne(ctx context.Context) (operation, error) {
 		if n.Add(1)%2 == 0 {
 			header, want = nil, http.StatusOK
 		}
-		status, err := b.call(ctx, http.MethodGet, b.url+"/v1/jobs/"+job.ID, header, nil, nil)
+		status, err := b.client.Call(ctx, http.MethodGet, b.client.URL+"/v1/jobs/"+job.ID, header, nil, nil)
 		if err == nil && status != want {
 			err = fmt.Errorf("%d, want %d", status, want)
 		}
@@ -86,7 +87,7 @@ func (b *bench) endToEnd(ctx context.Context, how string) error {
 func (b *bench) untilEnd(how string) (operation, error) {
 	see, ok := map[string]func(context.Context, jobs.Job) error{"stream": b.seeStream, "wait": b.seeWait, "poll": b.seePoll}[how]
 	if !ok {
-		return nil, &usageError{errors.New("--see: expected stream, wait or poll")}
+		return nil, client.BadArgument(errors.New("--see: expected stream, wait or poll"))
 	}
 	return func(ctx context.Context, _ time.Time) error {
 		job, err := b.submit(ctx, b.service, nil)
@@ -103,7 +104,7 @@ func (b *bench) seeStream(ctx context.Context, job jobs.Job) error {
 	if err != nil {
 		return err
 	}
-	resp, err := b.http.Do(req)
+	resp, err := b.client.HTTP.Do(req)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (b *bench) seeStream(ctx context.Context, job jobs.Job) error {
 // seeWait asks for the job and lets the server answer when it has changed.
 func (b *bench) seeWait(ctx context.Context, job jobs.Job) error {
 	for !job.Done {
-		if _, err := b.call(ctx, http.MethodGet, job.StatusURL+"?wait=30", http.Header{"If-None-Match": {job.ETag()}}, nil, &job); err != nil {
+		if _, err := b.client.Call(ctx, http.MethodGet, job.StatusURL+"?wait=30", http.Header{"If-None-Match": {job.ETag()}}, nil, &job); err != nil {
 			return err
 		}
 	}
@@ -137,7 +138,7 @@ const pollInterval = 10 * time.Millisecond
 func (b *bench) seePoll(ctx context.Context, job jobs.Job) error {
 	for !job.Done {
 		time.Sleep(pollInterval)
-		if _, err := b.call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {
+		if _, err := b.client.Call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -13,14 +13,16 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"coatcheck/api/client"
 )
 
-// A benchViewer reads a job's events over a connection of its own, with so
+// A viewer reads a job's events over a connection of its own, with so
 // little memory that one process can have ten thousand.
-type benchViewer struct{ conn net.Conn }
+type viewer struct{ conn net.Conn }
 
 // openViewer asks for the events at a URL.
-func openViewer(ctx context.Context, events string) (*benchViewer, error) {
+func openViewer(ctx context.Context, events string) (*viewer, error) {
 	u, err := url.Parse(events)
 	if err != nil {
 		return nil, err
@@ -40,12 +42,12 @@ func openViewer(ctx context.Context, events string) (*benchViewer, error) {
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", u.RequestURI(), u.Host); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &benchViewer{conn: conn}, nil
+	return &viewer{conn: conn}, nil
 }
 
 // follow hands on events until the stream ends, ctx is done or handle returns
 // an error.
-func (v *benchViewer) follow(ctx context.Context, handle func(name string, data []byte) error) error {
+func (v *viewer) follow(ctx context.Context, handle func(name string, data []byte) error) error {
 	defer v.conn.Close()
 	defer context.AfterFunc(ctx, func() { v.conn.Close() })()
 	reader := bufio.NewReaderSize(v.conn, 1024)
@@ -56,7 +58,7 @@ func (v *benchViewer) follow(ctx context.Context, handle func(name string, data 
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what has come tells enough
-		return newRefusal(resp.StatusCode, body)
+		return client.NewProblemError(resp.StatusCode, body)
 	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 512), 1<<20)

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coatcheck/notify/watch"
+	"coatcheck/api/client/watch"
 
 	"go.uber.org/goleak"
 )

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/client"
 	"coatcheck/jobs"
 )
 
@@ -17,7 +18,7 @@ import (
 // jobs themselves say. Without workers it waits for some to be started.
 func (b *bench) drain(ctx context.Context, count int) error {
 	if count < 1 || count > 1_000_000 {
-		return &usageError{errors.New("--jobs: expected 1 to 1000000")}
+		return client.BadArgument(errors.New("--jobs: expected 1 to 1000000"))
 	}
 	tag := fmt.Sprintf("bench-%x", time.Now().UnixNano())
 	var done atomic.Int64
@@ -31,8 +32,8 @@ func (b *bench) drain(ctx context.Context, count int) error {
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
-	fmt.Fprintf(b.stderr, "%d jobs wait\n", count)
-	oldest, newest, ended, err := b.ends(ctx, b.url+"/v1/jobs?tag="+tag)
+	fmt.Fprintf(b.Stderr, "%d jobs wait\n", count)
+	oldest, newest, ended, err := b.ends(ctx, b.client.URL+"/v1/jobs?tag="+tag)
 	if err != nil {
 		return err
 	}
@@ -41,9 +42,9 @@ func (b *bench) drain(ctx context.Context, count int) error {
 	}
 	took := newest.Sub(oldest)
 	if b.json {
-		return json.NewEncoder(b.stdout).Encode(map[string]any{"name": "drain", "count": count, "took_ms": took.Milliseconds(), "rate": float64(count) / took.Seconds()})
+		return json.NewEncoder(b.Stdout).Encode(map[string]any{"name": "drain", "count": count, "took_ms": took.Milliseconds(), "rate": float64(count) / took.Seconds()})
 	}
-	_, err = fmt.Fprintf(b.stdout, "%-12s %8d  %9.1f/s  in %s\n", "drain", count, float64(count)/took.Seconds(), took.Round(time.Millisecond))
+	_, err = fmt.Fprintf(b.Stdout, "%-12s %8d  %9.1f/s  in %s\n", "drain", count, float64(count)/took.Seconds(), took.Round(time.Millisecond))
 	return err
 }
 
@@ -56,7 +57,7 @@ func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, c
 	}
 	for {
 		var unfinished page
-		if _, err := b.call(ctx, http.MethodGet, list+"&limit=1&status=scheduled,queued,running,retrying", nil, nil, &unfinished); err != nil {
+		if _, err := b.client.Call(ctx, http.MethodGet, list+"&limit=1&status=scheduled,queued,running,retrying", nil, nil, &unfinished); err != nil {
 			return first, last, count, err
 		}
 		if len(unfinished.Data) == 0 {
@@ -70,7 +71,7 @@ func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, c
 	}
 	for cursor := ""; ; {
 		var p page
-		if _, err := b.call(ctx, http.MethodGet, list+"&limit=200"+cursor, nil, nil, &p); err != nil {
+		if _, err := b.client.Call(ctx, http.MethodGet, list+"&limit=200"+cursor, nil, nil, &p); err != nil {
 			return first, last, count, err
 		}
 		count += len(p.Data)

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -12,12 +12,12 @@ import (
 	"coatcheck/jobs"
 )
 
-// benchService is the service whose events `coatcheck bench events` measures.
-const benchService = "bench.events"
+// ServiceName is the name of the service whose events `coatcheck bench events` measures.
+const ServiceName = "bench.events"
 
-// registerBench adds it.
-func registerBench(r *jobs.Registry) {
-	jobs.Add(r, jobs.Service{Name: benchService, Summary: "Say something by the clock, to be measured.", Timeout: 2 * time.Hour}, tick)
+// Register adds the service to a registry.
+func Register(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: ServiceName, Summary: "Say something by the clock, to be measured.", Timeout: 2 * time.Hour}, tick)
 }
 
 type tickInput struct {
@@ -56,7 +56,7 @@ func parseTick(data []byte) (n int, at time.Time, err error) {
 	nano, _, _ := bytes.Cut(rest, []byte(" "))
 	n, err = strconv.Atoi(string(number))
 	if err != nil {
-		return 0, at, fmt.Errorf("expected what %s says, got %.100q", benchService, data)
+		return 0, at, fmt.Errorf("expected what %s says, got %.100q", ServiceName, data)
 	}
 	said, err := strconv.ParseInt(string(nano), 10, 64)
 	return n, time.Unix(0, said), err

@@ -1,26 +1,29 @@
-package main
+package bench
 
 import (
 	"context"
 	"fmt"
 	"time"
 
+	"coatcheck/api/client"
+
 	"github.com/spf13/cobra"
 )
 
-func (p *program) benchCommand() *cobra.Command {
+// Command returns the command `bench`, with a subcommand for each kind of load.
+func Command(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "bench", Short: "Put load on a server and measure it", Args: noArguments,
+		Use: "bench", Short: "Put load on a server and measure it", Args: env.NoArguments,
 		Long: "Puts load on a running server and measures it as its callers see it. With --rate, calls are made by the clock and\n" +
 			"their latency counts from when they were due; without, each caller makes the next call when it has its answer.\n" +
-			credentialsHelp,
+			env.CredentialsHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return &usageError{fmt.Errorf("expected `%s submit`, `poll`, `e2e`, `drain`, `events`, `callbacks` or `all`", cmd.CommandPath())}
+			return client.BadArgument(fmt.Errorf("expected `%s submit`, `poll`, `e2e`, `drain`, `events`, `callbacks` or `all`", cmd.CommandPath()))
 		},
 	}
-	b := &bench{program: p}
+	b := &bench{Env: env}
 	f := cmd.PersistentFlags()
-	p.addURLFlag(f, &b.server)
+	env.AddURLFlag(f, &b.server)
 	f.IntVar(&b.callers, "callers", 64, "how many calls are under way at once, at most")
 	f.Float64Var(&b.rate, "rate", 0, "calls a second; 0 means as many as it can")
 	f.DurationVar(&b.warmUp, "warm-up", time.Second, "how long not to measure at first")
@@ -29,7 +32,7 @@ func (p *program) benchCommand() *cobra.Command {
 	f.StringVar(&b.input, "input", `{"a": 3, "b": 4}`, "its input")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	add := func(use, short string, prepare func() error, run func(context.Context) error) *cobra.Command {
-		sub := &cobra.Command{Use: use, Short: short, Args: noArguments, RunE: func(cmd *cobra.Command, _ []string) error {
+		sub := &cobra.Command{Use: use, Short: short, Args: env.NoArguments, RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := prepare(); err != nil {
 				return err
 			}
@@ -67,8 +70,7 @@ func (p *program) benchCommand() *cobra.Command {
 	all := add("all", "Measure servers that it starts itself, on SQLite and on PostgreSQL", b.prepare, a.run)
 	all.Long = "Starts servers with default settings, on SQLite and, where DATABASE_URL and REDIS_URL are set, on PostgreSQL with Redis, and\n" +
 		"measures them: in a directory and a database that it makes and removes. The processor time is the server's, for each call."
-	a.config = func() (*config, error) { return p.configure(all) }
-	all.Flags().StringSliceVar(&a.databases, "database", benchDatabases, "what to keep the jobs in")
+	all.Flags().StringSliceVar(&a.databases, "database", databases, "what to keep the jobs in")
 	all.Flags().StringVar(&a.binary, "binary", "", "the program to measure, such as another release; by default this one")
 	all.Flags().IntVar(&a.streams, "streams", 1000, "how many jobs have a viewer each")
 	return cmd

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"coatcheck/api/client"
 )
 
 // An eventBench measures live events at viewers of its own.
@@ -30,11 +32,11 @@ func (e *eventBench) prepare() error {
 	}
 	for _, part := range e.parts {
 		if !slices.Contains(eventParts, part) {
-			return &usageError{fmt.Errorf("--part: expected some of %q", eventParts)}
+			return client.BadArgument(fmt.Errorf("--part: expected some of %q", eventParts))
 		}
 	}
 	if min(e.viewers, e.streams, e.pairs) < 1 || max(e.viewers, e.streams) > 100_000 || e.eventRate < 0.1 || e.eventRate > 1000 || e.size < 0 || e.size > 15_000 {
-		return &usageError{errors.New("expected 1 to 100000 --viewers and --streams, an --event-rate of 0.1 to 1000, an --event-size of at most 15000, and at least one of --pairs")}
+		return client.BadArgument(errors.New("expected 1 to 100000 --viewers and --streams, an --event-rate of 0.1 to 1000, an --event-size of at most 15000, and at least one of --pairs"))
 	}
 	return nil
 }
@@ -111,6 +113,6 @@ func (e *eventBench) stalled(ctx context.Context) error {
 	if e.json {
 		return nil
 	}
-	_, err := fmt.Fprintf(e.stdout, "p99 of a healthy viewer, medians: %.2f ms without, %.2f ms with %d that have stalled\n", median(without), median(with), stalledViewers)
+	_, err := fmt.Fprintf(e.Stdout, "p99 of a healthy viewer, medians: %.2f ms without, %.2f ms with %d that have stalled\n", median(without), median(with), stalledViewers)
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/client"
 	"coatcheck/jobs"
 )
 
@@ -156,7 +157,7 @@ func (r *eventRound) view(ctx context.Context, url string, come chan<- error) (e
 // submit submits the jobs.
 func (r *eventRound) submit(ctx context.Context, b *bench) error {
 	lasting := 2*patienceForEvents + b.warmUp + b.duration
-	service, more := benchService, map[string]any{"max_attempts": 1, "input": map[string]any{"rate": r.rate, "seconds": min(3600, lasting.Seconds()), "bytes": r.size}}
+	service, more := ServiceName, map[string]any{"max_attempts": 1, "input": map[string]any{"rate": r.rate, "seconds": min(3600, lasting.Seconds()), "bytes": r.size}}
 	if r.rate == 0 {
 		service, more = b.service, map[string]any{"delay": "1h"}
 	}
@@ -170,7 +171,7 @@ func (r *eventRound) submit(ctx context.Context, b *bench) error {
 		}
 		return err
 	})
-	if e, ok := errors.AsType[*refusal](err); ok && e.Status == http.StatusNotFound {
+	if e, ok := errors.AsType[*client.ProblemError](err); ok && e.Status == http.StatusNotFound {
 		return fmt.Errorf("the server does not offer %s: start it, and its workers, with --bench", service)
 	}
 	return err
@@ -183,8 +184,8 @@ func (r *eventRound) cancel(ctx context.Context, b *bench) error {
 	submitted := r.submitted
 	r.submitted = nil
 	return b.each(ctx, len(submitted), func(ctx context.Context, i int) error {
-		_, err := b.call(ctx, http.MethodPost, b.url+"/v1/jobs/"+submitted[i].ID+"/cancel", nil, []byte("{}"), nil)
-		if e, ok := errors.AsType[*refusal](err); ok && e.Code == "already-finished" {
+		_, err := b.client.Call(ctx, http.MethodPost, b.client.URL+"/v1/jobs/"+submitted[i].ID+"/cancel", nil, []byte("{}"), nil)
+		if e, ok := errors.AsType[*client.ProblemError](err); ok && e.Code == "already-finished" {
 			return nil
 		}
 		return err

@@ -1,0 +1,116 @@
+// Package client calls a Coatcheck server over its HTTP API.
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultURL is the URL of a server that was started with default settings on this
+// machine.
+const DefaultURL = "http://127.0.0.1:5000"
+
+// timeout bounds a call, with its response.
+const timeout = 2 * time.Minute
+
+// maxResponse bounds what is read of a response, in bytes.
+const maxResponse = 256 << 20
+
+// A Config describes a client.
+type Config struct {
+	// URL is the server's base URL, without credentials. Default: [DefaultURL].
+	URL string
+	// APIKey is sent as a bearer token (RFC 6750). It wins over BasicAuth.
+	APIKey string
+	// BasicAuth is a name, a colon and a password (RFC 7617).
+	BasicAuth string
+	// UserAgent is the User-Agent header. Default: Go's.
+	UserAgent string
+	// Connections is how many idle connections are kept. Default: 2.
+	Connections int
+}
+
+// A Client calls one server. It may be used by several goroutines.
+type Client struct {
+	// URL is the server's base URL, without a slash at its end.
+	URL string
+	// HTTP sends requests without credentials.
+	HTTP   *http.Client
+	header http.Header
+}
+
+// An ArgumentError is a mistake in an argument, found before any request is sent.
+type ArgumentError struct{ error }
+
+// Unwrap returns the error that describes the mistake.
+func (e *ArgumentError) Unwrap() error { return e.error }
+
+// BadArgument returns err as an [ArgumentError].
+func BadArgument(err error) error { return &ArgumentError{err} }
+
+// New returns a client. Error: an [ArgumentError] about the URL.
+func New(c Config) (*Client, error) {
+	server := cmp.Or(c.URL, DefaultURL)
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, BadArgument(errors.New("--url: expected a server's URL such as " + DefaultURL + ", without credentials"))
+	}
+	client := &Client{URL: strings.TrimSuffix(server, "/"), header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}}
+	if c.UserAgent != "" {
+		client.header.Set("User-Agent", c.UserAgent)
+	}
+	if c.APIKey != "" {
+		client.header.Set("Authorization", "Bearer "+c.APIKey)
+	} else if name, password, ok := strings.Cut(c.BasicAuth, ":"); ok {
+		r := http.Request{Header: client.header}
+		r.SetBasicAuth(name, password)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.Connections
+	transport.DisableCompression = true
+	client.HTTP = &http.Client{Transport: transport, Timeout: timeout}
+	return client, nil
+}
+
+// Authorization returns the value of the Authorization header, "" for none.
+func (c *Client) Authorization() string { return c.header.Get("Authorization") }
+
+// Call sends a request with the client's credentials and decodes the JSON of the
+// response into v, unless v is nil. It returns the response's status. Error: a
+// [ProblemError] for a status of 400 or above.
+func (c *Client) Call(ctx context.Context, method, url string, header http.Header, body []byte, v any) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	maps.Copy(req.Header, c.header)
+	maps.Copy(req.Header, header)
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	if err != nil {
+		return 0, err
+	}
+	if resp.StatusCode >= 400 {
+		return resp.StatusCode, NewProblemError(resp.StatusCode, text)
+	}
+	if v != nil {
+		if err := json.Unmarshal(text, v); err != nil {
+			return resp.StatusCode, fmt.Errorf("the response of %s %s is not the expected JSON: %w", method, req.URL.Path, err)
+		}
+	}
+	return resp.StatusCode, nil
+}
