@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
 
@@ -164,7 +165,7 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 		}
 	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	if _, err := api.NewAuthenticator(c.credentials()); err != nil {
+	if _, err := auth.New(c.credentials()); err != nil {
 		errs = append(errs, err)
 	}
 	if _, err := notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow}); err != nil {
@@ -182,8 +183,8 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 	return c, nil
 }
 
-func (c *config) credentials() api.Credentials {
-	return api.Credentials{Users: c.Users, APIKeys: c.APIKeys, Admins: c.Admins, Services: c.AllowedServices}
+func (c *config) credentials() auth.Credentials {
+	return auth.Credentials{Users: c.Users, APIKeys: c.APIKeys, Admins: c.Admins, Services: c.AllowedServices}
 }
 
 // open reports whether there are no users.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
 	"github.com/spf13/cobra"
@@ -36,9 +36,9 @@ func (p *program) keysCommand() *cobra.Command {
 			if len(args) == 1 {
 				first = args[0]
 			}
-			owner := cmp.Or(user, api.LocalUser)
+			owner := cmp.Or(user, auth.LocalUser)
 			if strings.Contains(argument, "USER") {
-				owner = cmp.Or(first, api.LocalUser)
+				owner = cmp.Or(first, auth.LocalUser)
 			}
 			if server {
 				owner = ""

@@ -18,7 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/api/client"
 	"coatcheck/jobs"
 	"coatcheck/notify/webhook"
@@ -46,7 +46,7 @@ func (l *listener) run(ctx context.Context, c *config) error {
 	l.done = make(chan struct{})
 	l.load = func() (found []webhook.Key, err error) {
 		err = withKeys(ctx, c, func(keys *jobs.Keys) error {
-			found, err = keys.Signing(ctx, cmp.Or(l.user, api.LocalUser))
+			found, err = keys.Signing(ctx, cmp.Or(l.user, auth.LocalUser))
 			return err
 		})
 		return found, err

@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"syscall"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 )
 
@@ -27,7 +27,7 @@ type reloader struct {
 	read     func() (*config, error)
 	running  *config
 	services *jobs.Registry
-	auth     *api.Authenticator
+	auth     *auth.Authenticator
 	cert     *certificate // nil without TLS
 	logger   *slog.Logger
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -57,7 +58,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	if err != nil {
 		return err
 	}
-	auth, err := api.NewAuthenticator(c.credentials())
+	authenticator, err := auth.New(c.credentials())
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
@@ -68,7 +69,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		}
 	}
 	handler, err := api.New(api.Config{
-		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: auth, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
+		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: authenticator, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
 		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, AllowProxy: c.AllowProxy, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
 	})
 	if err != nil {
@@ -97,7 +98,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		listener = tls.NewListener(listener, cert.config())
 	}
 	go func() { failed <- server.Serve(listener) }()
-	again := &reloader{read, &configured, e.registry, auth, cert, logger}
+	again := &reloader{read, &configured, e.registry, authenticator, cert, logger}
 	for running := true; running; {
 		select {
 		case <-hup:

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
 	"github.com/spf13/cobra"
@@ -28,7 +28,7 @@ func (p *program) hashPassword() error {
 	if err != nil {
 		return err
 	}
-	hash, err := api.HashPassword(password)
+	hash, err := auth.HashPassword(password)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -75,7 +75,7 @@ func (p *program) readPassword() (string, error) {
 
 // apiKey prints a new API key and its hash.
 func (p *program) apiKey() error {
-	key, hash, err := api.NewAPIKey()
+	key, hash, err := auth.NewAPIKey()
 	if err != nil {
 		return err
 	}

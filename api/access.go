@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -127,7 +128,7 @@ func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
 // its session.
 func (a *API) authenticate(r *http.Request) error {
 	err := a.authenticateHeader(r)
-	if errors.Is(err, ErrNoCredentials) {
+	if errors.Is(err, auth.ErrNoCredentials) {
 		infoOf(r.Context()).user, err = a.resume(r)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"time"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/web"
@@ -29,7 +30,7 @@ type Config struct {
 	Services *jobs.Registry
 	Hub      *notify.Hub
 	Guard    *notify.Guard
-	Auth     *Authenticator
+	Auth     *auth.Authenticator
 	// Validator must be the one that the queue uses.
 	Validator *Validator
 	// PublicURL is how callers reach the API, "https://host" without a slash

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -56,18 +57,18 @@ func (b *lockedBuffer) String() string {
 
 type options struct {
 	services    func(*jobs.Registry)
-	credentials api.Credentials
+	credentials auth.Credentials
 	hub         *notify.Hub // default: one of its own
 	queue       func(*jobs.Config)
 	api         func(*api.Config)
 }
 
 // aliceAndBob are two users, and root, who sees all. Their keys are known.
-func aliceAndBob(t testing.TB) (c api.Credentials, keys map[string]string) {
+func aliceAndBob(t testing.TB) (c auth.Credentials, keys map[string]string) {
 	t.Helper()
 	c.APIKeys, c.Admins, keys = make(map[string][]string), []string{"root"}, make(map[string]string)
 	for _, name := range []string{"alice", "bob", "root"} {
-		key, hash, err := api.NewAPIKey()
+		key, hash, err := auth.NewAPIKey()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,11 +128,11 @@ func newFixture(t testing.TB, db *jobs.Database, o options) *fixture {
 	if err := f.queue.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	auth, err := api.NewAuthenticator(o.credentials)
+	authenticator, err := auth.New(o.credentials)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ac := api.Config{Queue: f.queue, Services: registry, Hub: f.hub, Guard: guard, Auth: auth, Validator: validator, Version: "test", Logger: logger}
+	ac := api.Config{Queue: f.queue, Services: registry, Hub: f.hub, Guard: guard, Auth: authenticator, Validator: validator, Version: "test", Logger: logger}
 	if o.api != nil {
 		o.api(&ac)
 	}

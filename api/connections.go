@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/auth"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -110,7 +112,7 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	counted := &connection{Conn: conn, all: l.all, since: time.Now(), addr: origin(conn.RemoteAddr().String())}
+	counted := &connection{Conn: conn, all: l.all, since: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
 	for !l.all.admit(counted) {
 		select {
 		case <-l.all.changed:

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"coatcheck/api/auth"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -192,9 +194,9 @@ func seatsOf(remoteAddr string, info *requestInfo) []seat {
 	var seats []seat
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	if err == nil && !addr.Addr().Unmap().IsLoopback() {
-		seats = append(seats, seat{"address", origin(remoteAddr)})
+		seats = append(seats, seat{"address", auth.Address(remoteAddr)})
 	}
-	if info.user.Name != "" && info.user.Name != LocalUser {
+	if info.user.Name != "" && info.user.Name != auth.LocalUser {
 		seats = append(seats, seat{"user", info.user.Name})
 	}
 	return seats

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"coatcheck/api/auth"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -30,7 +32,7 @@ type documentation struct {
 
 // documentationFor returns the documentation that the caller of the request is
 // shown: that of the services that they may run. The error is one of
-// [Authenticator.Authenticate].
+// [auth.Authenticator.Authenticate].
 func (a *API) documentationFor(r *http.Request) (*documentation, error) {
 	user, err := a.reader(r)
 	if err != nil {
@@ -74,21 +76,21 @@ func (a *API) documentationFor(r *http.Request) (*documentation, error) {
 
 // reader returns the user whose services the documentation shows. A request
 // without credentials sees all services or, if any user is restricted, none.
-func (a *API) reader(r *http.Request) (User, error) {
+func (a *API) reader(r *http.Request) (auth.User, error) {
 	err := a.authenticate(r)
-	_, throttled := errors.AsType[*RetryError](err)
+	_, throttled := errors.AsType[*auth.RetryError](err)
 	switch {
 	case err == nil:
 		return infoOf(r.Context()).user, nil
-	case throttled, errors.Is(err, ErrBadCredentials):
-		return User{}, err
+	case throttled, errors.Is(err, auth.ErrBadCredentials):
+		return auth.User{}, err
 	}
 	// Without credentials, or while sessions can't be looked up.
-	infoOf(r.Context()).user = User{}
+	infoOf(r.Context()).user = auth.User{}
 	if a.Auth.Restricts() {
-		return User{Services: []string{}}, nil
+		return auth.User{Services: []string{}}, nil
 	}
-	return User{}, nil
+	return auth.User{}, nil
 }
 
 // documentWithout returns the OpenAPI document without the services, and

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -51,7 +51,7 @@ func TestDocsShowAllowedServices(t *testing.T) {
 			}
 		}
 	}
-	if got := f.do(t, "GET", "/openapi.json", "", "Authorization: Bearer ck_wrong"); got.StatusCode != 401 || got.Header.Get("WWW-Authenticate") != api.Challenge {
+	if got := f.do(t, "GET", "/openapi.json", "", "Authorization: Bearer ck_wrong"); got.StatusCode != 401 || got.Header.Get("WWW-Authenticate") != auth.Challenge {
 		t.Errorf("a wrong key: %s", got.Status)
 	}
 }

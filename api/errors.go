@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
 )
@@ -29,7 +30,7 @@ func knownProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if e, ok := errors.AsType[*RetryError](err); ok {
+	if e, ok := errors.AsType[*auth.RetryError](err); ok {
 		return newProblem("rate-limited", e.Error()).after(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
@@ -39,9 +40,9 @@ func knownProblem(err error) *Problem {
 		return invalid(errs)
 	}
 	switch {
-	case errors.Is(err, ErrNoCredentials):
+	case errors.Is(err, auth.ErrNoCredentials):
 		return unauthorized("credentials are needed: HTTP Basic, or an API key as a bearer token")
-	case errors.Is(err, ErrBadCredentials):
+	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("name or password is wrong, or the API key is")
 	case errors.Is(err, jobs.ErrNotFound):
 		return newProblem("not-found", "there is no such job, or it is somebody else's")
@@ -79,7 +80,7 @@ func knownProblem(err error) *Problem {
 
 func unauthorized(detail string) *Problem {
 	p := newProblem("unauthorized", detail)
-	p.header.Set("WWW-Authenticate", Challenge)
+	p.header.Set("WWW-Authenticate", auth.Challenge)
 	return p
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"coatcheck/api/auth"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 )
@@ -68,12 +70,12 @@ func (f *failedLogins) note(address string) int {
 // noteLogin counts and logs the error of a login with the name, if it is one
 // of wrong credentials.
 func (a *API) noteLogin(ctx context.Context, name string, err error) {
-	_, throttled := errors.AsType[*RetryError](err)
-	if !throttled && !errors.Is(err, ErrBadCredentials) {
+	_, throttled := errors.AsType[*auth.RetryError](err)
+	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
 		return
 	}
 	info := infoOf(ctx)
-	if count := a.failed.note(origin(info.remoteAddr)); count > 0 {
+	if count := a.failed.note(auth.Address(info.remoteAddr)); count > 0 {
 		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id), slog.String("name", loggedName(name)),
 			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled), slog.Int("count", count))
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs/jobstest"
 
 	"golang.org/x/crypto/bcrypt"
@@ -39,14 +40,14 @@ func cheapHash(t testing.TB, password string) string {
 
 // withPasswords are alice, bob and carol with the password "secret", and an API key of
 // alice's.
-func withPasswords(t testing.TB) (c api.Credentials, key string) {
+func withPasswords(t testing.TB) (c auth.Credentials, key string) {
 	t.Helper()
 	hash := cheapHash(t, "secret")
-	key, keyHash, err := api.NewAPIKey()
+	key, keyHash, err := auth.NewAPIKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api.Credentials{Users: map[string]string{"alice": hash, "bob": hash, "carol": hash}, APIKeys: map[string][]string{"alice": {keyHash}}}, key
+	return auth.Credentials{Users: map[string]string{"alice": hash, "bob": hash, "carol": hash}, APIKeys: map[string][]string{"alice": {keyHash}}}, key
 }
 
 // Invented names from one address, or from many, lock out nobody.

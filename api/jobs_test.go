@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -230,7 +231,7 @@ func TestSkeleton(t *testing.T) {
 		if a.StatusCode != test.status || a.body != test.body {
 			t.Errorf("%s %s: %s %q, want %d %q", test.method, test.path, a.Status, a.body, test.status, test.body)
 		}
-		if a.StatusCode == 401 && a.Header.Get("WWW-Authenticate") != api.Challenge {
+		if a.StatusCode == 401 && a.Header.Get("WWW-Authenticate") != auth.Challenge {
 			t.Errorf("WWW-Authenticate: %s", a.Header.Get("WWW-Authenticate"))
 		}
 	}

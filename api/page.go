@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"coatcheck/api/auth"
 	"coatcheck/web"
 )
 
@@ -95,7 +96,7 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
 		a.rotateSession(w, r)
 		return true
 	}
-	if errors.Is(err, ErrNoCredentials) {
+	if errors.Is(err, auth.ErrNoCredentials) {
 		path := "/login"
 		if r.Method == http.MethodGet && r.URL.Path != "/" {
 			path += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()

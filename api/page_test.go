@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -33,7 +34,7 @@ func (f *fixture) signIn(t testing.TB, name, password string) string {
 	return "Cookie: " + a.Cookies()[0].Name + "=" + a.Cookies()[0].Value
 }
 
-func withPassword(t testing.TB) (api.Credentials, map[string]string) {
+func withPassword(t testing.TB) (auth.Credentials, map[string]string) {
 	t.Helper()
 	c, keys := aliceAndBob(t)
 	hash := cheapHash(t, "correct horse")
@@ -117,11 +118,11 @@ func TestPagePasswordChanged(t *testing.T) {
 	cookie := f.signIn(t, "alice", "correct horse")
 	hash := cheapHash(t, "another")
 	credentials.Users = map[string]string{"alice": hash}
-	auth, err := api.NewAuthenticator(credentials)
+	authenticator, err := auth.New(credentials)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.api.Auth = auth // as after a restart with the new configuration
+	f.api.Auth = authenticator // as after a restart with the new configuration
 	if a := f.do(t, "GET", "/jobs", "", cookie); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("with the old password's session: %s", a.Status)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/auth"
+
 	"github.com/go-chi/chi/v5"
 )
 
@@ -123,7 +125,7 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) 
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a person
 		if err := a.authenticate(r); err != nil {
-			infoOf(r.Context()).user = User{} // it is no secret that there is nothing
+			infoOf(r.Context()).user = auth.User{} // it is no secret that there is nothing
 		}
 		a.problemPage(w, r, newProblem("not-found", "There is nothing at this address."))
 		return

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
 	"github.com/go-chi/chi/v5"
@@ -29,7 +30,7 @@ type requestInfo struct {
 	remoteAddr string
 	header     http.Header
 	conn       *connection // nil if connections are not counted
-	user       User        // whose credentials it has; zero with a token only
+	user       auth.User   // whose credentials it has; zero with a token only
 	// session is the secret of a browser that is signed in, which made the
 	// request; empty for programs.
 	session      string

@@ -2,12 +2,11 @@ package api
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -41,25 +40,25 @@ func (a *API) setSession(w http.ResponseWriter, r *http.Request, secret string, 
 }
 
 // resume returns the user of the request's session.
-func (a *API) resume(r *http.Request) (User, error) {
+func (a *API) resume(r *http.Request) (auth.User, error) {
 	c, err := r.Cookie(a.cookieName(r))
 	if err != nil || c.Value == "" {
-		return User{}, ErrNoCredentials
+		return auth.User{}, auth.ErrNoCredentials
 	}
 	session, err := a.Queue.Sessions.Find(r.Context(), c.Value)
 	if errors.Is(err, jobs.ErrNoSession) {
-		return User{}, ErrNoCredentials
+		return auth.User{}, auth.ErrNoCredentials
 	}
 	if err != nil {
-		return User{}, err
+		return auth.User{}, err
 	}
 	// Who is no longer a user, or has another password, must sign in again.
 	if !a.Auth.Knows(session.Owner, session.Credential) {
-		return User{}, ErrNoCredentials
+		return auth.User{}, auth.ErrNoCredentials
 	}
 	info := infoOf(r.Context())
 	info.session, info.sessionState = c.Value, session
-	return a.Auth.user(session.Owner), nil
+	return a.Auth.User(session.Owner), nil
 }
 
 // rotateSession gives an old session a new secret. If that does not work, the
@@ -100,7 +99,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		a.noteLogin(r.Context(), name, err)
 		p := a.problem(r.Context(), err)
 		view := web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
-		if errors.Is(err, ErrBadCredentials) {
+		if errors.Is(err, auth.ErrBadCredentials) {
 			view.Error = "There is no such name with this password or key."
 		}
 		for name, values := range p.header {
@@ -117,7 +116,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		a.problemPage(w, r, err)
 		return
 	}
-	infoOf(r.Context()).user = a.Auth.user(name)
+	infoOf(r.Context()).user = a.Auth.User(name)
 	a.setSession(w, r, secret, session)
 	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
 }
@@ -132,26 +131,4 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	a.setSession(w, r, "", jobs.Session{})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-func (a *roster) signIn(r *http.Request, name, password string) (credential string, err error) {
-	if owner, ok := a.keys.user(password); ok && owner == name {
-		sum := sha256.Sum256([]byte(password))
-		return "key:" + hex.EncodeToString(sum[:]), nil
-	}
-	if a.open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
-		return "", ErrBadCredentials
-	}
-	if err := a.logins.verify(r.Context(), origin(r.RemoteAddr), name, password); err != nil {
-		return "", err
-	}
-	return a.passwords[name], nil
-}
-
-func (a *roster) knows(name, credential string) bool {
-	if digits, ok := strings.CutPrefix(credential, "key:"); ok {
-		sum, err := hex.DecodeString(digits)
-		return err == nil && len(sum) == sha256.Size && a.keys[[sha256.Size]byte(sum)] == name
-	}
-	return credential != "" && a.passwords[name] == credential
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
 	"github.com/go-chi/chi/v5"
@@ -39,8 +40,8 @@ func (a *API) authorizeSkeleton(authenticate func(*http.Request) error) func(htt
 			switch {
 			case err == nil:
 				next.ServeHTTP(w, r)
-			case errors.Is(err, ErrNoCredentials), errors.Is(err, ErrBadCredentials):
-				w.Header().Set("WWW-Authenticate", Challenge)
+			case errors.Is(err, auth.ErrNoCredentials), errors.Is(err, auth.ErrBadCredentials):
+				w.Header().Set("WWW-Authenticate", auth.Challenge)
 				w.Header().Set("Content-Type", "text/html; charset=utf-8")
 				w.WriteHeader(http.StatusUnauthorized)
 				w.Write([]byte("Unauthorized Access"))

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/api"
+	"coatcheck/api/auth"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	credentials, keys := aliceAndBob(t)
-	for name, c := range map[string]api.Credentials{"open": {}, "secured": credentials} {
+	for name, c := range map[string]auth.Credentials{"open": {}, "secured": credentials} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, jobstest.SQLite(t), options{credentials: c})
 			auth := "Authorization: Bearer " + keys["alice"]

@@ -1,4 +1,6 @@
-package api
+// Package auth finds out who makes a request: by password (HTTP Basic), by API key or
+// by a session, with limits for those who guess.
+package auth
 
 import (
 	"errors"
@@ -12,10 +14,10 @@ type Authenticator struct {
 	current atomic.Pointer[roster]
 }
 
-// NewAuthenticator reports all mistakes in the credentials together, by the
+// New reports all mistakes in the credentials together, by the
 // names of the users and without their hashes. Without any users and keys the
 // authenticator is open.
-func NewAuthenticator(c Credentials) (*Authenticator, error) {
+func New(c Credentials) (*Authenticator, error) {
 	r, err := newRoster(c)
 	if err != nil {
 		return nil, err
@@ -67,4 +69,6 @@ func (a *Authenticator) Knows(name, credential string) bool {
 	return a.current.Load().knows(name, credential)
 }
 
-func (a *Authenticator) user(name string) User { return a.current.Load().user(name) }
+// User returns the user of a name that [Authenticator.SignIn] or
+// [Authenticator.Authenticate] has accepted.
+func (a *Authenticator) User(name string) User { return a.current.Load().user(name) }

@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"hash/maphash"
@@ -59,7 +59,7 @@ func (t *throttle) bucket(key string) *time.Duration {
 // origin is who failures from the address of a connection are counted
 // against: the IPv4 address, or the /64 of an IPv6 address, of which one
 // customer has all.
-func origin(remoteAddr string) string {
+func Address(remoteAddr string) string {
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil {
 		return remoteAddr

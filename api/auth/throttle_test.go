@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"testing"
@@ -53,7 +53,7 @@ func TestOrigin(t *testing.T) {
 		"@":                           "@",
 		"":                            "",
 	} {
-		if got := origin(addr); got != want {
+		if got := Address(addr); got != want {
 			t.Errorf("address %q: got %q, want %q", addr, got, want)
 		}
 	}

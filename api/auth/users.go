@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"crypto/sha256"
@@ -165,7 +165,7 @@ func (a *roster) authenticate(r *http.Request) (User, error) {
 	if !ok || !wellFormed(name) || !wellFormed(password) || len(a.logins.hashes) == 0 {
 		return User{}, ErrBadCredentials
 	}
-	if err := a.logins.verify(r.Context(), origin(r.RemoteAddr), name, password); err != nil {
+	if err := a.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
 		return User{}, err
 	}
 	return a.user(name), nil
@@ -173,4 +173,26 @@ func (a *roster) authenticate(r *http.Request) (User, error) {
 
 func (a *roster) user(name string) User {
 	return User{Name: name, Admin: slices.Contains(a.admins, name), Services: a.services[name]}
+}
+
+func (a *roster) signIn(r *http.Request, name, password string) (credential string, err error) {
+	if owner, ok := a.keys.user(password); ok && owner == name {
+		sum := sha256.Sum256([]byte(password))
+		return "key:" + hex.EncodeToString(sum[:]), nil
+	}
+	if a.open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
+		return "", ErrBadCredentials
+	}
+	if err := a.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
+		return "", err
+	}
+	return a.passwords[name], nil
+}
+
+func (a *roster) knows(name, credential string) bool {
+	if digits, ok := strings.CutPrefix(credential, "key:"); ok {
+		sum, err := hex.DecodeString(digits)
+		return err == nil && len(sum) == sha256.Size && a.keys[[sha256.Size]byte(sum)] == name
+	}
+	return credential != "" && a.passwords[name] == credential
 }

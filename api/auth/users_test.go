@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 
 func newTestAuthenticator(tb testing.TB, c Credentials) *Authenticator {
 	tb.Helper()
-	a, err := NewAuthenticator(c)
+	a, err := New(c)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestCredentialMistakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = NewAuthenticator(Credentials{
+	_, err = New(Credentials{
 		Users: map[string]string{
 			"alice": vectors["scrypt"],
 			"bob":   "hunter2",
