@@ -56,7 +56,7 @@ func (t *throttle) bucket(key string) *time.Duration {
 	return &t.full[maphash.String(t.seed, key)%uint64(len(t.full))]
 }
 
-// origin is who failures from the address of a connection are counted
+// Address returns what failures from the address of a connection are counted
 // against: the IPv4 address, or the /64 of an IPv6 address, of which one
 // customer has all.
 func Address(remoteAddr string) string {
