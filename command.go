@@ -84,7 +84,7 @@ func newCommand(p *program) *cobra.Command {
 	serve := p.serveCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, p.workerCommand(), p.migrateCommand(), p.hashPasswordCommand(), p.apiKeyCommand(), p.keysCommand(), p.backupCommand(), p.runCommand(), p.watchCommand(), p.listenCommand(), bench.Command(p.benchEnv()), p.isolatedCommand(), &cobra.Command{
+	root.AddCommand(serve, p.workerCommand(), p.migrateCommand(), p.hashPasswordCommand(), p.apiKeyCommand(), p.keysCommand(), p.backupCommand(), p.runCommand(), p.watchCommand(), p.listenCommand(), bench.Command(p.benchEnv()), p.checkCommand(), p.isolatedCommand(), guardCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "coatcheck", version())

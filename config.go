@@ -14,6 +14,7 @@ import (
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
+	"coatcheck/services/command"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -46,6 +47,7 @@ type config struct {
 	APIKeys         map[string][]string
 	Admins          []string
 	AllowedServices map[string][]string
+	Commands        []*command.Command
 	MaxBody         int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
@@ -67,6 +69,8 @@ type config struct {
 
 	// warnings are said once there is a log.
 	warnings []string
+	// file is the configuration file.
+	file string
 }
 
 func defaults() *config {
@@ -116,6 +120,7 @@ var settings = []setting{
 	{"httpauth", "", "", "users and the hashes of their passwords", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
 	{"api_keys", "", "", "users and the hashes of their API keys", decoded(func(c *config) *map[string][]string { return &c.APIKeys }, "names with lists of hashes: `ci: [\"sha256:…\"]`")},
 	{"admins", "", "", "users who see all jobs", decoded(func(c *config) *[]string { return &c.Admins }, "a list of names")},
+	{"commands", "", "", "services that run a program", commands},
 	{"allowed_services", "", "", "users and the services that they may run; those not named may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
 	{"river_ui", "", "", "whether admins may look into River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
@@ -207,6 +212,24 @@ func (c *config) checkOpen() error {
 		return &usageError{fmt.Errorf("a server that listens on %s must know by what name it is reached: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
 	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
+}
+
+// addCommands adds the services that run a program. A process with workers must be able
+// to start them.
+func (c *config) addCommands(registry *jobs.Registry) error {
+	var errs []error
+	for _, command := range c.Commands {
+		if err := command.Register(registry); err != nil {
+			errs = append(errs, err)
+		}
+		if c.Worker {
+			errs = append(errs, command.Missing().In(c.file)...)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	return nil
 }
 
 // checkServices refuses names of services that there are not.

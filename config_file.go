@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"coatcheck/services/command"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -39,6 +42,7 @@ func (c *config) parse(name string, b []byte) []error {
 	if document.Kind == 0 || isNull(document.Content[0]) {
 		return nil // an empty file
 	}
+	c.file = name
 	p := fileParser{name: name, config: c}
 	p.section("", document.Content[0])
 	return p.errs
@@ -82,7 +86,10 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 			if value.Kind == yaml.AliasNode {
 				value = value.Alias
 			}
-			if err := settings[i].set(p.config, value); err != nil {
+			err := settings[i].set(p.config, value)
+			if mistakes, ok := errors.AsType[command.ConfigErrors](err); ok {
+				p.errs = append(p.errs, mistakes.In(p.name)...)
+			} else if err != nil {
 				p.wrong(value, "%s: %w", key, err)
 			}
 		case isSection && prefix == "":

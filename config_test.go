@@ -40,6 +40,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
+	want.file = "config.example.yaml"
 	want.Callbacks.Allow, want.Hosts, want.TrustedProxies = []string{}, []string{}, []netip.Prefix{}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("config.example.yaml is\n%+v, defaults are\n%+v", c, want)

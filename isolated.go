@@ -8,6 +8,7 @@ import (
 
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/services/command"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +38,14 @@ func (p *program) isolatedCommand() *cobra.Command {
 	}
 	addBenchFlag(cmd)
 	return cmd
+}
+
+// guardCommand runs a program for the server.
+func guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: command.GuardCommand, Short: "Run a program, for the server", Args: noArguments, Hidden: true,
+		RunE: func(*cobra.Command, []string) error { return command.Guard() },
+	}
 }
 
 // isolate returns the command that runs one service alone. What it writes to

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"coatcheck/notify"
+	"coatcheck/services/command"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -145,4 +147,14 @@ func decoded[T any](field func(*config) *T, want string) setter {
 		*field(c) = v
 		return nil
 	}
+}
+
+// commands sets the services that run a program.
+func commands(c *config, node *yaml.Node) (err error) {
+	dir, err := filepath.Abs(filepath.Dir(c.file))
+	if err != nil {
+		return err
+	}
+	c.Commands, err = command.Parse(node, dir)
+	return err
 }

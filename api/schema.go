@@ -97,8 +97,14 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
-	v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
-	v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
+	if s.InputSchema != nil {
+		if err := v.declare(s); err != nil {
+			return err
+		}
+	} else {
+		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
+		v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
+	}
 	v.submits[s.Name] = v.submitSchema(s.Name)
 	return nil
 }

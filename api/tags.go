@@ -47,6 +47,9 @@ type tagChecker struct {
 // checkTags returns an error for each tag of the service's input and output
 // that can't be honored.
 func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
+	if s.InputSchema != nil {
+		return nil // it has no tags
+	}
 	c := tagChecker{Validator: v, compiler: compiler, seen: make(map[reflect.Type]bool)}
 	c.check("input", s.Input(), v.inputs[s.Name], "inputs", s.Name)
 	c.check("output", s.Output(), v.outputs[s.Name], "outputs", s.Name)

@@ -54,6 +54,15 @@ func JobID(ctx context.Context) string {
 	return ""
 }
 
+// AttemptOf returns the number of the current attempt at the step, from 1, and 0 where it
+// is not known: outside a job, and in a process that runs one job alone.
+func AttemptOf(ctx context.Context) int {
+	if r, ok := reporter(ctx).(interface{ attempt() int }); ok {
+		return r.attempt()
+	}
+	return 0
+}
+
 // Progress says how far the current job's service is: from 0 to 100 percent,
 // with a message for people. It returns at once and may be called often:
 // viewers get at most ten a second, and always the last one. Outside a job it

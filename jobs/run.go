@@ -201,6 +201,8 @@ func (r *run) push(e event) {
 
 func (r *run) ids() (job, run string) { return r.job.ID, r.job.runID }
 
+func (r *run) attempt() int { return r.job.Attempt }
+
 // last returns the id of the run's newest event.
 func (r *run) last() notify.ID {
 	r.mu.Lock()

@@ -29,6 +29,14 @@ type Service struct {
 	// MaxAttempts is how often a job is tried in all. Default 3; a caller may
 	// ask for another number.
 	MaxAttempts int
+	// InputSchema and OutputSchema are JSON Schemas (2020-12) of a service whose types
+	// are [encoding/json.RawMessage]. Other services have the schemas of their types.
+	InputSchema, OutputSchema json.RawMessage
+	// Check returns why an input that its schema allows can't be used; nil for no check.
+	Check func(input []byte) error
+	// External means that the service runs its work in another process, so that it can't
+	// end this one.
+	External bool
 
 	input, output reflect.Type
 	fits          func(input []byte) error
@@ -109,6 +117,9 @@ type Registry struct {
 	byName   map[string]*Service
 }
 
+// ValidServiceName reports whether a name has the form of a service's name.
+func ValidServiceName(name string) bool { return serviceName.MatchString(name) }
+
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
 
 // Add adds a service whose work fn does. From this follow its route with
@@ -121,7 +132,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		panic(fmt.Sprintf("jobs: service name %q is not of the form word or word.word in lower case", s.Name))
 	case r.byName[s.Name] != nil:
 		panic(fmt.Sprintf("jobs: service %q is added twice", s.Name))
-	case reflect.TypeFor[In]().Kind() != reflect.Struct:
+	case s.InputSchema == nil && reflect.TypeFor[In]().Kind() != reflect.Struct:
 		panic(fmt.Sprintf("jobs: the input of service %q is no struct", s.Name))
 	case s.Timeout < 0 || s.MaxAttempts < 0:
 		panic(fmt.Sprintf("jobs: service %q has a negative limit", s.Name))
@@ -134,7 +145,13 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	}
 	s.input, s.output = reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	s.reading = make(chan struct{}, maxReading)
-	s.fits = func(input []byte) error { return json.Unmarshal(input, new(In)) }
+	s.fits = func(input []byte) error {
+		err := json.Unmarshal(input, new(In))
+		if err == nil && s.Check != nil {
+			err = s.Check(input)
+		}
+		return err
+	}
 	s.call = func(ctx context.Context, input []byte, returned func()) result {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {

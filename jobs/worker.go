@@ -47,7 +47,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	if err != nil {
 		return err
 	}
-	if r.job.suspect() && q.Isolate != nil {
+	if w.isolates(r) {
 		select {
 		case q.isolated <- struct{}{}:
 			defer func() { <-q.isolated }()
@@ -80,7 +80,7 @@ func (w *worker) run(ctx context.Context, r *run) result {
 		}
 		input = filled
 	}
-	if r.job.suspect() && q.Isolate != nil {
+	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}
 	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
@@ -89,6 +89,11 @@ func (w *worker) run(ctx context.Context, r *run) result {
 			"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", q.CancelGrace.String())
 	}
 	return res
+}
+
+// isolates reports whether the run needs a process of its own, in case it ends that.
+func (w *worker) isolates(r *run) bool {
+	return r.job.suspect() && w.queue.Isolate != nil && !w.service.External
 }
 
 func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package command
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Guard fails: programs are run on Unix only.
+func Guard() error { return errors.New("programs can be run on Unix only") }
+
+func ownGroup() *syscall.SysProcAttr { return nil }

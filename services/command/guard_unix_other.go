@@ -1,0 +1,13 @@
+//go:build unix && !linux
+
+package command
+
+import "syscall"
+
+func adoptOrphans() {}
+
+// guarded gives a program a process group of its own.
+func guarded() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// children returns none: here a program's descendants are found by its process group only.
+func children() []int { return nil }

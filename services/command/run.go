@@ -1,0 +1,170 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+)
+
+// maxOutput is how many bytes a program may print to standard output.
+const maxOutput = 4 << 20
+
+var errTooMuch = fmt.Errorf("the program printed more than %d bytes to standard output, and was stopped", maxOutput)
+
+// run runs the program for the current job and returns its output. When ctx ends, the
+// program and all that it started are ended.
+func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+	values, err := c.values(input)
+	if err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	arguments, err := c.fill(values)
+	if err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	dir, err := os.MkdirTemp("", "coatcheck-job-")
+	if err != nil {
+		return nil, fmt.Errorf("make a working directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &outputBuffer{full: func() { stop(errTooMuch) }}
+	var last tail
+	total, err := c.total(values)
+	if err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	stderr := &lineWriter{limit: maxLogLine, line: func(line string) {
+		if percent, ok := c.percent(line, total); ok {
+			jobs.Progress(ctx, percent, "")
+			return
+		}
+		last.add(line)
+		jobs.Log(ctx, "%s", line)
+	}}
+	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}
+	p := &process{
+		arguments: arguments, dir: dir, stdout: out, stderr: stderr, messages: messages,
+		environment: append(slices.Clone(c.environment),
+			"COATCHECK_JOB_ID="+jobs.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(jobs.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
+	}
+	if !c.hasPlaceholder() {
+		if p.stdin, err = json.Marshal(values); err != nil {
+			return nil, fmt.Errorf("write the input: %w", err)
+		}
+	}
+	end, err := p.run(ctx)
+	stderr.flush()
+	messages.flush()
+	switch {
+	case errors.Is(context.Cause(ctx), errTooMuch):
+		return nil, errors.Join(errTooMuch, jobs.ErrPermanent)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	}
+	if failed := c.failure(end, &last); failed != nil {
+		return nil, failed
+	}
+	return c.encode(out.printed.Bytes())
+}
+
+// failure returns the error of a program that ended with another status than 0.
+func (c *Command) failure(end ending, last *tail) error {
+	if end.Signal == "" && end.Status == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("exit status %d", end.Status)
+	if end.Signal != "" {
+		text = "ended by signal: " + end.Signal
+	}
+	if lines := last.String(); lines != "" {
+		text += ": " + lines
+	}
+	if end.Signal == "" && slices.Contains(c.permanentExit, end.Status) {
+		return fmt.Errorf("%s: %w", text, jobs.ErrPermanent)
+	}
+	return errors.New(text)
+}
+
+// encode returns what the program printed as the output of the job.
+func (c *Command) encode(printed []byte) (json.RawMessage, error) {
+	switch c.output {
+	case outputText:
+		return json.Marshal(strings.TrimSuffix(strings.TrimSuffix(valid(printed), "\n"), "\r"))
+	case outputLines:
+		lines := []string{}
+		if text := strings.TrimSuffix(valid(printed), "\n"); text != "" {
+			lines = strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+		}
+		return json.Marshal(lines)
+	}
+	printed = bytes.TrimSpace(printed)
+	if len(printed) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	var value json.RawMessage
+	if err := json.Unmarshal(printed, &value); err != nil {
+		return nil, fmt.Errorf("standard output is not JSON: %w; it begins with %.200q; print logs to standard error, or set `output: text`: %w", err, printed, jobs.ErrPermanent)
+	}
+	return value, nil
+}
+
+// valid returns a text without bytes that are no UTF-8.
+func valid(b []byte) string { return strings.ToValidUTF8(string(b), string(utf8.RuneError)) }
+
+// total returns what the progress counts up to.
+func (c *Command) total(values map[string]json.RawMessage) (float64, error) {
+	if c.progressOf == nil {
+		return 100, nil
+	}
+	text, err := c.progressOf.fill(values)
+	if err != nil {
+		return 0, err
+	}
+	total, err := strconv.ParseFloat(text, 64)
+	if err != nil || total <= 0 {
+		return 0, fmt.Errorf("progress.of: expected a number above 0, got %q", text)
+	}
+	return total, nil
+}
+
+// percent returns the progress that a line of standard error shows.
+func (c *Command) percent(line string, total float64) (percent float64, ok bool) {
+	if c.progress == nil {
+		return 0, false
+	}
+	m := c.progress.FindStringSubmatch(line)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	return min(max(100*n/total, 0), 100), err == nil
+}
+
+// An outputBuffer holds what a program prints to standard output, up to maxOutput.
+type outputBuffer struct {
+	printed bytes.Buffer // not embedded: its ReadFrom has no limit
+	full    func()
+}
+
+// Write implements [io.Writer].
+func (b *outputBuffer) Write(p []byte) (int, error) {
+	room := maxOutput - b.printed.Len()
+	if len(p) > room {
+		b.full() // stops the program, which may write until then
+	}
+	b.printed.Write(p[:min(len(p), room)])
+	return len(p), nil
+}

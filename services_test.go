@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The program of the README is a service.
+func TestReadmeProgram(t *testing.T) {
+	s := newShell(t)
+	const heading = "Run a program"
+	yaml, sh := codeBlocks(t, "README.md", "yaml"), codeBlocks(t, "README.md", "sh")[heading]
+	if len(sh) != 2 {
+		t.Fatalf("%d commands", len(sh))
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "coatcheck.yaml"), []byte(one(t, yaml, heading)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start(sh[0])
+	s.ready()
+	contains(t, "the program", s.run(sh[1]), `"hello, Ada"`)
+}
+
+// The examples of docs/services.md work as they are printed.
+func TestDocsServices(t *testing.T) {
+	s := newShell(t)
+	const doc = "docs/services.md"
+	yaml, sh, python := codeBlocks(t, doc, "yaml"), codeBlocks(t, doc, "sh"), codeBlocks(t, doc, "python")
+	const shell, script = "A shell command", "A Python script"
+	files := map[string]string{
+		"coatcheck.yaml": one(t, yaml, shell) + strings.TrimPrefix(one(t, yaml, script), "commands:\n"),
+		"read.py":        one(t, python, script),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check, serve, _ := strings.Cut(strings.TrimSpace(sh[shell][0]), "\n")
+	contains(t, "check", s.run(check), `no mistakes\. Services: .*disk\.usage`)
+	s.start(serve)
+	s.ready()
+	contains(t, "a shell command", s.run(sh[shell][1]), `"status":"succeeded"`, `"output":"\d+\\t/usr/share/doc"`)
+	contains(t, "a path elsewhere", s.run(strings.Replace(sh[shell][1], "/usr/share/doc", "/etc", 1)), `"status":422`, `body\.input\.path`)
+	contains(t, "a Python script", s.run(one(t, sh, script)), `100 %  page 3`, `info: page 1`, `\{"pages":3,"language":"en"\}`)
+	contains(t, "the page", s.run("curl -s http://127.0.0.1:5000/services/document.read"), `(?s)input\.pages.*input\.language`, `<option[^>]*>de`)
+	contains(t, "OpenAPI", s.run("curl -s http://127.0.0.1:5000/openapi.json"), `/v1/services/disk\.usage/jobs`, `\^/usr/share/`)
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+
+	"github.com/spf13/cobra"
+)
+
+// checkCommand finds every mistake in a configuration without starting anything.
+func (p *program) checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check", Short: "Check the configuration without starting the server", Args: noArguments,
+		Long: "Reads the configuration as `coatcheck serve` does, and reports every mistake with its file and line: settings, schemas, and\n" +
+			"programs and files that are missing on this machine. The exit status is 2 if there is any.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.configure(cmd)
+			if err != nil {
+				return err
+			}
+			registry := new(jobs.Registry)
+			p.services(registry)
+			if err := c.addCommands(registry); err != nil {
+				return err
+			}
+			if err := c.checkServices(registry); err != nil {
+				return err
+			}
+			if _, err := api.NewValidator(registry); err != nil {
+				return &usageError{err}
+			}
+			if c.TLSCert != "" {
+				if _, err := openCertificate(c.TLSCert, c.TLSKey, slog.New(slog.DiscardHandler)); err != nil {
+					return err
+				}
+			}
+			var names []string
+			for s := range registry.All() {
+				names = append(names, s.Name)
+			}
+			_, err = fmt.Fprintf(p.stdout, "The configuration has no mistakes. Services: %s\n", strings.Join(names, ", "))
+			return err
+		},
+	}
+	addFlags(cmd)
+	return cmd
+}
