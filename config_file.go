@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/services/command"
+	"coatcheck/services/spec"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -87,7 +87,7 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 				value = value.Alias
 			}
 			err := settings[i].set(p.config, value)
-			if mistakes, ok := errors.AsType[command.ConfigErrors](err); ok {
+			if mistakes, ok := errors.AsType[spec.Errors](err); ok {
 				p.errs = append(p.errs, mistakes.In(p.name)...)
 			} else if err != nil {
 				p.wrong(value, "%s: %w", key, err)

@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/services/spec"
 )
 
 // A Command is a service that runs a program.
@@ -18,18 +21,17 @@ type Command struct {
 	Name string
 
 	summary       string
-	arguments     []argument
-	input         json.RawMessage // JSON Schema
-	properties    map[string]property
-	output        string // one of outputs
+	arguments     []spec.Template // the first one is the program
+	schema        spec.Schema     // of the input
+	output        string          // one of outputs
 	progress      *regexp.Regexp
-	progressOf    argument // what the progress counts up to; nil for percent
+	progressOf    spec.Template // what the progress counts up to; nil for percent
 	timeout       time.Duration
 	attempts      int
 	permanentExit []int
 	environment   []string // NAME=VALUE
 	allowOptions  bool
-	missing       ConfigErrors // files and programs that are not on this machine
+	missing       spec.Errors // files and programs that are not on this machine
 }
 
 // The forms of a program's standard output.
@@ -55,20 +57,44 @@ func (c *Command) Register(r *jobs.Registry) error {
 	}
 	jobs.Add(r, jobs.Service{
 		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts,
-		InputSchema: c.input, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
+		InputSchema: c.schema.JSON, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return c.run(ctx, input) })
 	return nil
 }
 
 // Missing returns which of the command's files and programs are not on this machine.
-func (c *Command) Missing() ConfigErrors { return c.missing }
+func (c *Command) Missing() spec.Errors { return c.missing }
 
 // check returns why an input that its schema allows can't be passed to the program.
 func (c *Command) check(input []byte) error {
-	values, err := c.values(input)
+	values, err := c.schema.Values(input)
 	if err != nil {
 		return err
 	}
 	_, err = c.fill(values)
 	return err
+}
+
+// fill returns the program and its arguments with the values of an input. Error: a text
+// would be an option of the program.
+func (c *Command) fill(values spec.Values) ([]string, error) {
+	arguments := make([]string, len(c.arguments))
+	for i, a := range c.arguments {
+		text, err := a.Fill(values, nil)
+		if err != nil {
+			return nil, err
+		}
+		// A number may begin with -, if the schema allows it.
+		if first := a.First(); strings.HasPrefix(text, "-") && !c.allowOptions && c.schema.IsText(first) {
+			return nil, fmt.Errorf("%s must not begin with -, or the program would take it for an option", first)
+		}
+		arguments[i] = text
+	}
+	return arguments, nil
+}
+
+// hasPlaceholder reports whether any argument has one: then the input does not go to
+// standard input.
+func (c *Command) hasPlaceholder() bool {
+	return slices.ContainsFunc(c.arguments, spec.Template.HasPlaceholder)
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs"
+	"coatcheck/services/spec"
 )
 
 // maxOutput is how many bytes a program may print to standard output.
@@ -23,7 +24,7 @@ var errTooMuch = fmt.Errorf("the program printed more than %d bytes to standard 
 // run runs the program for the current job and returns its output. When ctx ends, the
 // program and all that it started are ended.
 func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
-	values, err := c.values(input)
+	values, err := c.schema.Values(input)
 	if err != nil {
 		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
@@ -125,11 +126,11 @@ func (c *Command) encode(printed []byte) (json.RawMessage, error) {
 func valid(b []byte) string { return strings.ToValidUTF8(string(b), string(utf8.RuneError)) }
 
 // total returns what the progress counts up to.
-func (c *Command) total(values map[string]json.RawMessage) (float64, error) {
+func (c *Command) total(values spec.Values) (float64, error) {
 	if c.progressOf == nil {
 		return 100, nil
 	}
-	text, err := c.progressOf.fill(values)
+	text, err := c.progressOf.Fill(values, nil)
 	if err != nil {
 		return 0, err
 	}

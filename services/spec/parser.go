@@ -1,0 +1,158 @@
+// Package spec reads the services that a YAML configuration describes: what programs
+// and HTTP servers have in common, such as schemas and placeholders.
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A Parser reads a part of a configuration file and collects its mistakes.
+type Parser struct {
+	// Errors are the mistakes so far.
+	Errors Errors
+}
+
+// Wrong records a mistake at a node.
+func (p *Parser) Wrong(node *yaml.Node, format string, args ...any) {
+	p.Errors = append(p.Errors, Error{node.Line, fmt.Sprintf(format, args...)})
+}
+
+// Services calls read with each entry of a section that maps names of services to their
+// settings.
+func (p *Parser) Services(section string, node *yaml.Node, read func(name string, node *yaml.Node)) {
+	node = target(node)
+	if node.Kind != yaml.MappingNode {
+		p.Wrong(node, "%s: expected names of services, each with its settings", section)
+		return
+	}
+	seen := make(map[string]bool)
+	for pair := range slices.Chunk(node.Content, 2) {
+		name := pair[0]
+		switch {
+		case seen[name.Value]:
+			p.Wrong(name, "%s.%s is there twice", section, name.Value)
+		case !jobs.ValidServiceName(name.Value):
+			p.Wrong(name, "%s.%s: expected a name such as resize or image.resize: words of lower case letters, digits and _, joined by dots", section, name.Value)
+		default:
+			read(name.Value, target(pair[1]))
+		}
+		seen[name.Value] = true
+	}
+}
+
+// A Reader reads the value of a setting. Its first argument is the setting's full name.
+type Reader func(at string, value *yaml.Node)
+
+// Members calls the reader of each member of a mapping, unless the member is null.
+// Members without a reader, and those that come twice, are mistakes.
+func (p *Parser) Members(at string, node *yaml.Node, readers map[string]Reader) {
+	if node.Kind != yaml.MappingNode {
+		p.Wrong(node, "%s: expected `name: value` lines", at)
+		return
+	}
+	seen := make(map[string]bool)
+	for pair := range slices.Chunk(node.Content, 2) {
+		name, value := pair[0], target(pair[1])
+		read, known := readers[name.Value]
+		switch {
+		case seen[name.Value]:
+			p.Wrong(name, "%s.%s is set twice", at, name.Value)
+		case !known:
+			p.Wrong(name, "%s.%s is no setting: expected %s", at, name.Value, strings.Join(slices.Sorted(maps.Keys(readers)), ", "))
+		case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
+			// Named, but not set.
+		default:
+			read(at+"."+name.Value, value)
+		}
+		seen[name.Value] = true
+	}
+}
+
+// target returns what an alias stands for.
+func target(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// Text reads a text without NUL.
+func (p *Parser) Text(at string, node *yaml.Node) string {
+	if node.Kind != yaml.ScalarNode || strings.ContainsRune(node.Value, 0) {
+		p.Wrong(node, "%s: expected a text", at)
+	}
+	return node.Value
+}
+
+// OneOf reads one of some words.
+func (p *Parser) OneOf(at string, node *yaml.Node, words ...string) string {
+	if !slices.Contains(words, node.Value) {
+		p.Wrong(node, "%s: expected %s", at, strings.Join(words, ", "))
+	}
+	return node.Value
+}
+
+// List reads a list.
+func (p *Parser) List(at string, node *yaml.Node) []*yaml.Node {
+	if node.Kind != yaml.SequenceNode {
+		p.Wrong(node, "%s: expected a list, such as [a, b]", at)
+		return nil
+	}
+	return node.Content
+}
+
+// Numbers reads a list of whole numbers.
+func (p *Parser) Numbers(at string, node *yaml.Node, least, most int) (numbers []int) {
+	for _, v := range p.List(at, node) {
+		numbers = append(numbers, p.Number(at, v, least, most))
+	}
+	return numbers
+}
+
+// Number reads a whole number.
+func (p *Parser) Number(at string, node *yaml.Node, least, most int) int {
+	n, err := strconv.Atoi(node.Value)
+	if err != nil || n < least || n > most {
+		p.Wrong(node, "%s: expected a number from %d to %d", at, least, most)
+	}
+	return n
+}
+
+// Bool reads true or false.
+func (p *Parser) Bool(at string, node *yaml.Node) (b bool) {
+	if node.Decode(&b) != nil {
+		p.Wrong(node, "%s: expected true or false", at)
+	}
+	return b
+}
+
+// Duration reads a duration above 0, such as 30m.
+func (p *Parser) Duration(at string, node *yaml.Node) time.Duration {
+	d, err := time.ParseDuration(node.Value)
+	if err != nil || d <= 0 {
+		p.Wrong(node, "%s: expected a duration such as 30m", at)
+	}
+	return d
+}
+
+// Texts calls read with each member of a mapping from names to texts, in order.
+func (p *Parser) Texts(at string, node *yaml.Node, read func(name, value *yaml.Node)) {
+	if node.Kind != yaml.MappingNode {
+		p.Wrong(node, "%s: expected `NAME: value` lines", at)
+		return
+	}
+	for pair := range slices.Chunk(node.Content, 2) {
+		value := target(pair[1])
+		p.Text(at+"."+pair[0].Value, value)
+		read(pair[0], value)
+	}
+}
