@@ -15,6 +15,8 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services/command"
+	"coatcheck/services/spec"
+	"coatcheck/services/upstream"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -48,6 +50,7 @@ type config struct {
 	Admins          []string
 	AllowedServices map[string][]string
 	Commands        []*command.Command
+	Upstreams       []*upstream.Upstream
 	MaxBody         int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
@@ -120,7 +123,8 @@ var settings = []setting{
 	{"httpauth", "", "", "users and the hashes of their passwords", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
 	{"api_keys", "", "", "users and the hashes of their API keys", decoded(func(c *config) *map[string][]string { return &c.APIKeys }, "names with lists of hashes: `ci: [\"sha256:…\"]`")},
 	{"admins", "", "", "users who see all jobs", decoded(func(c *config) *[]string { return &c.Admins }, "a list of names")},
-	{"commands", "", "", "services that run a program", commands},
+	{"commands", "", "", "services that run a program", configured(command.Parse, func(c *config) *[]*command.Command { return &c.Commands })},
+	{"upstreams", "", "", "services that call an HTTP server", configured(upstream.Parse, func(c *config) *[]*upstream.Upstream { return &c.Upstreams })},
 	{"allowed_services", "", "", "users and the services that they may run; those not named may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
 	{"river_ui", "", "", "whether admins may look into River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
@@ -214,16 +218,29 @@ func (c *config) checkOpen() error {
 	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
 }
 
-// addCommands adds the services that run a program. A process with workers must be able
-// to start them.
-func (c *config) addCommands(registry *jobs.Registry) error {
+// A configuredService is a service that the configuration describes.
+type configuredService interface {
+	Register(registry *jobs.Registry) error
+	Missing() spec.Errors
+}
+
+// addServices adds the services that the configuration describes. What they need must be
+// on the machines that run jobs.
+func (c *config) addServices(registry *jobs.Registry) error {
+	var services []configuredService
+	for _, s := range c.Commands {
+		services = append(services, s)
+	}
+	for _, s := range c.Upstreams {
+		services = append(services, s)
+	}
 	var errs []error
-	for _, command := range c.Commands {
-		if err := command.Register(registry); err != nil {
+	for _, s := range services {
+		if err := s.Register(registry); err != nil {
 			errs = append(errs, err)
 		}
 		if c.Worker {
-			errs = append(errs, command.Missing().In(c.file)...)
+			errs = append(errs, s.Missing().In(c.file)...)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

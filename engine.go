@@ -43,7 +43,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if c.Bench {
 		bench.Register(e.registry)
 	}
-	if err = c.addCommands(e.registry); err != nil {
+	if err = c.addServices(e.registry); err != nil {
 		return e, err
 	}
 	if err = c.checkServices(e.registry); err != nil {

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,10 +32,17 @@ func TestDocsServices(t *testing.T) {
 	s := newShell(t)
 	const doc = "docs/services.md"
 	yaml, sh, python := codeBlocks(t, doc, "yaml"), codeBlocks(t, doc, "sh"), codeBlocks(t, doc, "python")
-	const shell, script = "A shell command", "A Python script"
+	const shell, script, slow = "A shell command", "A Python script", "A slow HTTP server"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, `{"text": "hello", "request": %q}`, r.Header.Get("Authorization")+" "+r.URL.RawQuery+" "+string(body))
+	}))
+	defer server.Close()
+	s.env = append(s.env, "WHISPER_KEY=a-secret-key")
 	files := map[string]string{
-		"coatcheck.yaml": one(t, yaml, shell) + strings.TrimPrefix(one(t, yaml, script), "commands:\n"),
-		"read.py":        one(t, python, script),
+		"coatcheck.yaml": one(t, yaml, shell) + strings.TrimPrefix(one(t, yaml, script), "commands:\n") +
+			strings.ReplaceAll(one(t, yaml, slow), "http://127.0.0.1:9000", server.URL),
+		"read.py": one(t, python, script),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
@@ -45,6 +56,8 @@ func TestDocsServices(t *testing.T) {
 	contains(t, "a shell command", s.run(sh[shell][1]), `"status":"succeeded"`, `"output":"\d+\\t/usr/share/doc"`)
 	contains(t, "a path elsewhere", s.run(strings.Replace(sh[shell][1], "/usr/share/doc", "/etc", 1)), `"status":422`, `body\.input\.path`)
 	contains(t, "a Python script", s.run(one(t, sh, script)), `100 %  page 3`, `info: page 1`, `\{"pages":3,"language":"en"\}`)
+	answer := s.run(one(t, sh, slow))
+	contains(t, "a slow server", answer, `"status":"succeeded"`, `"text":"hello"`, `Bearer a-secret-key language=en`, `audio.*https://example.com/a.wav`)
 	contains(t, "the page", s.run("curl -s http://127.0.0.1:5000/services/document.read"), `(?s)input\.pages.*input\.language`, `<option[^>]*>de`)
 	contains(t, "OpenAPI", s.run("curl -s http://127.0.0.1:5000/openapi.json"), `/v1/services/disk\.usage/jobs`, `\^/usr/share/`)
 }

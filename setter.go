@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"coatcheck/notify"
-	"coatcheck/services/command"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -149,12 +148,14 @@ func decoded[T any](field func(*config) *T, want string) setter {
 	}
 }
 
-// commands sets the services that run a program.
-func commands(c *config, node *yaml.Node) (err error) {
-	dir, err := filepath.Abs(filepath.Dir(c.file))
-	if err != nil {
+// configured sets services that are described in the file.
+func configured[T any](parse func(node *yaml.Node, dir string) (T, error), field func(*config) *T) setter {
+	return func(c *config, node *yaml.Node) error {
+		dir, err := filepath.Abs(filepath.Dir(c.file))
+		if err != nil {
+			return err
+		}
+		*field(c), err = parse(node, dir)
 		return err
 	}
-	c.Commands, err = command.Parse(node, dir)
-	return err
 }

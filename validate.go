@@ -24,7 +24,7 @@ func (p *program) checkCommand() *cobra.Command {
 			}
 			registry := new(jobs.Registry)
 			p.services(registry)
-			if err := c.addCommands(registry); err != nil {
+			if err := c.addServices(registry); err != nil {
 				return err
 			}
 			if err := c.checkServices(registry); err != nil {

@@ -1,0 +1,197 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+)
+
+const (
+	// maxOutput is how many bytes of a response a job takes.
+	maxOutput = 4 << 20
+	// maxErrorBody is how many bytes of a response are read for an error's text.
+	maxErrorBody = 1 << 10
+)
+
+var errIdle = errors.New("the server sent nothing for too long")
+
+// run calls the server for the current job and returns its response. When ctx ends, the
+// request is closed.
+func (u *Upstream) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+	values, err := u.schema.Values(input)
+	if err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	req, err := u.newRequest(ctx, values)
+	if err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	watch := newIdleWatch(u.idle, func() { cancel(errIdle) })
+	defer watch.stop()
+	resp, err := u.client.Do(req)
+	if err != nil {
+		return nil, failure(ctx, req, err)
+	}
+	defer resp.Body.Close()
+	body := io.Reader(&watchedReader{resp.Body, watch})
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, u.refusal(resp, body)
+	}
+	var output json.RawMessage
+	switch media := mediaType(resp); {
+	case u.stream && media == "text/event-stream":
+		output, err = u.readStream(ctx, body, readEvent)
+	case u.stream && slices.Contains([]string{"application/x-ndjson", "application/ndjson", "application/jsonl"}, media):
+		output, err = u.readStream(ctx, body, readLine)
+	default:
+		output, err = u.readBody(resp, body)
+	}
+	if err != nil {
+		return nil, failure(ctx, req, err)
+	}
+	return output, nil
+}
+
+// failure returns the error of a call without its URL, whose query may have a secret.
+func failure(ctx context.Context, req *http.Request, err error) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errIdle):
+		return errIdle
+	case cause != nil:
+		return ctx.Err()
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("%s %s://%s: %w", req.Method, req.URL.Scheme, req.URL.Host, e.Err)
+	}
+	return err
+}
+
+// refusal returns the error of a response that is no success.
+func (u *Upstream) refusal(resp *http.Response, body io.Reader) error {
+	text := "the server responded " + resp.Status
+	if location := resp.Header.Get("Location"); resp.StatusCode < 400 && location != "" {
+		text += fmt.Sprintf(" and redirected to %.200q, which is not followed: set request.url to it", location)
+	}
+	part, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // what has come is enough
+	if part = bytes.TrimSpace(part); len(part) > 0 {
+		text += ": " + strings.ToValidUTF8(string(part), string(utf8.RuneError))
+	}
+	err := errors.New(text)
+	if u.permanent(resp.StatusCode) {
+		return errors.Join(err, jobs.ErrPermanent)
+	}
+	if wait, ok := retryAfter(resp); ok {
+		return errors.Join(err, jobs.RetryAfter(wait))
+	}
+	return err
+}
+
+// permanent reports whether another attempt would get the same status: by default, after
+// a redirect and after 4xx statuses that do not depend on the time.
+func (u *Upstream) permanent(status int) bool {
+	if u.permanentStatus != nil {
+		return slices.Contains(u.permanentStatus, status)
+	}
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 300 && status <= 499
+}
+
+// retryAfter returns how long the server asks to wait (RFC 9110, section 10.2.3).
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	text := strings.TrimSpace(resp.Header.Get("Retry-After"))
+	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, 365*24*3600)) * time.Second, true
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, time.Until(at)), true
+	}
+	return 0, false
+}
+
+func mediaType(resp *http.Response) string {
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return media
+}
+
+// readBody returns a response that is not streamed.
+func (u *Upstream) readBody(resp *http.Response, body io.Reader) (json.RawMessage, error) {
+	text, err := io.ReadAll(io.LimitReader(body, maxOutput+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the response: %w", err)
+	}
+	if len(text) > maxOutput {
+		return nil, errTooLarge
+	}
+	if u.output == outputText {
+		return json.Marshal(strings.ToValidUTF8(string(text), string(utf8.RuneError)))
+	}
+	if text = bytes.TrimSpace(text); len(text) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	if !json.Valid(text) {
+		return nil, fmt.Errorf("the response is not JSON but %q; it begins with %.200q; set `output: text` to take it as it is: %w",
+			resp.Header.Get("Content-Type"), text, jobs.ErrPermanent)
+	}
+	return text, nil
+}
+
+var errTooLarge = fmt.Errorf("the response has more than %d bytes: %w", maxOutput, jobs.ErrPermanent)
+
+// An idleWatch calls a function when nothing was read for some time. A nil one does
+// nothing.
+type idleWatch struct {
+	timer *time.Timer
+	after time.Duration
+}
+
+func newIdleWatch(after time.Duration, idle func()) *idleWatch {
+	if after == 0 {
+		return nil
+	}
+	return &idleWatch{time.AfterFunc(after, idle), after}
+}
+
+func (w *idleWatch) reset() {
+	if w != nil {
+		w.timer.Reset(w.after)
+	}
+}
+
+func (w *idleWatch) stop() {
+	if w != nil {
+		w.timer.Stop()
+	}
+}
+
+// A watchedReader resets a watch with everything that it reads.
+type watchedReader struct {
+	io.Reader
+	watch *idleWatch
+}
+
+// Read implements [io.Reader].
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.watch.reset()
+	}
+	return n, err
+}

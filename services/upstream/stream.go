@@ -1,0 +1,107 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"coatcheck/jobs"
+)
+
+// streamEnd is the data of the event after which some servers end a stream.
+const streamEnd = "[DONE]"
+
+// readStream reads a streamed response, publishes each part as it comes, and returns all
+// of them: a list of JSON values, or their text.
+func (u *Upstream) readStream(ctx context.Context, body io.Reader, next func(*bufio.Scanner) (string, bool)) (json.RawMessage, error) {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxOutput)
+	lines.Split(splitLines)
+	list, size := []json.RawMessage{}, 0
+	var all strings.Builder
+	for {
+		part, ok := next(lines)
+		if !ok {
+			break
+		}
+		if part == streamEnd {
+			break
+		}
+		part = strings.ToValidUTF8(part, string(utf8.RuneError))
+		if size += len(part) + 1; size > maxOutput {
+			return nil, errTooLarge
+		}
+		jobs.Output(ctx, part+"\n")
+		if u.output == outputText {
+			all.WriteString(part + "\n")
+			continue
+		}
+		value := json.RawMessage(part)
+		if !json.Valid(value) {
+			value, _ = json.Marshal(part) // a text always can be JSON
+		}
+		list = append(list, value)
+	}
+	err := lines.Err()
+	switch {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, errTooLarge
+	case err != nil:
+		return nil, fmt.Errorf("read the response: %w", err)
+	case u.output == outputText:
+		return json.Marshal(all.String())
+	}
+	return json.Marshal(list)
+}
+
+// readEvent returns the data of the next server-sent event (WHATWG HTML, section 9.2). An
+// event that the end of the stream cuts off has no data.
+func readEvent(lines *bufio.Scanner) (data string, ok bool) {
+	var all []string
+	for lines.Scan() {
+		line := lines.Text()
+		if line == "" && all != nil {
+			return strings.Join(all, "\n"), true
+		}
+		if value, found := strings.CutPrefix(line, "data:"); found {
+			all = append(all, strings.TrimPrefix(value, " "))
+		} else if line == "data" {
+			all = append(all, "")
+		}
+	}
+	return "", false
+}
+
+// readLine returns the next line that is not empty.
+func readLine(lines *bufio.Scanner) (line string, ok bool) {
+	for lines.Scan() {
+		if line := strings.TrimSpace(lines.Text()); line != "" {
+			return line, true
+		}
+	}
+	return "", false
+}
+
+// splitLines is a [bufio.SplitFunc] for lines that end with CR, LF or both.
+func splitLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	i := bytes.IndexAny(data, "\r\n")
+	switch {
+	case i < 0 && atEOF && len(data) > 0:
+		return len(data), data, nil
+	case i < 0:
+		return 0, nil, nil
+	case data[i] == '\n':
+		return i + 1, data[:i], nil
+	case i+1 < len(data) && data[i+1] == '\n':
+		return i + 2, data[:i], nil
+	case i+1 == len(data) && !atEOF:
+		return 0, nil, nil // the next byte may be its LF
+	}
+	return i + 1, data[:i], nil
+}

@@ -1,0 +1,90 @@
+// Package upstream makes services of HTTP servers: each job calls a server, waits for its
+// response as long as it takes, and returns that. A YAML configuration describes them.
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/services/spec"
+)
+
+// An Upstream is a service that calls an HTTP server.
+type Upstream struct {
+	// Name is the name of the service.
+	Name string
+
+	summary         string
+	method          string
+	url             spec.Template
+	headers         http.Header
+	body            string // one of bodies
+	schema          spec.Schema
+	output          string // one of outputs
+	stream          bool   // streamed responses become output events
+	idempotencyKey  bool
+	timeout, idle   time.Duration
+	attempts        int
+	permanentStatus []int // nil for the default
+	missing         spec.Errors
+	client          *http.Client
+}
+
+// The forms of a request's body.
+const (
+	bodyJSON      = "json"
+	bodyForm      = "form"      // application/x-www-form-urlencoded
+	bodyMultipart = "multipart" // multipart/form-data (RFC 7578)
+	bodyNone      = "none"
+)
+
+var bodies = []string{bodyJSON, bodyForm, bodyMultipart, bodyNone}
+
+// The forms of a response's body.
+const (
+	outputJSON = "json" // one JSON value; a streamed response is a list
+	outputText = "text" // a string
+)
+
+var outputs = []string{outputJSON, outputText}
+
+var outputSchemas = map[string]json.RawMessage{
+	outputJSON: json.RawMessage(`{"description": "What the server responds."}`),
+	outputText: json.RawMessage(`{"type": "string", "description": "What the server responds."}`),
+}
+
+// Register adds the upstream to a registry. Error: its name is taken.
+func (u *Upstream) Register(r *jobs.Registry) error {
+	if r.Get(u.Name) != nil {
+		return fmt.Errorf("upstreams.%s: there is a service of this name already", u.Name)
+	}
+	jobs.Add(r, jobs.Service{
+		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts,
+		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], External: true,
+	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return u.run(ctx, input) })
+	return nil
+}
+
+// Missing returns which of the secrets are not on this machine.
+func (u *Upstream) Missing() spec.Errors { return u.missing }
+
+// newClient returns a client that follows no redirect and waits for a response as long
+// as its request's context lasts, but notices a dead connection.
+func newClient() *http.Client {
+	dialer := &net.Dialer{
+		Timeout:         10 * time.Second,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4},
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
