@@ -9,6 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// supported means that programs can be run on this system.
+const supported = true
+
+// thisProgram returns the path of this program, also after an upgrade has replaced its
+// file.
+func thisProgram() (string, error) { return "/proc/self/exe", nil }
+
 // adoptOrphans makes this process the parent of its descendants whose parents end, so
 // that it finds them.
 func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }

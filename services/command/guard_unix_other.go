@@ -2,7 +2,15 @@
 
 package command
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
+
+// supported means that programs can be run on this system.
+const supported = true
+
+func thisProgram() (string, error) { return os.Executable() }
 
 func adoptOrphans() {}
 

@@ -71,6 +71,9 @@ func (p *parser) command(name string, node *yaml.Node) *Command {
 		},
 	})
 	c.schema = p.Schema(at+".input", input)
+	if !supported {
+		c.lacks(node, "%s: programs can be run on Unix only", at)
+	}
 	if run == nil {
 		p.Wrong(node, "%s: run is missing, such as `run: [python3, ./resize.py]`", at)
 	} else {

@@ -52,7 +52,7 @@ type ending struct {
 // run runs the program under a guard until it has ended, and everything that it started.
 // When ctx is done, the program gets SIGTERM, and SIGKILL after the grace.
 func (p *process) run(ctx context.Context) (end ending, err error) {
-	self, err := os.Executable()
+	self, err := thisProgram()
 	if err != nil {
 		return ending{}, fmt.Errorf("find this program: %w", err)
 	}
@@ -66,8 +66,7 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 	if pipes.err != nil {
 		return ending{}, fmt.Errorf("make pipes: %w", pipes.err)
 	}
-	cmd := exec.Command(self, GuardCommand) //nolint:gosec,noctx // this program itself; the guard ends the program with ctx
-	cmd.Env = []string{}
+	cmd := &exec.Cmd{Path: self, Args: []string{os.Args[0], GuardCommand}, Env: []string{}}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = p.stdout, p.stderr, guardGrace
 	if p.stdin != nil {
 		cmd.Stdin = bytes.NewReader(p.stdin)
