@@ -7,16 +7,16 @@ import (
 )
 
 var (
-	// ErrQueueFull means that too many jobs wait already.
+	// ErrQueueFull means that the queue has reached [Config.MaxQueued].
 	ErrQueueFull = errors.New("too many jobs are waiting")
-	// ErrUserQueueFull means that too many jobs of this user wait already.
+	// ErrUserQueueFull means that the user has reached [Config.MaxQueuedByUser].
 	ErrUserQueueFull = errors.New("too many of the user's jobs are waiting")
 )
 
-// admit returns an error when no job of the owner's can be taken now.
+// admit returns an error if the queue cannot accept a job from the owner now.
 func (q *Queue) admit(owner string) error {
 	if q.health.failing() {
-		return ErrUnavailable // at once, and for sure
+		return ErrUnavailable // fail fast while the database is down
 	}
 	if q.MaxQueued > 0 && q.waiting.Load() >= q.MaxQueued {
 		return ErrQueueFull
@@ -29,7 +29,7 @@ func (q *Queue) admit(owner string) error {
 	return nil
 }
 
-// admitted counts a job of the owner's.
+// admitted counts an accepted job of the owner.
 func (q *Queue) admitted(owner string) {
 	q.waiting.Add(1)
 	q.mu.Lock()
@@ -39,7 +39,7 @@ func (q *Queue) admitted(owner string) {
 	}
 }
 
-// count remembers how many jobs wait, for MaxQueued and MaxQueuedByUser.
+// countWaiting refreshes the numbers of waiting jobs, for MaxQueued and MaxQueuedByUser.
 func (q *Queue) count(ctx context.Context) error {
 	if q.MaxQueued > 0 {
 		depth, err := q.Depth(ctx)

@@ -9,26 +9,27 @@ import (
 	"coatcheck/notify"
 )
 
-// Viewers are those who watch jobs in this process.
+// Viewers are the event streams that are open in this process.
 type Viewers interface {
-	// Watched returns the ids of the jobs that somebody watches.
+	// Watched returns the ids of the jobs that have a viewer.
 	Watched() []string
-	// Behind says that the job has an event this new.
+	// Behind reports the newest event id of a job, so that viewers that have not received that
+	// event can be ended.
 	Behind(job string, newest notify.ID)
-	// Degraded reports whether events are known to go missing.
+	// Degraded reports whether events may be getting lost.
 	Degraded() bool
 }
 
 const (
-	// auditInterval is how often viewers are compared with the table, so that
-	// a stream ends right even when its last event was lost; degradedInterval
-	// is the same while events are known to go missing.
+	// auditInterval is how often the viewers' positions are compared with the table, so that a
+	// stream ends correctly even if its last event was lost. degradedInterval replaces it while
+	// events may be getting lost.
 	auditInterval    = 15 * time.Second
 	degradedInterval = 2 * time.Second
 	auditBatch       = 500
 )
 
-// audit tells viewers of the newest events of their jobs by the table.
+// audit reports the newest event id of each watched job, as stored in the table, to the viewers.
 func (q *Queue) audit(ctx context.Context) error {
 	interval := auditInterval
 	if q.Viewers.Degraded() {

@@ -12,14 +12,13 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// A batch is one transaction with the changes of many callers. It reads the rows
-// of their jobs before they are applied, and writes what they decide afterwards,
-// all of a kind by one statement.
+// A batch is one transaction with the changes of many callers. It reads the rows of their jobs,
+// applies the changes, and then writes the results with one statement per kind.
 type batch struct {
 	q    *Queue
 	tx   *sql.Tx
 	now  Time
-	rows map[string]Job // of the jobs that changes lock
+	rows map[string]Job // by id, of the jobs that the changes lock
 
 	inserts    []*Job
 	updates    []*update
@@ -28,10 +27,10 @@ type batch struct {
 	logs       []loggedPart
 	carried    []carried
 	places     []place
-	dropped    []string // ids of jobs whose waiting progress is not delivered any more
-	lanes      []string // of River's, which got a job
+	dropped    []string // ids of finished jobs whose waiting progress deliveries are deleted
+	lanes      []string // River queues that received a job
 	announced  []announcement
-	last       []func(context.Context) error // what locks other rows than jobs and theirs
+	last       []func(context.Context) error // writes to other tables than jobs and its children; run last, to keep the lock order
 }
 
 // An update is the new row of a job.
@@ -41,14 +40,14 @@ type update struct {
 	now         Time
 }
 
-// A carried is a River job to insert. Its id is written to riverJobID.
+// A riverInsert is a River job to insert. The id that River assigns is stored in riverJobID.
 type carried struct {
 	river.InsertManyParams
 	of         string // the id of the job
 	riverJobID *int64
 }
 
-// A place is a River job that takes the place in the queue of another.
+// A queuePosition moves a new River job to the position of another in the queue.
 type place struct{ riverJobID, of *int64 }
 
 // transact commits changes in one transaction.
@@ -77,7 +76,7 @@ func (q *Queue) transact(changes []*change) (err error) {
 	return nil
 }
 
-// change applies changes, and writes what they decide.
+// change applies the changes and writes their results.
 func (b *batch) change(ctx context.Context, changes []*change) error {
 	if err := b.claimKeys(ctx, changes); err != nil {
 		return err
@@ -99,7 +98,7 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	return b.flush(ctx)
 }
 
-// insert inserts the row of a new job.
+// insert adds the row of a new job to the batch.
 func (b *batch) insert(j *Job) {
 	if j.Status == Queued {
 		b.carry(j)
@@ -107,8 +106,7 @@ func (b *batch) insert(j *Job) {
 	b.inserts = append(b.inserts, j)
 }
 
-// update writes the new row of a job, and what follows from the fact that it has
-// met.
+// update adds the new row of a job and the effects of its transition to the batch.
 func (b *batch) update(ctx context.Context, u *update) error {
 	e := &u.effects
 	if e.callback != "" {
@@ -135,7 +133,7 @@ func (b *batch) update(ctx context.Context, u *update) error {
 	return nil
 }
 
-// carry gives a job to River, as a new River job.
+// insertRiverJob adds a River job for j to the batch.
 func (b *batch) carry(j *Job) {
 	b.carried = append(b.carried, carried{
 		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
@@ -144,7 +142,7 @@ func (b *batch) carry(j *Job) {
 	})
 }
 
-// flush writes what the changes have decided.
+// flush writes the results of the applied changes.
 func (b *batch) flush(ctx context.Context) error {
 	if err := b.insertCarried(ctx); err != nil {
 		return err
@@ -175,7 +173,7 @@ func (b *batch) flush(ctx context.Context) error {
 	return nil
 }
 
-// insertCarried inserts the River jobs.
+// insertRiverJobs inserts the River jobs of the batch.
 func (b *batch) insertCarried(ctx context.Context) error {
 	if len(b.carried) == 0 {
 		return nil
@@ -191,15 +189,16 @@ func (b *batch) insertCarried(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("insert River jobs: %w", err)
 	}
-	for i, c := range b.carried { // River returns them in the order of the parameters
+	for i, c := range b.carried { // River returns the results in the order of the parameters
 		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.of)) {
 			return errors.New("insert River jobs: River returned others")
 		}
 		*c.riverJobID = results[i].Job.ID
 	}
 	for _, p := range b.places {
-		// River would take a time in the past for one that its scheduler must wait
-		// for. The ids of jobs of the same time decide; the new one is the last.
+		// The new River job gets a time just before the old one's. River would leave a job whose
+		// time is in the past to its scheduler. Among jobs with the same time, the lowest id goes
+		// first, and the new job has the highest.
 		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
 			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.of, *p.riverJobID); err != nil {
 			return fmt.Errorf("keep the job's place: %w", err)

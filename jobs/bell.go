@@ -11,21 +11,19 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
 
-// A bell tells River's client in this process that a queue of a SQLite database
-// has a new job. River's own listener reads a table for that every 50 ms, to
-// which each insert writes.
+// A bell notifies River's client in this process of new jobs in a SQLite database. River's own
+// listener would poll a table every 50 ms, and each insert would write to that table.
 type bell struct {
-	rung chan struct{} // has a value when there are queues
+	rung chan struct{} // has a value when queues is not empty
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards queues
 	queues []string
 }
 
 func newBell() *bell { return &bell{rung: make(chan struct{}, 1)} }
 
-// ring says that a queue has a new job. It may be called before the commit: the
-// only connection that writes is the transaction's until then, and River waits
-// for it.
+// ring notifies River of a new job in a queue. It may be called before the commit: until then the
+// transaction holds the only write connection, and River waits for it.
 func (b *bell) ring(queue string) {
 	b.mu.Lock()
 	if !slices.Contains(b.queues, queue) {
@@ -38,7 +36,7 @@ func (b *bell) ring(queue string) {
 	}
 }
 
-// next returns a queue that has a new job, and forgets it.
+// next removes and returns a queue that has a new job.
 func (b *bell) next() (queue string, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,9 +48,9 @@ func (b *bell) next() (queue string, ok bool) {
 	return queue, true
 }
 
-// bellDriver is River's driver for SQLite, with the bell as its listener. The
-// other notifications of River's, of pauses and of its leader, are not sent: a
-// client also looks for them every few seconds.
+// bellDriver is River's driver for SQLite with a bell as its listener. It does not send River's
+// other notifications (pauses and leadership): River's client also polls for them every few
+// seconds.
 type bellDriver struct {
 	*riversqlite.Driver
 	bell *bell

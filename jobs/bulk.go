@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// MaxBulk is how many jobs [Queue.CancelAll] and [Queue.RetryAll] change.
+	// MaxBulk is the maximum number of jobs that one [Queue.CancelAll] or [Queue.RetryAll] changes.
 	MaxBulk = 10_000
-	// bulkCallers is how many changes are handed in at once, so that they are
-	// committed together and leave room for others.
+	// bulkCallers is how many changes are submitted concurrently. It is large enough that they
+	// share commits, and small enough to leave room in a batch for other callers.
 	bulkCallers = 64
 )
 
-// cancelable returns the filter for jobs that can be canceled only, and
-// whether there can be any.
+// cancelable restricts the filter to jobs that can be canceled. It reports false if no job can
+// match.
 func (f Filter) cancelable() (Filter, bool) {
 	return f.narrowed(Scheduled, Queued, Running, Retrying)
 }
 
-// retryable is the same for jobs that did not succeed and have not been run
-// again yet, so that doing it twice does no harm.
+// retryable restricts the filter to jobs that did not succeed and have not been run again, so that
+// a repeated call does no harm. It reports false if no job can match.
 func (f Filter) retryable() (Filter, bool) {
 	f.notRetried = true
 	return f.narrowed(Failed, Canceled, Expired)
@@ -63,7 +63,7 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 	return n, nil
 }
 
-// CountDeliveries counts the deliveries that the filter chooses.
+// CountDeliveries counts the deliveries that match the filter.
 func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -74,8 +74,8 @@ func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, e
 	return n, nil
 }
 
-// CancelAll cancels the jobs that the filter chooses, the newest [MaxBulk] of
-// them, and returns how many.
+// CancelAll cancels the newest [MaxBulk] jobs that match the filter, and returns how many it
+// canceled.
 func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, error) {
 	f, some := f.cancelable()
 	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
@@ -84,9 +84,9 @@ func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, er
 	})
 }
 
-// RetryAll runs the jobs that the filter chooses again, see [Job.Again], the
-// newest [MaxBulk] of them, and returns how many. Those that succeeded, were
-// run again before, or have a service that may not be run, are left alone.
+// RetryAll runs the newest [MaxBulk] jobs that match the filter again (see [Job.Again]), and
+// returns how many. It skips jobs that succeeded, that were run again before, or that have a
+// service for which mayRun returns false.
 func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun func(service string) bool) (int, error) {
 	f, some := f.retryable()
 	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
@@ -106,7 +106,7 @@ func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun f
 	})
 }
 
-// errNotAllowed says that a job may not be changed; it stays as it is.
+// errNotAllowed means that the caller may not change the job, which is then skipped.
 var errNotAllowed = errors.New("not allowed")
 
 func every[T any](list []T, is func(T) bool) bool {
@@ -133,8 +133,8 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 	return n, errors.Join(errs[:min(len(errs), 3)]...)
 }
 
-// changeEach changes the jobs, up to callers of them at once, and returns how
-// many were changed.
+// changeEach calls change for each job, with up to callers concurrent calls. It returns how many
+// jobs were changed, and the unexpected errors.
 func changeEach(ctx context.Context, ids []string, callers int, change func(context.Context, string) error) (n int, errs []error) {
 	var mu sync.Mutex
 	next := make(chan string)
@@ -162,7 +162,7 @@ func changeEach(ctx context.Context, ids []string, callers int, change func(cont
 	return n, errs
 }
 
-// chosen returns the ids of the newest [MaxBulk] jobs that the filter chooses.
+// matching returns the ids of the newest [MaxBulk] jobs that match the filter.
 func (q *Queue) chosen(ctx context.Context, f Filter) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

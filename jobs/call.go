@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// run runs the service on an input and waits for it. When the service is told
-// to stop and does not, or its output or error can't be read, it is left behind
-// after the grace: then the result's returned is set.
+// run runs the service on an input and waits for it. If ctx ends and the service does not return
+// within the grace period, or if reading its output or error takes longer than that, run abandons
+// it: the result's returned channel is then set.
 func (s *Service) run(ctx context.Context, input json.RawMessage, grace time.Duration, panicked func(text string, stack []byte)) result {
 	exited := failing(codeFailed, "the service ended its goroutine (runtime.Goexit) in place of returning")
 	res := &exited
@@ -40,8 +40,8 @@ func (s *Service) run(ctx context.Context, input json.RawMessage, grace time.Dur
 	}
 }
 
-// survive calls the service and survives its panic. It calls returned when the
-// service has come to its end.
+// callRecovering calls the service and recovers from its panic. It calls returned when the service
+// has returned or panicked.
 func (s *Service) survive(ctx context.Context, input json.RawMessage, returned func(), panicked func(text string, stack []byte)) (res result) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// maxFailures is how many failures in a row hold a destination back, for
-	// Config.CallbackHold at first and maxHolds times that at most.
+	// maxFailures is the number of consecutive failures that put a destination on hold: for
+	// Config.CallbackHold at first, and for at most maxHolds times as long.
 	maxFailures = 5
 	maxHolds    = 20
-	// probeTime is how long others wait for the outcome of a probe.
+	// probeTime is how long other processes wait for the outcome of a probe.
 	probeTime = 30 * time.Second
-	// destinationAge is how long a destination is remembered.
+	// destinationAge is how long the state of a destination is kept after its last update.
 	destinationAge = 24 * time.Hour
 )
 
-// A destination is a receiver, for one owner.
+// A destination is an owner and an origin that deliveries go to.
 type destination struct{ owner, origin string }
 
 // destinationState is a row of the table destinations.
 type destinationState struct {
 	failures, trips, allowed int
 	heldUntil                Time
-	known                    bool // there is a row
+	known                    bool // whether the table has a row
 }
 
-// claimProbe claims the one attempt at a destination whose hold is over. It reports
-// false if another process did.
+// claimProbe claims the probe of a destination whose hold is over. It reports false if another
+// process claimed it first.
 func (q *Queue) claimProbe(ctx context.Context, to destination, s destinationState) (bool, error) {
 	n, err := affected(q.db.write.ExecContext(ctx, `UPDATE destinations SET held_until = $1 WHERE owner = $2 AND origin = $3 AND held_until = $4 AND allowed = 0`,
 		At(time.Now().Add(probeTime)), to.owner, to.origin, s.heldUntil))
@@ -48,7 +48,7 @@ type rower interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// destination reads what is known of a receiver.
+// destination reads the state of a destination.
 func (q *Queue) destination(ctx context.Context, db rower, to destination, lock string) (s destinationState, err error) {
 	s.known = true
 	err = db.QueryRowContext(ctx, `SELECT failures, trips, allowed, held_until FROM destinations WHERE owner = $1 AND origin = $2`+lock, to.owner, to.origin).
@@ -62,8 +62,8 @@ func (q *Queue) destination(ctx context.Context, db rower, to destination, lock 
 	return s, nil
 }
 
-// learn stores what an attempt shows of its receiver, of which something was known
-// before or not. A healthy one has no row.
+// learn updates the state of a destination after an attempt. stored reports whether the destination
+// had a row before. A healthy destination has none.
 func (q *Queue) learn(ctx context.Context, to destination, known, probe bool, result notify.Result) error {
 	healthy := result.Class != notify.Retry && result.Class != notify.Throttled && result.StatusCode != 0
 	if healthy && !known {
@@ -71,8 +71,8 @@ func (q *Queue) learn(ctx context.Context, to destination, known, probe bool, re
 	}
 	var s destinationState
 	err := q.committer.commit(ctx, &change{names: []string{"destination " + to.owner + " " + to.origin}, apply: func(_ context.Context, b *batch) error {
-		// After the jobs, which other changes of the batch lock: so that processes lock
-		// in the same order.
+		// This runs after the job rows are locked, because all processes must lock in the same
+		// order.
 		b.last = append(b.last, func(ctx context.Context) (err error) {
 			s, err = q.learnIn(ctx, b.tx, to, probe, healthy, result)
 			return err
@@ -103,13 +103,13 @@ func (q *Queue) learnIn(ctx context.Context, tx *sql.Tx, to destination, probe, 
 	return s, nil
 }
 
-// after returns what is known after an attempt; least is the shortest hold.
+// after returns the state after an attempt; least is the shortest hold.
 func (s destinationState) after(probe, healthy bool, result notify.Result, now time.Time, least time.Duration) destinationState {
 	switch {
 	case healthy && s.allowed == 0 && !probe:
-		// An attempt from before the hold; the probe will tell.
+		// The attempt started before the hold; only the probe counts.
 	case healthy:
-		// After a hold, twice as many attempts with each that goes well.
+		// After a hold, each success doubles the number of allowed attempts.
 		s.failures, s.heldUntil = 0, Time{}
 		if s.allowed = max(1, 2*s.allowed); s.allowed >= maxUnderWay {
 			s.trips, s.allowed = 0, maxUnderWay
@@ -124,9 +124,9 @@ func (s destinationState) after(probe, healthy bool, result notify.Result, now t
 		if s.failures++; probe || s.failures >= maxFailures {
 			hold := least * time.Duration(min(1<<min(s.trips, 10), maxHolds))
 			s.failures, s.allowed, s.trips = 0, 0, s.trips+1
-			s.heldUntil = At(now.Add(hold + rand.N(hold/5))) //nolint:gosec // chance spreads load here, it keeps no secret
+			s.heldUntil = At(now.Add(hold + rand.N(hold/5))) //nolint:gosec // only spreads load, not security-sensitive
 		}
-	case probe: // it says nothing of the receiver: the next one may probe
+	case probe: // inconclusive: allow another probe now
 		s.heldUntil = At(now)
 	}
 	return s
@@ -139,8 +139,7 @@ func later(a Time, b time.Time) Time {
 	return At(b)
 }
 
-// forget removes what was learned of receivers long ago, and old callbacks
-// that belong to no job.
+// deleteExpired deletes old destination states, and old finished deliveries that belong to no job.
 func (q *Queue) forget(ctx context.Context) error {
 	old := At(time.Now().Add(-destinationAge))
 	for _, stmt := range []string{

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// errClaimed means that a job has the idempotency key already.
+// errClaimed means that another job has the idempotency key.
 var errClaimed = errors.New("the idempotency key belongs to a job")
 
-// A claim takes an idempotency key for a job that is submitted.
+// A claim claims an idempotency key for a submitted job.
 type claim struct {
 	owner, service, key, fingerprint string
 	job                              *Job
-	// holder is the id of the job that has the key, and original the fingerprint of
-	// its request, once the key is claimed.
+	// Once the key is claimed, holder is the id of the job that has it, and original is the
+	// fingerprint of that job's request.
 	holder, original string
 }
 
@@ -26,8 +26,8 @@ func newClaim(s *Submission, j *Job) *claim {
 	return &claim{owner: cmp.Or(s.Caller, s.Owner), service: s.Service, key: s.IdempotencyKey, fingerprint: s.Fingerprint, job: j}
 }
 
-// refused returns why the job can't have the key; nil if it has. A submission
-// without a key claims none.
+// refused returns the reason why the job did not get the key; nil if it did, or if the submission
+// has no key.
 func (c *claim) refused() error {
 	switch {
 	case c == nil || c.holder == c.job.ID:
@@ -48,10 +48,9 @@ var claimInserter = newInserter("idempotency_keys", "ON CONFLICT DO NOTHING RETU
 	column[*claim]{"created_at", "bigint", func(c *claim) any { return c.job.CreatedAt }},
 )
 
-// claimKeys claims the idempotency keys of changes. Of several changes with one
-// key, the first gets it. Where another transaction is about to take a key, this
-// waits for its end: in the order of the keys, so that two never wait for each
-// other.
+// claimKeys claims the idempotency keys of the changes. If several changes have the same key, the
+// first gets it. If another transaction is claiming a key, claimKeys waits for that transaction.
+// Keys are claimed in sorted order to prevent deadlocks.
 func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 	var claims []*claim
 	for _, ch := range changes {
@@ -70,14 +69,14 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 		if c.holder = c.job.ID; slices.Contains(claimed, c.holder) {
 			continue
 		}
-		if err := c.read(ctx, b.tx); err != nil { // no row: it was forgotten in between
+		if err := c.read(ctx, b.tx); err != nil { // no row: the key was deleted in between
 			return err
 		}
 	}
 	return nil
 }
 
-// read finds the job that has the key. Error: [sql.ErrNoRows].
+// read reads which job has the key. Error: [sql.ErrNoRows].
 func (c *claim) read(ctx context.Context, db rower) error {
 	if err := db.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`, c.owner, c.service, c.key).
 		Scan(&c.holder, &c.original); err != nil {
@@ -89,7 +88,7 @@ func (c *claim) read(ctx context.Context, db rower) error {
 // replay returns the job that has the key. Error: [ErrRemoved].
 func (q *Queue) replay(ctx context.Context, c *claim) (job Job, replayed bool, err error) {
 	job, err = q.Get(ctx, c.holder)
-	if errors.Is(err, ErrNotFound) { // it was erased
+	if errors.Is(err, ErrNotFound) { // the job was erased
 		err = ErrRemoved
 	}
 	if err != nil {
@@ -98,8 +97,8 @@ func (q *Queue) replay(ctx context.Context, c *claim) (job Job, replayed bool, e
 	return job, true, nil
 }
 
-// replayFull returns the job that has the key although no more jobs are taken;
-// full is the error if there is none.
+// replayFull returns the job that has the key when no new jobs are accepted. If there is none, it
+// returns the error full.
 func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job Job, replayed bool, err error) {
 	err = c.read(ctx, q.db.read)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -13,14 +13,13 @@ import (
 	"coatcheck/notify"
 )
 
-// ErrNoDelivery means that there is no such delivery.
+// ErrNoDelivery means that the delivery does not exist.
 var ErrNoDelivery = errors.New("no such delivery")
 
-// CallbackTest is the event of a callback that somebody sends to try a
-// receiver out.
+// CallbackTest is the event of a callback that is sent to test a receiver.
 const CallbackTest = "callback.test"
 
-// A Delivery is one callback: an event of a job that is told to a URL.
+// A Delivery is one callback: an event of a job that is sent to a URL.
 type Delivery struct {
 	ID            string            `json:"id" doc:"The webhook-id: the same for every attempt."`
 	JobID         Optional          `json:"job_id" nullable:"true" doc:"null for a test."`
@@ -35,8 +34,8 @@ type Delivery struct {
 
 	// Owner is the user who submitted the job.
 	Owner string `json:"-"`
-	// AttemptCount is how many attempts were made, LastStatusCode and
-	// LastError what came of the newest.
+	// AttemptCount is the number of attempts so far. LastStatusCode and LastError are the result of
+	// the newest.
 	AttemptCount   int    `json:"-"`
 	LastStatusCode *int   `json:"-"`
 	LastError      string `json:"-"`
@@ -55,21 +54,21 @@ type DeliveryAttempt struct {
 	Headers    Headers       `json:"headers"`
 }
 
-// Headers are those of a request to a receiver and of its answer.
+// Headers are the headers of a callback request and of its response.
 type Headers struct {
 	Request  http.Header `json:"request" nullable:"false"`
 	Response http.Header `json:"response"`
 }
 
-// A DeliveryFilter chooses deliveries.
+// A DeliveryFilter selects deliveries.
 type DeliveryFilter struct {
-	Owner        string    // "" for everybody's
-	JobID        string    // "" for all jobs'
-	Status       string    // "" for every one
+	Owner        string    // "" for all owners
+	JobID        string    // "" for all jobs
+	Status       string    // "" for all statuses
 	CreatedAfter time.Time // zero for no limit
 	Before       string    // only deliveries older than the one with this id
 	Limit        int       // required
-	// WithoutAttempts leaves the attempts of [Queue.Deliveries] out.
+	// WithoutAttempts omits the attempts from the result of [Queue.Deliveries].
 	WithoutAttempts bool
 }
 
@@ -80,8 +79,7 @@ func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Deli
 	return d, err
 }
 
-// Deliveries returns the newest deliveries that the filter chooses, newest
-// first.
+// Deliveries returns the newest deliveries that match the filter, newest first.
 func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
 	where, args := f.where()
 	args = append(args, f.Limit)
@@ -107,7 +105,7 @@ func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, e
 	return deliveries, q.addAttempts(ctx, deliveries)
 }
 
-// addAttempts reads the attempts at the deliveries.
+// addAttempts adds their attempts to the deliveries.
 func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
@@ -138,7 +136,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	return nil
 }
 
-// where returns the filter as a condition.
+// where returns the filter as a WHERE clause and its arguments.
 func (f *DeliveryFilter) where() (string, []any) {
 	var conditions []string
 	var args []any
@@ -167,8 +165,7 @@ func (f *DeliveryFilter) where() (string, []any) {
 	return " WHERE " + strings.Join(conditions, " AND "), args
 }
 
-// Delivery returns a delivery with its body and attempts. Error:
-// [ErrNoDelivery].
+// Delivery returns a delivery with its body and attempts. Error: [ErrNoDelivery].
 func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	var body []byte
 	d, err := scanDelivery(q.db.read.QueryRowContext(ctx, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE id = $1`, id), &body)
@@ -184,7 +181,7 @@ func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return one[0], err
 }
 
-// SendTest sends a callback.test to the URL, which the API has checked, once.
+// SendTest sends a callback.test to a validated URL, in a single attempt.
 func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, error) {
 	id, err := newID("msg_")
 	if err != nil {

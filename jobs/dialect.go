@@ -2,10 +2,10 @@ package jobs
 
 import "context"
 
-// This file has the SQL that differs between PostgreSQL and SQLite.
+// This file contains the SQL that differs between PostgreSQL and SQLite.
 
-// forUpdate returns the clause that locks the rows of a SELECT. SQLite needs none:
-// a transaction that writes has the database to itself.
+// forUpdate returns the clause that locks the rows of a SELECT. SQLite needs none: a write
+// transaction locks the whole database.
 func (d *Database) forUpdate() string {
 	if d.postgres {
 		return " FOR UPDATE"
@@ -13,8 +13,8 @@ func (d *Database) forUpdate() string {
 	return ""
 }
 
-// skipLocked returns the clause that locks the rows of a SELECT, except those
-// that another transaction has locked.
+// skipLocked returns the clause that locks the rows of a SELECT and skips those that another
+// transaction has locked.
 func (d *Database) skipLocked() string {
 	if d.postgres {
 		return " FOR UPDATE SKIP LOCKED"
@@ -22,8 +22,8 @@ func (d *Database) skipLocked() string {
 	return ""
 }
 
-// elements returns the FROM clause for the texts in the JSON array that is the
-// first parameter. Its column is named value.
+// elements returns the FROM clause for the texts in a JSON array, which is the first parameter. Its
+// column is named value.
 func (d *Database) elements() string {
 	if d.postgres {
 		return "FROM json_array_elements_text(CAST($1 AS json))"
@@ -31,9 +31,9 @@ func (d *Database) elements() string {
 	return "FROM json_each($1)"
 }
 
-// ofStatements returns the context for the statements of a transaction that has
-// ctx. SQLite's driver starts a goroutine for each statement whose context can
-// end, and its busy_timeout bounds how long one waits.
+// statementContext returns the context for the statements of a transaction that has ctx. SQLite's
+// driver starts a goroutine for each statement whose context can end. Its busy_timeout bounds how
+// long a statement waits.
 func (d *Database) ofStatements(ctx context.Context) context.Context {
 	if d.postgres {
 		return ctx
@@ -41,9 +41,9 @@ func (d *Database) ofStatements(ctx context.Context) context.Context {
 	return context.WithoutCancel(ctx)
 }
 
-// brief returns the context for reading a row, which ends after callTimeout. That
-// of SQLite does not: looking into a file takes no time that could be cut short,
-// and its driver starts a goroutine for each statement whose context can end.
+// brief returns a context for reading a row, with the timeout callTimeout on PostgreSQL. On SQLite
+// it cannot end: a lookup in a file is too short to be worth canceling, and the driver starts a
+// goroutine for each statement whose context can end.
 func (d *Database) brief(ctx context.Context) (context.Context, context.CancelFunc) {
 	if d.postgres {
 		return context.WithTimeout(ctx, callTimeout)
@@ -51,8 +51,7 @@ func (d *Database) brief(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithoutCancel(ctx), func() {}
 }
 
-// justBefore returns an expression for the latest time before that in a column
-// of River's.
+// justBefore returns an expression for the latest time before that in a column of River's.
 func (d *Database) justBefore(column string) string {
 	if d.postgres {
 		return column + " - INTERVAL '1 microsecond'"
@@ -60,8 +59,8 @@ func (d *Database) justBefore(column string) string {
 	return "strftime('%Y-%m-%d %H:%M:%f', " + column + ", '-0.001 seconds')"
 }
 
-// now returns an expression for the time in milliseconds by the database's clock,
-// which all processes share.
+// now returns an expression for the time in milliseconds on the database's clock, which all
+// processes share.
 func (d *Database) now() string {
 	if d.postgres {
 		return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"

@@ -9,10 +9,9 @@ import (
 	"riverqueue.com/riverui"
 )
 
-// Engine returns a handler that shows River's own tables below a path, for
-// those who want to look into the engine room; what they change there, the
-// queue sees within seconds. What it keeps in the background ends with ctx. It
-// asks nobody who they are: that is the caller's business.
+// Engine returns a handler that serves River UI, which shows River's own tables, below a path. The
+// queue picks up changes that are made there within seconds. Its background work ends with ctx. The
+// handler does not authenticate requests: its caller must.
 func (q *Queue) Engine(ctx context.Context, path string) (http.Handler, error) {
 	h, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true, Logger: slog.New(quiet{q.Logger.Handler(), q.away}), Prefix: path,

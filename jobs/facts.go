@@ -13,7 +13,7 @@ import (
 // runStarted: a worker starts the current step of the job.
 type runStarted struct {
 	runID, workerID string
-	riverJobID      int64 // that the worker has fetched
+	riverJobID      int64 // the one that the worker fetched
 }
 
 func (f runStarted) meet(j *Job, e *effects, now Time) error {
@@ -22,7 +22,7 @@ func (f runStarted) meet(j *Job, e *effects, now Time) error {
 		return errLost
 	}
 	if j.Status == Running {
-		e.prev = notify.ID{} // River gave up the run before, in which nobody counts events now
+		e.prev = notify.ID{} // River gave up the previous run, so its event counter is unknown
 	} else {
 		j.Attempt++
 	}
@@ -36,15 +36,15 @@ func (f runStarted) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// runEnded: the run of a service is over.
+// runEnded: the run of a service has ended.
 type runEnded struct {
 	runID  string
 	result result
-	cause  error         // why the run was told to stop; nil if it was not
-	wait   time.Duration // until the next attempt, unless the service says otherwise
-	report Report        // its last
+	cause  error         // why the run was canceled; nil if it was not
+	wait   time.Duration // delay before the next attempt, unless the service chooses another
+	report Report        // the last
 	log    part
-	last   notify.ID // its newest event
+	last   notify.ID // the run's newest event
 }
 
 func (f runEnded) meet(j *Job, e *effects, now Time) error {
@@ -69,9 +69,9 @@ func (f runEnded) meet(j *Job, e *effects, now Time) error {
 		j.lose(e, now, maxRecoveries, failure.Message)
 	case failure.Code == codeNotStarted:
 		j.Attempt--
-		j.to(Queued) // River calls again
+		j.to(Queued) // River retries it
 	case f.cause != nil && !errors.Is(f.cause, errTimeout) && failure.Code != codePanic:
-		j.Attempt-- // the process stops
+		j.Attempt-- // the process is stopping
 		j.requeue(e)
 	default:
 		j.fail(e, now, f, leftBehind)
@@ -79,14 +79,13 @@ func (f runEnded) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// advance records the output of the current step and goes on to the next one,
-// or ends the job.
+// advance stores the output of the current step, and starts the next step or ends the job.
 func (j *Job) advance(e *effects, now Time, res result) {
 	e.advanced = true
 	step := &j.Chain[j.Step-1]
 	step.FinishedAt = &now
 	if j.Step > 1 {
-		j.Chain[j.Step-2].Output = nil // only this step needed it
+		j.Chain[j.Step-2].Output = nil // only the step that just finished needed it
 	}
 	if j.Step == j.Steps {
 		j.Output = res.Output
@@ -101,7 +100,7 @@ func (j *Job) advance(e *effects, now Time, res result) {
 	j.queue(e)
 }
 
-// fail records a failed attempt, and plans another one if that is allowed.
+// fail records a failed attempt, and schedules another if attempts are left.
 func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	failure := f.result.Failure
 	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
@@ -122,8 +121,8 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	e.callback = JobRetrying
 }
 
-// cancelRequested: a caller cancels the job. A running job keeps its run, which is
-// told to stop.
+// cancelRequested: a caller cancels the job. A running job keeps its run, which is requested to
+// stop.
 type cancelRequested struct{ reason string }
 
 func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
@@ -169,10 +168,9 @@ func (startMissed) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// carrierLost: the worker that ran the job, or the River job that should bring it
-// to a worker, is gone.
+// executionLost: the worker that ran the job, or the River job that carried it, is gone.
 type carrierLost struct {
-	// isolates means that workers run suspects in processes of their own.
+	// isolates means that workers run suspects in isolated processes.
 	isolates bool
 }
 
@@ -180,12 +178,12 @@ func (f carrierLost) meet(j *Job, e *effects, now Time) error {
 	if j.Status != Running && j.Status != Queued {
 		return errLost
 	}
-	e.prev = notify.ID{} // nobody counted the lost run's events
+	e.prev = notify.ID{} // the lost run's event counter is unknown
 	e.recovered = j.Status == Running
 	e.withdraw = j.riverJobID
 	most := maxRecoveries
 	if f.isolates && j.suspect() {
-		most = maxRestarts // it ran alone, so that it hardly was what killed the worker
+		most = maxRestarts // it ran alone, so it is unlikely to have killed the worker
 	}
 	switch {
 	case j.CancelRequested:

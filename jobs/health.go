@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// A Check is one thing that must be right for jobs to go on, as it was when
-// it was last looked at.
+// A Check is the result of a health check when it last ran.
 type Check struct {
 	Name   string `json:"name" enum:"database,events,queue,runs,clock"`
 	Status string `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
@@ -29,13 +28,13 @@ const (
 	Failing = "failing"
 )
 
-// health is what is known of what must be right. Each change is logged once.
+// health stores the results of the health checks. It logs each change once.
 type health struct {
 	logger *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	checks map[string]Check
-	said   map[string]bool // the causes that were logged since a check changed last
+	said   map[string]bool // causes that were logged since the last status change
 }
 
 func newHealth(logger *slog.Logger) *health {
@@ -46,8 +45,8 @@ func newHealth(logger *slog.Logger) *health {
 	return h
 }
 
-// set notes how a check is; an empty detail means well. Anybody may read the
-// detail: names, addresses and the texts of errors are for the log, as args.
+// set stores the result of a check; an empty detail means OK. Anyone may read the detail, so names,
+// addresses and error texts go only to the log, as args.
 func (h *health) set(ctx context.Context, name, status, detail string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,15 +74,14 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 	h.checks[name] = check
 }
 
-// failing reports whether the database can't be worked with.
+// failing reports whether the database is unusable.
 func (h *health) failing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.checks["database"].Status == Failing
 }
 
-// Health returns how what must be right for jobs to go on was when it was
-// last looked at, a second ago or so.
+// Health returns the results of the last health checks, which run about once a second.
 func (q *Queue) Health() []Check {
 	q.health.mu.Lock()
 	defer q.health.mu.Unlock()
@@ -95,36 +93,36 @@ func (q *Queue) Health() []Check {
 	return checks
 }
 
-// Counters count what went wrong in this process since it started.
+// Counters count failures in this process since it started.
 type Counters struct {
-	Recovered int64 // jobs taken from runs that were lost
-	Abandoned int64 // runs left behind because they did not stop
-	Deaf      int64 // of those, how many have not returned yet
+	Recovered int64 // jobs recovered from lost runs
+	Abandoned int64 // runs that were abandoned because they did not stop
+	Deaf      int64 // abandoned runs that have not returned yet
 }
 
 type counters struct{ recovered, abandoned, deaf atomic.Int64 }
 
-// Counters returns what went wrong in this process since it started.
+// Counters returns the counts of failures in this process since it started.
 func (q *Queue) Counters() Counters {
 	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Deaf: q.counters.deaf.Load()}
 }
 
-// noteDatabase takes the error of a call to the database, and returns whether
-// it says something of the database's state.
+// noteDatabase updates the database health check with the error of a database call. It reports
+// whether the error concerns the state of the database.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
 	what := complaint(err)
 	if what == readOnly {
 		q.db.renew()
 	}
 	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
-		return what != "" // one slow call does not make a slow database
+		return what != "" // one slow call does not mean that the database is slow
 	}
 	q.health.set(ctx, "database", Failing, what, "err", err)
 	return true
 }
 
-// checkDatabase asks the database for the time, and lets it write when it
-// could not before.
+// checkDatabase reads the database's clock. If the database was failing, it also checks that writes
+// succeed.
 func (q *Queue) checkDatabase(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
@@ -147,8 +145,8 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	return nil
 }
 
-// away reports whether the database can't be worked with. What River complains
-// of may be the first that is heard of it, so it is looked at now.
+// databaseFailing reports whether the database is unusable. An error that River logs may be the
+// first sign of this, so the database is checked now unless it is failing already.
 func (q *Queue) away(ctx context.Context) bool {
 	if q.health.failing() {
 		return true
@@ -157,14 +155,14 @@ func (q *Queue) away(ctx context.Context) bool {
 	return err != nil || q.health.failing()
 }
 
-// probe writes something, and takes it back in the same transaction.
+// probe writes a row and deletes it in the same transaction.
 func (q *Queue) probe(ctx context.Context) error {
 	tx, err := q.db.pulse.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback()
-	// Large, so that it does not fit where a job would not.
+	// Large, so that it fails on a full disk where a job would fail.
 	if _, err := tx.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`, "probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}

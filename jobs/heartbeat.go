@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// beatInterval is how often a process that runs jobs says that it lives.
+	// beatInterval is the interval of the heartbeat of a process that runs jobs.
 	beatInterval = time.Second
-	// beatTimeout is how long it tries before it tries again, over another
-	// connection.
+	// beatTimeout is the timeout of a heartbeat, which is then retried on another connection.
 	beatTimeout = 2 * time.Second
 )
 
-// beat says that this process lives, unless nobody else could ask, and stops
-// its runs that were given to others or are to be canceled.
+// beat sends this process's heartbeat (on PostgreSQL only: with SQLite, no other process could
+// check it). It also stops those of its runs that lost their job or whose job is to be canceled.
 func (q *Queue) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
@@ -33,7 +32,7 @@ func (q *Queue) beat(ctx context.Context) error {
 	return q.checkRuns(ctx)
 }
 
-// signIn writes this process among the workers, or the time if it is there.
+// signIn inserts this process into the table of workers, or updates its heartbeat.
 func (q *Queue) signIn(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -46,7 +45,7 @@ func (q *Queue) signIn(ctx context.Context) error {
 	return nil
 }
 
-// signOff says that this process runs no jobs any more.
+// signOff deletes this process from the table of workers.
 func (q *Queue) signOff(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
@@ -56,12 +55,11 @@ func (q *Queue) signOff(ctx context.Context) error {
 	return nil
 }
 
-// checkRuns compares this process's runs with the table, in case the word
-// that a job was taken away or canceled did not come through, or the outcome
-// of a run.
+// checkRuns compares this process's runs with the table, in case a notification that a job was
+// taken away or canceled was lost, or the outcome of a run could not be written.
 func (q *Queue) checkRuns(ctx context.Context) error {
 	q.mu.Lock()
-	runs := maps.Clone(q.runs) // before the query, so that the row of each is there
+	runs := maps.Clone(q.runs) // before the query, so that each has its row
 	q.mu.Unlock()
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`, q.workerID)
 	if err != nil {
@@ -99,8 +97,8 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 	return q.checkFetched(ctx)
 }
 
-// dropped gives a job to another run when this process has it by the table
-// and yet does not work at it: its outcome could not be written.
+// recoverUntracked gives a job to another run if the table assigns it to this process but the
+// process is not working on it: its outcome could not be written.
 func (q *Queue) dropped(ctx context.Context, id, runID string) error {
 	if q.works(id) {
 		return nil // about to start, or to write its outcome
@@ -114,9 +112,9 @@ func (q *Queue) dropped(ctx context.Context, id, runID string) error {
 	return unlessLost(err)
 }
 
-// checkFetched gives the jobs and deliveries to others that this process fetched
-// long ago and does not work on: it could not store that it starts, nor River that
-// they are to be tried again.
+// checkFetched releases the jobs and deliveries that this process fetched long ago and is not
+// working on. The process could not store that it started the work, nor return it to River for a
+// retry.
 func (q *Queue) checkFetched(ctx context.Context) error {
 	mine := q.fetched(`%s = $1`)
 	ids, err := q.find(ctx, mine, q.workerID)
@@ -131,7 +129,7 @@ func (q *Queue) checkFetched(ctx context.Context) error {
 	return q.releaseIdle(ctx)
 }
 
-// refetch gives a job that query still finds to another River job.
+// refetch creates a new River job for a job that query still finds.
 func (q *Queue) refetch(ctx context.Context, id, query string) error {
 	_, err := q.transit(ctx, id, q.lostIf(query))
 	return unlessLost(err)

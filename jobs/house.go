@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// houseBatch bounds what one round of housekeeping changes, so that it
-	// never holds up the queue.
+	// housekeepingBatch limits how many rows one round of housekeeping changes, so that it never
+	// delays the queue.
 	houseBatch = 200
 )
 
-// keepHouse ends jobs that nobody started in time, and forgets what is over.
-// Every process with workers does it; what one has done, the others find done.
+// keepHouse expires jobs that did not start in time, and deletes expired rows. Every process with
+// workers runs it; concurrent rounds do no harm.
 func (q *Queue) keepHouse(ctx context.Context) error {
 	return errors.Join(q.expire(ctx), q.forget(ctx), q.Keys.forget(ctx), q.Sessions.forget(ctx), q.Receivers.forget(ctx))
 }
 
-// promote queues the jobs whose run_at has come. Until then River does not
-// know them: its own scheduler looks only every five seconds.
+// promote queues the jobs whose run_at has passed. They have no River job until then, because
+// River's own scheduler only runs every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
 	return q.settleAll(ctx, is(startDue{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
 }
 
-// expire ends the jobs that nobody started in time.
+// expire ends the jobs that did not start in time.
 func (q *Queue) expire(ctx context.Context) error {
 	return q.settleAll(ctx, is(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
 }
 
-// settleAll settles batch after batch until there are no more.
+// settleAll calls settle until no jobs are left.
 func (q *Queue) settleAll(ctx context.Context, says judge, query string, args ...any) error {
 	for {
 		found, err := q.settle(ctx, says, query, args...)
@@ -40,9 +40,9 @@ func (q *Queue) settleAll(ctx context.Context, says judge, query string, args ..
 	}
 }
 
-// settle applies a transition to each of the jobs that query finds, many
-// at once so that they are committed together. The transition refuses what
-// somebody else was faster with. It returns how many jobs it found.
+// settle applies a transition to each job that query finds. It submits many at once so that they
+// share commits. A transition that another process has already made is refused, which is not an
+// error. settle returns how many jobs it found.
 func (q *Queue) settle(ctx context.Context, says judge, query string, args ...any) (found int, err error) {
 	ids, err := q.find(ctx, query, args...)
 	if err != nil {
@@ -62,7 +62,7 @@ func (q *Queue) settle(ctx context.Context, says judge, query string, args ...an
 	return len(ids), errors.Join(errs...)
 }
 
-// find returns the ids that query finds, one batch of them.
+// find returns the ids that query finds, up to housekeepingBatch.
 func (q *Queue) find(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, houseBatch), args...)
 	if err != nil {

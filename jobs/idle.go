@@ -2,12 +2,11 @@ package jobs
 
 import "time"
 
-// idle remembers what this process has fetched and does not work on. The zero
-// value remembers nothing.
+// idle tracks what this process has fetched and is not working on. The zero value is ready to use.
 type idle struct{ since map[string]time.Time }
 
-// overdue returns those of ids that were among the ids of every call for
-// [staleAfter] while works was false for them.
+// overdue returns those of ids that were in every call for [staleAfter] while works returned false
+// for them.
 func (i *idle) overdue(ids []string, works func(id string) bool) []string {
 	since := make(map[string]time.Time)
 	var overdue []string

@@ -10,50 +10,50 @@ import (
 )
 
 const (
-	// maxLog is how many bytes of a job's log are kept, the newest.
+	// maxLog is the maximum size of a job's stored log, in bytes. The oldest lines are deleted.
 	maxLog = 256 << 10
-	// trimAfter is how much more there may be before the oldest are removed.
+	// trimAfter is how many bytes are written before the log is trimmed again.
 	trimAfter = 32 << 10
 )
 
-// said are the lines of a run's service that its row does not know yet.
+// A logBuffer holds the log lines of a run that are not stored yet.
 type said struct {
-	lines uint64 // how many the job's services have said in all
-	first uint64 // the number of the first in text
-	text  []byte // each ends with a newline; what is in it is not changed any more
-	fresh int    // bytes written since the log was trimmed
+	lines uint64 // number of log lines of all the job's steps
+	first uint64 // number of the first line in text
+	text  []byte // each line ends with a newline; existing bytes never change
+	fresh int    // bytes written since the log was last trimmed
 }
 
-// A part is some lines of a log.
+// A part is a range of log lines.
 type part struct {
 	first, lines uint64
 	text         []byte
 	trim         bool
 }
 
-// add adds a line, and returns its number.
+// add appends a line and returns its number.
 func (s *said) add(at Time, level, line string) uint64 {
 	s.lines++
 	line = strings.ReplaceAll(strings.ReplaceAll(line, "\x00", "\uFFFD"), "\n", "\n\t")
 	s.text = slices.Grow(s.text, len(timeLayout)+len(level)+len(line)+3)
 	s.text = append(at.AppendFormat(s.text, timeLayout), ' ')
 	s.text = append(append(append(append(s.text, level...), ' '), line...), '\n')
-	for len(s.text) > maxLog { // the database is away
+	for len(s.text) > maxLog { // the database is unavailable
 		s.drop(bytes.IndexByte(s.text, '\n') + 1)
 	}
 	return s.lines
 }
 
-// drop forgets the first n bytes.
+// drop drops the lines that the first n bytes begin.
 func (s *said) drop(n int) {
-	for n < len(s.text) && s.text[n] == '\t' { // the rest of the line
+	for n < len(s.text) && s.text[n] == '\t' { // continuation of the same log line
 		n += bytes.IndexByte(s.text[n:], '\n') + 1
 	}
 	s.first += countLines(s.text[:n])
 	s.text = s.text[n:]
 }
 
-// saved forgets what has been written.
+// saved drops the lines of a part that has been stored.
 func (s *said) saved(p part) {
 	if s.fresh += len(p.text); p.trim {
 		s.fresh = 0
@@ -61,17 +61,17 @@ func (s *said) saved(p part) {
 	if p.first+countLines(p.text) <= s.first {
 		return // dropped meanwhile
 	}
-	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):]) // lets go of the rest
+	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):]) // releases the memory of the dropped lines
 	s.first = p.lines + 1
 }
 
-// countLines returns how many lines the text has; what begins with a tab
-// belongs to the line before.
+// countLines returns the number of log lines in the text. A line that begins with a tab continues
+// the previous one.
 func countLines(text []byte) uint64 {
 	return uint64(bytes.Count(text, []byte("\n")) - bytes.Count(text, []byte("\n\t"))) //nolint:gosec // there are fewer tabs than newlines
 }
 
-// countBytes returns how many bytes the first n lines have.
+// countBytes returns the length of the first n log lines, in bytes.
 func countBytes(text []byte, n uint64) int {
 	at := 0
 	for at < len(text) {
@@ -86,7 +86,7 @@ func countBytes(text []byte, n uint64) int {
 	return at
 }
 
-// unsavedLog returns the lines that the row does not know.
+// unsavedLog returns the log lines that are not stored yet.
 func (r *run) unsavedLog() part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,8 +105,7 @@ var logWriter = newInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SE
 	column[loggedPart]{"lines", "text", func(l loggedPart) any { return string(l.text) }},
 )
 
-// saveLogs writes lines of jobs' logs, and removes the oldest of a job that has
-// too many.
+// saveLogs stores log lines, and deletes the oldest lines of logs that are too large.
 func (b *batch) saveLogs(ctx context.Context) error {
 	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.text) == 0 })
 	if _, err := logWriter.write(ctx, b, logs); err != nil {
@@ -124,9 +123,9 @@ func (b *batch) saveLogs(ctx context.Context) error {
 	return nil
 }
 
-// Log returns what the services of a job have said, the newest 256 KiB of it
-// as text, a line each with its time and level, and whether there was more.
-// Lines reach it two seconds after they were said, at most.
+// Log returns the newest 256 KiB of a job's log as text. Each line has a time and a level.
+// truncated reports whether older lines are missing. Lines become visible at most two seconds after
+// they were logged.
 func (q *Queue) Log(ctx context.Context, id string) (text string, truncated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// lockRows locks the rows of the changes' jobs, by one statement and in the order
-// of their ids, so that processes do not wait for each other in a circle. Rows that
-// are known, and no others, need not be locked before they are written.
+// lockRows locks the rows of the changes' jobs. It uses one statement and locks in the order of
+// their ids, to prevent deadlocks between processes. If all rows are cached, they need not be
+// locked before they are written.
 func (b *batch) lockRows(ctx context.Context, changes []*change) error {
 	b.rows = make(map[string]Job, len(changes))
 	var ids, others []string
@@ -65,7 +65,7 @@ func (b *batch) readRows(ctx context.Context, query string, arg any) error {
 	return nil
 }
 
-// job returns the job that the change in hand locks.
+// job returns the locked job of the current change.
 func (b *batch) job(id string) (Job, error) {
 	j, ok := b.rows[id]
 	if !ok {

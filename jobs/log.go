@@ -5,9 +5,9 @@ import (
 	"log/slog"
 )
 
-// quiet passes on River's warnings and errors; its informations are about its
-// own workings. While the database is away it says nothing: River would say
-// so several times a second.
+// quiet is a handler for River's log. It drops messages below level warning, which concern only
+// River's internals. While the database is unavailable it drops everything, because River would
+// report that several times a second.
 type quiet struct {
 	slog.Handler
 	away func(context.Context) bool

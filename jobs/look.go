@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// A state is what tells whether a view of a job is still right.
+// A state determines whether a view of a job is up to date.
 type state struct {
 	version, events uint64
 	callback        string
@@ -26,24 +26,23 @@ func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
 }
 
 const (
-	// maxLooks is how many queries of a [looker] are under way at once.
+	// maxStateQueries is the maximum number of concurrent queries of a [stateReader].
 	maxLooks = 2
-	// maxLooked is how many jobs one of them asks for.
+	// maxStateBatch is the maximum number of jobs per query.
 	maxLooked = 256
 )
 
-// A looker reads the states of jobs for many callers by one query: while a query
-// is under way, callers gather for the next one. A single caller never waits for
-// others.
+// A stateReader reads the states of jobs for many callers with one query: while a query runs,
+// further callers are collected for the next one. A single caller never waits for others.
 type looker struct {
 	db *sql.DB
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards waiting and queries
 	waiting []*look
-	queries int // under way
+	queries int // number of running queries
 }
 
-// A look is what one caller wants to know.
+// A stateRequest is the request of one caller.
 type look struct {
 	id    string
 	state state
@@ -57,7 +56,7 @@ func (l *looker) look(ctx context.Context, id string) (state, error) {
 	l.waiting = append(l.waiting, w)
 	if l.queries < maxLooks {
 		l.queries++
-		go l.query(context.WithoutCancel(ctx)) // ends when nobody waits
+		go l.query(context.WithoutCancel(ctx)) // ends when no requests are left
 	}
 	l.mu.Unlock()
 	select {
@@ -68,7 +67,7 @@ func (l *looker) look(ctx context.Context, id string) (state, error) {
 	}
 }
 
-// query answers those who wait, until nobody does.
+// serve answers requests until none are left.
 func (l *looker) query(ctx context.Context) {
 	for {
 		l.mu.Lock()

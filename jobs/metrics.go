@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// metrics count what this process does.
+// metrics are the counters and histograms of this process.
 type metrics struct {
 	ended    *prometheus.CounterVec
 	waits    *prometheus.HistogramVec
@@ -34,7 +34,7 @@ func newMetrics(services *Registry) *metrics {
 			Name: "coatcheck_callback_attempts_total", Help: "Attempts of this process to deliver a callback, by what came of them: delivered, failed, or given_up, which was the last for what tells of a job's end or start.",
 		}, []string{"outcome"}),
 	}
-	// What has not happened yet is 0, or its first time would be no change.
+	// Initialize the counters to 0: otherwise their first increment would not show up as a change.
 	for s := range services.All() {
 		for _, status := range []Status{Succeeded, Failed, Canceled, Expired} {
 			m.ended.WithLabelValues(s.Name, string(status))
@@ -49,8 +49,8 @@ func newMetrics(services *Registry) *metrics {
 
 const givenUp = "given_up"
 
-// Metrics returns a registry, for others to add to, of what an operator watches
-// in this process, in Prometheus's form, and of the checks that are asked for.
+// Metrics returns a registry with this process's Prometheus metrics and the given health checks.
+// Callers may register more collectors.
 func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	m := q.metrics
@@ -59,12 +59,12 @@ func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 	return r
 }
 
-// transited counts a job's change from one status to the next.
+// transited records a transition of a job from one status to another.
 func (m *metrics) transited(from Status, j *Job, now Time) {
 	if j.Done && j.Status != from {
 		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
 	}
-	if j.Status == Running && from != Running && now == *j.StartedAt { // for the first time
+	if j.Status == Running && from != Running && now == *j.StartedAt { // first start
 		due := j.CreatedAt
 		if j.RunAt != nil {
 			due = *j.RunAt
@@ -73,13 +73,13 @@ func (m *metrics) transited(from Status, j *Job, now Time) {
 	}
 }
 
-// ran counts a run that is over.
+// ran records a finished run.
 func (m *metrics) ran(service string, after Status, took time.Duration) {
 	m.runs.WithLabelValues(service, string(after)).Observe(took.Seconds())
 }
 
-// attempted counts an attempt at a callback of an event, which has this status
-// after it. Progress and tests are tried only once: nothing of them is given up.
+// attempted counts an attempt at a callback of an event. status is the delivery's status after the
+// attempt. Progress and test callbacks are attempted only once, so they do not count as given up.
 func (m *metrics) attempted(event, status string, result notify.Result) {
 	switch {
 	case result.Class == notify.Local:
@@ -92,7 +92,7 @@ func (m *metrics) attempted(event, status string, result notify.Result) {
 	}
 }
 
-// A stateCollector asks how things are whenever it is asked.
+// A stateCollector reads the current state on each scrape.
 type stateCollector struct {
 	queue  *Queue
 	checks func() []Check

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// finish writes what became of a run. Its error makes River call the worker
-// again.
+// finish stores the outcome of a run. If it returns an error, River retries the job.
 func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	cause, took := context.Cause(ctx), time.Since(r.began)
 	if errors.Is(cause, errLost) {
 		return nil
 	}
-	says := func(_ context.Context, _ *batch, j *Job) (fact, error) { //nolint:unparam // a judge may refuse
+	says := func(_ context.Context, _ *batch, j *Job) (fact, error) { //nolint:unparam // a decider may return an error
 		return runEnded{r.job.runID, res, cause, q.Backoff(j.Attempt), r.report(), r.unsavedLog(), r.last()}, nil
 	}
 	var job Job
@@ -30,25 +29,25 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	}
 	q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, took)
 	if res.Failure != nil && res.Failure.Code == codeNotStarted && job.Status == Queued {
-		return errors.New(res.Failure.Message) // River calls again
+		return errors.New(res.Failure.Message) // River retries it
 	}
 	return nil
 }
 
-// known returns the job as its row is, unless somebody has changed it since the
-// run began; nil when the run can't know.
+// cachedRow returns the job as its row is if the row has not changed since the run began; nil if
+// the run cannot be sure.
 func (r *run) known() *Job {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.version != r.job.version || r.job.wantsProgress() { // callbacks of progress are counted in the row
+	if r.version != r.job.version || r.job.wantsProgress() { // the row counts progress callbacks
 		return nil
 	}
 	return &r.job
 }
 
-// persist tries to write an outcome until it is written or refused: the work
-// behind it is done and must not be lost to an absence of the database. What
-// fails although the database is there is given up after a minute.
+// persist retries write until it succeeds or is refused: the work is done, and an outage of the
+// database must not lose its outcome. If write keeps failing although the database works, persist
+// returns the error after a minute.
 func (q *Queue) persist(ctx context.Context, write func(context.Context) error) error {
 	ctx = context.WithoutCancel(ctx)
 	start := time.Now()

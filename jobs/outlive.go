@@ -2,9 +2,9 @@ package jobs
 
 import "context"
 
-// outlive calls change, and returns what it does, or the context's error when
-// that is done first. The change goes on then: what follows from it once it is
-// committed must happen, whether or not its caller has left.
+// detached calls change and returns its result, or the context's error if that is done first. The
+// change continues in this case, because the effects of a committed change must take place even if
+// its caller has left.
 func outlive[T any](ctx context.Context, change func(context.Context) (T, error)) (result T, err error) {
 	if err := ctx.Err(); err != nil {
 		return result, err
@@ -24,15 +24,15 @@ func outlive[T any](ctx context.Context, change func(context.Context) (T, error)
 	}
 }
 
-// transit locks the job, lets it meet the fact that the judge names, writes what
-// becomes of it, and publishes the event after the commit, also when ctx is done
-// before. An error of the judge's or the fact's changes nothing.
+// transit locks the job, applies the trigger that decide returns, writes the job, and publishes the
+// event after the commit, even if ctx is done before. If decide or the trigger returns an error,
+// nothing changes.
 func (q *Queue) transit(ctx context.Context, id string, says judge) (Job, error) {
 	return q.transitFrom(ctx, id, nil, says)
 }
 
-// transitFrom is transit for a job whose row is known, most likely: it is read
-// and locked only if it turns out to be another.
+// transitFrom is like transit, for a job whose row is probably cached. The row is read and locked
+// only if the cached one is outdated.
 func (q *Queue) transitFrom(ctx context.Context, id string, known *Job, says judge) (Job, error) {
 	return outlive(ctx, func(ctx context.Context) (Job, error) { return q.transitToEnd(ctx, id, known, says) })
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// errPooled says what to do about a pooler in transaction mode.
+// errPooled is the error for a connection pooler in transaction mode.
 var errPooled = errors.New("database_url leads to a pooler in transaction mode, which gives each transaction another session of PostgreSQL's: settings of sessions would get mixed up. Use session mode (of PgBouncer: pool_mode = session), or connect to PostgreSQL itself")
 
-// refusePooling returns errPooled if two connections share sessions of PostgreSQL's: if
-// both have the same one, or the first gets another while the second has a
-// transaction. A pooler that lends its sessions in turn may show neither at once, so
-// this looks several times.
+// refusePooling returns errPooled if two connections share PostgreSQL sessions: if both have the
+// same session, or if the first gets another session while the second has a transaction. A pooler
+// that assigns its sessions in turn may show neither on the first try, so refusePooling tries
+// several times.
 func refusePooling(ctx context.Context, first, second *sql.DB) error {
 	for range 5 {
 		if err := lookForPooling(ctx, first, second); err != nil {
@@ -31,7 +31,7 @@ func lookForPooling(ctx context.Context, first, second *sql.DB) error {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	defer a.Close()
-	// In simple protocol, because poolers may lose prepared statements, too.
+	// Simple protocol, because poolers may also lose prepared statements.
 	pid := func(db rower) (pid int, err error) {
 		err = db.QueryRowContext(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err

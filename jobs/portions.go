@@ -6,21 +6,20 @@ import (
 )
 
 const (
-	// maxTogether bounds the total size of the inputs and outputs of jobs that
-	// are changed at once: changing a job reads its whole row.
+	// maxTogether limits the total size of the inputs and outputs of jobs that are changed
+	// concurrently: changing a job reads its whole row.
 	maxTogether = 64 << 20
-	// fewTogether is how many jobs are changed at once however large they are.
+	// fewTogether is how many jobs may be changed concurrently regardless of their size.
 	fewTogether = 8
 )
 
-// portions splits jobs into portions, each of which fits into memory. It keeps
-// their order.
+// memoryBatches splits jobs into batches that each fit into memory. It keeps their order.
 func (q *Queue) portions(ctx context.Context, ids []string) ([][]string, error) {
 	if len(ids) <= fewTogether {
 		return [][]string{ids}, nil
 	}
 	marks, args := marksOf(ids)
-	// Neither database reads a text to tell its length.
+	// Neither database reads a text to determine its length.
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, octet_length(steps) + COALESCE(octet_length(output), 0) FROM jobs WHERE id IN (`+marks+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("measure jobs: %w", err)

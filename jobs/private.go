@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 )
 
-// privateMode is the mode of all files in a data directory: they have inputs,
-// outputs and keys, which other users of the machine must not read.
+// privateMode is the mode of all files in a data directory. They contain inputs, outputs and keys,
+// which other users of the machine must not read.
 const privateMode = 0o600
 
-// makePrivate makes an empty file that only its owner can read, whatever the
-// umask is, before SQLite opens it: the -wal and -shm files get its mode. A
-// file that exists is not opened, which would take away SQLite's locks on it.
+// makePrivate creates an empty file that only its owner can read, whatever the umask is, before
+// SQLite opens it. The -wal and -shm files inherit its mode. An existing file is not opened,
+// because closing it would release SQLite's locks on it.
 func makePrivate(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode) //nolint:gosec // the operator names it
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode) //nolint:gosec // the operator chooses the path
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return tighten(path)
@@ -25,8 +25,8 @@ func makePrivate(path string) error {
 	return errors.Join(f.Close(), tighten(path))
 }
 
-// tighten takes a file that exists away from others. What belongs to another
-// user can't be changed and stays as it is.
+// tighten removes other users' access to a file, if it exists. A file that belongs to another user
+// cannot be changed and stays as it is.
 func tighten(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Perm() == privateMode {
@@ -41,7 +41,7 @@ func tighten(path string) error {
 	return nil
 }
 
-// tightenDir tightens all files of a data directory that are there.
+// tightenDir tightens all existing files of a data directory.
 func tightenDir(dir string) error {
 	var errs []error
 	for _, name := range []string{DatabaseFile, lockFile} {

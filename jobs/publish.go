@@ -9,8 +9,8 @@ import (
 	"coatcheck/notify"
 )
 
-// raise publishes a change of the job that left it to the run, between what
-// the run says before and after it. It reports false when the run is over.
+// raise publishes a transition that did not take the job from the run, in order with the run's own
+// events. It reports false if the run is over.
 func (r *run) raise(version uint64, data any) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -22,7 +22,7 @@ func (r *run) raise(version uint64, data any) bool {
 	return true
 }
 
-// rouse starts the publisher, or tells it that there is more.
+// wakePublisher starts the publisher, or notifies it of a new pending event. r.mu must be held.
 func (r *run) rouse() {
 	if r.wake == nil {
 		r.wake, r.done = make(chan struct{}, 1), make(chan struct{})
@@ -34,11 +34,11 @@ func (r *run) rouse() {
 	}
 }
 
-// publish sends what is pending, in order, until the run is closed.
+// publish publishes pending events in order until the run is closed.
 func (r *run) publish() {
 	defer close(r.done)
 	var lastProgress time.Time
-	var output int // bytes sent since the last pause
+	var output int // bytes published since the last pause
 	for {
 		r.mu.Lock()
 		if len(r.pending) == 0 {
@@ -55,7 +55,7 @@ func (r *run) publish() {
 			r.mu.Unlock()
 			select {
 			case <-time.After(wait):
-			case <-r.wake: // perhaps closed, or a line behind the report
+			case <-r.wake: // closed, or another event after the progress
 			}
 			continue
 		}
@@ -73,9 +73,8 @@ func (r *run) publish() {
 	}
 }
 
-// send publishes an event with the next id. When a later one is there already,
-// and yet the run has its job, another process has changed the row: the event
-// comes after that change then.
+// send publishes an event with the next id. If a newer event exists although the run still has its
+// job, another process has changed the row: the event then gets an id after that change.
 func (r *run) send(e event) {
 	data, err := json.Marshal(e.data)
 	for attempt := 0; err == nil && attempt < 2; attempt++ {
@@ -104,7 +103,7 @@ func (r *run) send(e event) {
 	}
 }
 
-// next returns the id of the next event, and the one before.
+// next returns the id of the next event and the id of the previous one.
 func (r *run) next(e event) (id, prev notify.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +116,8 @@ func (r *run) next(e event) (id, prev notify.ID) {
 	return notify.ID{Version: r.version, N: r.n}, prev
 }
 
-// heldVersion returns the version of a job's row while the run has the job.
+// versionIfRunning returns the version of a job's row. It reports false if the run has lost the
+// job.
 func (q *Queue) heldVersion(id, runID string) (version uint64, holds bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -125,11 +125,11 @@ func (q *Queue) heldVersion(id, runID string) (version uint64, holds bool) {
 	return version, err == nil
 }
 
-// close publishes what is pending and takes no more.
+// close publishes the pending events and accepts no more.
 func (r *run) close() {
 	r.mu.Lock()
 	if !r.closed {
-		r.pushOutput(r.unfinished) // its rest does not come any more
+		r.pushOutput(r.unfinished) // its last bytes will not arrive
 	}
 	r.closed = true
 	done := r.done

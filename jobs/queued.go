@@ -3,21 +3,20 @@ package jobs
 import "sync"
 
 const (
-	// maxQueuedKnown is how large, in bytes, the queued jobs that are remembered are
-	// in all, about, and maxQueuedInput how large the inputs of one may be.
+	// maxQueuedCache is the approximate maximum size of the cache in bytes. maxQueuedInput is the
+	// maximum size of a cached job.
 	maxQueuedKnown = 8 << 20
 	maxQueuedInput = 8 << 10
-	// queuedCost is how large a job is beside its inputs.
+	// queuedCost is the approximate size of a job without its inputs and outputs, in bytes.
 	queuedCost = 1 << 10
 )
 
-// queuedJobs are jobs that this process has queued, as their rows are unless
-// somebody has changed them since: to start one, its row need not be read. Whoever
-// uses one finds out when it writes the row.
+// queuedJobs caches jobs that this process has queued, so that a run can start without reading the
+// row. A cached row may be outdated: the fence detects that when the row is written.
 type queuedJobs struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards the fields below
 	byID map[string]*Job
-	ids  []string // from the oldest; also of jobs that were taken
+	ids  []string // oldest first; also contains ids of jobs that were taken
 	size int
 }
 
@@ -30,7 +29,7 @@ func queuedSize(j *Job) (size int) {
 	return size + queuedCost
 }
 
-// put remembers a job that is queued, in place of the oldest ones.
+// put caches a queued job and evicts the oldest jobs to make room.
 func (k *queuedJobs) put(j *Job) {
 	size := queuedSize(j)
 	if j.Status != Queued || size > maxQueuedInput {
@@ -48,7 +47,7 @@ func (k *queuedJobs) put(j *Job) {
 	k.size += size
 }
 
-// take returns a job and forgets it; nil if it is not known.
+// take removes and returns a job; nil if it is not cached.
 func (k *queuedJobs) take(id string) *Job {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -10,44 +10,44 @@ import (
 )
 
 const (
-	// reapInterval is how often the workers are looked at.
+	// reapInterval is how often the heartbeats of the workers are checked.
 	reapInterval = 250 * time.Millisecond
-	// staleAfter is the silence after which a worker's jobs are given to others.
+	// staleAfter is the age of a heartbeat after which a worker is considered dead.
 	staleAfter = 5 * time.Second
-	// maxPause is the longest time between two looks at the workers. When it
-	// was longer, the silence of others may be the database's, or our own.
+	// maxPause is the longest valid time between two checks of the heartbeats. After a longer
+	// pause, heartbeats may be stale because of the database or this process.
 	maxPause = 2 * time.Second
 )
 
-// A reaper finds the workers that are silent. It trusts no clock but the
-// monotonic one of its own process: neither clocks of machines that are
-// wrong or jump, nor a database that was away, make anybody dead.
+// A reaper detects workers whose heartbeat is stale. It relies only on the monotonic clock of its
+// own process, so that neither a wrong or changed clock of a machine nor an outage of the database
+// makes a worker appear dead.
 type reaper struct {
-	mu   sync.Mutex
-	last time.Time // of the last look
+	mu   sync.Mutex // guards the fields below
+	last time.Time  // time of the last check
 	seen map[string]sighting
 }
 
-// A sighting is a worker's newest heartbeat, and when it may have come.
+// A sighting is a worker's newest heartbeat, and the earliest time at which it may have been
+// written.
 type sighting struct {
 	beat  int64
 	since time.Time
 }
 
-// forget begins anew: this process could not make itself heard, so perhaps
-// nobody could.
+// reset discards all sightings. It is called when this process could not write its own heartbeat:
+// perhaps no worker could.
 func (r *reaper) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen = nil
 }
 
-// look takes the newest heartbeat of each worker and returns those of the
-// workers that were silent for too long.
+// stale takes the newest heartbeat of each worker and returns those that are stale.
 func (r *reaper) look(now time.Time, beats map[string]int64) map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	since := r.last // a heartbeat that is new came after the last look
+	since := r.last // a new heartbeat was written after the last check
 	if now.Sub(r.last) > maxPause || r.seen == nil {
 		r.seen, since = nil, now
 	}
@@ -68,16 +68,15 @@ func (r *reaper) look(now time.Time, beats map[string]int64) map[string]int64 {
 	return silent
 }
 
-// reap strikes the workers whose heart has stopped off the list, and gives
-// their jobs to others.
+// reap deletes workers whose heartbeat is stale, and gives their jobs to others.
 func (q *Queue) reap(ctx context.Context) error {
 	beats, err := q.beats(ctx)
 	if err != nil {
 		return err
 	}
-	delete(beats, q.workerID) // nobody takes himself for dead
+	delete(beats, q.workerID) // a worker never considers itself dead
 	for id, beat := range q.reaper.look(time.Now(), beats) {
-		// Unless it has beaten since.
+		// Unless a new heartbeat arrived meanwhile.
 		res, err := q.db.write.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat_at = $2`, id, beat)
 		if err != nil {
 			return fmt.Errorf("strike off worker: %w", err)
@@ -89,7 +88,7 @@ func (q *Queue) reap(ctx context.Context) error {
 	return q.takeFromDead(ctx)
 }
 
-// beats returns the newest heartbeat of each worker.
+// heartbeats returns the newest heartbeat of each worker.
 func (q *Queue) beats(ctx context.Context) (map[string]int64, error) {
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, beat_at FROM workers`)
 	if err != nil {
@@ -108,8 +107,8 @@ func (q *Queue) beats(ctx context.Context) (map[string]int64, error) {
 	return beats, rows.Err()
 }
 
-// takeFromDead gives the jobs of workers that are not on the list to others:
-// those that they run, and those that they fetched and did not start.
+// takeFromDead gives the jobs of dead workers to others: the running ones, and those that were
+// fetched but not started.
 func (q *Queue) takeFromDead(ctx context.Context) error {
 	const dead = `%[1]s <> $1 AND %[1]s NOT IN (SELECT id FROM workers)`
 	for _, query := range []string{
@@ -124,14 +123,14 @@ func (q *Queue) takeFromDead(ctx context.Context) error {
 	return q.releaseOfDead(ctx)
 }
 
-// fetched finds the jobs that wait although a worker's River client has taken
-// their River job, in the time between the two, and says who that is.
+// fetched returns a query for queued jobs whose River job a worker has fetched but not started. In
+// the condition where, %s is the worker.
 func (q *Queue) fetched(where string) string {
 	return fmt.Sprintf(`SELECT j.id FROM river_job r JOIN jobs j ON j.id = r.args ->> 'job_id' AND j.river_job_id = r.id
 		WHERE r.state = 'running' AND r.queue = '%s' AND j.status = 'queued' AND %s`, jobQueue, fmt.Sprintf(where, q.fetcher()))
 }
 
-// fetcher is the worker that fetched a River job.
+// fetcher returns the SQL expression for the worker that fetched a River job.
 func (q *Queue) fetcher() string {
 	if q.db.postgres {
 		return `r.attempted_by[array_upper(r.attempted_by, 1)]`
@@ -139,8 +138,8 @@ func (q *Queue) fetcher() string {
 	return `r.attempted_by ->> '$[#-1]'`
 }
 
-// lostIf returns a judge that takes the job as lost if query still finds it while
-// its row is locked.
+// lostIf returns a decider that considers the job lost if query still finds it while its row is
+// locked.
 func (q *Queue) lostIf(query string) judge {
 	return func(ctx context.Context, b *batch, j *Job) (fact, error) {
 		var found string

@@ -16,8 +16,7 @@ import (
 	"coatcheck/notify/webhook"
 )
 
-// RoundTrip takes a callback as the receiver's own server would; it implements
-// [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper]. It handles a callback like the receiver's server would.
 func (r *Receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	defer req.Body.Close()
@@ -77,8 +76,8 @@ func (r *Receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// verify returns why the signature is wrong, as the receiver of the owner's
-// callbacks finds it.
+// verify verifies the signature of a callback like the receiver of the owner would. It returns what
+// is wrong with the signature; "" if it is valid.
 func (r *Receivers) verify(ctx context.Context, owner string, c *Received) (verdict string, err error) {
 	keys, err := r.keys.Signing(ctx, owner)
 	if err != nil {
@@ -94,8 +93,8 @@ func (r *Receivers) verify(ctx context.Context, owner string, c *Received) (verd
 	return verdict, nil
 }
 
-// Verify checks the callback with a key of the caller's, "whsec_…" or
-// "whpk_…", as at the time it came. The error says what is wrong.
+// Verify verifies the callback with a key, "whsec_…" or "whpk_…", as of the time when it arrived.
+// The error describes what is wrong.
 func (c *Received) Verify(key string) error {
 	return webhook.Verify(key, c.Header, c.Body, c.At.Time)
 }
@@ -107,7 +106,7 @@ func respond(req *http.Request, status int, text string) *http.Response {
 	}
 }
 
-// store keeps a callback, and of those before it the newest.
+// store stores a callback and deletes the receiver's oldest ones.
 func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 	var err error
 	if c.ID, err = newID(""); err != nil {
@@ -122,7 +121,7 @@ func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 		return fmt.Errorf("store callback: %w", err)
 	}
 	defer tx.Rollback()
-	// It comes first because it locks the receiver, which may be gone by now.
+	// The UPDATE comes first because it locks the receiver, which may have been deleted.
 	res, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = $1 WHERE id = $2`, At(time.Now()), id)
 	if err != nil {
 		return fmt.Errorf("store callback: %w", err)

@@ -18,46 +18,44 @@ import (
 // ErrNoReceiver means that the user has no test receiver.
 var ErrNoReceiver = errors.New("no such receiver")
 
-// How a test receiver can answer.
+// The responses of a test receiver.
 const (
 	AnswerOK       = "ok"
-	AnswerError    = "error"    // 500: tried again
-	AnswerGone     = "gone"     // 410: given up
-	AnswerRedirect = "redirect" // 302: not followed
-	AnswerSlow     = "slow"     // 200, after a while
-	AnswerNever    = "never"    // not until the sender has enough
+	AnswerError    = "error"    // 500: the sender retries
+	AnswerGone     = "gone"     // 410: the sender gives up
+	AnswerRedirect = "redirect" // 302: the sender does not follow it
+	AnswerSlow     = "slow"     // 200, after slowAnswer
+	AnswerNever    = "never"    // no response before the sender's timeout
 )
 
-// What a test receiver can do to a callback on its way, to show what it does
-// about it.
+// The damages that a test receiver can do to a callback before it verifies the signature.
 const (
 	DamageNone = "none"
-	DamageBody = "body" // another body under the same signature
-	DamageTime = "time" // the same callback, played back ten minutes later
+	DamageBody = "body" // changes the body but not the signature
+	DamageTime = "time" // replays the callback ten minutes later
 )
 
-// The ways that a receiver can be set to.
+// The valid settings of a receiver.
 var (
 	Answers = []string{AnswerOK, AnswerError, AnswerGone, AnswerRedirect, AnswerSlow, AnswerNever}
 	Damages = []string{DamageNone, DamageBody, DamageTime}
 )
 
 const (
-	// maxReceived is how many callbacks of a receiver are kept, receiverAge how
-	// long it lives unused.
+	// maxReceived is how many callbacks of a receiver are stored. receiverAge is how long an unused
+	// receiver is kept.
 	maxReceived = 50
 	receiverAge = 24 * time.Hour
-	// slowAnswer is how long a slow receiver takes.
+	// slowAnswer is the delay of a slow receiver.
 	slowAnswer = 5 * time.Second
-	// neverAnswer is longer than any sender waits.
+	// neverAnswer is longer than the timeout of any sender.
 	neverAnswer = 2 * time.Minute
-	// maxReceivedBody is more than a callback has.
+	// maxReceivedBody is larger than any callback.
 	maxReceivedBody = 1 << 20
 )
 
-// Receivers are the page's test receivers. Callbacks to their URLs are handed
-// over inside the process that sends them; there is no way to them from
-// outside, and nothing is dialed.
+// Receivers are the test receivers of the web page. Callbacks to their URLs are handled inside the
+// sending process. Nothing is dialed, and the receivers cannot be reached from outside.
 type Receivers struct {
 	db   *Database
 	keys *Keys
@@ -70,22 +68,22 @@ func NewReceivers(db *Database, keys *Keys) *Receivers { return &Receivers{db, k
 type Receiver struct {
 	URL            string
 	Answer, Damage string
-	Received       []Received // the newest first
+	Received       []Received // newest first
 
 	id, owner string
 }
 
-// A Received is a callback that a test receiver got.
+// A Received is a callback that a test receiver received.
 type Received struct {
 	ID         string
 	At         Time
 	Header     http.Header
 	Body       []byte
-	Verdict    string // why the signature is wrong; empty when it is right
-	StatusCode int    // what was answered; 0 for nothing
+	Verdict    string // why the signature is invalid; empty if it is valid
+	StatusCode int    // status of the response; 0 for none
 }
 
-// Mine returns the user's receiver with what it got. Error: [ErrNoReceiver].
+// Mine returns the user's receiver with its callbacks. Error: [ErrNoReceiver].
 func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -120,7 +118,7 @@ func (r *Receivers) read(ctx context.Context, condition, arg string) (found Rece
 	return found, nil
 }
 
-// Create gives the user a new receiver, in the place of the one there was.
+// Create creates a receiver for the user and replaces the previous one.
 func (r *Receivers) Create(ctx context.Context, owner string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -146,8 +144,8 @@ func (r *Receivers) Create(ctx context.Context, owner string) error {
 	return nil
 }
 
-// Set says how the user's receiver answers, one of [Answers], and what is done
-// to callbacks on their way to it, one of [Damages]. Error: [ErrNoReceiver].
+// Set sets the response of the user's receiver, one of [Answers], and the damage to its callbacks,
+// one of [Damages]. Error: [ErrNoReceiver].
 func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error {
 	if !slices.Contains(Answers, answer) || !slices.Contains(Damages, damage) {
 		return &FieldError{"answer", "expected one of " + strings.Join(Answers, ", ")}
@@ -162,11 +160,11 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 	return nil
 }
 
-// erase removes what the receiver that the job calls back has got of it.
+// erase deletes a job's callbacks from the test receiver that it calls back.
 func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 	u, err := url.Parse(j.callback.url)
 	if err != nil {
-		return nil //nolint:nilerr // then it is no receiver of ours
+		return nil //nolint:nilerr // then it is not a test receiver
 	}
 	id, local := notify.LocalHost(u)
 	if !local {
@@ -176,7 +174,7 @@ func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 	if r.db.postgres {
 		has = `position(convert_to($2, 'UTF8') IN body) > 0`
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil { // locks it first, as store does
+	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil { // locks the receiver first, as store does
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {
@@ -185,7 +183,7 @@ func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 	return nil
 }
 
-// forget removes receivers that nobody has used for long.
+// deleteExpired deletes receivers that were not used for receiverAge.
 func (r *Receivers) forget(ctx context.Context) error {
 	before := At(time.Now().Add(-receiverAge))
 	var one int
@@ -204,7 +202,7 @@ func (r *Receivers) forget(ctx context.Context) error {
 
 func dropReceivers(ctx context.Context, db execer, condition string, arg any) error {
 	for _, stmt := range []string{
-		`UPDATE receivers SET used_at = used_at WHERE ` + condition, // locks it first, as store does
+		`UPDATE receivers SET used_at = used_at WHERE ` + condition, // locks them first, as store does
 		`DELETE FROM received WHERE receiver_id IN (SELECT id FROM receivers WHERE ` + condition + `)`,
 		`DELETE FROM receivers WHERE ` + condition,
 	} {

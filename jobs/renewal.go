@@ -13,23 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// A renewal gives up connections to PostgreSQL, all together: one that a failover
-// has left with a server that takes no changes, or through which nothing comes any
-// more, would otherwise stay in use.
+// A renewal replaces all connections to PostgreSQL at once. Otherwise, a connection to a server
+// that became read-only in a failover, or a half-open connection, would stay in use.
 type renewal struct {
 	generation atomic.Int64
-	renewed    atomic.Int64 // when the newest generation began, in nanoseconds since 1970
+	renewed    atomic.Int64 // start of the newest generation, in nanoseconds since 1970
 }
 
-// generationOf is where a connection has its generation.
+// generationOf is the key of a connection's generation in its custom data.
 const generationOf = "coatcheck generation"
 
-// renewInterval is the least time between two generations.
+// renewInterval is the minimum time between two generations.
 const renewInterval = time.Second
 
-// open opens a database whose sessions have the settings, except those that its
-// URL has. They are set after connecting: connection poolers such as PgBouncer
-// refuse them as parameters of the connection.
+// open opens a database whose sessions have the settings, except those that its URL sets. They are
+// set after connecting, because poolers such as PgBouncer reject them as connection parameters.
 func (r *renewal) open(c *pgx.ConnConfig, set settings) *sql.DB {
 	var statements []string
 	for name, value := range set {
@@ -44,13 +42,13 @@ func (r *renewal) open(c *pgx.ConnConfig, set settings) *sql.DB {
 		return err
 	}), stdlib.OptionResetSession(func(_ context.Context, conn *pgx.Conn) error {
 		if conn.PgConn().CustomData()[generationOf] != r.generation.Load() {
-			return driver.ErrBadConn // another one takes its place
+			return driver.ErrBadConn // database/sql replaces the connection
 		}
 		return nil
 	}))
 }
 
-// renew gives up all connections: those in use when they are free.
+// renew replaces all connections; those in use when they are released.
 func (r *renewal) renew() {
 	now, last := time.Now().UnixNano(), r.renewed.Load()
 	if now-last >= int64(renewInterval) && r.renewed.CompareAndSwap(last, now) {
@@ -58,7 +56,7 @@ func (r *renewal) renew() {
 	}
 }
 
-// renew gives up all connections to PostgreSQL, because one of them is of no use.
+// renew replaces all connections to PostgreSQL, because one of them is unusable.
 func (d *Database) renew() {
 	if d.postgres {
 		d.renewal.renew()

@@ -5,11 +5,9 @@ import (
 	"time"
 )
 
-// Again returns the submission that runs a finished job again, with its input
-// and options, for its owner: what came of the old one stays. A delay or run_at
-// was for the old one only. The base URL is how the caller reached the API. A
-// submission that comes again with its idempotency key finds the first one's
-// job. Error: [ErrNotFinished].
+// Again returns the submission that runs a finished job again, for its owner, with its input and
+// options but without its delay or run_at. The finished job does not change. baseURL is the URL
+// through which the caller reached the API. key is an idempotency key. Error: [ErrNotFinished].
 func (old *Job) Again(baseURL, key string) (Submission, error) {
 	if !old.Done {
 		return Submission{}, ErrNotFinished

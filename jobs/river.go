@@ -7,7 +7,7 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// jobQueue is the queue of River's that jobs wait in.
+// jobQueue is the name of River's queue for jobs.
 const jobQueue = "jobs"
 
 func (q *Queue) riverConfig() *river.Config {
@@ -17,20 +17,20 @@ func (q *Queue) riverConfig() *river.Config {
 		CompletedJobRetentionPeriod: time.Hour,
 		CancelledJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
-		// River's own rescue is only a backstop. It leaves a job alone until
-		// its worker's Timeout is over, which is longer for jobs than this.
+		// River's own rescue is only a backstop. It leaves a job alone until its worker's Timeout
+		// has passed, which is longer for our jobs than RescueStuckJobsAfter.
 		JobTimeout:           time.Minute,
 		RescueStuckJobsAfter: 2 * time.Minute,
 		SoftStopTimeout:      q.StopTimeout,
 		FetchOnlyKnownKinds:  true,
-		// Notifications are sent at most once in this time, and what is
-		// inserted meanwhile waits for the next poll.
+		// River sends at most one notification in this time. Jobs that are inserted meanwhile wait
+		// for the next poll.
 		FetchCooldown:     time.Millisecond,
 		FetchPollInterval: 200 * time.Millisecond,
 	}
 	if !q.db.postgres {
 		c.FetchPollInterval = time.Second
-		c.ReindexerSchedule = river.NeverSchedule() // it would block the one writer
+		c.ReindexerSchedule = river.NeverSchedule() // reindexing would block the only writer
 	}
 	if q.Workers == 0 {
 		return c // only inserts

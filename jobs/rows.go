@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A text is a value kept as JSON text; NULL leaves it alone.
+// A text is a value that is stored as JSON text. Scanning NULL does not change it.
 type text[T any] struct{ v *T }
 
 func (t text[T]) Value() (driver.Value, error) {
@@ -28,7 +28,7 @@ func (t text[T]) Scan(src any) error {
 	}
 }
 
-// nullable returns v as JSON text, or NULL when it is nil.
+// nullable returns v as JSON text, or NULL if it is nil.
 func nullable[T any](v *T) any {
 	if v == nil {
 		return nil
@@ -36,7 +36,7 @@ func nullable[T any](v *T) any {
 	return text[T]{v}
 }
 
-// raw returns JSON text as it stands, or NULL.
+// raw returns JSON text unchanged, or NULL.
 func raw(b json.RawMessage) any {
 	if b == nil {
 		return nil
@@ -68,14 +68,14 @@ const (
 
 	// jobColumns are all columns of a job.
 	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
-	// shortColumns leave out an output that is large.
+	// shortColumns omit a large output.
 	shortColumns = jobHead + `steps, history, CASE WHEN octet_length(output) <= ` + inline + ` THEN output END, COALESCE(octet_length(output) > ` + inline + `, FALSE)` + jobTail
-	// listColumns leave out the large columns, which the database then does not
-	// read: inputs, outputs and history.
+	// listColumns omit the large columns (inputs, outputs and history), which the database then
+	// does not read.
 	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail
 )
 
-// scanJob reads a row of jobColumns or listColumns.
+// scanJob reads a row of jobColumns, shortColumns or listColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	var j Job
 	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, text[[]Step]{&j.Chain}, text[[]Attempt]{&j.History},
@@ -86,8 +86,8 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 		return Job{}, err
 	}
 	if len(j.Chain) > 0 {
-		// A process of the release before, which knows no step_count, may still
-		// submit jobs while this one runs them.
+		// A process of the previous release, which does not write step_count, may still submit jobs
+		// while this one runs them.
 		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
 	}
 	j.Token = Optional(q.Keys.token(j.ID))
@@ -95,7 +95,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	return j, nil
 }
 
-// refresh sets what follows from other fields.
+// refresh sets the fields that are derived from others.
 func (j *Job) refresh() {
 	j.Done = j.Status.Done()
 	j.LastEventID = j.EventID().String()
@@ -103,7 +103,7 @@ func (j *Job) refresh() {
 	j.RemovedAt = j.removeAt()
 }
 
-// removeAt returns when the record of the job goes; nil before its end.
+// removeAt returns when the record of the job is removed; nil before its end.
 func (j *Job) removeAt() *Time {
 	if j.FinishedAt == nil {
 		return nil

@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// saveBatch is how many runs are saved by one transaction: more would hold
-	// up what else is to be committed.
+	// saveBatch is the maximum number of runs per transaction; more would delay other commits.
 	saveBatch = 100
 	// saveTime is the time over which several transactions are spread.
 	saveTime = 800 * time.Millisecond
 )
 
-// saveReports writes the newest progress of this process's runs to their
-// rows, for those who poll, and makes callbacks of it where they are wanted.
+// saveReports writes the newest progress of this process's runs to their rows, for clients that
+// poll, and creates progress callbacks where requested.
 func (q *Queue) saveReports(ctx context.Context) error {
 	q.mu.Lock()
 	var dirty []*run
@@ -32,7 +31,7 @@ func (q *Queue) saveReports(ctx context.Context) error {
 	pause := saveTime * saveBatch / time.Duration(len(dirty)+1)
 	for len(dirty) > 0 {
 		n := min(len(dirty), saveBatch)
-		q.lastSaved = dirty[n-1].job.ID // also if it goes wrong: the others come first then
+		q.lastSaved = dirty[n-1].job.ID // even if saving fails: then the others come first
 		if err := q.saveBatch(ctx, dirty[:n]); err != nil {
 			return err
 		}
@@ -48,8 +47,8 @@ func (q *Queue) saveReports(ctx context.Context) error {
 	return nil
 }
 
-// inTurn sorts runs so that the first is the one after the id: a round that is
-// cut short then does not leave out the same ones each time.
+// inTurn sorts runs by job id and rotates them so that the first one follows the id after. A round
+// that is cut short then does not leave out the same runs each time.
 func inTurn(runs []*run, after string) []*run {
 	slices.SortFunc(runs, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
 	i, _ := slices.BinarySearchFunc(runs, after+"\x00", func(r *run, id string) int { return strings.Compare(r.job.ID, id) })
@@ -60,7 +59,7 @@ func inTurn(runs []*run, after string) []*run {
 func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	var savings []*saving
 	err := q.committer.commit(ctx, &change{alone: true, apply: func(ctx context.Context, b *batch) error {
-		savings = savings[:0] // it may be tried again
+		savings = savings[:0] // the change may be applied more than once
 		for _, r := range dirty {
 			savings = append(savings, r.saving())
 		}
@@ -70,7 +69,7 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 		}
 		for _, s := range savings {
 			sequence, holds := sequences[s.run.job.ID]
-			if s.told = !holds; holds && s.tell { // a run that has lost its job has nothing to tell
+			if s.told = !holds; holds && s.tell { // a run that has lost its job reports no progress
 				if s.told, err = b.tellSaving(ctx, s, sequence); err != nil {
 					return err
 				}
@@ -93,7 +92,7 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	return nil
 }
 
-// unsaved reports whether the run said something that its row does not know.
+// unsaved reports whether the run has progress or log lines that are not stored yet.
 func (r *run) unsaved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,14 +8,14 @@ import (
 	"coatcheck/notify"
 )
 
-// A saving is what the row of a run is about to know.
+// pendingSave is the progress and log of a run that are about to be stored.
 type saving struct {
 	run    *run
 	id     notify.ID
 	report Report
 	log    part
-	tell   bool // the report shall become a callback
-	told   bool // it need not, or has
+	tell   bool // whether to create a progress callback
+	told   bool // whether none is needed any more
 }
 
 func (r *run) saving() *saving {
@@ -26,7 +26,7 @@ func (r *run) saving() *saving {
 	return s
 }
 
-// A savedRow is what is written to the row of a run's job.
+// A savedRow is the new content of a job's row.
 type savedRow struct {
 	*saving
 	events, sequence uint64
@@ -40,8 +40,8 @@ var savingWriter = newWriter(`UPDATE jobs SET progress = u.progress, log_lines =
 	column[savedRow]{"callback_sequence", "bigint", func(s savedRow) any { return s.sequence }},
 )
 
-// saveRows writes to the rows of the runs that still have their jobs. It returns
-// the numbers of their newest callbacks, by the ids of their jobs.
+// saveRows writes the rows of the runs that still have their jobs. It returns the sequence numbers
+// of their newest callbacks, by job id.
 func (b *batch) saveRows(ctx context.Context, savings []*saving) (sequences map[string]uint64, err error) {
 	held, err := b.lockHeld(ctx, savings)
 	if err != nil || len(held) == 0 {
@@ -54,7 +54,7 @@ func (b *batch) saveRows(ctx context.Context, savings []*saving) (sequences map[
 		if !holds {
 			continue
 		}
-		if h.version == s.id.Version { // else somebody has changed the row, and these events come before that
+		if h.version == s.id.Version { // otherwise the row has changed, and these events precede the change
 			h.events = s.id.N
 		}
 		if s.tell {
@@ -70,11 +70,11 @@ func (b *batch) saveRows(ctx context.Context, savings []*saving) (sequences map[
 	return sequences, nil
 }
 
-// A held is what the row of a job knows that its run has still.
+// A lockedRow contains columns of the row of a job whose run still has it.
 type held struct{ version, events, sequence uint64 }
 
-// lockHeld locks the rows of the runs, in the order in which everybody locks
-// rows, and returns those whose runs still have their jobs.
+// lockRunRows locks the rows of the runs in the common lock order. It returns those whose runs
+// still have their jobs, by job id.
 func (b *batch) lockHeld(ctx context.Context, savings []*saving) (map[string]held, error) {
 	var ids []string
 	runs := make(map[string]string)
@@ -106,7 +106,7 @@ func (b *batch) lockHeld(ctx context.Context, savings []*saving) (map[string]hel
 	return found, nil
 }
 
-// tellSaving makes a callback of a run's progress, and reports whether it did.
+// deliverSaved adds a delivery of a run's progress, and reports whether it did.
 func (b *batch) tellSaving(ctx context.Context, s *saving, sequence uint64) (told bool, err error) {
 	job := s.run.job
 	job.Progress, job.version, job.events, job.callback.sequence = s.report, s.id.Version, s.id.N, sequence

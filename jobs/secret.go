@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// SecretFile is where a server with a database of its own keeps its secret.
+// SecretFile is the name of the file with the server's generated secret in a data directory.
 const SecretFile = "secret.key"
 
 // ReadSecret returns the secret in the file secret.key of dir.
 func ReadSecret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, SecretFile)
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	b, err := os.ReadFile(path) //nolint:gosec // the operator chooses the path
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: the keys in the database were made with another secret: put the file back from a backup, or set secret_key or SECRET_KEY if the server runs with that", err)
 	}
@@ -39,7 +39,7 @@ func checkSecret(path string, text []byte) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// Secret is [ReadSecret], but makes the file when it is missing.
+// Secret is [ReadSecret], but creates the file if it is missing.
 func Secret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, SecretFile)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -55,10 +55,10 @@ func Secret(dir string) ([]byte, error) {
 	return []byte(secret), SyncDir(dir)
 }
 
-// writeSecret writes a file that has its name only when it is whole: a crash
-// leaves none that is empty.
+// writeSecret writes the file under a temporary name and renames it, so that a crash never leaves
+// an incomplete file.
 func writeSecret(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, privateMode) //nolint:gosec // the operator names it
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, privateMode) //nolint:gosec // the operator chooses the path
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,8 @@ func writeSecret(path, text string) error {
 	return os.Rename(path+".new", path)
 }
 
-// HasKeys reports whether there are keys in the database, which can be read
-// with the secret only that they were made with.
+// HasKeys reports whether the database contains keys, which can only be read with the secret that
+// they were created with.
 func (d *Database) HasKeys(ctx context.Context) (has bool, err error) {
 	if err := d.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
 		return false, fmt.Errorf("look for keys: %w", err)

@@ -1,6 +1,6 @@
 package jobs
 
-// begin notes that this process works on a job or delivery until end is called.
+// begin marks that this process is working on a job or delivery, until end is called.
 func (q *Queue) begin(id string) (end func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -14,15 +14,15 @@ func (q *Queue) begin(id string) (end func()) {
 	}
 }
 
-// works reports whether this process works on a job or delivery.
+// works reports whether this process is working on a job or delivery.
 func (q *Queue) works(id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.working[id] > 0
 }
 
-// replace lets another job take the slot of a service that was left behind.
-// There may be as many of those as there are slots: then it waits.
+// replace frees the slot of an abandoned service for another job. If there are already as many
+// abandoned services as slots, it waits.
 func (q *Queue) replace(returned <-chan struct{}) {
 	if returned == nil {
 		return

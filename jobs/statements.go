@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// maxStatements is how many prepared statements a SQLite connection keeps.
+	// maxStatements is the maximum number of cached prepared statements per SQLite connection.
 	maxStatements = 200
-	// maxStatementText is the longest text, in bytes, of a statement that is kept.
+	// maxStatementText is the longest text of a cached statement, in bytes.
 	maxStatementText = 16 << 10
 )
 
-// A cachingConnector opens SQLite connections that keep their prepared
-// statements, because parsing most of ours takes longer than running them.
+// A cachingConnector opens SQLite connections that cache their prepared statements, because parsing
+// most of our statements takes longer than running them.
 type cachingConnector struct{ driver.Connector }
 
 func newCachingConnector(dsn string) (driver.Connector, error) {
@@ -37,7 +37,7 @@ func (c cachingConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &cachingConn{inner, make(map[string]sqliteStmt)}, nil
 }
 
-// A sqliteConn is what database/sql uses of the driver's connection.
+// A sqliteConn contains the methods of the driver's connection that database/sql uses.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
@@ -53,16 +53,15 @@ type sqliteStmt interface {
 	driver.StmtQueryContext
 }
 
-// A cachingConn keeps the statements that are not in use, by their text.
-// database/sql uses a connection from one goroutine at a time, but may run a
-// statement again while the rows of its last run are open; the second run then
-// gets a statement of its own.
+// A cachingConn caches idle statements by their text. database/sql uses a connection from one
+// goroutine at a time, but may run a statement again while the rows of its previous run are open.
+// The second run then gets a new statement.
 type cachingConn struct {
 	sqliteConn
 	idle map[string]sqliteStmt
 }
 
-// take returns a statement for the query, which put gives back.
+// take returns a statement for the query, which put returns to the cache.
 func (c *cachingConn) take(ctx context.Context, query string) (sqliteStmt, error) {
 	if s, ok := c.idle[query]; ok {
 		delete(c.idle, query)
@@ -79,7 +78,7 @@ func (c *cachingConn) take(ctx context.Context, query string) (sqliteStmt, error
 	return stmt, nil
 }
 
-// put keeps a statement for its next use. At the limit, any other one is closed.
+// put caches a statement. If the cache is full, it evicts an arbitrary statement.
 func (c *cachingConn) put(query string, s sqliteStmt) error {
 	if _, twice := c.idle[query]; twice || len(query) > maxStatementText {
 		return s.Close()
@@ -105,7 +104,7 @@ func (c *cachingConn) ExecContext(ctx context.Context, query string, args []driv
 	}
 	result, err := s.ExecContext(ctx, args)
 	if err != nil {
-		s.Close() // repeats the error
+		s.Close() // reports the same error again
 		return nil, err
 	}
 	return result, c.put(query, s)
@@ -135,7 +134,7 @@ func (c *cachingConn) Close() error {
 	return errors.Join(append(errs, c.sqliteConn.Close())...)
 }
 
-// cachedRows give their statement back when they are closed.
+// cachedRows return their statement to the cache when they are closed.
 type cachedRows struct {
 	driver.Rows
 	conn  *cachingConn

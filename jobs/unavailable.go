@@ -15,15 +15,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// ErrUnavailable means that the database is known to be away, or to take
-// nothing.
+// ErrUnavailable means that the database is unreachable or refuses writes.
 var ErrUnavailable = errors.New("the database is away")
 
-// Unavailable reports whether err comes from the state of the database, so
-// that the same may well succeed later.
+// Unavailable reports whether err is caused by the state of the database, so that the same
+// operation may succeed later.
 func Unavailable(err error) bool { return complaint(err) != "" }
 
-// What can be wrong with a database, for those who run it.
+// The problems that a database can have, with advice for operators.
 const (
 	away     = "the database can't be reached: start it, or look at the network and database_url"
 	full     = "the database's disk is full: make room"
@@ -36,8 +35,7 @@ const (
 	broken   = "the database's files can't be read or written: look at the disk and the permissions"
 )
 
-// complaint returns what is wrong with the database, or "" when the error has
-// another cause.
+// problem returns what is wrong with the database, or "" if the error has another cause.
 func complaint(err error) string {
 	if err == nil {
 		return ""
@@ -82,7 +80,7 @@ func complaint(err error) string {
 	return ""
 }
 
-// complaintOfPostgres returns what a code of PostgreSQL's says about it.
+// postgresProblem returns the problem that a PostgreSQL error code indicates, or "".
 func complaintOfPostgres(code string) string {
 	switch {
 	case code == "53100": // disk_full

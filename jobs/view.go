@@ -7,32 +7,29 @@ import (
 )
 
 const (
-	// maxViews is how large, in bytes, the views that are kept are in all, about.
+	// maxViews is the approximate maximum size of all cached views, in bytes.
 	maxViews = 16 << 20
-	// maxView is how large the input and the output of a job may be for its view to
-	// be kept.
+	// maxView is the maximum size of a job's input and output for its view to be cached, in bytes.
 	maxView = 16 << 10
-	// viewCost is how large a view is beside these.
+	// viewCost is the approximate size of a view without these, in bytes.
 	viewCost = 4 << 10
-	// maxForms is in how many forms a view is kept.
+	// maxForms is the maximum number of renderings cached per view.
 	maxForms = 4
 )
 
-// A view is a job as its row was at one of its events, with what was made of it
-// for those who asked. Whatever changes of a job has an event, so that it is the
-// same while the row has the same newest event. Only the state of the newest
-// callback changes without one.
+// A view is a job as its row was at one of its events, with cached renderings. Every change of a
+// job has an event, except the state of its newest callback. So a view is up to date while the row
+// has the same newest event and callback state.
 type view struct {
 	job   Job
 	state state
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards forms
 	forms map[string][]byte
 }
 
-// Rendered returns what render makes of the job in a form, which names all that
-// render needs beside the job. It is kept for those who ask for the same job in
-// the same form, so nobody may change it.
+// Rendered returns the result of render for the job. form must identify everything else that the
+// result depends on. The result is cached by form and must not be changed.
 func (j *Job) Rendered(form string, render func(*Job) ([]byte, error)) ([]byte, error) {
 	if j.view == nil {
 		return render(j)
@@ -56,9 +53,9 @@ func (j *Job) Rendered(form string, render func(*Job) ([]byte, error)) ([]byte, 
 	return b, nil
 }
 
-// views are those of the jobs that were asked for lately.
+// views caches the views of recently read jobs.
 type views struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards byID and size
 	byID map[string]*view
 	size int
 }
@@ -67,21 +64,20 @@ func newViews() *views { return &views{byID: make(map[string]*view)} }
 
 func (v *view) size() int { return viewCost + len(v.job.Input) + (maxForms+1)*len(v.job.Output) }
 
-// get returns the view of a job; nil if there is none.
+// get returns the view of a job; nil if it is not cached.
 func (c *views) get(id string) *view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.byID[id]
 }
 
-// keep keeps a view of a job that was read, in place of any others, and returns
-// the job.
+// keep caches a view of a job that was read, evicts others if necessary, and returns the job.
 func (c *views) keep(j Job) Job {
 	callback, err := json.Marshal(j.Callback)
 	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
 		return j
 	}
-	// Whoever appends to a part of the job gets a copy of it.
+	// Clipped, so that appending to a part of the job copies it.
 	j.Input, j.Output, j.Metadata = slices.Clip(j.Input), slices.Clip(j.Output), slices.Clip(j.Metadata)
 	j.Chain, j.History, j.Tags = slices.Clip(j.Chain), slices.Clip(j.History), slices.Clip(j.Tags)
 	v := &view{job: j, state: state{version: j.version, events: j.events}}
@@ -102,7 +98,7 @@ func (c *views) keep(j Job) Job {
 	return v.job
 }
 
-// drop forgets the view of a job.
+// drop evicts the view of a job.
 func (c *views) drop(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	// clockJump is how far a clock may be off: timers and times of jobs would
-	// be wrong by as much.
+	// clockJump is the tolerated deviation of a clock. Timers and times of jobs are off by as much.
 	clockJump = 2 * time.Second
-	// jumpShown is how long it is shown that the clock jumped.
+	// jumpShown is how long a jump of the clock is reported.
 	jumpShown = time.Minute
 )
 
-// A clock is what is known of this machine's clock: when it jumped, found by
-// the monotonic clock. Only the loop that checks uses it.
+// A clock detects jumps of this machine's clock with the monotonic clock. It is used only by the
+// loop of checkDatabase.
 type clock struct {
 	last   time.Time
 	jumped time.Time
@@ -39,8 +38,8 @@ func (c *clock) tick(now time.Time) time.Duration {
 	return c.by
 }
 
-// checkClock compares this machine's clock with the database's, which said
-// its time between before and after.
+// checkClock compares this machine's clock with the database's time, which was read between before
+// and after.
 func (q *Queue) checkClock(ctx context.Context, database, before, after time.Time) {
 	by := q.clock.tick(after)
 	off := before.Round(0).Sub(database)
@@ -59,18 +58,17 @@ func (q *Queue) checkClock(ctx context.Context, database, before, after time.Tim
 	}
 }
 
-// stuckAfter is how long the changes of one batch may take until the database
-// counts as failing: they take milliseconds.
+// stuckAfter is how long the commit of one batch, which normally takes milliseconds, may take
+// before the database counts as failing.
 const stuckAfter = 3 * time.Second
 
-// errStuck is the error of a commit that does not end.
+// errStuck means that a commit does not finish.
 var errStuck = errors.New("a change has waited for the database for more than " + stuckAfter.String())
 
-// waits returns for how long the batch in hand has been on its way; 0 when
-// there is none.
+// waits returns how long the current batch has been committing; 0 if there is none.
 func (c *committer) waits() time.Duration {
 	if c == nil {
-		return 0 // the queue is not started
+		return 0 // the queue has not been started
 	}
 	since := c.since.Load()
 	if since == nil {
@@ -79,16 +77,16 @@ func (c *committer) waits() time.Duration {
 	return time.Since(*since)
 }
 
-// A head is the River job that is next, and since when it is.
+// A head is the River job that is next in the queue, and since when.
 type head struct {
 	id    int64
 	since time.Time
 }
 
-// queueInterval is how often the queue's head is looked at.
+// queueInterval is how often the head of the queue is checked.
 const queueInterval = time.Second
 
-// checkQueue looks whether jobs wait although somebody could run them.
+// checkQueue checks whether jobs wait although a worker is idle or missing.
 func (q *Queue) checkQueue(ctx context.Context) error {
 	var id int64
 	var kind string
@@ -126,12 +124,12 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 	case running < slots:
 		q.health.set(ctx, "queue", Warning, fmt.Sprintf("a job waits for %s although workers are idle: start a worker that has its service, which the log names, or restart the workers", waited.Round(time.Second)), "service", service)
 	default:
-		q.health.set(ctx, "queue", OK, "") // all are busy
+		q.health.set(ctx, "queue", OK, "") // all slots are busy
 	}
 	return nil
 }
 
-// checkSlots looks for services that did not stop when told to.
+// checkSlots checks for abandoned services.
 func (q *Queue) checkSlots(ctx context.Context) error {
 	if deaf := q.counters.deaf.Load(); deaf == 0 {
 		q.health.set(ctx, "runs", OK, "")

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// jobInserter writes the rows of new jobs.
+// jobInserter inserts the rows of new jobs.
 var jobInserter = newInserter("jobs", "",
 	column[*Job]{"id", "text", func(j *Job) any { return j.ID }},
 	column[*Job]{"owner", "text", func(j *Job) any { return j.Owner }},
@@ -45,7 +45,7 @@ var tagInserter = newInserter("job_tags", "ON CONFLICT DO NOTHING",
 	column[tagged]{"job_id", "text", func(t tagged) any { return t.job.ID }},
 )
 
-// insertJobs writes the rows of new jobs.
+// insertJobs inserts the rows of new jobs.
 func (b *batch) insertJobs(ctx context.Context) error {
 	if _, err := jobInserter.write(ctx, b, b.inserts); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
@@ -62,10 +62,10 @@ func (b *batch) insertJobs(ctx context.Context) error {
 	return nil
 }
 
-// jobUpdater writes what can change of jobs. The version and the run that a job
-// had are the fence: a run that has lost its job finds no row. Columns that
-// others write too, the state of the newest callback and when the job was asked
-// to stop, are written only when they change.
+// jobUpdater writes the changeable columns of jobs. The job's previous version and run id are the
+// fence: for a run that has lost its job, no row matches. Columns that other statements write too
+// (the state of the newest callback, and the time of the cancel request) are written only if they
+// change.
 var jobUpdater = newWriter(`UPDATE jobs SET status = u.status, version = u.version, events = 0, attempt = u.attempt, step = u.step,
 		steps = COALESCE(u.steps, jobs.steps), history = u.history, output = u.output, error = u.error, progress = u.progress, log_lines = u.log_lines,
 		run_at = u.run_at, started_at = u.started_at, finished_at = u.finished_at, remove_at = u.remove_at,
@@ -127,7 +127,7 @@ func (b *batch) updateJobs(ctx context.Context) error {
 	return nil
 }
 
-// orNull returns NULL for an empty text.
+// orNull returns NULL for an empty string.
 func orNull(s string) any {
 	if s == "" {
 		return nil

@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// A column is what a [writer] writes into one column of a table.
+// A column describes the values that a [writer] writes to one column of a table.
 type column[T any] struct {
 	name string
-	kind string // in PostgreSQL: text, bigint or bytea
+	kind string // PostgreSQL type: text, bigint or bytea
 	of   func(T) any
 }
 
-// A writer writes rows of T by one statement, however many there are: on
-// PostgreSQL each column is one array. SQLite, which has no round trip to save,
-// runs the statement once for each row.
+// A writer writes any number of rows of T with one statement: on PostgreSQL each column is one
+// array. On SQLite, which has no round trips to save, the statement runs once per row.
 type writer[T any] struct {
 	columns          []column[T]
 	postgres, sqlite string
@@ -26,8 +25,8 @@ type writer[T any] struct {
 
 var valueName = regexp.MustCompile(`\bu\.(\w+)`)
 
-// newWriter returns a writer with a statement in which u.name is the value of a
-// column and {from} the FROM clause that makes u available.
+// newWriter returns a writer for a statement in which u.name is the value of a column, and {from}
+// is the FROM clause that defines u.
 func newWriter[T any](statement string, columns ...column[T]) *writer[T] {
 	names, arrays, marks := make([]string, len(columns)), make([]string, len(columns)), make(map[string]string)
 	for i, c := range columns {
@@ -42,8 +41,8 @@ func newWriter[T any](statement string, columns ...column[T]) *writer[T] {
 	}
 }
 
-// newInserter returns a writer that inserts rows into a table, and does what
-// conflict says when there is one; "" to fail.
+// newInserter returns a writer that inserts rows into a table. conflict is the ON CONFLICT clause,
+// and may contain a RETURNING clause; "" to fail on a conflict.
 func newInserter[T any](table, conflict string, columns ...column[T]) *writer[T] {
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -52,7 +51,7 @@ func newInserter[T any](table, conflict string, columns ...column[T]) *writer[T]
 	return newWriter("INSERT INTO "+table+" ("+strings.Join(names, ", ")+") SELECT u."+strings.Join(names, ", u.")+" {from} WHERE true "+conflict, columns...)
 }
 
-// write writes rows, and returns how many were written.
+// write writes rows and returns how many were written.
 func (w *writer[T]) write(ctx context.Context, b *batch, rows []T) (written int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil
@@ -74,8 +73,8 @@ func (w *writer[T]) write(ctx context.Context, b *batch, rows []T) (written int6
 	return written, nil
 }
 
-// returning writes rows by a statement that returns a text for each row that
-// was written, and returns these.
+// returning writes rows with a statement that has a RETURNING clause with one text, and returns
+// these texts.
 func (w *writer[T]) returning(ctx context.Context, b *batch, rows []T) (written []string, err error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -110,7 +109,7 @@ func (w *writer[T]) returning(ctx context.Context, b *batch, rows []T) (written 
 	return written, nil
 }
 
-// values returns the values of a row, one for each column.
+// values returns the values of a row, one per column.
 func (w *writer[T]) values(row T) []any {
 	args := make([]any, len(w.columns))
 	for i, c := range w.columns {
@@ -119,7 +118,7 @@ func (w *writer[T]) values(row T) []any {
 	return args
 }
 
-// arrays returns the values of rows, an array for each column.
+// arrays returns the values of rows, one array per column.
 func (w *writer[T]) arrays(rows []T) ([]any, error) {
 	args := make([]any, len(w.columns))
 	for i, c := range w.columns {
@@ -139,7 +138,7 @@ func (w *writer[T]) arrays(rows []T) ([]any, error) {
 	return args, nil
 }
 
-// array returns a value of each row; nil for NULL.
+// array returns one value per row; nil for NULL.
 func array[V, T any](rows []T, of func(T) any) ([]*V, error) {
 	values, a := make([]V, len(rows)), make([]*V, len(rows))
 	for i, row := range rows {

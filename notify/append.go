@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// appendScript appends events to their topics' logs and tells those who watch,
-// both or none for each. One without a name deletes the log. Redis itself refuses an id that is not greater than
-// the last. What is wrong with one topic is no matter for the others.
+// appendScript appends events to the logs of their topics and publishes them. For each event it
+// does both or neither. An event without a name deletes the log. Redis itself rejects an id that is
+// not greater than the log's last. An error in one topic does not affect the others.
 var appendScript = redis.NewScript(`
 local answers = {}
 for i = 1, #KEYS / 2 do
@@ -44,8 +44,8 @@ for i = 1, #KEYS / 2 do
 end
 return answers`)
 
-// erase deletes a topic's log. It goes through the outbox as an event without a
-// name, behind all that was published before.
+// erase deletes a topic's log. It is queued in the outbox as an event without a name, after all
+// earlier events.
 func (f *redisFeed) erase(topic string) error {
 	if err := f.outbox.put(topic, Event{}); err != nil {
 		return fmt.Errorf("erase from Redis: %w", err)
@@ -53,7 +53,7 @@ func (f *redisFeed) erase(topic string) error {
 	return nil
 }
 
-// append adds an event to its topic's log and tells those who watch.
+// append appends an event to its topic's log and publishes it.
 func (f *redisFeed) append(topic string, e Event) error {
 	err := f.outbox.put(topic, e)
 	if err != nil && !errors.Is(err, ErrStale) {
@@ -62,9 +62,9 @@ func (f *redisFeed) append(topic string, e Event) error {
 	return err
 }
 
-// send has Redis append the events of a batch, and answers their publishers.
-// An error means that Redis did not take all of them, and may do so later:
-// those that it has are stale then.
+// send appends the events of a batch in Redis and reports the results to their publishers. An error
+// means that Redis did not accept all events and that they should be sent again; those that it
+// already has are stale then.
 func (f *redisFeed) send(ctx context.Context, batch []sending) error {
 	err := f.try(ctx, batch)
 	f.note(ctx, err)
@@ -83,7 +83,7 @@ func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 	switch {
 	case passing(err):
 		return err
-	case err != nil && len(batch) > 1: // what is wrong with one is no matter for the others
+	case err != nil && len(batch) > 1: // retry one by one, so that a bad event fails alone
 		for i := range batch {
 			if err := f.try(ctx, batch[i:i+1]); err != nil {
 				return err
@@ -107,11 +107,11 @@ func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 	return nil
 }
 
-// call calls the script for the events of a batch, and returns what it says of
-// each. While nobody waits there is time to make a new connection first.
+// call calls the script for the events of a batch and returns a result for each. If no publisher is
+// waiting, there is time to establish a new connection first.
 func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error) {
 	limit := answerTimeout
-	if i := slices.IndexFunc(batch, func(s sending) bool { return s.done != nil }); i >= 0 { // its publisher has waited already
+	if i := slices.IndexFunc(batch, func(s sending) bool { return s.done != nil }); i >= 0 { // its publisher has already waited
 		limit = max(time.Until(batch[i].since.Add(publishTimeout)), publishTimeout/10)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -126,19 +126,19 @@ func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error)
 	return appendScript.Run(ctx, f.client, keys, args...).StringSlice()
 }
 
-// maxEvents returns how many events a log may have when one of this size is
-// added: as many of its size as topicBytes has room for, because Redis counts
-// the events of a stream and not their bytes.
+// maxEvents returns the maximum number of events in a log to which an event of this size is added:
+// as many of this size as fit into topicBytes. Redis limits a stream by its number of events, not
+// by their bytes.
 func maxEvents(size int) int { return min(logEvents, max(topicBytes/max(size, 1), 1)) }
 
-// passing reports whether Redis takes no events for a while, or until its
-// configuration or ours is changed, and not only these events.
+// passing reports whether Redis currently accepts no events at all, until it recovers or its
+// configuration or ours is changed. Otherwise the error concerns only these events.
 func passing(err error) bool {
 	if err == nil {
 		return false
 	}
 	if _, ok := errors.AsType[redis.Error](err); !ok {
-		return true // no answer
+		return true // no response
 	}
 	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "ASK"}, func(prefix string) bool {
 		return redis.HasErrorPrefix(err, prefix)

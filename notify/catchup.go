@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// maxReads is how many logs are read at once.
+// maxReads is the maximum number of logs that are read concurrently.
 const maxReads = 16
 
-// catchUp reads the topic's log until nothing was missed while it was read,
-// in a goroutine of its own; there is one for a topic at most.
+// catchUp reads the topic's log, in a new goroutine, until nothing was missed while it was read.
+// There is at most one such goroutine per topic.
 func (h *Hub) catchUp(t *topic, known ID) {
 	if !t.beginCatchUp(known) {
 		return
@@ -27,21 +27,21 @@ func (h *Hub) readLog(t *topic) {
 		done, wait := t.endCatchUp(events, err == nil, waited)
 		switch {
 		case wait:
-			// Who publishes may be about to append what is missing.
+			// The publisher may be about to append the missing event.
 			if waited = h.sleep(h.late, t.came); h.ctx.Err() != nil {
 				return
 			}
 		case !done:
 		case err == nil, h.feed.degraded(), h.topic(t.name) != t:
-			return // once it is not degraded any more, the feed confirms each topic
+			return // when it recovers, the feed confirms each topic again
 		case !h.sleep(retryDelay, nil) || !t.beginCatchUp(ID{}):
 			return
 		}
 	}
 }
 
-// read reads what the log of the topic has beyond what is known. Few do at
-// once: after a reconnection, all topics want to.
+// read reads the events in the topic's log after the newest known event. The number of concurrent
+// reads is limited, because all topics are read after a reconnection.
 func (h *Hub) read(t *topic) ([]Event, error) {
 	select {
 	case h.reads <- struct{}{}:
@@ -58,7 +58,7 @@ func (h *Hub) read(t *topic) ([]Event, error) {
 	return events, err
 }
 
-// sleep returns false when it is woken before its time, or the hub closes.
+// sleep waits. It returns false if it is woken early or the hub closes.
 func (h *Hub) sleep(d time.Duration, woken <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

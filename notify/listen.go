@@ -15,20 +15,21 @@ import (
 )
 
 const (
-	// pingInterval is how often a silent connection is tried, and a third of
-	// the silence after which it is taken for dead.
+	// pingInterval is how often a silent connection is pinged. After three times as long it is
+	// considered dead.
 	pingInterval = time.Second
-	// afterwards is how long after its return Redis counts as away: longer
-	// than the table is then compared with what viewers have seen.
+	// recoveryTime is how long Redis counts as unavailable after it has recovered. It is longer
+	// than the interval at which the table is compared with the viewers' positions during that
+	// time.
 	afterwards = 3 * time.Second
-	// subscribeBatch is how many topics one command subscribes to.
+	// subscribeBatch is the maximum number of topics per subscribe command.
 	subscribeBatch = 1000
 )
 
-// listen keeps one connection that is subscribed to what is wanted.
+// listen maintains one connection that is subscribed to the wanted topics.
 func (f *redisFeed) listen(ctx context.Context) {
 	select {
-	case <-f.nudge: // not before somebody watches
+	case <-f.nudge: // connect only when there is a viewer
 	case <-ctx.Done():
 		return
 	}
@@ -49,9 +50,9 @@ func (f *redisFeed) listen(ctx context.Context) {
 	}
 }
 
-// receive hands on what comes over one connection until that fails. It does
-// not use go-redis's channel, which drops messages, nor its reconnection,
-// which does not see a half-open connection.
+// receive processes the messages of one connection until it fails. It does not use go-redis's
+// channel, which drops messages, nor its reconnection, which does not detect a half-open
+// connection.
 func (f *redisFeed) receive(ctx context.Context) error {
 	ps := f.client.Subscribe(ctx)
 	defer ps.Close()
@@ -102,9 +103,9 @@ func (f *redisFeed) receive(ctx context.Context) error {
 	}
 }
 
-// reconcile makes the connection's subscriptions what is wanted, alone, so that a
-// subscription and its end can't overtake each other. After the first round, it looks
-// only at topics that have changed.
+// reconcile makes the connection's subscriptions match the wanted topics. Only this goroutine
+// subscribes and unsubscribes, so the commands for a topic stay in order. After the first round, it
+// checks only topics that have changed.
 func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 	have := make(map[string]uint64)
 	changed := f.allWanted()
@@ -119,7 +120,7 @@ func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 			case asked != 0 && !subscribed:
 				begin = append(begin, f.channel(topic))
 				have[topic] = asked
-			case asked != before: // its last viewer left and another came
+			case asked != before: // the last viewer left and another one joined
 				f.hub.confirmed(topic)
 				have[topic] = asked
 			}
@@ -143,8 +144,8 @@ func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 	}
 }
 
-// allWanted returns the topics that are wanted, each with the number of its request,
-// for a connection without subscriptions.
+// allWanted returns all wanted topics with the numbers of their requests, for a connection without
+// subscriptions.
 func (f *redisFeed) allWanted() map[string]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,8 +153,8 @@ func (f *redisFeed) allWanted() map[string]uint64 {
 	return maps.Clone(f.wanted)
 }
 
-// takeChanged returns the topics that have been asked for since the last call, with
-// the number of the request, or 0 where a topic is not wanted any more.
+// takeChanged returns the topics that have changed since the last call, with the numbers of their
+// requests, or 0 for a topic that is not wanted any more.
 func (f *redisFeed) takeChanged() map[string]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -5,22 +5,20 @@ import (
 	"sync"
 )
 
-// manyHosts is how many hosts must fail to be looked up, and none succeed in
-// between, before that is taken for a fault of our own name server.
+// manyHosts is how many different hosts must fail to be looked up, without a success in between,
+// before our own name server is considered unavailable.
 const manyHosts = 3
 
-// A lookupHealth tells a name server of ours that is away from receivers whose
-// own is.
+// A lookupHealth distinguishes an outage of our name server from one of a receiver's name server.
 type lookupHealth struct {
-	mu     sync.Mutex
-	failed map[string]struct{} // since the last look-up that went well
+	mu     sync.Mutex          // guards failed
+	failed map[string]struct{} // hosts that failed since the last successful lookup
 }
 
-// note takes the outcome of looking up a host, and reports whether the fault
-// is ours.
+// note records the outcome of looking up a host. It reports whether the fault is ours.
 func (h *lookupHealth) note(host string, ok bool) (ours bool) {
 	if _, err := netip.ParseAddr(host); err == nil {
-		return false // an address needs no look-up
+		return false // an address needs no lookup
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,41 +9,40 @@ import (
 )
 
 const (
-	// The outbox holds this many events and bytes of data at most; then the
-	// oldest are lost.
+	// The outbox holds at most this many events and bytes of data; beyond that, the oldest events
+	// are lost.
 	outboxEvents = 10_000
 	outboxBytes  = 16 << 20
-	// batchEvents and batchBytes are how much goes to Redis together at most:
-	// more would keep it from others for too long, or not be done in time.
+	// batchEvents and batchBytes limit what is sent to Redis at once: more would block Redis for
+	// too long or exceed the timeout.
 	batchEvents = 128
 	batchBytes  = 256 << 10
 )
 
 var (
-	// errAway is the error of a publisher while Redis is away.
+	// errAway is returned to publishers while Redis is unavailable.
 	errAway   = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
 	errClosed = errors.New("the hub is closed, the event is lost")
 )
 
-// An outbox holds, in order, the events that are to go to Redis. Those that
-// Redis does not take wait until it is back: a short absence then leaves no
-// gap, and a long one leaves at least the newest events.
+// An outbox holds the events to send to Redis, in order. Events that Redis does not accept wait
+// until it recovers: a short outage leaves no gap, and a long one loses only the oldest events.
 type outbox struct {
 	filled chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	queue  []sending
 	bytes  int
-	down   bool // publishers do not wait
+	down   bool // Redis is unavailable: publishers do not wait
 	closed bool
 }
 
-// A sending is an event on its way to Redis.
+// A sending is an event in the outbox.
 type sending struct {
 	topic string
 	event Event
 	since time.Time  // when its publisher began to wait
-	done  chan error // nil when nobody waits
+	done  chan error // nil if no publisher waits
 }
 
 func (s *sending) answer(err error) {
@@ -53,7 +52,7 @@ func (s *sending) answer(err error) {
 	}
 }
 
-// put adds an event, and waits until Redis has it or is known to be away: about
+// put adds an event. It waits until Redis has accepted it or is known to be unavailable, for about
 // publishTimeout at most.
 func (o *outbox) put(topic string, e Event) error {
 	done, _ := answers.Get().(chan error)
@@ -72,10 +71,10 @@ func (o *outbox) put(topic string, e Event) error {
 	return <-done
 }
 
-// answers are used again: each event needs one.
+// answers pools channels, because each event needs one.
 var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
 
-// add adds to the queue; the outbox is locked.
+// add appends to the queue. o.mu must be held.
 func (o *outbox) add(s ...sending) {
 	o.queue = append(o.queue, s...)
 	for _, s := range s {
@@ -84,7 +83,7 @@ func (o *outbox) add(s ...sending) {
 	for len(o.queue) > outboxEvents || o.bytes > outboxBytes && len(o.queue) > 1 {
 		o.queue[0].answer(errAway)
 		o.bytes -= len(o.queue[0].event.Data)
-		o.queue[0] = sending{} // it goes with the next growth
+		o.queue[0] = sending{} // releases the data; the entry is freed when the queue grows
 		o.queue = o.queue[1:]
 	}
 	select {
@@ -93,7 +92,7 @@ func (o *outbox) add(s ...sending) {
 	}
 }
 
-// take takes out the oldest events, into the place of a batch before.
+// take removes and returns the oldest events. It reuses the memory of a previous batch.
 func (o *outbox) take(batch []sending) []sending {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -112,8 +111,8 @@ func (o *outbox) take(batch []sending) []sending {
 	return batch
 }
 
-// putBack puts events, which Redis did not take, where they were. From now on
-// nobody waits for it.
+// putBack returns events that Redis did not accept to the front of the queue. From now on,
+// publishers do not wait for Redis.
 func (o *outbox) putBack(batch []sending) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -126,8 +125,8 @@ func (o *outbox) putBack(batch []sending) {
 	o.add(queue...)
 }
 
-// sent says that Redis is there. Publishers wait for it again when it has
-// nearly all that there was.
+// sent records that Redis is available. Publishers wait for it again once it has received nearly
+// all events.
 func (o *outbox) sent() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,8 +135,7 @@ func (o *outbox) sent() {
 	}
 }
 
-// away reports whether Redis did not take the last events, or lacks many
-// since.
+// away reports whether Redis did not accept the last events, or still lacks many since then.
 func (o *outbox) away() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -154,14 +152,14 @@ func (o *outbox) close() {
 	o.queue = nil
 }
 
-// idle reports whether nothing waits for Redis.
+// idle reports whether the queue is empty.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.queue) == 0
 }
 
-// empty sends what is in the outbox, until ctx is done.
+// run sends the events in the outbox until ctx is done.
 func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
 	defer o.close()
 	var batch []sending
@@ -180,7 +178,7 @@ func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending
 		} else {
 			o.putBack(batch)
 		}
-		clear(batch) // nothing else may come for long
+		clear(batch) // releases the events: the next batch may come much later
 		if err != nil {
 			select {
 			case <-time.After(retryDelay):

@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// A Class says what an attempt means for the delivery.
+// A Class determines how a result affects the delivery.
 type Class int
 
 // The classes of results.
 const (
-	Retry     Class = iota // may go well another time
-	Refused                // the receiver did not want it; a few more attempts
-	Throttled              // the receiver asked to wait
-	Final                  // would never go well
-	Local                  // our own fault: counts as no attempt
+	Retry     Class = iota // may succeed later
+	Refused                // rejected by the receiver; a few more attempts
+	Throttled              // the receiver requested a delay
+	Final                  // would never succeed
+	Local                  // our own fault; does not count as an attempt
 	Delivered
 )
 
-// maxRetryAfter is the longest wait a receiver can ask for.
+// maxRetryAfter is the longest delay that a receiver can request.
 const maxRetryAfter = time.Hour
 
-// classifyStatus decides by the answer's status.
+// classifyStatus classifies a response by its status.
 func classifyStatus(resp *http.Response) Result {
 	status := resp.StatusCode
 	r := Result{StatusCode: status, Code: "http_" + strconv.Itoa(status), Message: "the receiver answered " + strconv.Itoa(status)}
@@ -37,8 +37,8 @@ func classifyStatus(resp *http.Response) Result {
 	case status >= 200 && status < 300:
 		r.Class, r.Code, r.Message = Delivered, "ok", ""
 	case status >= 300 && status < 400:
-		// Following would send body and signature to where nobody checked. A redirect
-		// is most likely a mistake in the URL, which another attempt does not mend.
+		// Following the redirect would send the body and the signature to an unchecked URL. A
+		// redirect is most likely a mistake in the URL, which another attempt does not fix.
 		r.Class, r.Code, r.Message = Refused, "redirect_refused", "the receiver answered "+strconv.Itoa(status)+"; redirects are not followed"
 		if to, err := resp.Location(); err == nil {
 			r.Message = fmt.Sprintf("the receiver answered %d with the Location %.500q; redirects are not followed: use that URL", status, RedactURL(to.String()))
@@ -60,8 +60,8 @@ func classifyStatus(resp *http.Response) Result {
 	return r
 }
 
-// classifyError decides by the error of a request without an answer. The
-// message says neither URL nor address.
+// classifyError classifies the error of a request without a response. The message contains neither
+// URL nor address.
 func classifyError(ctx context.Context, err error) Result {
 	var (
 		dns       *net.DNSError
@@ -96,10 +96,9 @@ func classifyError(ctx context.Context, err error) Result {
 	}
 }
 
-// retryAfter returns how long a receiver that limits its rate asks to wait, by
-// Retry-After (RFC 9110) or else RateLimit-Reset, in seconds, or RateLimit, whose
-// parameter t is in seconds (both of draft-ietf-httpapi-ratelimit-headers). At most
-// an hour, and 0 if it does not ask.
+// retryAfter returns the delay that a rate-limiting receiver requests. It reads Retry-After (RFC
+// 9110) or else RateLimit-Reset, in seconds, or the parameter t of RateLimit, in seconds (both of
+// draft-ietf-httpapi-ratelimit-headers). It returns at most an hour, and 0 if there is no request.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	if wait := parseRetryAfter(h.Get("Retry-After"), now); wait > 0 {
 		return wait
@@ -113,12 +112,12 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return parseRetryAfter(reset, now)
 }
 
-// retryDates are the forms of dates that servers send although RFC 9110 has others.
+// retryDates are date formats that servers send although RFC 9110 does not allow them.
 var retryDates = []string{"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 UTC", time.RFC3339, "2006-01-02 15:04:05Z07:00"}
 
-// parseRetryAfter returns how long to wait by a Retry-After header, in
-// seconds or as a date (RFC 9110, section 10.2.3): at most an hour, and 0 when
-// it says nothing that makes sense. Dates may have other usual forms.
+// parseRetryAfter parses a Retry-After header, in seconds or as a date (RFC 9110, section 10.2.3).
+// Dates may also have one of retryDates. It returns at most an hour, and 0 if the header is missing
+// or invalid.
 func parseRetryAfter(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
@@ -140,25 +139,24 @@ func parseRetryAfter(s string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
-// A Schedule is how long to wait before each attempt; it has as many entries
-// as there are attempts, the first being 0.
+// A Schedule contains the delay before each attempt. It has one entry per attempt; the first is 0.
 type Schedule []time.Duration
 
-// DefaultSchedule is spread over about a day.
+// DefaultSchedule returns a schedule that is spread over about a day.
 func DefaultSchedule() Schedule {
 	return Schedule{0, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
 }
 
 const (
-	// maxRefused is after how many attempts a 4xx is believed.
+	// maxRefused is the number of attempts after which a 4xx is final.
 	maxRefused = 5
-	// localDelay is the wait after a fault of our own.
+	// localDelay is the delay after a fault of our own.
 	localDelay = 10 * time.Second
 )
 
-// Next returns how long to wait after a number of attempts, the last of which
-// had this result, and whether to try again at all. The delays vary by a fifth
-// so that what failed together does not come back together.
+// Next returns the delay after a number of attempts, the last of which had this result. again is
+// false if there is no further attempt. A jitter of ±20% keeps deliveries that failed together from
+// being retried together.
 func (s Schedule) Next(attempts int, r Result) (delay time.Duration, again bool) {
 	switch {
 	case r.Class == Delivered, r.Class == Final, r.Class == Refused && attempts >= maxRefused:
@@ -170,11 +168,11 @@ func (s Schedule) Next(attempts int, r Result) (delay time.Duration, again bool)
 	default:
 		delay = s[attempts]
 	}
-	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay)) //nolint:gosec // chance spreads load here, it keeps no secret
+	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay)) //nolint:gosec // only spreads load, not security-sensitive
 	return max(delay, r.RetryAfter), true
 }
 
-// String returns the schedule as in the configuration.
+// String returns the schedule in the format of the configuration.
 func (s Schedule) String() string {
 	return fmt.Sprint([]time.Duration(s))
 }

@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// own is where this server is reached: a callback there would be a request of
-// the server to itself, and without users one of an admin.
+// own contains the addresses at which this server is reached. A callback to one of them would be a
+// request of the server to itself, and without users a request with the rights of an admin.
 type own struct {
-	mu    sync.Mutex
-	names []string // hosts with ports, in lower case and without a dot at the end
-	ports []string // at which the server listens on this machine
+	mu    sync.Mutex // guards names and ports
+	names []string   // hosts with ports, in lowercase and without a trailing dot
+	ports []string   // ports on which the server listens on this machine
 }
 
 func newOwn(names, listens []string) *own {
@@ -30,7 +30,7 @@ func newOwn(names, listens []string) *own {
 	return o
 }
 
-// listen adds an address at which the server listens.
+// listen adds an address on which the server listens.
 func (o *own) listen(addr string) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "0" {
@@ -41,8 +41,7 @@ func (o *own) listen(addr string) {
 	o.names, o.ports = append(o.names, net.JoinHostPort(plainHost(host), port)), append(o.ports, port)
 }
 
-// hasName reports whether a host with a port is a name or an address of the
-// server, by how it is written.
+// hasName reports whether a host with a port is, as written, a name or an address of the server.
 func (o *own) hasName(host, port string) bool {
 	host = plainHost(host)
 	o.mu.Lock()
@@ -58,8 +57,7 @@ func (o *own) hasName(host, port string) bool {
 	return err == nil && isThisMachine(addr)
 }
 
-// hasAddr reports whether the address is one of this machine, with a port at
-// which the server listens.
+// hasAddr reports whether the address belongs to this machine and the server listens on its port.
 func (o *own) hasAddr(target netip.AddrPort) bool {
 	o.mu.Lock()
 	local := slices.Contains(o.ports, strconv.Itoa(int(target.Port())))
@@ -87,7 +85,7 @@ func isThisMachine(addr netip.Addr) bool {
 	})
 }
 
-// plainHost returns a host in the one form in which hosts are compared.
+// plainHost returns the canonical form of a host, for comparisons.
 func plainHost(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	if addr, err := netip.ParseAddr(host); err == nil {

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// probeInterval is how often Redis is tried while there are no events.
+// probeInterval is how often Redis is probed while there are no events.
 const probeInterval = 2 * time.Second
 
-// probe finds out whether Redis would take events while there are none, until ctx is
-// done. Publishers do not wait for it.
+// probe checks whether Redis would accept events while there are none, until ctx is done.
+// Publishers do not wait for it.
 func (f *redisFeed) probe(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
@@ -21,7 +21,7 @@ func (f *redisFeed) probe(ctx context.Context) {
 			return
 		}
 		if !f.outbox.idle() {
-			continue // those events show it
+			continue // sending them shows it
 		}
 		err := f.check(ctx)
 		if ctx.Err() != nil {

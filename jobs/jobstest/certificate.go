@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Certificate writes a certificate for this machine with a serial number, and
-// its key, as cert.pem and key.pem into the directory.
+// Certificate creates a self-signed certificate for 127.0.0.1 with a serial number, and writes it
+// and its key to cert.pem and key.pem in dir. It returns their paths.
 func Certificate(t testing.TB, dir string, serial int64) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
