@@ -20,17 +20,17 @@ type batch struct {
 	now  Time
 	rows map[string]Job // by id, of the jobs that the changes lock
 
-	inserts    []*Job
-	updates    []*update
-	deliveries []*Delivery
-	outcomes   []*outcome
-	logs       []loggedPart
-	carried    []carried
-	places     []place
-	dropped    []string // ids of finished jobs whose waiting progress deliveries are deleted
-	lanes      []string // River queues that received a job
-	announced  []announcement
-	last       []func(context.Context) error // writes to other tables than jobs and its children; run last, to keep the lock order
+	inserts              []*Job
+	updates              []*update
+	deliveries           []*Delivery
+	outcomes             []*outcome
+	logs                 []loggedPart
+	riverInserts         []riverInsert
+	positions            []queuePosition
+	finishedWithProgress []string // ids of finished jobs whose waiting progress deliveries are deleted
+	riverQueues          []string // River queues that received a job
+	announcements        []announcement
+	lastWrites           []func(context.Context) error // writes to other tables than jobs and its children; run last, to keep the lock order
 }
 
 // An update is the new row of a job.
@@ -41,14 +41,14 @@ type update struct {
 }
 
 // A riverInsert is a River job to insert. The id that River assigns is stored in riverJobID.
-type carried struct {
+type riverInsert struct {
 	river.InsertManyParams
-	of         string // the id of the job
+	jobID      string // the id of the job
 	riverJobID *int64
 }
 
 // A queuePosition moves a new River job to the position of another in the queue.
-type place struct{ riverJobID, of *int64 }
+type queuePosition struct{ riverJobID, replaced *int64 }
 
 // transact commits changes in one transaction.
 func (q *Queue) transact(changes []*change) (err error) {
@@ -61,16 +61,16 @@ func (q *Queue) transact(changes []*change) (err error) {
 	}
 	defer tx.Rollback()
 	b := &batch{q: q, tx: tx}
-	if err := b.change(q.db.ofStatements(ctx), changes); err != nil {
+	if err := b.change(q.db.statementContext(ctx), changes); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	for _, lane := range b.lanes {
+	for _, lane := range b.riverQueues {
 		q.db.ring(lane)
 	}
-	for _, a := range b.announced {
+	for _, a := range b.announcements {
 		q.dispatcher.announce(a.to, a.at.Time)
 	}
 	return nil
@@ -88,8 +88,8 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	for _, ch := range changes {
 		ch.err = ch.apply(ctx, b)
 		_, refused := errors.AsType[refusal](ch.err)
-		if refused && ch.known != nil {
-			return errStale // its row may be another
+		if refused && ch.cached != nil {
+			return errStale // the refusal may be based on an outdated row
 		}
 		if ch.err != nil && !refused {
 			return ch.err
@@ -101,7 +101,7 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 // insert adds the row of a new job to the batch.
 func (b *batch) insert(j *Job) {
 	if j.Status == Queued {
-		b.carry(j)
+		b.insertRiverJob(j)
 	}
 	b.inserts = append(b.inserts, j)
 }
@@ -114,16 +114,16 @@ func (b *batch) update(ctx context.Context, u *update) error {
 			return err
 		}
 	}
-	if e.withdraw != 0 {
-		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.withdraw); err != nil && !errors.Is(err, river.ErrNotFound) {
+	if e.cancelRiverJob != 0 {
+		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.cancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
 			return fmt.Errorf("cancel River job: %w", err)
 		}
 	}
 	if e.enqueue {
-		b.carry(&u.job)
+		b.insertRiverJob(&u.job)
 	}
-	if e.place != 0 {
-		b.places = append(b.places, place{&u.job.riverJobID, &e.place})
+	if e.queuePosition != 0 {
+		b.positions = append(b.positions, queuePosition{&u.job.riverJobID, &e.queuePosition})
 	}
 	if e.log != nil {
 		b.logs = append(b.logs, loggedPart{u.job.ID, *e.log})
@@ -134,8 +134,8 @@ func (b *batch) update(ctx context.Context, u *update) error {
 }
 
 // insertRiverJob adds a River job for j to the batch.
-func (b *batch) carry(j *Job) {
-	b.carried = append(b.carried, carried{
+func (b *batch) insertRiverJob(j *Job) {
+	b.riverInserts = append(b.riverInserts, riverInsert{
 		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
 			Queue: jobQueue, Priority: j.Priority, MaxAttempts: riverAttempts,
 		}}, j.ID, &j.riverJobID,
@@ -144,7 +144,7 @@ func (b *batch) carry(j *Job) {
 
 // flush writes the results of the applied changes.
 func (b *batch) flush(ctx context.Context) error {
-	if err := b.insertCarried(ctx); err != nil {
+	if err := b.insertRiverJobs(ctx); err != nil {
 		return err
 	}
 	if err := b.dropProgress(ctx); err != nil {
@@ -165,7 +165,7 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.saveLogs(ctx); err != nil {
 		return err
 	}
-	for _, write := range b.last {
+	for _, write := range b.lastWrites {
 		if err := write(ctx); err != nil {
 			return err
 		}
@@ -174,33 +174,33 @@ func (b *batch) flush(ctx context.Context) error {
 }
 
 // insertRiverJobs inserts the River jobs of the batch.
-func (b *batch) insertCarried(ctx context.Context) error {
-	if len(b.carried) == 0 {
+func (b *batch) insertRiverJobs(ctx context.Context) error {
+	if len(b.riverInserts) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(b.carried))
-	for i, c := range b.carried {
+	params := make([]river.InsertManyParams, len(b.riverInserts))
+	for i, c := range b.riverInserts {
 		params[i] = c.InsertManyParams
-		if !slices.Contains(b.lanes, c.InsertOpts.Queue) {
-			b.lanes = append(b.lanes, c.InsertOpts.Queue)
+		if !slices.Contains(b.riverQueues, c.InsertOpts.Queue) {
+			b.riverQueues = append(b.riverQueues, c.InsertOpts.Queue)
 		}
 	}
 	results, err := b.q.river.InsertManyTx(ctx, b.tx, params)
 	if err != nil {
 		return fmt.Errorf("insert River jobs: %w", err)
 	}
-	for i, c := range b.carried { // River returns the results in the order of the parameters
-		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.of)) {
+	for i, c := range b.riverInserts { // River returns the results in the order of the parameters
+		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.jobID)) {
 			return errors.New("insert River jobs: River returned others")
 		}
 		*c.riverJobID = results[i].Job.ID
 	}
-	for _, p := range b.places {
+	for _, p := range b.positions {
 		// The new River job gets a time just before the old one's. River would leave a job whose
 		// time is in the past to its scheduler. Among jobs with the same time, the lowest id goes
 		// first, and the new job has the highest.
 		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
-			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.of, *p.riverJobID); err != nil {
+			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.replaced, *p.riverJobID); err != nil {
 			return fmt.Errorf("keep the job's place: %w", err)
 		}
 	}

@@ -19,17 +19,17 @@ const (
 // cancelable restricts the filter to jobs that can be canceled. It reports false if no job can
 // match.
 func (f Filter) cancelable() (Filter, bool) {
-	return f.narrowed(Scheduled, Queued, Running, Retrying)
+	return f.withStatuses(Scheduled, Queued, Running, Retrying)
 }
 
 // retryable restricts the filter to jobs that did not succeed and have not been run again, so that
 // a repeated call does no harm. It reports false if no job can match.
 func (f Filter) retryable() (Filter, bool) {
 	f.notRetried = true
-	return f.narrowed(Failed, Canceled, Expired)
+	return f.withStatuses(Failed, Canceled, Expired)
 }
 
-func (f Filter) narrowed(statuses ...Status) (Filter, bool) {
+func (f Filter) withStatuses(statuses ...Status) (Filter, bool) {
 	if len(f.Statuses) == 0 {
 		f.Statuses = statuses
 		return f, true
@@ -98,7 +98,7 @@ func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun f
 		switch {
 		case err != nil:
 			return err
-		case !every(submission.Services(), mayRun):
+		case !all(submission.Services(), mayRun):
 			return errNotAllowed
 		}
 		_, _, err = q.Submit(ctx, submission)
@@ -109,7 +109,7 @@ func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun f
 // errNotAllowed means that the caller may not change the job, which is then skipped.
 var errNotAllowed = errors.New("not allowed")
 
-func every[T any](list []T, is func(T) bool) bool {
+func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(v T) bool { return !is(v) })
 }
 
@@ -117,17 +117,17 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 	if !some {
 		return 0, nil
 	}
-	ids, err := q.chosen(ctx, f)
+	ids, err := q.matching(ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	portions, err := q.portions(ctx, ids)
+	batches, err := q.memoryBatches(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
 	n, errs := 0, []error(nil)
-	for _, portion := range portions {
-		changed, failed := changeEach(ctx, portion, bulkCallers, change)
+	for _, batch := range batches {
+		changed, failed := changeEach(ctx, batch, bulkCallers, change)
 		n, errs = n+changed, append(errs, failed...)
 	}
 	return n, errors.Join(errs[:min(len(errs), 3)]...)
@@ -163,7 +163,7 @@ func changeEach(ctx context.Context, ids []string, callers int, change func(cont
 }
 
 // matching returns the ids of the newest [MaxBulk] jobs that match the filter.
-func (q *Queue) chosen(ctx context.Context, f Filter) ([]string, error) {
+func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	where, args := f.where()

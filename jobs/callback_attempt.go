@@ -63,15 +63,15 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 	result := q.Sender.Send(ctx, notify.Request{ID: v.id, URL: v.url, Body: v.body, Keys: keys})
 	if ctx.Err() != nil && result.Class != notify.Delivered { // the process is stopping
 		if probe {
-			err = q.learn(context.WithoutCancel(ctx), to, true, true, result) // allow another probe
+			err = q.updateDestination(context.WithoutCancel(ctx), to, true, true, result) // allow another probe
 		}
 		return false, err
 	}
-	o := q.judge(v, at, result, At(time.Now()))
+	o := q.evaluate(v, at, result, At(time.Now()))
 	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, o) }); err != nil {
 		return true, err
 	}
-	return true, q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, to, v.state.known, probe, result) })
+	return true, q.persist(ctx, func(ctx context.Context) error { return q.updateDestination(ctx, to, v.state.stored, probe, result) })
 }
 
 // dropStale deletes a claimed progress delivery if its job has ended or its record was removed, and

@@ -38,14 +38,14 @@ const olderFirst = 3
 
 // claimDeliveries claims due deliveries for this process. PostgreSQL may lose a claim in a crash
 // (asynchronous commit); the delivery is then attempted twice.
-func (q *Queue) claimDeliveries(ctx context.Context, asks []ask) (claimed []*attempt, err error) {
+func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (claimed []*attempt, err error) {
 	now, tried := At(time.Now()), 0
 	if rand.N(olderFirst+1) == 0 { //nolint:gosec // only spreads load, not security-sensitive
 		tried = 1
 	}
 	if q.db.postgres {
-		owners, origins, most := make([]string, len(asks)), make([]string, len(asks)), make([]int64, len(asks))
-		for i, a := range asks {
+		owners, origins, most := make([]string, len(requests)), make([]string, len(requests)), make([]int64, len(requests))
+		for i, a := range requests {
 			owners[i], origins[i], most[i] = a.to.owner, a.to.origin, int64(a.most)
 		}
 		// Not canceled with ctx: a committed claim must be returned to this process.
@@ -55,7 +55,7 @@ func (q *Queue) claimDeliveries(ctx context.Context, asks []ask) (claimed []*att
 	}
 	err = q.committer.commit(context.WithoutCancel(ctx), &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
 		claimed = nil // the change may be applied more than once
-		for _, a := range asks {
+		for _, a := range requests {
 			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now, a.most, tried))
 			if err != nil {
 				return err
@@ -102,8 +102,8 @@ func (q *Queue) releaseClaim(ctx context.Context, id string, claim int64, set st
 	return nil
 }
 
-// releaseOfDead releases the claims of processes that are no longer alive.
-func (q *Queue) releaseOfDead(ctx context.Context) error {
+// releaseDeadClaims releases the claims of processes that are no longer alive.
+func (q *Queue) releaseDeadClaims(ctx context.Context) error {
 	if _, err := q.db.write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL WHERE id IN (
 		SELECT id FROM deliveries WHERE claimed_by IS NOT NULL AND claimed_by <> $1 AND claimed_by NOT IN (SELECT id FROM workers) ORDER BY id`+q.db.skipLocked()+`)`, q.workerID); err != nil {
 		return fmt.Errorf("release callbacks of dead workers: %w", err)
@@ -114,7 +114,7 @@ func (q *Queue) releaseOfDead(ctx context.Context) error {
 // releaseIdle releases deliveries that this process claimed long ago and is not attempting: the
 // database was unavailable when the process wanted to read what it had claimed, or to release it.
 func (q *Queue) releaseIdle(ctx context.Context) error {
-	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, claims FROM deliveries WHERE claimed_by = $1 ORDER BY id LIMIT %d`, houseBatch+q.CallbackWorkers), q.workerID)
+	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, claims FROM deliveries WHERE claimed_by = $1 ORDER BY id LIMIT %d`, housekeepingBatch+q.CallbackWorkers), q.workerID)
 	if err != nil {
 		return fmt.Errorf("check claims: %w", err)
 	}

@@ -129,24 +129,24 @@ func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	asks, err := d.ask(ctx)
-	if err != nil || len(asks) == 0 {
+	requests, err := d.requestClaims(ctx)
+	if err != nil || len(requests) == 0 {
 		return false, err
 	}
-	claimed, err := d.queue.claimDeliveries(ctx, asks)
+	claimed, err := d.queue.claimDeliveries(ctx, requests)
 	if err != nil {
-		return false, d.giveBack(asks, err)
+		return false, d.releasePermits(requests, err)
 	}
 	got := make(map[destination]int)
 	for _, v := range claimed {
 		got[destination{v.owner, v.origin}]++
 	}
-	states := make(map[destination]destinationState, len(asks))
-	for _, a := range asks {
+	states := make(map[destination]destinationState, len(requests))
+	for _, a := range requests {
 		states[a.to] = a.state
 		d.limiter.release(a.epoch(), a.most-got[a.to])
 		if got[a.to] == a.most {
-			d.retain(a.to)
+			d.markDue(a.to)
 		}
 	}
 	for _, v := range claimed {

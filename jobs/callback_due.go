@@ -25,23 +25,23 @@ func (d *dispatcher) announce(to destination, at time.Time) {
 }
 
 // cacheState caches the new state of a destination.
-func (d *dispatcher) learned(to destination, s destinationState) {
+func (d *dispatcher) cacheState(to destination, s destinationState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.states[to] = s
 }
 
 // A claimRequest is the maximum number of deliveries to claim for a destination.
-type ask struct {
+type claimRequest struct {
 	to    destination
 	most  int
 	state destinationState
 }
 
-func (a *ask) epoch() epoch { return epoch{a.to, a.state.trips} }
+func (a *claimRequest) epoch() epoch { return epoch{a.to, a.state.trips} }
 
 // requestClaims acquires permits for due destinations, starting with those that have the fewest.
-func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
+func (d *dispatcher) requestClaims(ctx context.Context) (requests []claimRequest, err error) {
 	if !d.limiter.available() {
 		return nil, nil // releasing a permit wakes the dispatcher
 	}
@@ -49,34 +49,34 @@ func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
 	for _, to := range waiting {
 		s, err := d.state(ctx, to)
 		if err != nil {
-			return nil, d.giveBack(asks, err)
+			return nil, d.releasePermits(requests, err)
 		}
 		if s.heldUntil.After(time.Now()) {
-			d.settle(to) // a scan finds the destination after its hold
+			d.clearDue(to) // a scan finds the destination after its hold
 			continue
 		}
 		n := d.limiter.acquire(epoch{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, a single attempt probes
 		if n == 0 {
 			continue
 		}
-		d.settle(to)
-		if asks = append(asks, ask{to, n, s}); len(asks) == maxClaimed {
+		d.clearDue(to)
+		if requests = append(requests, claimRequest{to, n, s}); len(requests) == maxClaimed {
 			break
 		}
 	}
-	return asks, nil
+	return requests, nil
 }
 
-func (d *dispatcher) giveBack(asks []ask, err error) error {
-	for _, a := range asks {
+func (d *dispatcher) releasePermits(requests []claimRequest, err error) error {
+	for _, a := range requests {
 		d.limiter.release(a.epoch(), a.most)
-		d.retain(a.to)
+		d.markDue(a.to)
 	}
 	return err
 }
 
 // markDue marks a destination as having more due deliveries.
-func (d *dispatcher) retain(to destination) {
+func (d *dispatcher) markDue(to destination) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.due[to] = true
@@ -109,7 +109,7 @@ func (d *dispatcher) waiting() []destination {
 
 // clearDue marks a destination as having no due deliveries. A later announcement marks it as due
 // again.
-func (d *dispatcher) settle(to destination) {
+func (d *dispatcher) clearDue(to destination) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.due, to)
@@ -128,7 +128,7 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 	}
 	s, err := d.queue.destination(ctx, d.queue.db.keyed, to, "")
 	if err == nil {
-		d.learned(to, s)
+		d.cacheState(to, s)
 	}
 	return s, err
 }

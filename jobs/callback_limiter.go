@@ -3,11 +3,11 @@ package jobs
 import "sync"
 
 const (
-	// maxUnderWay is the maximum number of concurrent attempts to one destination in this process,
+	// maxPerDestination is the maximum number of concurrent attempts to one destination in this process,
 	// not counting those that started before its last hold.
-	maxUnderWay = 16
-	// maxOfOrigin is the same for one origin across all owners.
-	maxOfOrigin = 64
+	maxPerDestination = 16
+	// maxPerOrigin is the same for one origin across all owners.
+	maxPerOrigin = 64
 )
 
 // A limiter issues permits for attempts at deliveries. A destination that already has permits gets
@@ -50,8 +50,8 @@ func (l *limiter) available() bool {
 func (l *limiter) acquire(e epoch, most, others int) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most = min(most, maxUnderWay, l.epochs[e]+max(1, (l.all-l.used)/(others+1)))
-	for l.epochs[e] < most && l.origins[e.to.origin] < maxOfOrigin {
+	most = min(most, maxPerDestination, l.epochs[e]+max(1, (l.all-l.used)/(others+1)))
+	for l.epochs[e] < most && l.origins[e.to.origin] < maxPerOrigin {
 		free := l.all - l.used
 		room := min(free, 2*free-l.owners[e.to.owner])
 		if has := l.destinations[e.to]; room <= 0 || has > 0 && (room <= l.all/4 || has >= room/2) {
@@ -80,14 +80,14 @@ func (l *limiter) inUse(to destination) int {
 // add requires l.mu to be held.
 func (l *limiter) add(e epoch, n int) {
 	l.used += n
-	count(l.destinations, e.to, n)
-	count(l.epochs, e, n)
-	count(l.origins, e.to.origin, n)
-	count(l.owners, e.to.owner, n)
+	addCount(l.destinations, e.to, n)
+	addCount(l.epochs, e, n)
+	addCount(l.origins, e.to.origin, n)
+	addCount(l.owners, e.to.owner, n)
 }
 
 // addCount adds n to the count of a key, and deletes the key when its count becomes 0.
-func count[K comparable](counts map[K]int, key K, n int) {
+func addCount[K comparable](counts map[K]int, key K, n int) {
 	if counts[key] += n; counts[key] == 0 {
 		delete(counts, key)
 	}

@@ -14,7 +14,7 @@ import (
 func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	job, err := q.transit(ctx, id, is(cancelRequested{reason}))
+	job, err := q.transit(ctx, id, always(cancelRequested{reason}))
 	if errors.Is(err, errCanceled) {
 		return q.Get(ctx, id)
 	}

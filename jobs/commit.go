@@ -41,7 +41,7 @@ type change struct {
 	lockOnly bool
 	// cached is the job's row as last written by this process; nil if it is not cached. With cached
 	// set, the row is not read: the fence detects whether another process has changed it since.
-	known *Job
+	cached *Job
 	// claim is the idempotency key to claim first; nil for none.
 	claim *claim
 
@@ -191,20 +191,20 @@ func (c *committer) commitAll(batch []*change) {
 	err := c.transact(batch)
 	if errors.Is(err, errStale) {
 		for _, ch := range batch {
-			ch.known = nil
+			ch.cached = nil
 		}
 		err = c.transact(batch)
 	}
-	strikes := 0
+	unavailable := 0
 	for _, ch := range batch {
 		switch {
 		case err == nil:
-		case len(batch) == 1 || strikes == 1:
+		case len(batch) == 1 || unavailable == 1:
 			ch.err = err
 		default:
-			ch.known = nil
+			ch.cached = nil
 			if ch.err = cmp.Or(c.transact([]*change{ch}), ch.err); Unavailable(ch.err) {
-				strikes, err = 1, ch.err // the remaining changes would time out too, one after the other
+				unavailable, err = 1, ch.err // the remaining changes would time out too, one after the other
 			}
 		}
 		ch.result <- ch.err

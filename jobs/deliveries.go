@@ -115,7 +115,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		ids[i], byID[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
 		deliveries[i].Attempts = []DeliveryAttempt{}
 	}
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	rows, err := q.db.read.QueryContext(ctx, `SELECT delivery_id, number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id IN (`+marks+`) ORDER BY delivery_id, number`, args...)
 	if err != nil {
 		return fmt.Errorf("read attempts: %w", err)

@@ -25,7 +25,7 @@ const inline = "65536"
 // transaction of the transition. The body is rendered only here.
 func (b *batch) callBack(j *Job, e *effects) error {
 	if j.Done && j.wantsProgress() {
-		b.dropped = append(b.dropped, j.ID)
+		b.finishedWithProgress = append(b.finishedWithProgress, j.ID)
 	}
 	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
 		return nil
@@ -63,7 +63,7 @@ type announcement struct {
 
 // announce notifies the dispatcher of this process of a delivery, after the commit.
 func (b *batch) announce(owner, url string, at Time) {
-	b.announced = append(b.announced, announcement{destination{owner, origin(url)}, at})
+	b.announcements = append(b.announcements, announcement{destination{owner, origin(url)}, at})
 }
 
 var deliveryInserter = newInserter("deliveries", "",
@@ -98,7 +98,7 @@ func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 		Sequence uint64 `json:"sequence"`
 	}
 	job := j.Closed(j.BaseURL).WithoutInput()
-	job.leaveOutLarge()
+	job.omitLargeOutput()
 	body, err := json.Marshal(struct {
 		Type      string `json:"type"`
 		Timestamp Time   `json:"timestamp"`

@@ -59,7 +59,7 @@ type failure struct {
 	RetryAfter *time.Duration `json:"retry_after,omitempty"`
 }
 
-func failing(code, format string, args ...any) result {
+func failureResult(code, format string, args ...any) result {
 	return result{Failure: &failure{Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText), Permanent: code == codeInvalidInput || code == codeInvalidOutput}}
 }
 
@@ -79,13 +79,13 @@ func resultOf(err error) result {
 	f.Message = cmp.Or(strings.TrimRight(strings.TrimSuffix(text, ErrPermanent.Error()), ": \n"), text) // wrapped or joined
 	f.Message = clip(strings.ReplaceAll(f.Message, "\x00", ""), maxErrorText)
 	left := maxErrorTree
-	f.look(err, &left)
+	f.inspect(err, &left)
 	return result{Failure: f}
 }
 
 // inspect searches the tree of an error for [ErrPermanent] and [RetryAfter], as errors.Is and
 // errors.As do. It inspects a bounded number of errors because a tree with a cycle has no end.
-func (f *failure) look(err error, left *int) {
+func (f *failure) inspect(err error, left *int) {
 	for err != nil && *left > 0 {
 		*left--
 		if is, ok := err.(interface{ Is(target error) bool }); err == ErrPermanent || ok && is.Is(ErrPermanent) { //nolint:errorlint // this is errors.Is
@@ -104,7 +104,7 @@ func (f *failure) look(err error, left *int) {
 			err = wrapper.Unwrap()
 		case interface{ Unwrap() []error }:
 			for _, e := range wrapper.Unwrap() {
-				f.look(e, left)
+				f.inspect(e, left)
 			}
 			return
 		default:

@@ -34,11 +34,11 @@ type health struct {
 
 	mu     sync.Mutex // guards the fields below
 	checks map[string]Check
-	said   map[string]bool // causes that were logged since the last status change
+	logged map[string]bool // causes that were logged since the last status change
 }
 
 func newHealth(logger *slog.Logger) *health {
-	h := &health{logger: logger, checks: make(map[string]Check), said: make(map[string]bool)}
+	h := &health{logger: logger, checks: make(map[string]Check), logged: make(map[string]bool)}
 	for _, name := range []string{"database", "queue", "runs", "clock"} {
 		h.checks[name] = Check{Name: name, Status: OK}
 	}
@@ -53,8 +53,8 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 	before := h.checks[name]
 	if before.Status == status {
 		if status != OK {
-			if cause := name + ": " + detail; len(args) > 0 && !h.said[cause] {
-				h.said[cause] = true
+			if cause := name + ": " + detail; len(args) > 0 && !h.logged[cause] {
+				h.logged[cause] = true
 				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...)
 			}
 			before.Detail = detail
@@ -62,7 +62,7 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 		}
 		return
 	}
-	h.said = map[string]bool{name + ": " + detail: true}
+	h.logged = map[string]bool{name + ": " + detail: true}
 	now := At(time.Now())
 	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
 	if status == OK {
@@ -95,22 +95,22 @@ func (q *Queue) Health() []Check {
 
 // Counters count failures in this process since it started.
 type Counters struct {
-	Recovered int64 // jobs recovered from lost runs
-	Abandoned int64 // runs that were abandoned because they did not stop
-	Deaf      int64 // abandoned runs that have not returned yet
+	Recovered    int64 // jobs recovered from lost runs
+	Abandoned    int64 // runs that were abandoned because they did not stop
+	Unresponsive int64 // abandoned runs that have not returned yet
 }
 
-type counters struct{ recovered, abandoned, deaf atomic.Int64 }
+type counters struct{ recovered, abandoned, unresponsive atomic.Int64 }
 
 // Counters returns the counts of failures in this process since it started.
 func (q *Queue) Counters() Counters {
-	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Deaf: q.counters.deaf.Load()}
+	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Unresponsive: q.counters.unresponsive.Load()}
 }
 
 // noteDatabase updates the database health check with the error of a database call. It reports
 // whether the error concerns the state of the database.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
-	what := complaint(err)
+	what := problem(err)
 	if what == readOnly {
 		q.db.renew()
 	}
@@ -124,7 +124,7 @@ func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
 // checkDatabase reads the database's clock. If the database was failing, it also checks that writes
 // succeed.
 func (q *Queue) checkDatabase(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	var ms int64
 	before := time.Now()
@@ -137,7 +137,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	}
 	if err != nil {
 		q.db.renew()
-		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), unknown), "err", err)
+		q.health.set(ctx, "database", Failing, cmp.Or(problem(err), unknown), "err", err)
 		return nil
 	}
 	q.health.set(ctx, "database", OK, "")
@@ -147,7 +147,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 
 // databaseFailing reports whether the database is unusable. An error that River logs may be the
 // first sign of this, so the database is checked now unless it is failing already.
-func (q *Queue) away(ctx context.Context) bool {
+func (q *Queue) databaseFailing(ctx context.Context) bool {
 	if q.health.failing() {
 		return true
 	}

@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// beatInterval is the interval of the heartbeat of a process that runs jobs.
-	beatInterval = time.Second
-	// beatTimeout is the timeout of a heartbeat, which is then retried on another connection.
-	beatTimeout = 2 * time.Second
+	// heartbeatInterval is the interval of the heartbeat of a process that runs jobs.
+	heartbeatInterval = time.Second
+	// heartbeatTimeout is the timeout of a heartbeat, which is then retried on another connection.
+	heartbeatTimeout = 2 * time.Second
 )
 
-// beat sends this process's heartbeat (on PostgreSQL only: with SQLite, no other process could
+// heartbeat sends this process's heartbeat (on PostgreSQL only: with SQLite, no other process could
 // check it). It also stops those of its runs that lost their job or whose job is to be canceled.
-func (q *Queue) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+func (q *Queue) heartbeat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	if q.db.postgres {
-		if err := q.signIn(ctx); err != nil {
-			q.reaper.forget()
+		if err := q.registerWorker(ctx); err != nil {
+			q.reaper.reset()
 			return err
 		}
 	}
 	return q.checkRuns(ctx)
 }
 
-// signIn inserts this process into the table of workers, or updates its heartbeat.
-func (q *Queue) signIn(ctx context.Context) error {
+// registerWorker inserts this process into the table of workers, or updates its heartbeat.
+func (q *Queue) registerWorker(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -45,8 +45,8 @@ func (q *Queue) signIn(ctx context.Context) error {
 	return nil
 }
 
-// signOff deletes this process from the table of workers.
-func (q *Queue) signOff(ctx context.Context) error {
+// unregisterWorker deletes this process from the table of workers.
+func (q *Queue) unregisterWorker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
 	if _, err := q.db.pulse.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
@@ -66,7 +66,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 		return fmt.Errorf("check runs: %w", err)
 	}
 	defer rows.Close()
-	strange := make(map[string]string)
+	untracked := make(map[string]string)
 	for rows.Next() {
 		var id, runID string
 		var cancelRequested bool
@@ -75,7 +75,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 		}
 		switch r := runs[id]; {
 		case r == nil || r.job.runID != runID:
-			strange[id] = runID
+			untracked[id] = runID
 		case cancelRequested:
 			r.cancel(river.ErrJobCancelledRemotely)
 			fallthrough
@@ -89,8 +89,8 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 	for _, r := range runs {
 		r.cancel(errLost)
 	}
-	for id, runID := range strange {
-		if err := q.dropped(ctx, id, runID); err != nil {
+	for id, runID := range untracked {
+		if err := q.recoverUntracked(ctx, id, runID); err != nil {
 			return err
 		}
 	}
@@ -99,15 +99,15 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 
 // recoverUntracked gives a job to another run if the table assigns it to this process but the
 // process is not working on it: its outcome could not be written.
-func (q *Queue) dropped(ctx context.Context, id, runID string) error {
+func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
 	if q.works(id) {
 		return nil // about to start, or to write its outcome
 	}
-	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (fact, error) {
+	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (trigger, error) {
 		if j.Status != Running || j.runID != runID {
 			return nil, refuse(errLost)
 		}
-		return q.carrierLost(), nil
+		return q.executionLost(), nil
 	})
 	return unlessLost(err)
 }

@@ -17,7 +17,7 @@ type Attempt struct {
 }
 
 // recordHistory records that an attempt began or ended, before the job is saved.
-func (j *Job) remember(workerID string, now Time) {
+func (j *Job) recordHistory(workerID string, now Time) {
 	if n := len(j.History); n > 0 && j.History[n-1].FinishedAt == nil {
 		last := &j.History[n-1]
 		last.FinishedAt, last.Status = &now, j.Status

@@ -27,7 +27,7 @@ func (j *Job) suspect() bool { return j.recoveries > 0 }
 func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) result {
 	cmd, err := w.queue.Isolate(ctx)
 	if err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
 	grace := w.queue.CancelGrace
 	request := isolatedRun{Service: w.service.Name, Input: input, JobID: r.job.ID, RunID: r.job.runID, Grace: grace}
@@ -36,11 +36,11 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return failing(codeInvalidInput, "invalid input: %s", err)
+		return failureResult(codeInvalidInput, "invalid input: %s", err)
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
 	listener := &isolatedListener{run: r, mark: isolatedMark(r.job.runID), panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
 	cmd.Stdout = listener
@@ -51,7 +51,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	cmd.WaitDelay = grace + time.Second
 	if err := cmd.Start(); err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
 	writers.Go(func() { _, _ = stdin.Write(append(text, '\n')) }) // an error shows up as a process without a result
 	err = cmd.Wait()                                              // closes stdin, so that the writers end
@@ -60,11 +60,11 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	case listener.result != nil:
 		return *listener.result
 	case ctx.Err() != nil:
-		return failing(codeFailed, "the service did not stop and was killed")
+		return failureResult(codeFailed, "the service did not stop and was killed")
 	case err == nil:
 		err = errors.New("exit status 0")
 	}
-	return failing(codeWorkerLost, "the process that ran the job alone ended: %s", err)
+	return failureResult(codeWorkerLost, "the process that ran the job alone ended: %s", err)
 }
 
 // isolatedStop is the line that tells an isolated process to stop. If its standard input ends

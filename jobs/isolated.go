@@ -44,7 +44,7 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	done := make(chan result, 1)
 	go func() { // runs until the process exits
 		done <- service.run(WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
-			r.say(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
+			r.send(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
 		})
 	}()
 	var res result
@@ -54,7 +54,7 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 		return errors.New("the server that started this process is gone")
 	}
 	res.returned = nil
-	r.say(isolatedMessage{Result: &res})
+	r.send(isolatedMessage{Result: &res})
 	return r.err
 }
 
@@ -69,7 +69,7 @@ type isolatedReporter struct {
 
 func (r *isolatedReporter) ids() (job, run string) { return r.job, r.run }
 
-func (r *isolatedReporter) say(m isolatedMessage) {
+func (r *isolatedReporter) send(m isolatedMessage) {
 	text, err := json.Marshal(m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,17 +90,17 @@ func (r *isolatedReporter) Progress(percent float64, message string, data any) {
 	if p.Data, ok = progressData(data); !ok {
 		r.Log("warning", badProgressData)
 	}
-	r.say(isolatedMessage{Progress: p})
+	r.send(isolatedMessage{Progress: p})
 }
 
 // Log implements [Reporter].
 func (r *isolatedReporter) Log(level, line string) {
-	r.say(isolatedMessage{Log: &isolatedLog{level, clip(line, maxLine)}})
+	r.send(isolatedMessage{Log: &isolatedLog{level, clip(line, maxLine)}})
 }
 
 // Output implements [Reporter].
 func (r *isolatedReporter) Output(chunk string) {
 	for part := range slices.Chunk([]byte(chunk), maxChunk) {
-		r.say(isolatedMessage{Output: part})
+		r.send(isolatedMessage{Output: part})
 	}
 }

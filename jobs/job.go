@@ -225,7 +225,7 @@ func (o *Optional) Scan(src any) error {
 }
 
 // omitLargeOutput omits the output if it is large.
-func (j *Job) leaveOutLarge() {
+func (j *Job) omitLargeOutput() {
 	if len(j.Output) > maxInline {
 		j.Output, j.OutputOmitted = nil, true
 	}

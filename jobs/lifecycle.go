@@ -19,19 +19,19 @@ var successors = map[Status][]Status{
 // A trigger is something that happens to a job, such as the end of its run. It changes the job as a
 // pure function of the job and the time, without other reads or writes. If it returns an error, the
 // job does not change.
-type fact interface {
-	meet(j *Job, e *effects, now Time) error
+type trigger interface {
+	apply(j *Job, e *effects, now Time) error
 }
 
 // effects are the consequences of a transition besides the job's new row. They take place in the
 // same transaction or after it.
 type effects struct {
 	// cancelRiverJob is the id of the River job to cancel; 0 for none.
-	withdraw int64
+	cancelRiverJob int64
 	// enqueue inserts a new River job. The new job takes the queue position of the River job with
 	// the id queuePosition; 0 for the end of the queue.
-	enqueue bool
-	place   int64
+	enqueue       bool
+	queuePosition int64
 	// callback is the event of a callback to send; "" for none.
 	callback string
 	// log contains log lines of the job's service; nil for none.
@@ -50,10 +50,10 @@ type effects struct {
 }
 
 // transition returns the job after a trigger, and the effects. It does not change j itself.
-func (j Job) meets(f fact, now Time) (Job, effects, error) {
+func (j Job) transition(t trigger, now Time) (Job, effects, error) {
 	from, e := j.Status, effects{prev: j.EventID()}
 	j.Chain, j.History = slices.Clone(j.Chain), slices.Clone(j.History)
-	if err := f.meet(&j, &e, now); err != nil {
+	if err := t.apply(&j, &e, now); err != nil {
 		return Job{}, effects{}, err
 	}
 	if e.kept {
@@ -62,7 +62,7 @@ func (j Job) meets(f fact, now Time) (Job, effects, error) {
 	if !slices.Contains(successors[from], j.Status) {
 		return Job{}, effects{}, fmt.Errorf("a job that is %s can't become %s", from, j.Status)
 	}
-	j.remember(e.workerID, now)
+	j.recordHistory(e.workerID, now)
 	return j, e, nil
 }
 
@@ -94,7 +94,7 @@ func (j *Job) queue(e *effects) {
 
 // requeue queues the job again at its previous position. The next worker repeats the same attempt.
 func (j *Job) requeue(e *effects) {
-	e.place = j.riverJobID
+	e.queuePosition = j.riverJobID
 	j.queue(e)
 }
 

@@ -99,19 +99,19 @@ type stateCollector struct {
 }
 
 var (
-	depthDesc     = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
-	pendingDesc   = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
-	ageDesc       = prometheus.NewDesc("coatcheck_queue_age_seconds", "For how long the job that waits longest could have run; 0 when none waits.", nil, nil)
-	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
-	slotsDesc     = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
-	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from runs that were lost.", nil, nil)
-	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
-	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
+	depthDesc        = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
+	pendingDesc      = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
+	ageDesc          = prometheus.NewDesc("coatcheck_queue_age_seconds", "For how long the job that waits longest could have run; 0 when none waits.", nil, nil)
+	checkDesc        = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	slotsDesc        = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
+	recoveredDesc    = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from runs that were lost.", nil, nil)
+	abandonedDesc    = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
+	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, ageDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, deafDesc} {
+	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, ageDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, unresponsiveDesc} {
 		ch <- desc
 	}
 }
@@ -149,5 +149,5 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(slotsDesc, prometheus.GaugeValue, float64(c.queue.Workers))
 	ch <- prometheus.MustNewConstMetric(recoveredDesc, prometheus.CounterValue, float64(n.Recovered))
 	ch <- prometheus.MustNewConstMetric(abandonedDesc, prometheus.CounterValue, float64(n.Abandoned))
-	ch <- prometheus.MustNewConstMetric(deafDesc, prometheus.GaugeValue, float64(n.Deaf))
+	ch <- prometheus.MustNewConstMetric(unresponsiveDesc, prometheus.GaugeValue, float64(n.Unresponsive))
 }

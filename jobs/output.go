@@ -28,9 +28,9 @@ const (
 	maxOutputDepth = 100
 )
 
-// strictly encodes JSON like encoding/json, but rejects invalid UTF-8 and duplicate names, and
+// strictJSON encodes JSON like encoding/json, but rejects invalid UTF-8 and duplicate names, and
 // reports the position of errors.
-var strictly = jsonv2.JoinOptions(
+var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
 	jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
 	jsonv2.WithMarshalers(jsonv2.MarshalToFunc(func(e *jsontext.Encoder, n json.Number) error {
@@ -47,14 +47,14 @@ var errTooLarge = fmt.Errorf("it has more than %d bytes", maxOutput)
 // It calls the output's methods, so only the run's own goroutine may call it.
 func encodeOutput(out any) result {
 	var b limitedBuffer
-	err := jsonv2.MarshalWrite(&b, out, strictly)
+	err := jsonv2.MarshalWrite(&b, out, strictJSON)
 	if err == nil {
 		err = checkTokens(b.Bytes())
 	}
 	if err == nil {
 		return result{Output: b.Bytes()}
 	}
-	return failing(codeInvalidOutput, "invalid output: %s", describeJSON(err))
+	return failureResult(codeInvalidOutput, "invalid output: %s", describeJSON(err))
 }
 
 // describeJSON describes an error in a value that is to become JSON, with its position as a JSON

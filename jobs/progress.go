@@ -18,7 +18,7 @@ func (j *Job) wantsProgress() bool {
 // deliverProgress adds a delivery of a running job's progress. If one is pending, its body is
 // replaced: only the newest progress counts. It reports false if a delivery is in flight; the
 // caller must then try again later.
-func (b *batch) tellProgress(ctx context.Context, j *Job) (told bool, err error) {
+func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, err error) {
 	body, err := b.callbackBody(j, JobProgress)
 	if err != nil {
 		return false, err
@@ -78,7 +78,7 @@ func (b *batch) deleteDelivery(ctx context.Context, id string) error {
 // dropProgress deletes the pending progress deliveries of jobs that end. A delivery in flight makes
 // the final callback wait.
 func (b *batch) dropProgress(ctx context.Context) error {
-	for _, id := range b.dropped {
+	for _, id := range b.finishedWithProgress {
 		if _, err := b.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND claimed_by IS NULL`, id); err != nil {
 			return fmt.Errorf("drop progress: %w", err)
 		}

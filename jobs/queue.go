@@ -27,7 +27,7 @@ type Queue struct {
 	committer  *committer
 	dispatcher *dispatcher // nil without workers
 	views      *views
-	looks      *looker
+	states     *stateReader
 	queued     *queuedJobs
 	workerID   string
 	waiting    atomic.Int64 // number of waiting jobs, as last counted
@@ -41,7 +41,7 @@ type Queue struct {
 	idleJobs, idleDeliveries idle
 	clock                    clock
 	head                     head
-	looked                   time.Time // when the head of the queue was last checked
+	headChecked              time.Time // when the head of the queue was last checked
 	lastSaved                string    // id of the job whose progress was saved last
 
 	mu      sync.Mutex      // guards runs, working and owners
@@ -49,13 +49,13 @@ type Queue struct {
 	working map[string]int  // how many goroutines work on a job or delivery, by its id
 	owners  map[string]int64
 
-	deaf     chan struct{}      // one value for each slot with an abandoned service
-	isolated chan struct{}      // one value for each isolated run
-	once     sync.Once          // for closing stopping
-	stopping chan struct{}      // closed when the queue begins to stop
-	stopped  <-chan struct{}    // closed when the loops end
-	stop     context.CancelFunc // ends the loops
-	wg       sync.WaitGroup
+	abandonedSlots chan struct{}      // one value for each slot with an abandoned service
+	isolated       chan struct{}      // one value for each isolated run
+	once           sync.Once          // for closing stopping
+	stopping       chan struct{}      // closed when the queue begins to stop
+	stopped        <-chan struct{}    // closed when the loops end
+	stop           context.CancelFunc // ends the loops
+	wg             sync.WaitGroup
 }
 
 // New returns a queue on a migrated database. Call Start before using it.
@@ -67,7 +67,7 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, views: newViews(), queued: newQueuedJobs(), looks: &looker{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
 	if q.Workers > 0 {
 		q.dispatcher = newDispatcher(q)
 	}
@@ -80,14 +80,14 @@ func New(c Config) (*Queue, error) {
 // Start starts accepting jobs and, if the queue has workers, running them.
 func (q *Queue) Start(ctx context.Context) error {
 	q.committer = newCommitter(q.transact)
-	if err := q.count(ctx); err != nil {
+	if err := q.countWaiting(ctx); err != nil {
 		q.committer.close()
 		return err
 	}
 	ctx, q.stop = context.WithCancel(context.WithoutCancel(ctx))
 	q.stopped = ctx.Done()
 	if q.Workers > 0 {
-		if err := q.recoverFirst(ctx); err != nil {
+		if err := q.recoverAtStart(ctx); err != nil {
 			q.stop()
 			q.committer.close()
 			return err
@@ -98,13 +98,13 @@ func (q *Queue) Start(ctx context.Context) error {
 			return fmt.Errorf("start River: %w", err)
 		}
 		q.wg.Go(q.dispatcher.run)
-		q.every(ctx, beatInterval, q.beat)
+		q.every(ctx, heartbeatInterval, q.heartbeat)
 		q.every(ctx, reconcileInterval, q.reconcile)
 		if q.db.postgres {
 			q.every(ctx, reapInterval, q.reap)
 		}
 		q.every(ctx, 200*time.Millisecond, q.promote)
-		q.every(ctx, time.Second, q.keepHouse)
+		q.every(ctx, time.Second, q.housekeeping)
 		q.every(ctx, time.Second, q.removeOld)
 		q.every(ctx, time.Second, q.saveReports)
 		q.every(ctx, time.Second, q.checkSlots)
@@ -112,7 +112,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)
 	}
-	q.every(ctx, time.Second, q.count)
+	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
 	return nil
@@ -138,7 +138,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.wg.Wait()
 	q.committer.close()
 	if q.Workers > 0 {
-		err = errors.Join(err, q.signOff(context.WithoutCancel(ctx)))
+		err = errors.Join(err, q.unregisterWorker(context.WithoutCancel(ctx)))
 	}
 	return err
 }

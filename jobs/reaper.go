@@ -37,14 +37,14 @@ type sighting struct {
 
 // reset discards all sightings. It is called when this process could not write its own heartbeat:
 // perhaps no worker could.
-func (r *reaper) forget() {
+func (r *reaper) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen = nil
 }
 
 // stale takes the newest heartbeat of each worker and returns those that are stale.
-func (r *reaper) look(now time.Time, beats map[string]int64) map[string]int64 {
+func (r *reaper) stale(now time.Time, beats map[string]int64) map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	since := r.last // a new heartbeat was written after the last check
@@ -70,12 +70,12 @@ func (r *reaper) look(now time.Time, beats map[string]int64) map[string]int64 {
 
 // reap deletes workers whose heartbeat is stale, and gives their jobs to others.
 func (q *Queue) reap(ctx context.Context) error {
-	beats, err := q.beats(ctx)
+	beats, err := q.heartbeats(ctx)
 	if err != nil {
 		return err
 	}
 	delete(beats, q.workerID) // a worker never considers itself dead
-	for id, beat := range q.reaper.look(time.Now(), beats) {
+	for id, beat := range q.reaper.stale(time.Now(), beats) {
 		// Unless a new heartbeat arrived meanwhile.
 		res, err := q.db.write.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat_at = $2`, id, beat)
 		if err != nil {
@@ -85,11 +85,11 @@ func (q *Queue) reap(ctx context.Context) error {
 			q.Logger.WarnContext(ctx, "worker is silent: its jobs are given to others", "worker", id, "silent_for", staleAfter.String())
 		}
 	}
-	return q.takeFromDead(ctx)
+	return q.recoverFromDead(ctx)
 }
 
 // heartbeats returns the newest heartbeat of each worker.
-func (q *Queue) beats(ctx context.Context) (map[string]int64, error) {
+func (q *Queue) heartbeats(ctx context.Context) (map[string]int64, error) {
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, beat_at FROM workers`)
 	if err != nil {
 		return nil, fmt.Errorf("look at workers: %w", err)
@@ -107,9 +107,9 @@ func (q *Queue) beats(ctx context.Context) (map[string]int64, error) {
 	return beats, rows.Err()
 }
 
-// takeFromDead gives the jobs of dead workers to others: the running ones, and those that were
+// recoverFromDead gives the jobs of dead workers to others: the running ones, and those that were
 // fetched but not started.
-func (q *Queue) takeFromDead(ctx context.Context) error {
+func (q *Queue) recoverFromDead(ctx context.Context) error {
 	const dead = `%[1]s <> $1 AND %[1]s NOT IN (SELECT id FROM workers)`
 	for _, query := range []string{
 		`SELECT j.id FROM jobs j WHERE j.status = 'running' AND ` + fmt.Sprintf(dead, "j.worker_id"),
@@ -120,7 +120,7 @@ func (q *Queue) takeFromDead(ctx context.Context) error {
 			return err
 		}
 	}
-	return q.releaseOfDead(ctx)
+	return q.releaseDeadClaims(ctx)
 }
 
 // fetched returns a query for queued jobs whose River job a worker has fetched but not started. In
@@ -140,8 +140,8 @@ func (q *Queue) fetcher() string {
 
 // lostIf returns a decider that considers the job lost if query still finds it while its row is
 // locked.
-func (q *Queue) lostIf(query string) judge {
-	return func(ctx context.Context, b *batch, j *Job) (fact, error) {
+func (q *Queue) lostIf(query string) decider {
+	return func(ctx context.Context, b *batch, j *Job) (trigger, error) {
 		var found string
 		err := b.tx.QueryRowContext(ctx, query+` AND j.id = $2`, q.workerID, j.ID).Scan(&found)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -150,6 +150,6 @@ func (q *Queue) lostIf(query string) judge {
 		if err != nil {
 			return nil, fmt.Errorf("look at worker: %w", err)
 		}
-		return q.carrierLost(), nil
+		return q.executionLost(), nil
 	}
 }

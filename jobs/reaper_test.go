@@ -47,9 +47,9 @@ func TestReaperFindsSilence(t *testing.T) {
 			var r reaper
 			for _, l := range tt.looks {
 				if l.at == tt.forget {
-					r.forget()
+					r.reset()
 				}
-				dead := r.look(start.Add(l.at), l.beats)
+				dead := r.stale(start.Add(l.at), l.beats)
 				if _, ok := dead["a"]; ok != l.dead {
 					t.Errorf("after %v: dead is %v, want %v", l.at, ok, l.dead)
 				}

@@ -20,19 +20,19 @@ const (
 	reconcileBatch    = 500
 )
 
-// recoverFirst sends the first heartbeat. On SQLite, where no other process can exist, it also
+// recoverAtStart sends the first heartbeat. On SQLite, where no other process can exist, it also
 // recovers the jobs that the previous process left running. It is called before River starts.
-func (q *Queue) recoverFirst(ctx context.Context) error {
+func (q *Queue) recoverAtStart(ctx context.Context) error {
 	if q.db.postgres {
-		return q.beat(ctx)
+		return q.heartbeat(ctx)
 	}
 	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
 		return fmt.Errorf("forget old workers: %w", err)
 	}
-	if err := q.signIn(ctx); err != nil {
+	if err := q.registerWorker(ctx); err != nil {
 		return err
 	}
-	return q.takeFromDead(ctx)
+	return q.recoverFromDead(ctx)
 }
 
 // unlessLost returns err, or nil if it means that another process was faster.
@@ -74,17 +74,17 @@ func (q *Queue) reconcile(ctx context.Context) error {
 		q.reconciled = ""
 	}
 	for id := range orphans {
-		if err := q.adopt(ctx, id); err != nil {
+		if err := q.restoreRiverJob(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// adopt creates a new River job for a job that has lost its own. If an operator canceled the River
-// job, adopt cancels the job instead.
-func (q *Queue) adopt(ctx context.Context, id string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (fact, error) {
+// restoreRiverJob creates a new River job for a job that has lost its own. If an operator canceled the River
+// job, it cancels the job instead.
+func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
+	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (trigger, error) {
 		var state sql.NullString
 		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -96,11 +96,11 @@ func (q *Queue) adopt(ctx context.Context, id string) error {
 		case state.String == "cancelled":
 			return riverCanceled{}, nil
 		default:
-			return q.carrierLost(), nil
+			return q.executionLost(), nil
 		}
 	})
 	return unlessLost(err)
 }
 
 // executionLost returns the trigger for a job that has lost its worker or its River job.
-func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != nil} }
+func (q *Queue) executionLost() trigger { return executionLost{isolates: q.Isolate != nil} }

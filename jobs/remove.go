@@ -25,10 +25,10 @@ func (q *Queue) removeOld(ctx context.Context) error {
 	for _, remove := range []func(context.Context) (full bool, err error){
 		q.removeJobs,
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "removed_jobs", "id", "removed_at", time.Now().Add(-removedAge))
+			return q.deleteExpiredRows(ctx, "removed_jobs", "id", "removed_at", time.Now().Add(-removedAge))
 		},
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
+			return q.deleteExpiredRows(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
 		},
 	} {
 		for start := time.Now(); time.Since(start) < removeTime; {
@@ -61,20 +61,20 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err := tx.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
-	return len(ids) == houseBatch, nil
+	return len(ids) == housekeepingBatch, nil
 }
 
-// deleteExpired deletes one batch of a table's rows whose time in a column has passed.
-func (q *Queue) forgetOld(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
+// deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed.
+func (q *Queue) deleteExpiredRows(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
 	before := At(at)
-	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, houseBatch)
+	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, housekeepingBatch)
 	// Reading first keeps an idle server from writing.
 	var n int64
 	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM (`+old+`) old`, before).Scan(&n); err != nil || n == 0 {
 		return false, err
 	}
 	_, err = q.db.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (%s)`, table, key, old), before)
-	return n == houseBatch, err
+	return n == housekeepingBatch, err
 }
 
 // Delete erases a finished job: its input, output, log, events and deliveries, and its callbacks in
@@ -84,7 +84,7 @@ func (q *Queue) forgetOld(ctx context.Context, table, key, column string, at tim
 func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := outlive(ctx, func(ctx context.Context) (struct{}, error) {
+	_, err := detached(ctx, func(ctx context.Context) (struct{}, error) {
 		err := q.erase(ctx, id, force)
 		if err == nil {
 			if err := q.Events.Erase(id); err != nil { // the events expire later by themselves
@@ -145,7 +145,7 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	below := ` WHERE job_id IN (` + marks + `)`
 	for _, stmt := range []string{
 		fmt.Sprintf(`INSERT INTO removed_jobs (id, owner, removed_at) SELECT id, owner, %d FROM jobs WHERE id IN (%s) ON CONFLICT DO NOTHING`, time.Now().UnixMilli(), marks),
@@ -166,7 +166,7 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 // lockDue locks those of the jobs that are due and that no other transaction has locked, and
 // returns their ids.
 func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocked string) ([]string, error) {
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	args = append(args, due)
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE id IN (%s) AND remove_at <= $%d ORDER BY id`, marks, len(args))+skipLocked, args...)
 	if err != nil {
@@ -187,8 +187,8 @@ func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocke
 	return locked, nil
 }
 
-// marksOf returns the placeholders "$1, $2 …" for the ids, and the ids as arguments.
-func marksOf(ids []string) (marks string, args []any) {
+// placeholders returns the placeholders "$1, $2 …" for the ids, and the ids as arguments.
+func placeholders(ids []string) (marks string, args []any) {
 	numbers := make([]string, len(ids))
 	for i, id := range ids {
 		numbers[i] = fmt.Sprintf("$%d", i+1)

@@ -20,21 +20,21 @@ type run struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 
-	mu         sync.Mutex // guards the fields below
-	progress   Report
-	version    uint64    // of the row; a cancel request raises it
-	n          uint64    // number of the newest event in its version
-	saved      notify.ID // the newest event that is stored in the row
-	told       *Time     // time of the newest progress for which a callback was created
-	pending    []event   // not published yet
-	bytes      int       // size of the output in pending
-	chunks     int       // number of output chunks so far
-	offset     int       // byte offset of the next chunk
-	unfinished string    // first bytes of a character that is not complete yet
-	said       said
-	closed     bool
-	wake       chan struct{} // nil until the first event is pending
-	done       chan struct{}
+	mu           sync.Mutex // guards the fields below
+	progress     Report
+	version      uint64    // of the row; a cancel request raises it
+	n            uint64    // number of the newest event in its version
+	saved        notify.ID // the newest event that is stored in the row
+	lastCallback *Time     // time of the newest progress for which a callback was created
+	pending      []event   // not published yet
+	bytes        int       // size of the output in pending
+	chunks       int       // number of output chunks so far
+	offset       int       // byte offset of the next chunk
+	unfinished   string    // first bytes of a character that is not complete yet
+	log          logBuffer
+	closed       bool
+	wake         chan struct{} // nil until the first event is pending
+	done         chan struct{}
 }
 
 // An event is an event of a run that is not published yet.
@@ -119,7 +119,7 @@ func (r *run) Log(level, line string) {
 		Message string `json:"message"`
 		Line    uint64 `json:"line"`
 		At      Time   `json:"at"`
-	}{"log", level, line, r.said.add(now, level, line), now}})
+	}{"log", level, line, r.log.add(now, level, line), now}})
 }
 
 // Output implements [Reporter]. A character whose bytes arrive in several chunks is sent whole,
@@ -196,7 +196,7 @@ func (r *run) push(e event) {
 		r.pending[0] = event{}
 		r.pending = r.pending[1:]
 	}
-	r.rouse()
+	r.wakePublisher()
 }
 
 func (r *run) ids() (job, run string) { return r.job.ID, r.job.runID }

@@ -136,7 +136,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	s.call = func(ctx context.Context, input []byte, returned func()) result {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {
-			return failing(codeInvalidInput, "invalid input: %s", err)
+			return failureResult(codeInvalidInput, "invalid input: %s", err)
 		}
 		out, err := fn(ctx, in)
 		returned()

@@ -118,7 +118,7 @@ func (s *Sessions) End(ctx context.Context, secret string) error {
 }
 
 // deleteExpired deletes expired sessions.
-func (s *Sessions) forget(ctx context.Context) error {
+func (s *Sessions) deleteExpired(ctx context.Context) error {
 	var one int
 	err := s.db.read.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -60,7 +60,7 @@ func fill(e *jsontext.Encoder, v, output any) error {
 			if err != nil {
 				return err
 			}
-			return jsonv2.MarshalEncode(e, part, strictly)
+			return jsonv2.MarshalEncode(e, part, strictJSON)
 		}
 		if err := e.WriteToken(jsontext.BeginObject); err != nil {
 			return err
@@ -85,7 +85,7 @@ func fill(e *jsontext.Encoder, v, output any) error {
 		}
 		return e.WriteToken(jsontext.EndArray)
 	default:
-		return jsonv2.MarshalEncode(e, v, strictly)
+		return jsonv2.MarshalEncode(e, v, strictJSON)
 	}
 }
 

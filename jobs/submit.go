@@ -52,7 +52,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 		return Job{}, false, err
 	}
 	q.admitted(s.Owner)
-	q.know(inserted)
+	q.cacheQueued(inserted)
 	return *inserted, false, nil
 }
 

@@ -17,22 +17,22 @@ var errLost = errors.New("the job is in other hands")
 const riverAttempts = 1000
 
 // A decider returns the trigger for a job while its row is locked, or an error if there is none.
-type judge func(ctx context.Context, b *batch, j *Job) (fact, error)
+type decider func(ctx context.Context, b *batch, j *Job) (trigger, error)
 
 // transitToEnd is [Queue.transit] with a context that cannot end.
-func (q *Queue) transitToEnd(ctx context.Context, id string, known *Job, says judge) (Job, error) {
+func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide decider) (Job, error) {
 	var u *update
-	ch := &change{names: []string{id}, lock: id, known: known}
+	ch := &change{names: []string{id}, lock: id, cached: cached}
 	ch.apply = func(ctx context.Context, b *batch) error {
 		before, err := b.job(id)
 		if err != nil {
 			return err
 		}
-		f, err := says(ctx, b, &before)
+		t, err := decide(ctx, b, &before)
 		if err != nil {
 			return err
 		}
-		job, e, err := before.meets(f, b.now)
+		job, e, err := before.transition(t, b.now)
 		if err != nil {
 			return refuse(err)
 		}
@@ -49,21 +49,21 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, known *Job, says ju
 	if u.effects.requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.recoveries)
 	}
-	q.know(&u.job)
+	q.cacheQueued(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
 }
 
 // cacheQueued caches a queued job if this process may start it.
-func (q *Queue) know(j *Job) {
+func (q *Queue) cacheQueued(j *Job) {
 	if q.Workers > 0 {
 		q.queued.put(j)
 	}
 }
 
 // always returns a decider that returns t for every job.
-func is(f fact) judge {
-	return func(context.Context, *batch, *Job) (fact, error) { return f, nil }
+func always(t trigger) decider {
+	return func(context.Context, *batch, *Job) (trigger, error) { return t, nil }
 }
 
 // publish publishes the job's new status to viewers. A lost event only costs latency.

@@ -63,7 +63,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q.untrack(r)
 	r.close()
 	err = q.finish(ctx, r, res)
-	q.replace(res.returned)
+	q.freeSlot(res.returned)
 	return err
 }
 
@@ -73,10 +73,10 @@ func (w *worker) run(ctx context.Context, r *run) result {
 	if r.job.Step > 1 {
 		filled, err := resolve(input, r.job.Chain[r.job.Step-2].Output)
 		if err != nil {
-			return failing(codeInvalidInput, "invalid input: %s", err)
+			return failureResult(codeInvalidInput, "invalid input: %s", err)
 		}
 		if err := q.Validate(w.service.Name, filled); err != nil {
-			return failing(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
+			return failureResult(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
 		}
 		input = filled
 	}
@@ -101,11 +101,11 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, fmt.Errorf("make run id: %w", err)
 	}
-	job, err := q.transitFrom(ctx, id, q.queued.take(id), is(runStarted{runID.String(), q.workerID, riverJobID}))
+	job, err := q.transitFrom(ctx, id, q.queued.take(id), always(runStarted{runID.String(), q.workerID, riverJobID}))
 	if err != nil {
 		return nil, err
 	}
-	return &run{queue: q, job: job, began: time.Now(), version: job.version, said: said{first: job.logLines + 1, lines: job.logLines}}, nil
+	return &run{queue: q, job: job, began: time.Now(), version: job.version, log: logBuffer{first: job.logLines + 1, lines: job.logLines}}, nil
 }
 
 // overall converts the progress of the current step, in percent, to that of the whole job.

@@ -39,7 +39,7 @@ type Hub struct {
 	ctx    context.Context //nolint:containedctx // for the goroutines that read logs
 	cancel context.CancelFunc
 	reads  chan struct{} // one value for each log that is being read
-	late   time.Duration // how long after its row is committed an event may reach the log
+	maxLag time.Duration // how long after its row is committed an event may reach the log
 
 	mu     sync.Mutex        // guards topics and closed
 	topics map[string]*topic // topics that have viewers
@@ -54,7 +54,7 @@ func NewHub(logger *slog.Logger) *Hub {
 }
 
 func newHub(logger *slog.Logger) *Hub {
-	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), late: publishTimeout}
+	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), maxLag: publishTimeout}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -74,8 +74,8 @@ func (h *Hub) Erase(topic string) error { return h.feed.erase(topic) }
 // Degraded reports whether events may be getting lost because Redis is unavailable.
 func (h *Hub) Degraded() bool { return h.feed.degraded() }
 
-// view returns a new subscription to a topic.
-func (h *Hub) view(name string, wake func()) (*Subscription, error) {
+// subscribe returns a new subscription to a topic.
+func (h *Hub) subscribe(name string, wake func()) (*Subscription, error) {
 	s, live, err := h.join(name, wake)
 	if live {
 		h.confirmed(name)
@@ -98,7 +98,7 @@ func (h *Hub) join(name string, wake func()) (s *Subscription, live bool, err er
 	s = &Subscription{hub: h, topic: t, wake: wake}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.views[s] = struct{}{}
+	t.subscriptions[s] = struct{}{}
 	return s, live, nil
 }
 
@@ -157,7 +157,7 @@ func (h *Hub) Close() {
 	}
 	h.closed = true
 	for _, t := range h.topics {
-		t.rouse()
+		t.wakeViewers()
 	}
 	h.mu.Unlock()
 	h.cancel()

@@ -50,11 +50,11 @@ func TestPassing(t *testing.T) {
 		"LOADING Redis is loading": true, "OOM command not allowed": true, "READONLY You can't write": true, "WRONGPASS invalid username-password pair": true,
 		"ERR wrong number of arguments": false, "WRONGTYPE Operation against a key": false, "CROSSSLOT Keys in request don't hash to the same slot": false,
 	} {
-		if got := passing(redisError(text)); got != want {
+		if got := isOutage(redisError(text)); got != want {
 			t.Errorf("%s: %t", text, got)
 		}
 	}
-	if !passing(io.ErrUnexpectedEOF) || passing(nil) {
+	if !isOutage(io.ErrUnexpectedEOF) || isOutage(nil) {
 		t.Error("no answer passes, and no error does not")
 	}
 }

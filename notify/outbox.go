@@ -20,9 +20,9 @@ const (
 )
 
 var (
-	// errAway is returned to publishers while Redis is unavailable.
-	errAway   = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
-	errClosed = errors.New("the hub is closed, the event is lost")
+	// errUnavailable is returned to publishers while Redis is unavailable.
+	errUnavailable = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
+	errClosed      = errors.New("the hub is closed, the event is lost")
 )
 
 // An outbox holds the events to send to Redis, in order. Events that Redis does not accept wait
@@ -31,21 +31,21 @@ type outbox struct {
 	filled chan struct{}
 
 	mu     sync.Mutex // guards the fields below
-	queue  []sending
+	queue  []queuedEvent
 	bytes  int
 	down   bool // Redis is unavailable: publishers do not wait
 	closed bool
 }
 
-// A sending is an event in the outbox.
-type sending struct {
+// A queuedEvent is an event in the outbox.
+type queuedEvent struct {
 	topic string
 	event Event
 	since time.Time  // when its publisher began to wait
 	done  chan error // nil if no publisher waits
 }
 
-func (s *sending) answer(err error) {
+func (s *queuedEvent) reply(err error) {
 	if s.done != nil {
 		s.done <- err
 		s.done = nil
@@ -55,35 +55,35 @@ func (s *sending) answer(err error) {
 // put adds an event. It waits until Redis has accepted it or is known to be unavailable, for about
 // publishTimeout at most.
 func (o *outbox) put(topic string, e Event) error {
-	done, _ := answers.Get().(chan error)
-	defer answers.Put(done)
+	done, _ := replies.Get().(chan error)
+	defer replies.Put(done)
 	o.mu.Lock()
 	switch {
 	case o.closed:
 		done <- errClosed
 	case o.down:
-		o.add(sending{topic: topic, event: e})
-		done <- errAway
+		o.add(queuedEvent{topic: topic, event: e})
+		done <- errUnavailable
 	default:
-		o.add(sending{topic, e, time.Now(), done})
+		o.add(queuedEvent{topic, e, time.Now(), done})
 	}
 	o.mu.Unlock()
 	return <-done
 }
 
-// answers pools channels, because each event needs one.
-var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
+// replies pools channels, because each event needs one.
+var replies = sync.Pool{New: func() any { return make(chan error, 1) }}
 
 // add appends to the queue. o.mu must be held.
-func (o *outbox) add(s ...sending) {
+func (o *outbox) add(s ...queuedEvent) {
 	o.queue = append(o.queue, s...)
 	for _, s := range s {
 		o.bytes += len(s.event.Data)
 	}
 	for len(o.queue) > outboxEvents || o.bytes > outboxBytes && len(o.queue) > 1 {
-		o.queue[0].answer(errAway)
+		o.queue[0].reply(errUnavailable)
 		o.bytes -= len(o.queue[0].event.Data)
-		o.queue[0] = sending{} // releases the data; the entry is freed when the queue grows
+		o.queue[0] = queuedEvent{} // releases the data; the entry is freed when the queue grows
 		o.queue = o.queue[1:]
 	}
 	select {
@@ -93,7 +93,7 @@ func (o *outbox) add(s ...sending) {
 }
 
 // take removes and returns the oldest events. It reuses the memory of a previous batch.
-func (o *outbox) take(batch []sending) []sending {
+func (o *outbox) take(batch []queuedEvent) []queuedEvent {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	batch = batch[:0]
@@ -111,15 +111,15 @@ func (o *outbox) take(batch []sending) []sending {
 	return batch
 }
 
-// putBack returns events that Redis did not accept to the front of the queue. From now on,
+// requeue returns events that Redis did not accept to the front of the queue. From now on,
 // publishers do not wait for Redis.
-func (o *outbox) putBack(batch []sending) {
+func (o *outbox) requeue(batch []queuedEvent) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.down = true
 	queue := slices.Concat(batch, o.queue)
 	for i := range queue {
-		queue[i].answer(errAway)
+		queue[i].reply(errUnavailable)
 	}
 	o.queue, o.bytes = nil, 0
 	o.add(queue...)
@@ -135,8 +135,8 @@ func (o *outbox) sent() {
 	}
 }
 
-// away reports whether Redis did not accept the last events, or still lacks many since then.
-func (o *outbox) away() bool {
+// unavailable reports whether Redis did not accept the last events, or still lacks many since then.
+func (o *outbox) unavailable() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.down
@@ -147,7 +147,7 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	o.closed = true
 	for i := range o.queue {
-		o.queue[i].answer(errClosed)
+		o.queue[i].reply(errClosed)
 	}
 	o.queue = nil
 }
@@ -160,9 +160,9 @@ func (o *outbox) idle() bool {
 }
 
 // run sends the events in the outbox until ctx is done.
-func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
+func (o *outbox) run(ctx context.Context, send func(context.Context, []queuedEvent) error) {
 	defer o.close()
-	var batch []sending
+	var batch []queuedEvent
 	for ctx.Err() == nil {
 		batch = o.take(batch)
 		if len(batch) == 0 {
@@ -176,7 +176,7 @@ func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending
 		if err == nil {
 			o.sent()
 		} else {
-			o.putBack(batch)
+			o.requeue(batch)
 		}
 		clear(batch) // releases the events: the next batch may come much later
 		if err != nil {

@@ -17,8 +17,8 @@ import (
 const (
 	// publishTimeout is how long a publisher waits for Redis.
 	publishTimeout = 200 * time.Millisecond
-	// answerTimeout is the timeout of other commands.
-	answerTimeout = time.Second
+	// responseTimeout is the timeout of other commands.
+	responseTimeout = time.Second
 	// retryDelay is the delay before Redis is tried again.
 	retryDelay = 500 * time.Millisecond
 )
@@ -29,16 +29,16 @@ type redisFeed struct {
 	client *redis.Client
 	prefix string
 
-	outbox  outbox
-	refused atomic.Bool  // Redis did not accept the last events
-	cut     atomic.Bool  // the subscribed connection is down
-	back    atomic.Int64 // when that connection recovered, in nanoseconds since 1970
+	outbox       outbox
+	refused      atomic.Bool  // Redis did not accept the last events
+	disconnected atomic.Bool  // the subscribed connection is down
+	recovered    atomic.Int64 // when that connection recovered, in nanoseconds since 1970
 
-	mu      sync.Mutex          // guards wanted, changed and asked
-	wanted  map[string]uint64   // topics to subscribe to, with the numbers of their newest requests
-	changed map[string]struct{} // topics that were requested or given up since the last round of reconcile
-	asked   uint64              // number of requests so far
-	nudge   chan struct{}       // signals that wanted has changed
+	mu            sync.Mutex          // guards wanted, changed and asked
+	wanted        map[string]uint64   // topics to subscribe to, with the numbers of their newest requests
+	changed       map[string]struct{} // topics that were requested or given up since the last round of reconcile
+	requests      uint64              // number of requests so far
+	wantedChanged chan struct{}       // signals that wanted has changed
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -54,20 +54,20 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 		return nil, errors.New("redis_url is not a Redis URL") // the cause may quote the password
 	}
 	quietRedis()
-	check, stop := context.WithTimeout(context.Background(), answerTimeout)
+	check, stop := context.WithTimeout(context.Background(), responseTimeout)
 	defer stop()
 	if err := checkNoCluster(check, client); errors.Is(err, errCluster) {
 		return nil, errors.Join(err, client.Close())
 	}
 	h := newHub(logger)
-	h.late = publishTimeout + retryDelay + publishTimeout // one failed attempt and one retry from the outbox
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}), nudge: make(chan struct{}, 1)}
+	h.maxLag = publishTimeout + retryDelay + publishTimeout // one failed attempt and one retry from the outbox
+	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}), wantedChanged: make(chan struct{}, 1)}
 	f.outbox.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(func() { f.listen(ctx) })
-	f.wg.Go(func() { f.outbox.empty(ctx, f.send) })
+	f.wg.Go(func() { f.outbox.run(ctx, f.send) })
 	f.wg.Go(func() { f.probe(ctx) })
 	return h, nil
 }
@@ -121,7 +121,7 @@ func newRedisClient(address string) (*redis.Client, error) {
 	}
 	query := u.Query()
 	for name, value := range map[string]string{
-		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": answerTimeout.String(), "write_timeout": answerTimeout.String(),
+		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": responseTimeout.String(), "write_timeout": responseTimeout.String(),
 	} {
 		query.Set(name, value)
 	}
@@ -176,8 +176,8 @@ func parseEvent(id, prev, name, data string) (e Event, err error) {
 
 func (f *redisFeed) watch(topic string) bool {
 	f.want(topic, func() {
-		f.asked++
-		f.wanted[topic] = f.asked
+		f.requests++
+		f.wanted[topic] = f.requests
 	})
 	return false
 }
@@ -192,7 +192,7 @@ func (f *redisFeed) want(topic string, change func()) {
 	f.changed[topic] = struct{}{}
 	f.mu.Unlock()
 	select {
-	case f.nudge <- struct{}{}:
+	case f.wantedChanged <- struct{}{}:
 	default:
 	}
 }
@@ -200,7 +200,7 @@ func (f *redisFeed) want(topic string, change func()) {
 // degraded remains true for a while after Redis has recovered, so that events that were lost
 // meanwhile are detected.
 func (f *redisFeed) degraded() bool {
-	return f.cut.Load() || f.outbox.away() || time.Now().UnixNano()-f.back.Load() < afterwards.Nanoseconds()
+	return f.disconnected.Load() || f.outbox.unavailable() || time.Now().UnixNano()-f.recovered.Load() < recoveryTime.Nanoseconds()
 }
 
 func (f *redisFeed) close() {

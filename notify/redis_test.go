@@ -148,7 +148,7 @@ func TestEvents23StaleRun(t *testing.T) {
 // when the time to wait for it is over.
 func TestBehindIsPatient(t *testing.T) {
 	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
-		hub.SetLate(time.Hour)
+		hub.SetMaxLag(time.Hour)
 		s := subscribe(t, hub, "job")
 		defer s.Close()
 		s.Start(id(1, 0))

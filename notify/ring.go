@@ -10,7 +10,7 @@ import (
 // delay viewers.
 type ring struct {
 	records []record
-	gone    int      // number of records that are already dropped
+	dropped int      // number of records that are already dropped
 	pieces  [][]byte // bytes are only appended, so returned data never changes
 	first   int      // the number of pieces[0]
 	names   []string // names of events; there are few different ones
@@ -27,10 +27,10 @@ type record struct {
 // pieceBytes is the size of a piece, unless an event is larger.
 const pieceBytes = 16 << 10
 
-func (r *ring) len() int { return len(r.records) - r.gone }
+func (r *ring) len() int { return len(r.records) - r.dropped }
 
 // oldest returns the id of the oldest event; the ring must not be empty.
-func (r *ring) oldest() ID { return r.records[r.gone].id }
+func (r *ring) oldest() ID { return r.records[r.dropped].id }
 
 // push adds the newest event. It copies the data.
 func (r *ring) push(e Event) {
@@ -55,24 +55,24 @@ func (r *ring) push(e Event) {
 
 // shift drops the oldest event.
 func (r *ring) shift() {
-	old := r.records[r.gone]
+	old := r.records[r.dropped]
 	r.bytes -= old.end - old.from
-	if r.gone++; r.len() == 0 {
+	if r.dropped++; r.len() == 0 {
 		*r = ring{}
 		return
 	}
-	if 2*r.gone > len(r.records) {
-		r.records = slices.Delete(r.records, 0, r.gone)
-		r.gone = 0
+	if 2*r.dropped > len(r.records) {
+		r.records = slices.Delete(r.records, 0, r.dropped)
+		r.dropped = 0
 	}
-	unused := r.records[r.gone].piece - r.first
+	unused := r.records[r.dropped].piece - r.first
 	r.pieces = slices.Delete(r.pieces, 0, unused)
 	r.first += unused
 }
 
 // after returns the events after an id.
 func (r *ring) after(id ID) []Event {
-	records := r.records[r.gone:]
+	records := r.records[r.dropped:]
 	records = records[sort.Search(len(records), func(i int) bool { return records[i].id.Compare(id) > 0 }):]
 	if len(records) == 0 {
 		return nil
@@ -86,7 +86,7 @@ func (r *ring) after(id ID) []Event {
 
 // has reports whether the ring contains the event with this id.
 func (r *ring) has(id ID) bool {
-	records := r.records[r.gone:]
+	records := r.records[r.dropped:]
 	_, found := sort.Find(len(records), func(i int) int { return id.Compare(records[i].id) })
 	return found
 }

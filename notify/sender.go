@@ -176,7 +176,7 @@ func (s *Sender) send(ctx context.Context, r Request, now time.Time) Result {
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		result := s.blame(req.URL.Hostname(), classifyError(ctx, err))
+		result := s.attributeLookup(req.URL.Hostname(), classifyError(ctx, err))
 		result.RequestHeader = header
 		return result
 	}
@@ -195,7 +195,7 @@ func (s *Sender) send(ctx context.Context, r Request, now time.Time) Result {
 }
 
 // attributeLookup turns a failed name lookup into a fault of our own if all lookups fail.
-func (s *Sender) blame(host string, r Result) Result {
+func (s *Sender) attributeLookup(host string, r Result) Result {
 	switch r.Code {
 	case "dns_failed":
 		if s.lookups.note(host, false) {

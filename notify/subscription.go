@@ -42,7 +42,7 @@ func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error
 func (h *Hub) SubscribeAll(ctx context.Context, topics []string, wake func()) ([]*Subscription, error) {
 	subs := make([]*Subscription, 0, len(topics))
 	for _, name := range topics {
-		s, err := h.view(name, wake)
+		s, err := h.subscribe(name, wake)
 		if err != nil {
 			closeAll(subs)
 			return nil, err

@@ -17,22 +17,22 @@ type topic struct {
 	name  string
 	ready chan struct{} // closed when the log was read for the first time
 
-	mu    sync.Mutex // guards the fields below
-	views map[*Subscription]struct{}
-	ring  ring // each event directly follows the previous one
-	base  ID   // the event directly before the ring
-	head  ID   // the newest known event
+	mu            sync.Mutex // guards the fields below
+	subscriptions map[*Subscription]struct{}
+	ring          ring // each event directly follows the previous one
+	base          ID   // the event directly before the ring
+	head          ID   // the newest known event
 
 	live     bool          // the feed delivers all later events
 	reading  bool          // the log is being read
-	again    bool          // the log must be read once more
-	came     chan struct{} // has a value if an event arrived while the log is being read
-	known    ID            // the newest event that the log should contain
+	reread   bool          // the log must be read once more
+	arrived  chan struct{} // has a value if an event arrived while the log is being read
+	expected ID            // the newest event that the log should contain
 	prepared bool          // whether ready is closed
 }
 
 func newTopic(name string) *topic {
-	return &topic{name: name, ready: make(chan struct{}), came: make(chan struct{}, 1), views: make(map[*Subscription]struct{})}
+	return &topic{name: name, ready: make(chan struct{}), arrived: make(chan struct{}, 1), subscriptions: make(map[*Subscription]struct{})}
 }
 
 func (t *topic) confirm() {
@@ -54,25 +54,25 @@ func (t *topic) append(e Event) bool {
 	defer t.mu.Unlock()
 	switch {
 	case t.reading:
-		t.again = true // the reader may or may not see the event
-		t.know(e.ID)
+		t.reread = true // the reader may or may not see the event
+		t.expect(e.ID)
 		select {
-		case t.came <- struct{}{}:
+		case t.arrived <- struct{}{}:
 		default:
 		}
 	case e.ID.Compare(t.head) <= 0:
 	case e.Prev == t.head:
 		t.push(e)
-		t.rouseAll()
+		t.wakeViewersLocked()
 	default:
 		return false
 	}
 	return true
 }
 
-func (t *topic) know(id ID) {
-	if t.known.Compare(id) < 0 {
-		t.known = id
+func (t *topic) expect(id ID) {
+	if t.expected.Compare(id) < 0 {
+		t.expected = id
 	}
 }
 
@@ -104,12 +104,12 @@ func before(id ID) ID {
 }
 
 // beginCatchUp returns false if the log is already being read.
-func (t *topic) beginCatchUp(known ID) bool {
+func (t *topic) beginCatchUp(expected ID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.know(known)
+	t.expect(expected)
 	if t.reading {
-		t.again = true
+		t.reread = true
 		return false
 	}
 	t.reading = true
@@ -122,24 +122,24 @@ func (t *topic) beginCatchUp(known ID) bool {
 func (t *topic) endCatchUp(events []Event, ok, final bool) (done, wait bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	defer t.rouseAll()
+	defer t.wakeViewersLocked()
 	for _, e := range events {
 		if e.ID.Compare(t.head) > 0 {
 			t.push(e)
 		}
 	}
-	short := t.head.Compare(t.known) < 0
+	short := t.head.Compare(t.expected) < 0
 	switch {
-	case ok && t.again:
-		t.again = false
+	case ok && t.reread:
+		t.reread = false
 		return false, false
 	case ok && short && !final:
 		return false, true
 	case short:
 		t.ring = ring{}
-		t.base, t.head = t.known, t.known
+		t.base, t.head = t.expected, t.expected
 	}
-	t.again, t.reading = false, false
+	t.reread, t.reading = false, false
 	if t.live && !t.prepared {
 		t.prepared = true
 		close(t.ready)
@@ -147,14 +147,14 @@ func (t *topic) endCatchUp(events []Event, ok, final bool) (done, wait bool) {
 	return true, false
 }
 
-func (t *topic) rouse() {
+func (t *topic) wakeViewers() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rouseAll()
+	t.wakeViewersLocked()
 }
 
-func (t *topic) rouseAll() {
-	for s := range t.views {
+func (t *topic) wakeViewersLocked() {
+	for s := range t.subscriptions {
 		s.wake()
 	}
 }
@@ -163,6 +163,6 @@ func (t *topic) rouseAll() {
 func (t *topic) leave(s *Subscription) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.views, s)
-	return len(t.views)
+	delete(t.subscriptions, s)
+	return len(t.subscriptions)
 }

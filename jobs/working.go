@@ -21,26 +21,26 @@ func (q *Queue) works(id string) bool {
 	return q.working[id] > 0
 }
 
-// replace frees the slot of an abandoned service for another job. If there are already as many
+// freeSlot frees the slot of an abandoned service for another job. If there are already as many
 // abandoned services as slots, it waits.
-func (q *Queue) replace(returned <-chan struct{}) {
+func (q *Queue) freeSlot(returned <-chan struct{}) {
 	if returned == nil {
 		return
 	}
 	q.counters.abandoned.Add(1)
-	q.counters.deaf.Add(1)
+	q.counters.unresponsive.Add(1)
 	select {
-	case q.deaf <- struct{}{}:
+	case q.abandonedSlots <- struct{}{}:
 		q.wg.Go(func() {
-			defer q.counters.deaf.Add(-1)
+			defer q.counters.unresponsive.Add(-1)
 			select {
 			case <-returned:
-				<-q.deaf
+				<-q.abandonedSlots
 			case <-q.stopping:
 			}
 		})
 	case <-returned:
-		q.counters.deaf.Add(-1)
+		q.counters.unresponsive.Add(-1)
 	case <-q.stopping:
 	}
 }

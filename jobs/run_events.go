@@ -18,12 +18,12 @@ func (r *run) raise(version uint64, data any) bool {
 		return false
 	}
 	r.pending = append(r.pending, event{name: "status", data: data, version: version})
-	r.rouse()
+	r.wakePublisher()
 	return true
 }
 
 // wakePublisher starts the publisher, or notifies it of a new pending event. r.mu must be held.
-func (r *run) rouse() {
+func (r *run) wakePublisher() {
 	if r.wake == nil {
 		r.wake, r.done = make(chan struct{}, 1), make(chan struct{})
 		go r.publish()
@@ -83,7 +83,7 @@ func (r *run) send(e event) {
 		if !errors.Is(err, notify.ErrStale) {
 			break
 		}
-		version, holds := r.queue.heldVersion(r.job.ID, r.job.runID)
+		version, holds := r.queue.versionIfRunning(r.job.ID, r.job.runID)
 		if !holds {
 			break
 		}
@@ -118,7 +118,7 @@ func (r *run) next(e event) (id, prev notify.ID) {
 
 // versionIfRunning returns the version of a job's row. It reports false if the run has lost the
 // job.
-func (q *Queue) heldVersion(id, runID string) (version uint64, holds bool) {
+func (q *Queue) versionIfRunning(id, runID string) (version uint64, running bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := q.db.read.QueryRowContext(ctx, `SELECT version FROM jobs WHERE id = $1 AND run_id = $2 AND status = 'running'`, id, runID).Scan(&version)

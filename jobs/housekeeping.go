@@ -10,31 +10,31 @@ import (
 const (
 	// housekeepingBatch limits how many rows one round of housekeeping changes, so that it never
 	// delays the queue.
-	houseBatch = 200
+	housekeepingBatch = 200
 )
 
-// keepHouse expires jobs that did not start in time, and deletes expired rows. Every process with
+// housekeeping expires jobs that did not start in time, and deletes expired rows. Every process with
 // workers runs it; concurrent rounds do no harm.
-func (q *Queue) keepHouse(ctx context.Context) error {
-	return errors.Join(q.expire(ctx), q.forget(ctx), q.Keys.forget(ctx), q.Sessions.forget(ctx), q.Receivers.forget(ctx))
+func (q *Queue) housekeeping(ctx context.Context) error {
+	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.deleteExpired(ctx), q.Sessions.deleteExpired(ctx), q.Receivers.deleteExpired(ctx))
 }
 
 // promote queues the jobs whose run_at has passed. They have no River job until then, because
 // River's own scheduler only runs every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
-	return q.settleAll(ctx, is(startDue{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
+	return q.settleAll(ctx, always(startDue{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
 }
 
 // expire ends the jobs that did not start in time.
 func (q *Queue) expire(ctx context.Context) error {
-	return q.settleAll(ctx, is(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
+	return q.settleAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
 }
 
 // settleAll calls settle until no jobs are left.
-func (q *Queue) settleAll(ctx context.Context, says judge, query string, args ...any) error {
+func (q *Queue) settleAll(ctx context.Context, decide decider, query string, args ...any) error {
 	for {
-		found, err := q.settle(ctx, says, query, args...)
-		if err != nil || found < houseBatch {
+		found, err := q.settle(ctx, decide, query, args...)
+		if err != nil || found < housekeepingBatch {
 			return err
 		}
 	}
@@ -43,16 +43,16 @@ func (q *Queue) settleAll(ctx context.Context, says judge, query string, args ..
 // settle applies a transition to each job that query finds. It submits many at once so that they
 // share commits. A transition that another process has already made is refused, which is not an
 // error. settle returns how many jobs it found.
-func (q *Queue) settle(ctx context.Context, says judge, query string, args ...any) (found int, err error) {
+func (q *Queue) settle(ctx context.Context, decide decider, query string, args ...any) (found int, err error) {
 	ids, err := q.find(ctx, query, args...)
 	if err != nil {
 		return len(ids), err
 	}
-	portions, err := q.portions(ctx, ids)
+	batches, err := q.memoryBatches(ctx, ids)
 	errs := []error{err}
-	for _, portion := range portions {
-		_, failed := changeEach(ctx, portion, houseBatch, func(ctx context.Context, id string) error {
-			if _, err := q.transit(ctx, id, says); !errors.Is(err, errLost) {
+	for _, batch := range batches {
+		_, failed := changeEach(ctx, batch, housekeepingBatch, func(ctx context.Context, id string) error {
+			if _, err := q.transit(ctx, id, decide); !errors.Is(err, errLost) {
 				return err
 			}
 			return nil
@@ -64,7 +64,7 @@ func (q *Queue) settle(ctx context.Context, says judge, query string, args ...an
 
 // find returns the ids that query finds, up to housekeepingBatch.
 func (q *Queue) find(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, houseBatch), args...)
+	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, housekeepingBatch), args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for due work: %w", err)
 	}

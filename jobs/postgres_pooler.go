@@ -18,21 +18,21 @@ var errPooled = errors.New("database_url leads to a pooler in transaction mode, 
 // several times.
 func refusePooling(ctx context.Context, first, second *sql.DB) error {
 	for range 5 {
-		if err := lookForPooling(ctx, first, second); err != nil {
+		if err := detectPooling(ctx, first, second); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func lookForPooling(ctx context.Context, first, second *sql.DB) error {
+func detectPooling(ctx context.Context, first, second *sql.DB) error {
 	a, err := first.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	defer a.Close()
 	// Simple protocol, because poolers may also lose prepared statements.
-	pid := func(db rower) (pid int, err error) {
+	pid := func(db rowQuerier) (pid int, err error) {
 		err = db.QueryRowContext(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err
 	}

@@ -12,12 +12,12 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 	if errors.Is(cause, errLost) {
 		return nil
 	}
-	says := func(_ context.Context, _ *batch, j *Job) (fact, error) { //nolint:unparam // a decider may return an error
+	decide := func(_ context.Context, _ *batch, j *Job) (trigger, error) { //nolint:unparam // a decider may return an error
 		return runEnded{r.job.runID, res, cause, q.Backoff(j.Attempt), r.report(), r.unsavedLog(), r.last()}, nil
 	}
 	var job Job
 	err := q.persist(ctx, func(ctx context.Context) (err error) {
-		job, err = q.transitFrom(ctx, r.job.ID, r.known(), says)
+		job, err = q.transitFrom(ctx, r.job.ID, r.cachedRow(), decide)
 		return err
 	})
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
@@ -36,7 +36,7 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 
 // cachedRow returns the job as its row is if the row has not changed since the run began; nil if
 // the run cannot be sure.
-func (r *run) known() *Job {
+func (r *run) cachedRow() *Job {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.version != r.job.version || r.job.wantsProgress() { // the row counts progress callbacks

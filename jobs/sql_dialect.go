@@ -34,7 +34,7 @@ func (d *Database) elements() string {
 // statementContext returns the context for the statements of a transaction that has ctx. SQLite's
 // driver starts a goroutine for each statement whose context can end. Its busy_timeout bounds how
 // long a statement waits.
-func (d *Database) ofStatements(ctx context.Context) context.Context {
+func (d *Database) statementContext(ctx context.Context) context.Context {
 	if d.postgres {
 		return ctx
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// runStarted: a worker starts the current step of the job.
+// A runStarted trigger: a worker starts the current step of the job.
 type runStarted struct {
 	runID, workerID string
 	riverJobID      int64 // the one that the worker fetched
 }
 
-func (f runStarted) meet(j *Job, e *effects, now Time) error {
+func (t runStarted) apply(j *Job, e *effects, now Time) error {
 	expired := j.ExpiresAt != nil && j.StartedAt == nil && now.After(j.ExpiresAt.Time)
-	if j.Done || j.riverJobID != f.riverJobID || j.CancelRequested || expired {
+	if j.Done || j.riverJobID != t.riverJobID || j.CancelRequested || expired {
 		return errLost
 	}
 	if j.Status == Running {
@@ -27,7 +27,7 @@ func (f runStarted) meet(j *Job, e *effects, now Time) error {
 		j.Attempt++
 	}
 	j.to(Running)
-	j.runID, e.workerID = f.runID, f.workerID
+	j.runID, e.workerID = t.runID, t.workerID
 	j.Progress = Report{Percent: j.overall(0)}
 	if j.StartedAt == nil {
 		j.StartedAt = &now
@@ -36,7 +36,7 @@ func (f runStarted) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// runEnded: the run of a service has ended.
+// A runEnded trigger: the run of a service has ended.
 type runEnded struct {
 	runID  string
 	result result
@@ -47,34 +47,34 @@ type runEnded struct {
 	last   notify.ID // the run's newest event
 }
 
-func (f runEnded) meet(j *Job, e *effects, now Time) error {
-	if j.Status != Running || j.runID != f.runID {
+func (t runEnded) apply(j *Job, e *effects, now Time) error {
+	if j.Status != Running || j.runID != t.runID {
 		return errLost
 	}
-	if f.last.Compare(e.prev) > 0 {
-		e.prev = f.last
+	if t.last.Compare(e.prev) > 0 {
+		e.prev = t.last
 	}
-	e.log, j.logLines, j.Progress = &f.log, f.log.lines, f.report
+	e.log, j.logLines, j.Progress = &t.log, t.log.lines, t.report
 	leftBehind := ""
-	if f.result.returned != nil {
+	if t.result.returned != nil {
 		leftBehind = "; the service did not stop and was left behind"
 	}
-	failure := f.result.Failure
+	failure := t.result.Failure
 	switch {
 	case failure == nil && (!j.CancelRequested || j.Step == j.Steps):
-		j.advance(e, now, f.result)
-	case j.CancelRequested || errors.Is(f.cause, river.ErrJobCancelledRemotely):
+		j.advance(e, now, t.result)
+	case j.CancelRequested || errors.Is(t.cause, river.ErrJobCancelledRemotely):
 		j.cancel(e, now, leftBehind)
 	case failure.Code == codeWorkerLost:
 		j.lose(e, now, maxRecoveries, failure.Message)
 	case failure.Code == codeNotStarted:
 		j.Attempt--
 		j.to(Queued) // River retries it
-	case f.cause != nil && !errors.Is(f.cause, errTimeout) && failure.Code != codePanic:
+	case t.cause != nil && !errors.Is(t.cause, errTimeout) && failure.Code != codePanic:
 		j.Attempt-- // the process is stopping
 		j.requeue(e)
 	default:
-		j.fail(e, now, f, leftBehind)
+		j.fail(e, now, t, leftBehind)
 	}
 	return nil
 }
@@ -121,19 +121,19 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	e.callback = JobRetrying
 }
 
-// cancelRequested: a caller cancels the job. A running job keeps its run, which is requested to
+// A cancelRequested trigger: a caller cancels the job. A running job keeps its run, which is requested to
 // stop.
 type cancelRequested struct{ reason string }
 
-func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
+func (t cancelRequested) apply(j *Job, e *effects, now Time) error {
 	switch {
 	case j.Status == Canceled || j.Status == Running && j.CancelRequested:
 		return errCanceled
 	case j.Done:
 		return ErrFinished
 	}
-	j.CancelRequested, j.cancelReason = true, clip(f.reason, maxMessage)
-	e.withdraw = j.riverJobID
+	j.CancelRequested, j.cancelReason = true, clip(t.reason, maxMessage)
+	e.cancelRiverJob = j.riverJobID
 	if j.Status != Running {
 		j.cancel(e, now, "")
 		return nil
@@ -145,10 +145,10 @@ func (f cancelRequested) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// startDue: the run_at of a scheduled or retrying job has passed.
+// A startDue trigger: the run_at of a scheduled or retrying job has passed.
 type startDue struct{}
 
-func (startDue) meet(j *Job, e *effects, now Time) error {
+func (startDue) apply(j *Job, e *effects, now Time) error {
 	if j.Status != Scheduled && j.Status != Retrying || j.RunAt == nil || j.RunAt.After(now.Time) {
 		return errLost
 	}
@@ -156,33 +156,33 @@ func (startDue) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// startMissed: the job did not start before its expires_at.
+// A startMissed trigger: the job did not start before its expires_at.
 type startMissed struct{}
 
-func (startMissed) meet(j *Job, e *effects, now Time) error {
+func (startMissed) apply(j *Job, e *effects, now Time) error {
 	if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(now.Time) {
 		return errLost
 	}
-	e.withdraw = j.riverJobID
+	e.cancelRiverJob = j.riverJobID
 	j.end(e, now, Expired, &Error{Code: "expired", Message: "the job was not started in time"})
 	return nil
 }
 
-// executionLost: the worker that ran the job, or the River job that carried it, is gone.
-type carrierLost struct {
+// An executionLost trigger: the worker that ran the job, or the River job that carried it, is gone.
+type executionLost struct {
 	// isolates means that workers run suspects in isolated processes.
 	isolates bool
 }
 
-func (f carrierLost) meet(j *Job, e *effects, now Time) error {
+func (t executionLost) apply(j *Job, e *effects, now Time) error {
 	if j.Status != Running && j.Status != Queued {
 		return errLost
 	}
 	e.prev = notify.ID{} // the lost run's event counter is unknown
 	e.recovered = j.Status == Running
-	e.withdraw = j.riverJobID
+	e.cancelRiverJob = j.riverJobID
 	most := maxRecoveries
-	if f.isolates && j.suspect() {
+	if t.isolates && j.suspect() {
 		most = maxRestarts // it ran alone, so it is unlikely to have killed the worker
 	}
 	switch {
@@ -197,10 +197,10 @@ func (f carrierLost) meet(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// riverCanceled: an operator canceled the job in River's tables.
+// A riverCanceled trigger: an operator canceled the job in River's tables.
 type riverCanceled struct{}
 
-func (riverCanceled) meet(j *Job, e *effects, now Time) error {
+func (riverCanceled) apply(j *Job, e *effects, now Time) error {
 	if j.Status != Queued {
 		return errLost
 	}

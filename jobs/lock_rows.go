@@ -19,8 +19,8 @@ func (b *batch) lockRows(ctx context.Context, changes []*change) error {
 		case ch.lock == "":
 		case ch.lockOnly:
 			others, locks = append(others, ch.lock), true
-		case ch.known != nil:
-			b.rows[ch.lock] = *ch.known
+		case ch.cached != nil:
+			b.rows[ch.lock] = *ch.cached
 			others = append(others, ch.lock)
 		default:
 			ids = append(ids, ch.lock)

@@ -57,20 +57,20 @@ func inTurn(runs []*run, after string) []*run {
 
 // saveBatch saves runs in one transaction.
 func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
-	var savings []*saving
+	var saves []*pendingSave
 	err := q.committer.commit(ctx, &change{alone: true, apply: func(ctx context.Context, b *batch) error {
-		savings = savings[:0] // the change may be applied more than once
+		saves = saves[:0] // the change may be applied more than once
 		for _, r := range dirty {
-			savings = append(savings, r.saving())
+			saves = append(saves, r.pendingSave())
 		}
-		sequences, err := b.saveRows(ctx, savings)
+		sequences, err := b.saveRows(ctx, saves)
 		if err != nil {
 			return err
 		}
-		for _, s := range savings {
+		for _, s := range saves {
 			sequence, holds := sequences[s.run.job.ID]
-			if s.told = !holds; holds && s.tell { // a run that has lost its job reports no progress
-				if s.told, err = b.tellSaving(ctx, s, sequence); err != nil {
+			if s.callbackSettled = !holds; holds && s.wantsCallback { // a run that has lost its job reports no progress
+				if s.callbackSettled, err = b.deliverSaved(ctx, s, sequence); err != nil {
 					return err
 				}
 			}
@@ -80,12 +80,12 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range savings {
+	for _, s := range saves {
 		s.run.mu.Lock()
 		s.run.saved = s.id
-		s.run.said.saved(s.log)
-		if s.told {
-			s.run.told = s.report.UpdatedAt
+		s.run.log.saved(s.log)
+		if s.callbackSettled {
+			s.run.lastCallback = s.report.UpdatedAt
 		}
 		s.run.mu.Unlock()
 	}
@@ -96,5 +96,5 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 func (r *run) unsaved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.said.text) > 0 || r.job.wantsProgress() && r.progress.UpdatedAt != r.told
+	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.log.text) > 0 || r.job.wantsProgress() && r.progress.UpdatedAt != r.lastCallback
 }

@@ -29,7 +29,7 @@ type destination struct{ owner, origin string }
 type destinationState struct {
 	failures, trips, allowed int
 	heldUntil                Time
-	known                    bool // whether the table has a row
+	stored                   bool // whether the table has a row
 }
 
 // claimProbe claims the probe of a destination whose hold is over. It reports false if another
@@ -43,18 +43,18 @@ func (q *Queue) claimProbe(ctx context.Context, to destination, s destinationSta
 	return n == 1, nil
 }
 
-// rower is a database or a transaction.
-type rower interface {
+// rowQuerier is a database or a transaction.
+type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // destination reads the state of a destination.
-func (q *Queue) destination(ctx context.Context, db rower, to destination, lock string) (s destinationState, err error) {
-	s.known = true
+func (q *Queue) destination(ctx context.Context, db rowQuerier, to destination, lock string) (s destinationState, err error) {
+	s.stored = true
 	err = db.QueryRowContext(ctx, `SELECT failures, trips, allowed, held_until FROM destinations WHERE owner = $1 AND origin = $2`+lock, to.owner, to.origin).
 		Scan(&s.failures, &s.trips, &s.allowed, &s.heldUntil)
 	if errors.Is(err, sql.ErrNoRows) {
-		return destinationState{allowed: maxUnderWay}, nil
+		return destinationState{allowed: maxPerDestination}, nil
 	}
 	if err != nil {
 		return s, fmt.Errorf("read destination: %w", err)
@@ -62,35 +62,35 @@ func (q *Queue) destination(ctx context.Context, db rower, to destination, lock 
 	return s, nil
 }
 
-// learn updates the state of a destination after an attempt. stored reports whether the destination
+// updateDestination updates the state of a destination after an attempt. stored reports whether the destination
 // had a row before. A healthy destination has none.
-func (q *Queue) learn(ctx context.Context, to destination, known, probe bool, result notify.Result) error {
+func (q *Queue) updateDestination(ctx context.Context, to destination, stored, probe bool, result notify.Result) error {
 	healthy := result.Class != notify.Retry && result.Class != notify.Throttled && result.StatusCode != 0
-	if healthy && !known {
+	if healthy && !stored {
 		return nil
 	}
 	var s destinationState
 	err := q.committer.commit(ctx, &change{names: []string{"destination " + to.owner + " " + to.origin}, apply: func(_ context.Context, b *batch) error {
 		// This runs after the job rows are locked, because all processes must lock in the same
 		// order.
-		b.last = append(b.last, func(ctx context.Context) (err error) {
-			s, err = q.learnIn(ctx, b.tx, to, probe, healthy, result)
+		b.lastWrites = append(b.lastWrites, func(ctx context.Context) (err error) {
+			s, err = q.updateDestinationIn(ctx, b.tx, to, probe, healthy, result)
 			return err
 		})
 		return nil
 	}})
 	if err == nil {
-		q.dispatcher.learned(to, s)
+		q.dispatcher.cacheState(to, s)
 	}
 	return err
 }
 
-func (q *Queue) learnIn(ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result) (s destinationState, err error) {
+func (q *Queue) updateDestinationIn(ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result) (s destinationState, err error) {
 	if s, err = q.destination(ctx, tx, to, q.db.forUpdate()); err != nil {
 		return s, err
 	}
 	s = s.after(probe, healthy, result, time.Now(), q.CallbackHold)
-	if s.known = s.allowed < maxUnderWay || s.failures > 0 || !s.heldUntil.IsZero(); !s.known {
+	if s.stored = s.allowed < maxPerDestination || s.failures > 0 || !s.heldUntil.IsZero(); !s.stored {
 		_, err = tx.ExecContext(ctx, `DELETE FROM destinations WHERE owner = $1 AND origin = $2`, to.owner, to.origin)
 	} else {
 		_, err = tx.ExecContext(ctx, `INSERT INTO destinations (owner, origin, failures, trips, allowed, held_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -111,13 +111,13 @@ func (s destinationState) after(probe, healthy bool, result notify.Result, now t
 	case healthy:
 		// After a hold, each success doubles the number of allowed attempts.
 		s.failures, s.heldUntil = 0, Time{}
-		if s.allowed = max(1, 2*s.allowed); s.allowed >= maxUnderWay {
-			s.trips, s.allowed = 0, maxUnderWay
+		if s.allowed = max(1, 2*s.allowed); s.allowed >= maxPerDestination {
+			s.trips, s.allowed = 0, maxPerDestination
 		}
 	case result.Class == notify.Throttled:
 		s.heldUntil = later(s.heldUntil, now.Add(max(result.RetryAfter, time.Second)))
 		if probe {
-			s.allowed = 1 // it answers
+			s.allowed = 1 // the receiver responds
 		}
 	case result.Class == notify.Retry && s.allowed == 0 && !probe:
 	case result.Class == notify.Retry:
@@ -140,7 +140,7 @@ func later(a Time, b time.Time) Time {
 }
 
 // deleteExpired deletes old destination states, and old finished deliveries that belong to no job.
-func (q *Queue) forget(ctx context.Context) error {
+func (q *Queue) deleteExpired(ctx context.Context) error {
 	old := At(time.Now().Add(-destinationAge))
 	for _, stmt := range []string{
 		`DELETE FROM destinations WHERE updated_at < $1`,

@@ -19,7 +19,7 @@ const stateColumns = `version, events, COALESCE(callback, '')`
 // state reads the state of a job. Error: [sql.ErrNoRows].
 func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
 	if q.db.postgres {
-		return q.looks.look(ctx, id)
+		return q.states.state(ctx, id)
 	}
 	err = q.db.keyed.QueryRowContext(ctx, `SELECT `+stateColumns+` FROM jobs WHERE id = $1`, id).Scan(&s.version, &s.events, &s.callback)
 	return s, err
@@ -27,36 +27,36 @@ func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
 
 const (
 	// maxStateQueries is the maximum number of concurrent queries of a [stateReader].
-	maxLooks = 2
+	maxStateQueries = 2
 	// maxStateBatch is the maximum number of jobs per query.
-	maxLooked = 256
+	maxStateBatch = 256
 )
 
 // A stateReader reads the states of jobs for many callers with one query: while a query runs,
 // further callers are collected for the next one. A single caller never waits for others.
-type looker struct {
+type stateReader struct {
 	db *sql.DB
 
 	mu      sync.Mutex // guards waiting and queries
-	waiting []*look
+	waiting []*stateRequest
 	queries int // number of running queries
 }
 
 // A stateRequest is the request of one caller.
-type look struct {
+type stateRequest struct {
 	id    string
 	state state
 	err   error
 	done  chan struct{} // closed when state or err is set
 }
 
-func (l *looker) look(ctx context.Context, id string) (state, error) {
-	w := &look{id: id, done: make(chan struct{})}
+func (l *stateReader) state(ctx context.Context, id string) (state, error) {
+	w := &stateRequest{id: id, done: make(chan struct{})}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
-	if l.queries < maxLooks {
+	if l.queries < maxStateQueries {
 		l.queries++
-		go l.query(context.WithoutCancel(ctx)) // ends when no requests are left
+		go l.serve(context.WithoutCancel(ctx)) // ends when no requests are left
 	}
 	l.mu.Unlock()
 	select {
@@ -68,10 +68,10 @@ func (l *looker) look(ctx context.Context, id string) (state, error) {
 }
 
 // serve answers requests until none are left.
-func (l *looker) query(ctx context.Context) {
+func (l *stateReader) serve(ctx context.Context) {
 	for {
 		l.mu.Lock()
-		n := min(len(l.waiting), maxLooked)
+		n := min(len(l.waiting), maxStateBatch)
 		batch := l.waiting[:n:n]
 		l.waiting = l.waiting[n:]
 		if n == 0 {
@@ -92,7 +92,7 @@ func (l *looker) query(ctx context.Context) {
 	}
 }
 
-func (l *looker) read(ctx context.Context, batch []*look) (map[string]state, error) {
+func (l *stateReader) read(ctx context.Context, batch []*stateRequest) (map[string]state, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ids := make([]string, len(batch))

@@ -13,7 +13,7 @@ const jobQueue = "jobs"
 func (q *Queue) riverConfig() *river.Config {
 	c := &river.Config{
 		ID:                          q.workerID,
-		Logger:                      slog.New(quiet{q.Logger.Handler(), q.away}),
+		Logger:                      slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}),
 		CompletedJobRetentionPeriod: time.Hour,
 		CancelledJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,

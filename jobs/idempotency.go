@@ -77,7 +77,7 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 }
 
 // read reads which job has the key. Error: [sql.ErrNoRows].
-func (c *claim) read(ctx context.Context, db rower) error {
+func (c *claim) read(ctx context.Context, db rowQuerier) error {
 	if err := db.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`, c.owner, c.service, c.key).
 		Scan(&c.holder, &c.original); err != nil {
 		return fmt.Errorf("read idempotency key: %w", err)

@@ -65,7 +65,7 @@ func (f *redisFeed) append(topic string, e Event) error {
 // send appends the events of a batch in Redis and reports the results to their publishers. An error
 // means that Redis did not accept all events and that they should be sent again; those that it
 // already has are stale then.
-func (f *redisFeed) send(ctx context.Context, batch []sending) error {
+func (f *redisFeed) send(ctx context.Context, batch []queuedEvent) error {
 	err := f.try(ctx, batch)
 	f.note(ctx, err)
 	return err
@@ -78,10 +78,10 @@ func (f *redisFeed) note(ctx context.Context, err error) {
 	}
 }
 
-func (f *redisFeed) try(ctx context.Context, batch []sending) error {
-	said, err := f.call(ctx, batch)
+func (f *redisFeed) try(ctx context.Context, batch []queuedEvent) error {
+	results, err := f.call(ctx, batch)
 	switch {
-	case passing(err):
+	case isOutage(err):
 		return err
 	case err != nil && len(batch) > 1: // retry one by one, so that a bad event fails alone
 		for i := range batch {
@@ -91,17 +91,17 @@ func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 		}
 		return nil
 	case err != nil:
-		batch[0].answer(err)
+		batch[0].reply(err)
 		return nil
 	}
 	for i := range batch {
-		switch said[i] {
+		switch results[i] {
 		case "ok":
-			batch[i].answer(nil)
+			batch[i].reply(nil)
 		case "stale":
-			batch[i].answer(ErrStale)
+			batch[i].reply(ErrStale)
 		default:
-			batch[i].answer(errors.New(said[i]))
+			batch[i].reply(errors.New(results[i]))
 		}
 	}
 	return nil
@@ -109,9 +109,9 @@ func (f *redisFeed) try(ctx context.Context, batch []sending) error {
 
 // call calls the script for the events of a batch and returns a result for each. If no publisher is
 // waiting, there is time to establish a new connection first.
-func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error) {
-	limit := answerTimeout
-	if i := slices.IndexFunc(batch, func(s sending) bool { return s.done != nil }); i >= 0 { // its publisher has already waited
+func (f *redisFeed) call(ctx context.Context, batch []queuedEvent) ([]string, error) {
+	limit := responseTimeout
+	if i := slices.IndexFunc(batch, func(s queuedEvent) bool { return s.done != nil }); i >= 0 { // its publisher has already waited
 		limit = max(time.Until(batch[i].since.Add(publishTimeout)), publishTimeout/10)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -131,9 +131,9 @@ func (f *redisFeed) call(ctx context.Context, batch []sending) ([]string, error)
 // by their bytes.
 func maxEvents(size int) int { return min(logEvents, max(topicBytes/max(size, 1), 1)) }
 
-// passing reports whether Redis currently accepts no events at all, until it recovers or its
+// isOutage reports whether Redis currently accepts no events at all, until it recovers or its
 // configuration or ours is changed. Otherwise the error concerns only these events.
-func passing(err error) bool {
+func isOutage(err error) bool {
 	if err == nil {
 		return false
 	}

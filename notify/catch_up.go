@@ -10,8 +10,8 @@ const maxReads = 16
 
 // catchUp reads the topic's log, in a new goroutine, until nothing was missed while it was read.
 // There is at most one such goroutine per topic.
-func (h *Hub) catchUp(t *topic, known ID) {
-	if !t.beginCatchUp(known) {
+func (h *Hub) catchUp(t *topic, expected ID) {
+	if !t.beginCatchUp(expected) {
 		return
 	}
 	h.mu.Lock()
@@ -28,7 +28,7 @@ func (h *Hub) readLog(t *topic) {
 		switch {
 		case wait:
 			// The publisher may be about to append the missing event.
-			if waited = h.sleep(h.late, t.came); h.ctx.Err() != nil {
+			if waited = h.sleep(h.maxLag, t.arrived); h.ctx.Err() != nil {
 				return
 			}
 		case !done:

@@ -17,7 +17,7 @@ const (
 )
 
 // A logBuffer holds the log lines of a run that are not stored yet.
-type said struct {
+type logBuffer struct {
 	lines uint64 // number of log lines of all the job's steps
 	first uint64 // number of the first line in text
 	text  []byte // each line ends with a newline; existing bytes never change
@@ -32,7 +32,7 @@ type part struct {
 }
 
 // add appends a line and returns its number.
-func (s *said) add(at Time, level, line string) uint64 {
+func (s *logBuffer) add(at Time, level, line string) uint64 {
 	s.lines++
 	line = strings.ReplaceAll(strings.ReplaceAll(line, "\x00", "\uFFFD"), "\n", "\n\t")
 	s.text = slices.Grow(s.text, len(timeLayout)+len(level)+len(line)+3)
@@ -45,7 +45,7 @@ func (s *said) add(at Time, level, line string) uint64 {
 }
 
 // drop drops the lines that the first n bytes begin.
-func (s *said) drop(n int) {
+func (s *logBuffer) drop(n int) {
 	for n < len(s.text) && s.text[n] == '\t' { // continuation of the same log line
 		n += bytes.IndexByte(s.text[n:], '\n') + 1
 	}
@@ -54,7 +54,7 @@ func (s *said) drop(n int) {
 }
 
 // saved drops the lines of a part that has been stored.
-func (s *said) saved(p part) {
+func (s *logBuffer) saved(p part) {
 	if s.fresh += len(p.text); p.trim {
 		s.fresh = 0
 	}
@@ -90,7 +90,7 @@ func countBytes(text []byte, n uint64) int {
 func (r *run) unsavedLog() part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return part{first: r.said.first, lines: r.said.lines, text: r.said.text, trim: r.said.fresh+len(r.said.text) > trimAfter}
+	return part{first: r.log.first, lines: r.log.lines, text: r.log.text, trim: r.log.fresh+len(r.log.text) > trimAfter}
 }
 
 // A loggedPart is a part of the log of a job.

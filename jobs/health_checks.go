@@ -100,10 +100,10 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 		return fmt.Errorf("look at the queue: %w", err)
 	}
 	now := time.Now()
-	if q.head.id != id || now.Sub(q.looked) > 2*queueInterval {
+	if q.head.id != id || now.Sub(q.headChecked) > 2*queueInterval {
 		q.head = head{id, now}
 	}
-	q.looked = now
+	q.headChecked = now
 	waited := now.Sub(q.head.since)
 	if waited < q.StuckAfter {
 		if waited == 0 {
@@ -131,10 +131,10 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 
 // checkSlots checks for abandoned services.
 func (q *Queue) checkSlots(ctx context.Context) error {
-	if deaf := q.counters.deaf.Load(); deaf == 0 {
+	if unresponsive := q.counters.unresponsive.Load(); unresponsive == 0 {
 		q.health.set(ctx, "runs", OK, "")
 	} else {
-		q.health.set(ctx, "runs", Warning, fmt.Sprintf("%d runs did not stop when told to and were left behind, of %d slots: look for \"does not stop\" in the log, and start the process anew when it is convenient", deaf, q.Workers))
+		q.health.set(ctx, "runs", Warning, fmt.Sprintf("%d runs did not stop when told to and were left behind, of %d slots: look for \"does not stop\" in the log, and start the process anew when it is convenient", unresponsive, q.Workers))
 	}
 	return nil
 }

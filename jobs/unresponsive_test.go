@@ -63,12 +63,12 @@ func TestDeafServiceIsLeftBehind(t *testing.T) {
 				if next = finished(t, q, next.ID); next.Status != jobs.Succeeded {
 					t.Errorf("the next job: %s", next.Status)
 				}
-				if n := q.Counters(); n.Abandoned != 1 || n.Deaf != 1 {
+				if n := q.Counters(); n.Abandoned != 1 || n.Unresponsive != 1 {
 					t.Errorf("got %+v, want one left behind", n)
 				}
 				await(t, "a warning", func() bool { return check(q, "runs").Status == jobs.Warning })
 				close(services.hold)
-				await(t, "no warning", func() bool { return q.Counters().Deaf == 0 && check(q, "runs").Status == jobs.OK })
+				await(t, "no warning", func() bool { return q.Counters().Unresponsive == 0 && check(q, "runs").Status == jobs.OK })
 				if got, _ := q.Get(t.Context(), deaf.ID); got.LastEventID != deaf.LastEventID || got.Output != nil {
 					t.Errorf("what the service said too late was heard: %s, %s", got.LastEventID, got.Output)
 				}
@@ -94,7 +94,7 @@ func TestDeafServicesAreBounded(t *testing.T) {
 		finished(t, q, job.ID) // its caller need not wait
 	}
 	next := submit(t, q, jobs.Submission{Service: "double"})
-	await(t, "two that are left behind", func() bool { return q.Counters().Deaf == 2 })
+	await(t, "two that are left behind", func() bool { return q.Counters().Unresponsive == 2 })
 	if job, err := q.Get(t.Context(), next.ID); err != nil || job.Status != jobs.Queued {
 		t.Errorf("a third slot was found: %s, %v", job.Status, err)
 	}

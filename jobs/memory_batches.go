@@ -14,11 +14,11 @@ const (
 )
 
 // memoryBatches splits jobs into batches that each fit into memory. It keeps their order.
-func (q *Queue) portions(ctx context.Context, ids []string) ([][]string, error) {
+func (q *Queue) memoryBatches(ctx context.Context, ids []string) ([][]string, error) {
 	if len(ids) <= fewTogether {
 		return [][]string{ids}, nil
 	}
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	// Neither database reads a text to determine its length.
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, octet_length(steps) + COALESCE(octet_length(output), 0) FROM jobs WHERE id IN (`+marks+`)`, args...)
 	if err != nil {
@@ -37,13 +37,13 @@ func (q *Queue) portions(ctx context.Context, ids []string) ([][]string, error) 
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("measure jobs: %w", err)
 	}
-	var portions [][]string
+	var batches [][]string
 	first, sum := 0, int64(0)
 	for i, id := range ids {
 		if sum += sizes[id]; sum > maxTogether && i-first >= fewTogether {
-			portions = append(portions, ids[first:i])
+			batches = append(batches, ids[first:i])
 			first, sum = i, sizes[id]
 		}
 	}
-	return append(portions, ids[first:]), nil
+	return append(batches, ids[first:]), nil
 }

@@ -40,7 +40,7 @@ func (q *Queue) admitted(owner string) {
 }
 
 // countWaiting refreshes the numbers of waiting jobs, for MaxQueued and MaxQueuedByUser.
-func (q *Queue) count(ctx context.Context) error {
+func (q *Queue) countWaiting(ctx context.Context) error {
 	if q.MaxQueued > 0 {
 		depth, err := q.Depth(ctx)
 		if err != nil {

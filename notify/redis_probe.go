@@ -28,7 +28,7 @@ func (f *redisFeed) probe(ctx context.Context) {
 			return
 		}
 		if f.note(ctx, err); err != nil {
-			f.outbox.putBack(nil)
+			f.outbox.requeue(nil)
 		} else {
 			f.outbox.sent()
 		}
@@ -37,9 +37,9 @@ func (f *redisFeed) probe(ctx context.Context) {
 
 // check runs the script without events.
 func (f *redisFeed) check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
-	if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) || passing(err) {
+	if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) || isOutage(err) {
 		return err
 	}
 	return appendScript.Run(ctx, f.client, nil, logAge.Milliseconds()).Err()

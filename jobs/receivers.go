@@ -184,7 +184,7 @@ func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 }
 
 // deleteExpired deletes receivers that were not used for receiverAge.
-func (r *Receivers) forget(ctx context.Context) error {
+func (r *Receivers) deleteExpired(ctx context.Context) error {
 	before := At(time.Now().Add(-receiverAge))
 	var one int
 	err := r.db.read.QueryRowContext(ctx, `SELECT 1 FROM receivers WHERE used_at < $1 LIMIT 1`, before).Scan(&one)

@@ -21,7 +21,7 @@ const (
 	// recoveryTime is how long Redis counts as unavailable after it has recovered. It is longer
 	// than the interval at which the table is compared with the viewers' positions during that
 	// time.
-	afterwards = 3 * time.Second
+	recoveryTime = 3 * time.Second
 	// subscribeBatch is the maximum number of topics per subscribe command.
 	subscribeBatch = 1000
 )
@@ -29,7 +29,7 @@ const (
 // listen maintains one connection that is subscribed to the wanted topics.
 func (f *redisFeed) listen(ctx context.Context) {
 	select {
-	case <-f.nudge: // connect only when there is a viewer
+	case <-f.wantedChanged: // connect only when there is a viewer
 	case <-ctx.Done():
 		return
 	}
@@ -38,7 +38,7 @@ func (f *redisFeed) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !f.cut.Swap(true) {
+		if !f.disconnected.Swap(true) {
 			f.hub.logger.WarnContext(ctx, "Redis is away: viewers are served from the database until it is back", "err", err)
 			continue // perhaps only the connection was cut
 		}
@@ -62,7 +62,7 @@ func (f *redisFeed) receive(ctx context.Context) error {
 	defer cancel()
 	failed := make(chan error, 1)
 	wg.Go(func() { failed <- f.reconcile(ctx, ps) })
-	heard := time.Now()
+	lastMessage := time.Now()
 	for {
 		select {
 		case err := <-failed:
@@ -71,7 +71,7 @@ func (f *redisFeed) receive(ctx context.Context) error {
 		}
 		msg, err := ps.ReceiveTimeout(ctx, pingInterval)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && ctx.Err() == nil {
-			if time.Since(heard) > 3*pingInterval {
+			if time.Since(lastMessage) > 3*pingInterval {
 				return errors.New("the connection is silent")
 			}
 			if err := ps.Ping(ctx); err != nil {
@@ -82,9 +82,9 @@ func (f *redisFeed) receive(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("receive: %w", err)
 		}
-		heard = time.Now()
-		if f.cut.Swap(false) {
-			f.back.Store(heard.UnixNano())
+		lastMessage = time.Now()
+		if f.disconnected.Swap(false) {
+			f.recovered.Store(lastMessage.UnixNano())
 			f.hub.logger.InfoContext(ctx, "Redis is back")
 		}
 		switch msg := msg.(type) {
@@ -136,7 +136,7 @@ func (f *redisFeed) reconcile(ctx context.Context, ps *redis.PubSub) error {
 			}
 		}
 		select {
-		case <-f.nudge:
+		case <-f.wantedChanged:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

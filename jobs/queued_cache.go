@@ -5,7 +5,7 @@ import "sync"
 const (
 	// maxQueuedCache is the approximate maximum size of the cache in bytes. maxQueuedInput is the
 	// maximum size of a cached job.
-	maxQueuedKnown = 8 << 20
+	maxQueuedCache = 8 << 20
 	maxQueuedInput = 8 << 10
 	// queuedCost is the approximate size of a job without its inputs and outputs, in bytes.
 	queuedCost = 1 << 10
@@ -38,7 +38,7 @@ func (k *queuedJobs) put(j *Job) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.remove(j.ID)
-	for len(k.ids) > 0 && (k.size+size > maxQueuedKnown || len(k.ids) >= maxQueuedKnown/queuedCost) {
+	for len(k.ids) > 0 && (k.size+size > maxQueuedCache || len(k.ids) >= maxQueuedCache/queuedCost) {
 		k.remove(k.ids[0])
 		k.ids = k.ids[1:]
 	}
