@@ -191,7 +191,7 @@ func (b *batch) insertRiverJobs(ctx context.Context) error {
 	}
 	for i, c := range b.riverInserts { // River returns the results in the order of the parameters
 		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.jobID)) {
-			return errors.New("insert River jobs: River returned others")
+			return errors.New("insert River jobs: River returned other jobs")
 		}
 		*c.riverJobID = results[i].Job.ID
 	}
@@ -201,7 +201,7 @@ func (b *batch) insertRiverJobs(ctx context.Context) error {
 		// first, and the new job has the highest.
 		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
 			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.replaced, *p.riverJobID); err != nil {
-			return fmt.Errorf("keep the job's place: %w", err)
+			return fmt.Errorf("keep the job's queue position: %w", err)
 		}
 	}
 	return nil

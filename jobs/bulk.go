@@ -169,19 +169,19 @@ func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
 	where, args := f.where()
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
 	if err != nil {
-		return nil, fmt.Errorf("choose jobs: %w", err)
+		return nil, fmt.Errorf("select jobs: %w", err)
 	}
 	defer rows.Close()
 	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("choose jobs: %w", err)
+			return nil, fmt.Errorf("select jobs: %w", err)
 		}
 		ids = append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("choose jobs: %w", err)
+		return nil, fmt.Errorf("select jobs: %w", err)
 	}
 	return ids, nil
 }

@@ -37,7 +37,7 @@ func (q *Queue) attempt(ctx context.Context, v *attempt) {
 		err = errors.Join(err, q.release(ctx, v, wait))
 	}
 	if err != nil && ctx.Err() == nil && !q.noteDatabase(ctx, err) {
-		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will try again", "delivery", v.id, "err", err)
+		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will retry", "delivery", v.id, "err", err)
 	}
 }
 

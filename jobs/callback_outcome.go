@@ -143,23 +143,23 @@ func (b *batch) dropOrphans(ctx context.Context, finished []string) error {
 	}
 	ids, err := json.Marshal(finished)
 	if err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	rows, err := b.tx.QueryContext(ctx, `SELECT d.id FROM deliveries d WHERE d.id IN (SELECT value `+b.q.db.elements()+`) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = d.job_id)`, string(ids))
 	if err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	defer rows.Close()
 	var orphans []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return fmt.Errorf("look for orphans: %w", err)
+			return fmt.Errorf("find orphaned deliveries: %w", err)
 		}
 		orphans = append(orphans, id)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	for _, id := range orphans {
 		if err := b.deleteDelivery(ctx, id); err != nil {

@@ -36,7 +36,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 	began := time.Now()
 	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination, maxScan)
 	if err != nil {
-		return fmt.Errorf("look for due callbacks: %w", err)
+		return fmt.Errorf("find due callbacks: %w", err)
 	}
 	defer rows.Close()
 	var found []scanned
@@ -44,7 +44,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 		var f scanned
 		var held *Time
 		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.stored, &f.state.failures, &f.state.trips, &f.state.allowed, &held); err != nil {
-			return fmt.Errorf("look for due callbacks: %w", err)
+			return fmt.Errorf("find due callbacks: %w", err)
 		}
 		if held != nil {
 			f.state.heldUntil = *held
@@ -52,7 +52,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 		found = append(found, f)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("look for due callbacks: %w", err)
+		return fmt.Errorf("find due callbacks: %w", err)
 	}
 	d.note(found, time.Since(began))
 	return nil

@@ -27,4 +27,4 @@ func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 	return job, nil
 }
 
-var errCanceled = errors.New("the job is canceled already, or asked to stop")
+var errCanceled = errors.New("the job is already canceled or requested to stop")

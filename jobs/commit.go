@@ -61,7 +61,7 @@ const (
 var errClosed = errors.New("the queue is closed")
 
 // errStale means that a cached row is outdated.
-var errStale = errors.New("the job has been changed meanwhile")
+var errStale = errors.New("the cached row of the job is outdated")
 
 // A refusal is the error of a change that decided to write nothing. It does not keep the rest of
 // the batch from being committed.

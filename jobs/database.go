@@ -47,7 +47,7 @@ const readers = 4
 // process has the directory open.
 func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
 	if err := makePrivate(filepath.Join(dir, lockFile)); err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
@@ -57,7 +57,7 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 		return nil, err
 	}
 	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), tightenDir(dir)); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the database: %w", err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("create the database: %w", err), lock.Close())
 	}
 	d := &Database{lock: lock}
 	if err := d.openSQLite(ctx, dir); err != nil {

@@ -97,7 +97,7 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at the queue: %w", err)
+		return fmt.Errorf("check the queue: %w", err)
 	}
 	now := time.Now()
 	if q.head.id != id || now.Sub(q.headChecked) > 2*queueInterval {
@@ -113,7 +113,7 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 	}
 	var slots, running int64
 	if err := q.db.read.QueryRowContext(ctx, `SELECT (SELECT COALESCE(sum(concurrency), 0) FROM workers), (SELECT count(*) FROM jobs WHERE status = 'running')`).Scan(&slots, &running); err != nil {
-		return fmt.Errorf("look at the queue: %w", err)
+		return fmt.Errorf("check the queue: %w", err)
 	}
 	if !q.db.postgres {
 		slots = int64(q.Workers)

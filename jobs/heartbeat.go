@@ -50,7 +50,7 @@ func (q *Queue) unregisterWorker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
 	if _, err := q.db.pulse.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
-		return fmt.Errorf("sign off: %w", err)
+		return fmt.Errorf("unregister worker: %w", err)
 	}
 	return nil
 }

@@ -66,14 +66,14 @@ func (q *Queue) settle(ctx context.Context, decide decider, query string, args .
 func (q *Queue) find(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, housekeepingBatch), args...)
 	if err != nil {
-		return nil, fmt.Errorf("look for due work: %w", err)
+		return nil, fmt.Errorf("find due jobs: %w", err)
 	}
 	defer rows.Close()
 	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("look for due work: %w", err)
+			return nil, fmt.Errorf("find due jobs: %w", err)
 		}
 		ids = append(ids, id)
 	}

@@ -20,11 +20,11 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("read what to run: %w", err)
+		return fmt.Errorf("read the request: %w", err)
 	}
 	var request isolatedRun
 	if err := json.Unmarshal(text, &request); err != nil {
-		return fmt.Errorf("read what to run: %w", err)
+		return fmt.Errorf("read the request: %w", err)
 	}
 	service := services.Get(request.Service)
 	if service == nil {

@@ -24,7 +24,7 @@ func (t text[T]) Scan(src any) error {
 	case []byte:
 		return json.Unmarshal(src, t.v)
 	default:
-		return fmt.Errorf("text is %T", src)
+		return fmt.Errorf("cannot scan %T as JSON text", src)
 	}
 }
 
@@ -55,7 +55,7 @@ func (r rawScanner) Scan(src any) error {
 	case []byte:
 		*r.b = append(json.RawMessage(nil), src...)
 	default:
-		return fmt.Errorf("text is %T", src)
+		return fmt.Errorf("cannot scan %T as JSON text", src)
 	}
 	return nil
 }

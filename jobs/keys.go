@@ -125,5 +125,5 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 			return secret, nil
 		}
 	}
-	return nil, errors.New("the keys in the database can't be read with this secret key: it is not the one that they were made with")
+	return nil, errors.New("the keys in the database can't be read with this secret key: they were created with another one")
 }

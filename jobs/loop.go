@@ -41,7 +41,7 @@ func (l *roundLog) note(ctx context.Context, err error) {
 	case err == nil, ctx.Err() != nil, l.queue.noteDatabase(ctx, err):
 		l.failing = false
 	case !l.failing:
-		l.queue.Logger.ErrorContext(ctx, "periodic work failed, will try again", "work", l.work, "err", err)
+		l.queue.Logger.ErrorContext(ctx, "periodic task failed, will retry", "work", l.work, "err", err)
 		l.failing = true
 	}
 }

@@ -22,16 +22,16 @@ func newMetrics(services *Registry) *metrics {
 	durations := []float64{0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200}
 	m := &metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_jobs_ended_total", Help: "Jobs that this process ended, by how.",
+			Name: "coatcheck_jobs_ended_total", Help: "Jobs that ended in this process, by their final status.",
 		}, []string{"service", "status"}),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_job_wait_seconds", Help: "How long jobs that this process started could have run before.", Buckets: durations,
+			Name: "coatcheck_job_wait_seconds", Help: "Queue time of the jobs that this process started, from when they were due.", Buckets: durations,
 		}, []string{"service"}),
 		runs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_run_duration_seconds", Help: "How long runs in this process took, by the status that their jobs have after them.", Buckets: durations,
+			Name: "coatcheck_run_duration_seconds", Help: "Duration of the runs in this process, by the status of their jobs after the run.", Buckets: durations,
 		}, []string{"service", "status"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_callback_attempts_total", Help: "Attempts of this process to deliver a callback, by what came of them: delivered, failed, or given_up, which was the last for what tells of a job's end or start.",
+			Name: "coatcheck_callback_attempts_total", Help: "Callback attempts of this process by outcome: delivered, failed, or given_up (the last attempt failed; not for progress and tests).",
 		}, []string{"outcome"}),
 	}
 	// Initialize the counters to 0: otherwise their first increment would not show up as a change.
@@ -101,12 +101,12 @@ type stateCollector struct {
 var (
 	depthDesc        = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
 	pendingDesc      = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
-	ageDesc          = prometheus.NewDesc("coatcheck_queue_age_seconds", "For how long the job that waits longest could have run; 0 when none waits.", nil, nil)
-	checkDesc        = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
-	slotsDesc        = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
-	recoveredDesc    = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from runs that were lost.", nil, nil)
-	abandonedDesc    = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
-	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
+	ageDesc          = prometheus.NewDesc("coatcheck_queue_age_seconds", "Queue time of the longest-waiting job; 0 if none waits.", nil, nil)
+	checkDesc        = prometheus.NewDesc("coatcheck_check", "Status of a /readyz check: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	slotsDesc        = prometheus.NewDesc("coatcheck_slots", "Maximum number of concurrent jobs in this process.", nil, nil)
+	recoveredDesc    = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process recovered from lost runs.", nil, nil)
+	abandonedDesc    = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when canceled and were abandoned.", nil, nil)
+	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_unresponsive", "Abandoned runs in this process that are still running.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].

@@ -10,7 +10,7 @@ import (
 )
 
 // errPooled is the error for a connection pooler in transaction mode.
-var errPooled = errors.New("database_url leads to a pooler in transaction mode, which gives each transaction another session of PostgreSQL's: settings of sessions would get mixed up. Use session mode (of PgBouncer: pool_mode = session), or connect to PostgreSQL itself")
+var errPooled = errors.New("database_url points to a connection pooler in transaction mode, which would mix up the settings of PostgreSQL sessions: use session mode (PgBouncer: pool_mode = session), or connect to PostgreSQL directly")
 
 // refusePooling returns errPooled if two connections share PostgreSQL sessions: if both have the
 // same session, or if the first gets another session while the second has a transaction. A pooler
@@ -38,20 +38,20 @@ func detectPooling(ctx context.Context, first, second *sql.DB) error {
 	}
 	before, err := pid(a)
 	if err != nil {
-		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+		return fmt.Errorf("read the PostgreSQL session id: %w", err)
 	}
 	tx, err := second.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+		return fmt.Errorf("read the PostgreSQL session id: %w", err)
 	}
 	defer tx.Rollback()
 	other, err := pid(tx)
 	if err != nil {
-		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+		return fmt.Errorf("read the PostgreSQL session id: %w", err)
 	}
 	after, err := pid(a)
 	if err != nil {
-		return fmt.Errorf("ask PostgreSQL for its session: %w", err)
+		return fmt.Errorf("read the PostgreSQL session id: %w", err)
 	}
 	if other == before || after != before {
 		return errPooled

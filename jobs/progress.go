@@ -80,7 +80,7 @@ func (b *batch) deleteDelivery(ctx context.Context, id string) error {
 func (b *batch) dropProgress(ctx context.Context) error {
 	for _, id := range b.finishedWithProgress {
 		if _, err := b.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND claimed_by IS NULL`, id); err != nil {
-			return fmt.Errorf("drop progress: %w", err)
+			return fmt.Errorf("delete pending progress: %w", err)
 		}
 	}
 	return nil

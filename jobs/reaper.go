@@ -79,10 +79,10 @@ func (q *Queue) reap(ctx context.Context) error {
 		// Unless a new heartbeat arrived meanwhile.
 		res, err := q.db.write.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat_at = $2`, id, beat)
 		if err != nil {
-			return fmt.Errorf("strike off worker: %w", err)
+			return fmt.Errorf("delete worker: %w", err)
 		}
 		if n, err := res.RowsAffected(); err == nil && n == 1 {
-			q.Logger.WarnContext(ctx, "worker is silent: its jobs are given to others", "worker", id, "silent_for", staleAfter.String())
+			q.Logger.WarnContext(ctx, "worker heartbeat is stale: its jobs are given to others", "worker", id, "silent_for", staleAfter.String())
 		}
 	}
 	return q.recoverFromDead(ctx)
@@ -92,7 +92,7 @@ func (q *Queue) reap(ctx context.Context) error {
 func (q *Queue) heartbeats(ctx context.Context) (map[string]int64, error) {
 	rows, err := q.db.read.QueryContext(ctx, `SELECT id, beat_at FROM workers`)
 	if err != nil {
-		return nil, fmt.Errorf("look at workers: %w", err)
+		return nil, fmt.Errorf("read heartbeats: %w", err)
 	}
 	defer rows.Close()
 	beats := make(map[string]int64)
@@ -100,7 +100,7 @@ func (q *Queue) heartbeats(ctx context.Context) (map[string]int64, error) {
 		var id string
 		var beat int64
 		if err := rows.Scan(&id, &beat); err != nil {
-			return nil, fmt.Errorf("look at workers: %w", err)
+			return nil, fmt.Errorf("read heartbeats: %w", err)
 		}
 		beats[id] = beat
 	}
@@ -148,7 +148,7 @@ func (q *Queue) lostIf(query string) decider {
 			return nil, refuse(errLost)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look at worker: %w", err)
+			return nil, fmt.Errorf("check worker: %w", err)
 		}
 		return q.executionLost(), nil
 	}

@@ -27,7 +27,7 @@ func (q *Queue) recoverAtStart(ctx context.Context) error {
 		return q.heartbeat(ctx)
 	}
 	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
-		return fmt.Errorf("forget old workers: %w", err)
+		return fmt.Errorf("delete old workers: %w", err)
 	}
 	if err := q.registerWorker(ctx); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
 		var state sql.NullString
 		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, fmt.Errorf("look at River job: %w", err)
+			return nil, fmt.Errorf("read River job: %w", err)
 		}
 		switch {
 		case j.Status != Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":

@@ -131,7 +131,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM removed_jobs WHERE id = $1`, id); err != nil {
-			return fmt.Errorf("forget job: %w", err)
+			return fmt.Errorf("erase job: %w", err)
 		}
 		return nil
 	}})

@@ -17,7 +17,7 @@ func (q *Queue) Engine(ctx context.Context, path string) (http.Handler, error) {
 		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true, Logger: slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}), Prefix: path,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make River UI: %w", err)
+		return nil, fmt.Errorf("create River UI: %w", err)
 	}
 	if err := h.Start(ctx); err != nil {
 		return nil, fmt.Errorf("start River UI: %w", err)

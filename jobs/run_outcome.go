@@ -62,7 +62,7 @@ func (q *Queue) persist(ctx context.Context, write func(context.Context) error) 
 		case time.Since(start) > time.Minute:
 			return err
 		default:
-			q.Logger.ErrorContext(ctx, "outcome not written, will try again", "err", err)
+			q.Logger.ErrorContext(ctx, "outcome not stored, will retry", "err", err)
 		}
 		select {
 		case <-q.stopped:

@@ -19,7 +19,7 @@ func ReadSecret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, SecretFile)
 	b, err := os.ReadFile(path) //nolint:gosec // the operator chooses the path
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the keys in the database were made with another secret: put the file back from a backup, or set secret_key or SECRET_KEY if the server runs with that", err)
+		return nil, fmt.Errorf("%w: the keys in the database were created with another secret: restore the file from a backup, or set secret_key or SECRET_KEY if the server runs with that", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the secret key: %w", err)
@@ -32,9 +32,9 @@ func checkSecret(path string, text []byte) ([]byte, error) {
 	secret := strings.TrimSpace(string(text))
 	switch {
 	case secret == "":
-		return nil, fmt.Errorf("%s is empty: put it back from a backup; if the server has never run with this directory, delete the file, and the server makes another", path)
+		return nil, fmt.Errorf("%s is empty: restore it from a backup; if the server has never run with this directory, delete the file, and the server creates another", path)
 	case len(secret) < MinSecret:
-		return nil, fmt.Errorf("%s has only %d characters, want at least %d: put it back from a backup", path, len(secret), MinSecret)
+		return nil, fmt.Errorf("%s has only %d characters, want at least %d: restore it from a backup", path, len(secret), MinSecret)
 	}
 	return []byte(secret), nil
 }
@@ -46,11 +46,11 @@ func Secret(dir string) ([]byte, error) {
 		return ReadSecret(dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
 	secret := rand.Text()
 	if err := writeSecret(path, secret+"\n"); err != nil {
-		return nil, fmt.Errorf("make the secret key: %w", err)
+		return nil, fmt.Errorf("create the secret key: %w", err)
 	}
 	return []byte(secret), SyncDir(dir)
 }
@@ -73,7 +73,7 @@ func writeSecret(path, text string) error {
 // they were created with.
 func (d *Database) HasKeys(ctx context.Context) (has bool, err error) {
 	if err := d.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
-		return false, fmt.Errorf("look for keys: %w", err)
+		return false, fmt.Errorf("find keys: %w", err)
 	}
 	return has, nil
 }

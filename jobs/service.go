@@ -120,7 +120,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	case r.byName[s.Name] != nil:
 		panic(fmt.Sprintf("jobs: service %q is added twice", s.Name))
 	case reflect.TypeFor[In]().Kind() != reflect.Struct:
-		panic(fmt.Sprintf("jobs: the input of service %q is no struct", s.Name))
+		panic(fmt.Sprintf("jobs: the input of service %q is not a struct", s.Name))
 	case s.Timeout < 0 || s.MaxAttempts < 0:
 		panic(fmt.Sprintf("jobs: service %q has a negative limit", s.Name))
 	}

@@ -128,7 +128,7 @@ func (s *Sessions) deleteExpired(ctx context.Context) error {
 		_, err = s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at < $1`, At(time.Now()))
 	}
 	if err != nil {
-		return fmt.Errorf("forget sessions: %w", err)
+		return fmt.Errorf("delete expired sessions: %w", err)
 	}
 	return nil
 }

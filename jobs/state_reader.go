@@ -101,7 +101,7 @@ func (l *stateReader) read(ctx context.Context, batch []*stateRequest) (map[stri
 	}
 	rows, err := l.db.QueryContext(ctx, `SELECT id, `+stateColumns+` FROM jobs WHERE id = ANY($1)`, ids)
 	if err != nil {
-		return nil, fmt.Errorf("look at jobs: %w", err)
+		return nil, fmt.Errorf("read job states: %w", err)
 	}
 	defer rows.Close()
 	states := make(map[string]state, len(batch))
@@ -109,12 +109,12 @@ func (l *stateReader) read(ctx context.Context, batch []*stateRequest) (map[stri
 		var id string
 		var s state
 		if err := rows.Scan(&id, &s.version, &s.events, &s.callback); err != nil {
-			return nil, fmt.Errorf("look at jobs: %w", err)
+			return nil, fmt.Errorf("read job states: %w", err)
 		}
 		states[id] = s
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look at jobs: %w", err)
+		return nil, fmt.Errorf("read job states: %w", err)
 	}
 	return states, nil
 }

@@ -216,7 +216,7 @@ func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
 		query = `SELECT current_setting('server_version'), pg_database_size(current_database())`
 	}
 	if err := d.read.QueryRowContext(ctx, query).Scan(&s.Version, &s.Bytes); err != nil {
-		return s, fmt.Errorf("ask the database: %w", err)
+		return s, fmt.Errorf("read database statistics: %w", err)
 	}
 	return s, nil
 }

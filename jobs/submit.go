@@ -97,7 +97,7 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 func newID(prefix string) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return "", fmt.Errorf("make id: %w", err)
+		return "", fmt.Errorf("create id: %w", err)
 	}
 	return prefix + idEncoding.EncodeToString(id[:]), nil
 }

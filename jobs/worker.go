@@ -85,7 +85,7 @@ func (w *worker) run(ctx context.Context, r *run) result {
 	}
 	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
 	if res.returned != nil {
-		q.Logger.WarnContext(ctx, "service does not stop: its job goes on without it; make the service return soon after its context is done",
+		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",
 			"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", q.CancelGrace.String())
 	}
 	return res
@@ -99,7 +99,7 @@ func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {
 func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, error) {
 	runID, err := uuid.NewRandom()
 	if err != nil {
-		return nil, fmt.Errorf("make run id: %w", err)
+		return nil, fmt.Errorf("create run id: %w", err)
 	}
 	job, err := q.transitFrom(ctx, id, q.queued.take(id), always(runStarted{runID.String(), q.workerID, riverJobID}))
 	if err != nil {

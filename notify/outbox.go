@@ -21,7 +21,7 @@ const (
 
 var (
 	// errUnavailable is returned to publishers while Redis is unavailable.
-	errUnavailable = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
+	errUnavailable = errors.New("Redis is unavailable, the event waits") //nolint:staticcheck // a name
 	errClosed      = errors.New("the hub is closed, the event is lost")
 )
 

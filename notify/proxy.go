@@ -126,12 +126,12 @@ func (p *checkedProxy) connect(conn net.Conn, target string) error {
 		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)))
 	}
 	if err := r.Write(conn); err != nil {
-		return fmt.Errorf("ask the proxy: %w", err)
+		return fmt.Errorf("connect through the proxy: %w", err)
 	}
 	answer := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(answer, r)
 	if err != nil {
-		return fmt.Errorf("ask the proxy: %w", err)
+		return fmt.Errorf("connect through the proxy: %w", err)
 	}
 	resp.Body.Close() // the response to CONNECT has no body
 	switch {

@@ -74,14 +74,14 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 
 // errCluster is the error for a Redis Cluster. It stores each topic on one of its nodes; the others
 // respond with MOVED.
-var errCluster = errors.New("redis_url is a Redis Cluster of several nodes, which can't be used: name a single Redis, or Sentinels with ?master_name=")
+var errCluster = errors.New("redis_url is a Redis Cluster of several nodes, which is not supported: use a single Redis, or Sentinels with ?master_name=")
 
 // checkNoCluster asks Redis for its mode (HELLO, since version 6). A cluster of one node is like a
 // single Redis. Error: errCluster, or another error if the mode is unknown.
 func checkNoCluster(ctx context.Context, client *redis.Client) error {
 	answer, err := client.Do(ctx, "HELLO").Result()
 	if err != nil {
-		return fmt.Errorf("ask Redis for its mode: %w", err)
+		return fmt.Errorf("read the mode of Redis: %w", err)
 	}
 	fields, ok := answer.(map[any]any)
 	if pairs, list := answer.([]any); list { // RESP2
@@ -95,7 +95,7 @@ func checkNoCluster(ctx context.Context, client *redis.Client) error {
 	}
 	slots, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // its replacement requires Redis 7
 	if err != nil {
-		return fmt.Errorf("ask Redis for its cluster: %w", err)
+		return fmt.Errorf("read the Redis cluster: %w", err)
 	}
 	for _, s := range slots {
 		if len(s.Nodes) > 0 && len(slots[0].Nodes) > 0 && s.Nodes[0].ID != slots[0].Nodes[0].ID {

@@ -74,7 +74,7 @@ func (f *redisFeed) send(ctx context.Context, batch []queuedEvent) error {
 // note logs when Redis begins to refuse events.
 func (f *redisFeed) note(ctx context.Context, err error) {
 	if before := f.refused.Swap(err != nil); err != nil && !before && ctx.Err() == nil {
-		f.hub.logger.WarnContext(ctx, "Redis takes no events: they wait, and viewers are served from the database", "err", err)
+		f.hub.logger.WarnContext(ctx, "Redis accepts no events: they wait, and viewers are served from the database", "err", err)
 	}
 }
 

@@ -39,7 +39,7 @@ func (f *redisFeed) listen(ctx context.Context) {
 			return
 		}
 		if !f.disconnected.Swap(true) {
-			f.hub.logger.WarnContext(ctx, "Redis is away: viewers are served from the database until it is back", "err", err)
+			f.hub.logger.WarnContext(ctx, "Redis is unavailable: viewers are served from the database until it recovers", "err", err)
 			continue // perhaps only the connection was cut
 		}
 		select {
@@ -72,7 +72,7 @@ func (f *redisFeed) receive(ctx context.Context) error {
 		msg, err := ps.ReceiveTimeout(ctx, pingInterval)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && ctx.Err() == nil {
 			if time.Since(lastMessage) > 3*pingInterval {
-				return errors.New("the connection is silent")
+				return errors.New("the connection does not respond")
 			}
 			if err := ps.Ping(ctx); err != nil {
 				return fmt.Errorf("ping: %w", err)
@@ -85,7 +85,7 @@ func (f *redisFeed) receive(ctx context.Context) error {
 		lastMessage = time.Now()
 		if f.disconnected.Swap(false) {
 			f.recovered.Store(lastMessage.UnixNano())
-			f.hub.logger.InfoContext(ctx, "Redis is back")
+			f.hub.logger.InfoContext(ctx, "Redis has recovered")
 		}
 		switch msg := msg.(type) {
 		case *redis.Subscription:

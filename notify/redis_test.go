@@ -268,7 +268,7 @@ func TestRedisBackOverSlowNetwork(t *testing.T) {
 		}
 		last = events[len(events)-1].ID
 	}
-	jobstest.Until(t, "Redis is back", func() bool { return !publisher.Degraded() })
+	jobstest.Until(t, "Redis has recovered", func() bool { return !publisher.Degraded() })
 }
 
 // A Redis that no longer answers, on connections that stand, is noticed
