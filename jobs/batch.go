@@ -30,7 +30,7 @@ type batch struct {
 	finishedWithProgress []string // ids of finished jobs whose waiting progress deliveries are deleted
 	riverQueues          []string // River queues that received a job
 	announcements        []announcement
-	lastWrites           []func(context.Context) error // writes to other tables than jobs and its children; run last, to keep the lock order
+	lastWrites           []func(context.Context) error // writes to other tables; run last, to keep the lock order
 }
 
 // An update is the new row of a job.

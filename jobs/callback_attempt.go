@@ -20,7 +20,7 @@ type attempt struct {
 	body                                 []byte
 	attempts                             int // before this one
 	scheduledFrom                        int
-	claim                                int64 // fence: differs from the row's once another process has claimed the delivery
+	claim                                int64 // fence: the number of the claim
 	state                                destinationState
 }
 

@@ -111,7 +111,7 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-stopped; err == nil || !strings.Contains(err.Error(), "other hands") {
+		if err := <-stopped; err == nil || !strings.Contains(err.Error(), "lost its job") {
 			t.Errorf("stopped by %v", err)
 		}
 	})

@@ -164,7 +164,7 @@ func TestKeysAreEncrypted(t *testing.T) {
 		if err := rows.Err(); err != nil || n != 3 {
 			t.Errorf("%d keys, %v", n, err)
 		}
-		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "not the one that they were made with") {
+		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "created with another one") {
 			t.Errorf("with another secret: %v", err)
 		}
 		if _, err := jobs.OpenKeys(t.Context(), db, []byte("short")); err == nil {

@@ -61,7 +61,8 @@ func (s *logBuffer) saved(p part) {
 	if p.first+countLines(p.text) <= s.first {
 		return // dropped meanwhile
 	}
-	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):]) // releases the memory of the dropped lines
+	// The copy releases the memory of the dropped lines.
+	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):])
 	s.first = p.lines + 1
 }
 

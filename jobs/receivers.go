@@ -174,7 +174,8 @@ func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 	if r.db.postgres {
 		has = `position(convert_to($2, 'UTF8') IN body) > 0`
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil { // locks the receiver first, as store does
+	// Locks the receiver first, as store does.
+	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil {
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {

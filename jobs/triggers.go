@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// A runStarted trigger: a worker starts the current step of the job.
+// runStarted means that a worker starts the current step of the job.
 type runStarted struct {
 	runID, workerID string
 	riverJobID      int64 // the one that the worker fetched
@@ -36,7 +36,7 @@ func (t runStarted) apply(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// A runEnded trigger: the run of a service has ended.
+// runEnded means that the run of a service has ended.
 type runEnded struct {
 	runID  string
 	result result
@@ -121,7 +121,7 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	e.callback = JobRetrying
 }
 
-// A cancelRequested trigger: a caller cancels the job. A running job keeps its run, which is requested to
+// cancelRequested means that a caller cancels the job. A running job keeps its run, which is requested to
 // stop.
 type cancelRequested struct{ reason string }
 
@@ -145,7 +145,7 @@ func (t cancelRequested) apply(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// A startDue trigger: the run_at of a scheduled or retrying job has passed.
+// startDue means that the run_at of a scheduled or retrying job has passed.
 type startDue struct{}
 
 func (startDue) apply(j *Job, e *effects, now Time) error {
@@ -156,7 +156,7 @@ func (startDue) apply(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// A startMissed trigger: the job did not start before its expires_at.
+// startMissed means that the job did not start before its expires_at.
 type startMissed struct{}
 
 func (startMissed) apply(j *Job, e *effects, now Time) error {
@@ -168,7 +168,7 @@ func (startMissed) apply(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// An executionLost trigger: the worker that ran the job, or the River job that carried it, is gone.
+// executionLost means that the worker that ran the job, or the River job that carried it, is gone.
 type executionLost struct {
 	// isolates means that workers run suspects in isolated processes.
 	isolates bool
@@ -197,7 +197,7 @@ func (t executionLost) apply(j *Job, e *effects, now Time) error {
 	return nil
 }
 
-// A riverCanceled trigger: an operator canceled the job in River's tables.
+// riverCanceled means that an operator canceled the job in River's tables.
 type riverCanceled struct{}
 
 func (riverCanceled) apply(j *Job, e *effects, now Time) error {

@@ -86,7 +86,7 @@ func (w *worker) run(ctx context.Context, r *run) result {
 	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
 	if res.returned != nil {
 		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",
-			"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", q.CancelGrace.String())
+			"service", w.service.Name, "job", r.job.ID, "cause", context.Cause(ctx), "waited", q.CancelGrace.String())
 	}
 	return res
 }

@@ -111,7 +111,8 @@ func (f *redisFeed) try(ctx context.Context, batch []queuedEvent) error {
 // waiting, there is time to establish a new connection first.
 func (f *redisFeed) call(ctx context.Context, batch []queuedEvent) ([]string, error) {
 	limit := responseTimeout
-	if i := slices.IndexFunc(batch, func(s queuedEvent) bool { return s.done != nil }); i >= 0 { // its publisher has already waited
+	if i := slices.IndexFunc(batch, func(s queuedEvent) bool { return s.done != nil }); i >= 0 {
+		// The publisher has already waited.
 		limit = max(time.Until(batch[i].since.Add(publishTimeout)), publishTimeout/10)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
