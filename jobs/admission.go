@@ -51,7 +51,8 @@ func (q *Queue) countWaiting(ctx context.Context) error {
 	if q.MaxQueuedByUser == 0 {
 		return nil
 	}
-	rows, err := q.db.read.QueryContext(ctx, `SELECT owner, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'retrying') GROUP BY owner`)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT owner, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'retrying') GROUP BY owner`)
 	if err != nil {
 		return fmt.Errorf("count jobs of users: %w", err)
 	}

@@ -34,7 +34,8 @@ func (f Filter) withStatuses(statuses ...Status) (Filter, bool) {
 		f.Statuses = statuses
 		return f, true
 	}
-	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses), func(s Status) bool { return !slices.Contains(statuses, s) })
+	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses),
+		func(s Status) bool { return !slices.Contains(statuses, s) })
 	return f, len(f.Statuses) > 0
 }
 
@@ -113,7 +114,9 @@ func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(v T) bool { return !is(v) })
 }
 
-func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(context.Context, string) error) (int, error) {
+func (q *Queue) changeAll(
+	ctx context.Context, f Filter, some bool, change func(context.Context, string) error,
+) (int, error) {
 	if !some {
 		return 0, nil
 	}
@@ -135,7 +138,9 @@ func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(
 
 // changeEach calls change for each job, with up to callers concurrent calls. It returns how many
 // jobs were changed, and the unexpected errors.
-func changeEach(ctx context.Context, ids []string, callers int, change func(context.Context, string) error) (n int, errs []error) {
+func changeEach(
+	ctx context.Context, ids []string, callers int, change func(context.Context, string) error,
+) (n int, errs []error) {
 	var mu sync.Mutex
 	next := make(chan string)
 	var wg sync.WaitGroup
@@ -147,7 +152,8 @@ func changeEach(ctx context.Context, ids []string, callers int, change func(cont
 				switch {
 				case err == nil:
 					n++
-				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
+				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) &&
+					!errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
 					errs = append(errs, err)
 				}
 				mu.Unlock()
@@ -167,7 +173,8 @@ func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	where, args := f.where()
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
 	if err != nil {
 		return nil, fmt.Errorf("select jobs: %w", err)
 	}

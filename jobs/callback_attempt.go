@@ -37,7 +37,8 @@ func (q *Queue) attempt(ctx context.Context, v *attempt) {
 		err = errors.Join(err, q.release(ctx, v, wait))
 	}
 	if err != nil && ctx.Err() == nil && !q.noteDatabase(ctx, err) {
-		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will retry", "delivery", v.id, "err", err)
+		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will retry",
+			"delivery", v.id, "err", err)
 	}
 }
 
@@ -71,7 +72,8 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, o) }); err != nil {
 		return true, err
 	}
-	return true, q.persist(ctx, func(ctx context.Context) error { return q.updateDestination(ctx, to, v.state.stored, probe, result) })
+	return true, q.persist(ctx,
+		func(ctx context.Context) error { return q.updateDestination(ctx, to, v.state.stored, probe, result) })
 }
 
 // dropStale deletes a claimed progress delivery if its job has ended or its record was removed, and
@@ -85,7 +87,9 @@ func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err er
 	if err == nil && !status.Done() {
 		return false, nil
 	}
-	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`, v.id, q.workerID, v.claim); err != nil {
+	if _, err := q.db.write.ExecContext(ctx,
+		`DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
+		v.id, q.workerID, v.claim); err != nil {
 		return false, fmt.Errorf("delete progress delivery: %w", err)
 	}
 	return true, nil

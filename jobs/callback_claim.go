@@ -44,19 +44,22 @@ func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (c
 		tried = 1
 	}
 	if q.db.postgres {
-		owners, origins, most := make([]string, len(requests)), make([]string, len(requests)), make([]int64, len(requests))
+		n := len(requests)
+		owners, origins, most := make([]string, n), make([]string, n), make([]int64, n)
 		for i, a := range requests {
 			owners[i], origins[i], most[i] = a.to.owner, a.to.origin, int64(a.most)
 		}
 		// Not canceled with ctx: a committed claim must be returned to this process.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 		defer cancel()
-		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most, tried))
+		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most,
+			tried))
 	}
 	err = q.committer.commit(context.WithoutCancel(ctx), &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
 		claimed = nil // the change may be applied more than once
 		for _, a := range requests {
-			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now, a.most, tried))
+			some, err := scanAttempts(b.tx.QueryContext(ctx, claimSQLite, q.workerID, a.to.owner, a.to.origin, now,
+				a.most, tried))
 			if err != nil {
 				return err
 			}
@@ -74,7 +77,8 @@ func scanAttempts(rows *sql.Rows, err error) (attempts []*attempt, _ error) {
 	defer rows.Close()
 	for rows.Next() {
 		v := new(attempt)
-		if err := rows.Scan(&v.id, &v.jobID, &v.owner, &v.event, &v.url, &v.origin, &v.body, &v.attempts, &v.scheduledFrom, &v.claim); err != nil {
+		if err := rows.Scan(&v.id, &v.jobID, &v.owner, &v.event, &v.url, &v.origin, &v.body, &v.attempts,
+			&v.scheduledFrom, &v.claim); err != nil {
 			return nil, fmt.Errorf("claim callbacks: %w", err)
 		}
 		attempts = append(attempts, v)
@@ -91,7 +95,8 @@ func (q *Queue) release(ctx context.Context, v *attempt, after time.Duration) er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	at := At(time.Now().Add(after))
-	return q.releaseClaim(ctx, v.id, v.claim, `, next_attempt_at = CASE WHEN next_attempt_at > $4 THEN next_attempt_at ELSE $4 END`, at)
+	return q.releaseClaim(ctx, v.id, v.claim,
+		`, next_attempt_at = CASE WHEN next_attempt_at > $4 THEN next_attempt_at ELSE $4 END`, at)
 }
 
 func (q *Queue) releaseClaim(ctx context.Context, id string, claim int64, set string, args ...any) error {

@@ -99,7 +99,8 @@ func (d *dispatcher) waiting() []destination {
 	for i := range all {
 		all[i].inUse = d.limiter.inUse(all[i].to)
 	}
-	slices.SortFunc(all, func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
+	slices.SortFunc(all,
+		func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
 	destinations := make([]destination, len(all))
 	for i, w := range all {
 		destinations[i] = w.to

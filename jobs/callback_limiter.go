@@ -3,8 +3,8 @@ package jobs
 import "sync"
 
 const (
-	// maxPerDestination is the maximum number of concurrent attempts to one destination in this process,
-	// not counting those that started before its last hold.
+	// maxPerDestination is the maximum number of concurrent attempts to one destination in this
+	// process, not counting those that started before its last hold.
 	maxPerDestination = 16
 	// maxPerOrigin is the same for one origin across all owners.
 	maxPerOrigin = 64
@@ -32,7 +32,10 @@ type epoch struct {
 }
 
 func newLimiter(all int) *limiter {
-	return &limiter{all: all, destinations: make(map[destination]int), epochs: make(map[epoch]int), origins: make(map[string]int), owners: make(map[string]int)}
+	return &limiter{
+		all: all, destinations: make(map[destination]int), epochs: make(map[epoch]int), origins: make(map[string]int),
+		owners: make(map[string]int),
+	}
 }
 
 // available reports whether any permit is free.

@@ -27,7 +27,10 @@ type outcome struct {
 
 // evaluate returns the outcome of an attempt.
 func (q *Queue) evaluate(v *attempt, at Time, result notify.Result, now Time) *outcome {
-	o := &outcome{attempt: v, at: at, result: result, workerID: q.workerID, summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts}}
+	o := &outcome{
+		attempt: v, at: at, result: result, workerID: q.workerID,
+		summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts},
+	}
 	if result.Class != notify.Local {
 		o.summary.Attempts++
 	}
@@ -60,9 +63,10 @@ func (q *Queue) record(ctx context.Context, o *outcome) error {
 	return err
 }
 
-// outcomeUpdater stores outcomes. The fence of an outcome is the delivery's claim, which only a pending delivery has. COALESCE
-// keeps PostgreSQL from using the index on claimed_by, which matches all claims of this process.
-// With a condition on the status, PostgreSQL would read all pending deliveries.
+// outcomeUpdater stores outcomes. The fence of an outcome is the delivery's claim, which only a
+// pending delivery has. COALESCE keeps PostgreSQL from using the index on claimed_by, which matches
+// all claims of this process. With a condition on the status, PostgreSQL would read all pending
+// deliveries.
 var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
 		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL, tried = 1
 	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,

@@ -34,7 +34,8 @@ var scanDue = `WITH RECURSIVE firsts(id) AS (SELECT ` + fmt.Sprintf(nextDue, "$1
 // many deliveries are pending.
 func (d *dispatcher) scan(ctx context.Context) error {
 	began := time.Now()
-	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination, maxScan)
+	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination,
+		maxScan)
 	if err != nil {
 		return fmt.Errorf("find due callbacks: %w", err)
 	}
@@ -43,7 +44,8 @@ func (d *dispatcher) scan(ctx context.Context) error {
 	for rows.Next() {
 		var f scanned
 		var held *Time
-		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.stored, &f.state.failures, &f.state.trips, &f.state.allowed, &held); err != nil {
+		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.stored, &f.state.failures, &f.state.trips,
+			&f.state.allowed, &held); err != nil {
 			return fmt.Errorf("find due callbacks: %w", err)
 		}
 		if held != nil {

@@ -73,7 +73,9 @@ func (r refusal) Unwrap() error { return r.error }
 func refuse(err error) error { return refusal{err} }
 
 func newCommitter(transact func([]*change) error) *committer {
-	c := &committer{transact: transact, queue: make(chan *change, maxBatch), closed: make(chan struct{}), done: make(chan struct{})}
+	c := &committer{
+		transact: transact, queue: make(chan *change, maxBatch), closed: make(chan struct{}), done: make(chan struct{}),
+	}
 	go c.loop()
 	return c
 }

@@ -87,8 +87,8 @@ func (c *Config) complete() error {
 	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
 	var errs []error
 	for name, missing := range map[string]bool{
-		"Database": c.Database == nil, "Keys": c.Keys == nil, "Services": c.Services == nil, "Events": c.Events == nil, "Validate": c.Validate == nil,
-		"Sender": c.Workers > 0 && c.Sender == nil, "Logger": c.Logger == nil,
+		"Database": c.Database == nil, "Keys": c.Keys == nil, "Services": c.Services == nil, "Events": c.Events == nil,
+		"Validate": c.Validate == nil, "Sender": c.Workers > 0 && c.Sender == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("jobs: Config.%s is missing", name))

@@ -90,11 +90,14 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 	// synchronous=FULL because a 202 means that the job is on disk. An immediate transaction waits
 	// for the lock where a deferred one would fail.
 	path := filepath.Join(dir, DatabaseFile)
-	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit)}
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit),
+	}
 	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
 		return err
 	}
-	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}}, readers); err != nil {
+	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}},
+		readers); err != nil {
 		return err
 	}
 	d.pulse, d.keyed = d.write, d.read

@@ -55,7 +55,8 @@ func problem(err error) string {
 			return readOnly
 		case sqlite3.SQLITE_BUSY:
 			return slow
-		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT,
+			sqlite3.SQLITE_NOTADB:
 			return ioError
 		}
 		return ""
@@ -67,7 +68,8 @@ func problem(err error) string {
 		return slow
 	case errors.Is(err, errStuck):
 		return stuck
-	case errors.Is(err, ErrUnavailable), errors.Is(err, errClosed), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
+	case errors.Is(err, ErrUnavailable), errors.Is(err, errClosed), errors.Is(err, driver.ErrBadConn),
+		errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
 		return unreachable
 	}

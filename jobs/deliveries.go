@@ -75,7 +75,10 @@ type DeliveryFilter struct {
 const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
 
 func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Delivery, err error) {
-	err = row.Scan(append([]any{&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt}, more...)...)
+	err = row.Scan(append([]any{
+		&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError,
+		&d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt,
+	}, more...)...)
 	return d, err
 }
 
@@ -83,7 +86,9 @@ func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Deli
 func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
 	where, args := f.where()
 	args = append(args, f.Limit)
-	rows, err := q.db.read.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)),
+		args...)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -124,7 +129,8 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	for rows.Next() {
 		var id string
 		var a DeliveryAttempt
-		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response, text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
+		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response,
+			text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
 			return fmt.Errorf("read attempts: %w", err)
 		}
 		a.DurationMS = a.Timing.Total
@@ -188,12 +194,16 @@ func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, erro
 		return Delivery{}, err
 	}
 	now := At(time.Now())
-	body, err := json.Marshal(map[string]any{"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner}})
+	body, err := json.Marshal(map[string]any{
+		"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner},
+	})
 	if err != nil {
 		return Delivery{}, fmt.Errorf("render callback: %w", err)
 	}
 	err = q.committer.commit(ctx, &change{names: []string{id}, apply: func(_ context.Context, b *batch) error {
-		b.send(&Delivery{ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now})
+		b.send(&Delivery{
+			ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now,
+		})
 		return nil
 	}})
 	if err != nil {

@@ -45,7 +45,10 @@ func (b *batch) deliver(j *Job, event string, body []byte, at Time) error {
 	if err != nil {
 		return err
 	}
-	b.send(&Delivery{ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now, NextAttemptAt: &at})
+	b.send(&Delivery{
+		ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now,
+		NextAttemptAt: &at,
+	})
 	return nil
 }
 

@@ -49,9 +49,13 @@ type rowQuerier interface {
 }
 
 // destination reads the state of a destination.
-func (q *Queue) destination(ctx context.Context, db rowQuerier, to destination, lock string) (s destinationState, err error) {
+func (q *Queue) destination(
+	ctx context.Context, db rowQuerier, to destination, lock string,
+) (s destinationState, err error) {
 	s.stored = true
-	err = db.QueryRowContext(ctx, `SELECT failures, trips, allowed, held_until FROM destinations WHERE owner = $1 AND origin = $2`+lock, to.owner, to.origin).
+	err = db.QueryRowContext(ctx,
+		`SELECT failures, trips, allowed, held_until FROM destinations WHERE owner = $1 AND origin = $2`+lock,
+		to.owner, to.origin).
 		Scan(&s.failures, &s.trips, &s.allowed, &s.heldUntil)
 	if errors.Is(err, sql.ErrNoRows) {
 		return destinationState{allowed: maxPerDestination}, nil
@@ -62,8 +66,8 @@ func (q *Queue) destination(ctx context.Context, db rowQuerier, to destination, 
 	return s, nil
 }
 
-// updateDestination updates the state of a destination after an attempt. stored reports whether the destination
-// had a row before. A healthy destination has none.
+// updateDestination updates the state of a destination after an attempt. stored reports whether the
+// destination had a row before. A healthy destination has none.
 func (q *Queue) updateDestination(ctx context.Context, to destination, stored, probe bool, result notify.Result) error {
 	healthy := result.Class != notify.Retry && result.Class != notify.Throttled && result.StatusCode != 0
 	if healthy && !stored {
@@ -85,7 +89,9 @@ func (q *Queue) updateDestination(ctx context.Context, to destination, stored, p
 	return err
 }
 
-func (q *Queue) updateDestinationIn(ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result) (s destinationState, err error) {
+func (q *Queue) updateDestinationIn(
+	ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result,
+) (s destinationState, err error) {
 	if s, err = q.destination(ctx, tx, to, q.db.forUpdate()); err != nil {
 		return s, err
 	}
@@ -104,7 +110,9 @@ func (q *Queue) updateDestinationIn(ctx context.Context, tx *sql.Tx, to destinat
 }
 
 // after returns the state after an attempt; least is the shortest hold.
-func (s destinationState) after(probe, healthy bool, result notify.Result, now time.Time, least time.Duration) destinationState {
+func (s destinationState) after(
+	probe, healthy bool, result notify.Result, now time.Time, least time.Duration,
+) destinationState {
 	switch {
 	case healthy && s.allowed == 0 && !probe:
 		// The attempt started before the hold; only the probe counts.

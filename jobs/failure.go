@@ -60,7 +60,10 @@ type failure struct {
 }
 
 func failureResult(code, format string, args ...any) result {
-	return result{Failure: &failure{Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText), Permanent: code == codeInvalidInput || code == codeInvalidOutput}}
+	return result{Failure: &failure{
+		Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText),
+		Permanent: code == codeInvalidInput || code == codeInvalidOutput,
+	}}
 }
 
 const (
@@ -126,7 +129,8 @@ func panicText(v any) (text string) {
 		text = v.Error()
 	case fmt.Stringer:
 		text = v.String()
-	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64, complex64, complex128:
+	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64,
+		complex64, complex128:
 		text = fmt.Sprint(v)
 	default:
 		text = fmt.Sprintf("a value of type %T", v)

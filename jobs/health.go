@@ -55,7 +55,8 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 		if status != OK {
 			if cause := name + ": " + detail; len(args) > 0 && !h.logged[cause] {
 				h.logged[cause] = true
-				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...)
+				h.logger.ErrorContext(ctx, "health, another cause",
+					append([]any{"check", name, "detail", detail}, args...)...)
 			}
 			before.Detail = detail
 			h.checks[name] = before
@@ -67,9 +68,11 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
 	if status == OK {
 		check.Since = nil
-		h.logger.InfoContext(ctx, "health", "check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
+		h.logger.InfoContext(ctx, "health",
+			"check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
 	} else {
-		h.logger.ErrorContext(ctx, "health", append([]any{"check", name, "status", status, "detail", detail}, args...)...)
+		h.logger.ErrorContext(ctx, "health",
+			append([]any{"check", name, "status", status, "detail", detail}, args...)...)
 	}
 	h.checks[name] = check
 }
@@ -104,7 +107,10 @@ type counters struct{ recovered, abandoned, unresponsive atomic.Int64 }
 
 // Counters returns the counts of failures in this process since it started.
 func (q *Queue) Counters() Counters {
-	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Unresponsive: q.counters.unresponsive.Load()}
+	return Counters{
+		Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(),
+		Unresponsive: q.counters.unresponsive.Load(),
+	}
 }
 
 // noteDatabase updates the database health check with the error of a database call. It reports
@@ -163,7 +169,9 @@ func (q *Queue) probe(ctx context.Context) error {
 	}
 	defer tx.Rollback()
 	// Large, so that it fails on a full disk where a job would fail.
-	if _, err := tx.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`, "probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
+	if _, err := tx.ExecContext(ctx,
+		`INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`,
+		"probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, "probe "+q.workerID); err != nil {

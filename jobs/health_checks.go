@@ -120,7 +120,9 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 	}
 	switch service := kind[len(runArgs{}.Kind()):]; {
 	case slots == 0:
-		q.health.set(ctx, "queue", Warning, fmt.Sprintf("jobs wait and nobody runs them, for %s: start a worker", waited.Round(time.Second)), "service", service)
+		q.health.set(ctx, "queue", Warning,
+			fmt.Sprintf("jobs wait and nobody runs them, for %s: start a worker", waited.Round(time.Second)),
+			"service", service)
 	case running < slots:
 		q.health.set(ctx, "queue", Warning, fmt.Sprintf("a job waits for %s although workers are idle: start a worker that has its service, which the log names, or restart the workers", waited.Round(time.Second)), "service", service)
 	default:

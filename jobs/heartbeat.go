@@ -61,7 +61,9 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 	q.mu.Lock()
 	runs := maps.Clone(q.runs) // before the query, so that each has its row
 	q.mu.Unlock()
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`, q.workerID)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`,
+		q.workerID)
 	if err != nil {
 		return fmt.Errorf("check runs: %w", err)
 	}

@@ -31,7 +31,8 @@ func (j *Job) recordHistory(workerID string, now Time) {
 		}
 	}
 	if j.Status == Running {
-		j.History = append(j.History, Attempt{Number: j.Attempt, Step: j.Step, WorkerID: workerID, StartedAt: now, Status: Running})
+		j.History = append(j.History,
+			Attempt{Number: j.Attempt, Step: j.Step, WorkerID: workerID, StartedAt: now, Status: Running})
 		j.History = j.History[max(0, len(j.History)-maxHistory):]
 	}
 }

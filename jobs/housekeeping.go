@@ -16,13 +16,16 @@ const (
 // housekeeping expires jobs that did not start in time, and deletes expired rows. Every process with
 // workers runs it; concurrent rounds do no harm.
 func (q *Queue) housekeeping(ctx context.Context) error {
-	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.deleteExpired(ctx), q.Sessions.deleteExpired(ctx), q.Receivers.deleteExpired(ctx))
+	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.deleteExpired(ctx), q.Sessions.deleteExpired(ctx),
+		q.Receivers.deleteExpired(ctx))
 }
 
 // promote queues the jobs whose run_at has passed. They have no River job until then, because
 // River's own scheduler only runs every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
-	return q.settleAll(ctx, always(startDue{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`, At(time.Now()))
+	return q.settleAll(ctx, always(startDue{}),
+		`SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`,
+		At(time.Now()))
 }
 
 // expire ends the jobs that did not start in time.

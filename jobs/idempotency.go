@@ -23,7 +23,9 @@ type claim struct {
 }
 
 func newClaim(s *Submission, j *Job) *claim {
-	return &claim{owner: cmp.Or(s.Caller, s.Owner), service: s.Service, key: s.IdempotencyKey, fingerprint: s.Fingerprint, job: j}
+	return &claim{
+		owner: cmp.Or(s.Caller, s.Owner), service: s.Service, key: s.IdempotencyKey, fingerprint: s.Fingerprint, job: j,
+	}
 }
 
 // refused returns the reason why the job did not get the key; nil if it did, or if the submission
@@ -59,7 +61,8 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 		}
 	}
 	slices.SortStableFunc(claims, func(a, b *claim) int {
-		return cmp.Or(strings.Compare(a.owner, b.owner), strings.Compare(a.service, b.service), strings.Compare(a.key, b.key))
+		return cmp.Or(strings.Compare(a.owner, b.owner), strings.Compare(a.service, b.service),
+			strings.Compare(a.key, b.key))
 	})
 	claimed, err := claimInserter.returning(ctx, b, claims)
 	if err != nil {
@@ -78,7 +81,9 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 
 // read reads which job has the key. Error: [sql.ErrNoRows].
 func (c *claim) read(ctx context.Context, db rowQuerier) error {
-	if err := db.QueryRowContext(ctx, `SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`, c.owner, c.service, c.key).
+	if err := db.QueryRowContext(ctx,
+		`SELECT job_id, fingerprint FROM idempotency_keys WHERE owner = $1 AND service = $2 AND key = $3`,
+		c.owner, c.service, c.key).
 		Scan(&c.holder, &c.original); err != nil {
 		return fmt.Errorf("read idempotency key: %w", err)
 	}

@@ -42,7 +42,10 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	if err != nil {
 		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
-	listener := &isolatedListener{run: r, mark: isolatedMark(r.job.runID), panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
+	listener := &isolatedListener{
+		run: r, mark: isolatedMark(r.job.runID),
+		panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) },
+	}
 	cmd.Stdout = listener
 	var writers sync.WaitGroup
 	cmd.Cancel = func() error { // must not wait for the process to read

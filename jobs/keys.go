@@ -85,7 +85,8 @@ func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 		return nil, err
 	}
 	var sealed string
-	if err := db.write.QueryRowContext(ctx, `SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
+	if err := db.write.QueryRowContext(ctx,
+		`SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
 		return nil, fmt.Errorf("read the server's key: %w", err)
 	}
 	if k.mac, err = k.decrypt(tokenKey, sealed); err != nil {

@@ -100,7 +100,9 @@ func (j *Job) requeue(e *effects) {
 
 // cancel ends the job as canceled.
 func (j *Job) cancel(e *effects, now Time, leftBehind string) {
-	j.end(e, now, Canceled, &Error{Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + leftBehind, Attempt: j.Attempt})
+	j.end(e, now, Canceled, &Error{
+		Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + leftBehind, Attempt: j.Attempt,
+	})
 }
 
 // lose takes the job from a run whose process has died. The job is queued again, or fails if this

@@ -25,10 +25,13 @@ func newMetrics(services *Registry) *metrics {
 			Name: "coatcheck_jobs_ended_total", Help: "Jobs that ended in this process, by their final status.",
 		}, []string{"service", "status"}),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_job_wait_seconds", Help: "Queue time of the jobs that this process started, from when they were due.", Buckets: durations,
+			Name: "coatcheck_job_wait_seconds",
+			Help: "Queue time of the jobs that this process started, from when they were due.", Buckets: durations,
 		}, []string{"service"}),
 		runs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_run_duration_seconds", Help: "Duration of the runs in this process, by the status of their jobs after the run.", Buckets: durations,
+			Name:    "coatcheck_run_duration_seconds",
+			Help:    "Duration of the runs in this process, by the status of their jobs after the run.",
+			Buckets: durations,
 		}, []string{"service", "status"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_callback_attempts_total", Help: "Callback attempts of this process by outcome: delivered, failed, or given_up (the last attempt failed; not for progress and tests).",
@@ -99,14 +102,21 @@ type stateCollector struct {
 }
 
 var (
-	depthDesc        = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
-	pendingDesc      = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
-	ageDesc          = prometheus.NewDesc("coatcheck_queue_age_seconds", "Queue time of the longest-waiting job; 0 if none waits.", nil, nil)
-	checkDesc        = prometheus.NewDesc("coatcheck_check", "Status of a /readyz check: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
-	slotsDesc        = prometheus.NewDesc("coatcheck_slots", "Maximum number of concurrent jobs in this process.", nil, nil)
-	recoveredDesc    = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process recovered from lost runs.", nil, nil)
-	abandonedDesc    = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when canceled and were abandoned.", nil, nil)
-	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_unresponsive", "Abandoned runs in this process that are still running.", nil, nil)
+	depthDesc   = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
+	pendingDesc = prometheus.NewDesc("coatcheck_callbacks_pending",
+		"Callbacks that are not delivered yet.", nil, nil)
+	ageDesc = prometheus.NewDesc("coatcheck_queue_age_seconds",
+		"Queue time of the longest-waiting job; 0 if none waits.", nil, nil)
+	checkDesc = prometheus.NewDesc("coatcheck_check",
+		"Status of a /readyz check: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	slotsDesc = prometheus.NewDesc("coatcheck_slots",
+		"Maximum number of concurrent jobs in this process.", nil, nil)
+	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total",
+		"Jobs that this process recovered from lost runs.", nil, nil)
+	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total",
+		"Runs in this process that did not stop when canceled and were abandoned.", nil, nil)
+	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_unresponsive",
+		"Abandoned runs in this process that are still running.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].

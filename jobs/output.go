@@ -95,7 +95,9 @@ func checkTokens(text []byte) error {
 			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, MaxExponent)}
 		}
 		if d.StackDepth() > maxOutputDepth {
-			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth)}
+			return &jsontext.SyntacticError{
+				JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth),
+			}
 		}
 	}
 }

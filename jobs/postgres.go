@@ -38,7 +38,10 @@ var (
 	// are disabled. A plan that has to use one of them gets a very high cost. Because of such
 	// costs, PostgreSQL would compile the statement (jit) and plan each execution again
 	// (plan_cache_mode).
-	keyedSession = anySession.with(settings{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"})
+	keyedSession = anySession.with(settings{
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+		"plan_cache_mode": "force_generic_plan",
+	})
 	// relaxedSession is for River's own writes: which worker fetched a job, and that a job is done.
 	// A crash of PostgreSQL may lose them, because our own row is the truth and River's row is
 	// compared with it.
@@ -59,7 +62,9 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
 	}
 	c := config.ConnConfig
-	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}).DialContext
 	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
 		c.ConnectTimeout = connectTimeout
 	}
@@ -78,8 +83,9 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	}
 	keyed, transport := open(max(1, conns/2), keyedSession), open(transportConns, relaxedSession)
 	d := &Database{
-		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), pulse: open(1, anySession), transport: transport,
-		postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener), listener: listener, renewal: renewal,
+		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), pulse: open(1, anySession),
+		transport: transport, postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
+		listener: listener, renewal: renewal,
 	}
 	if err := keyed.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())

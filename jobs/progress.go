@@ -60,7 +60,8 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 }
 
 func (b *batch) replaceProgress(ctx context.Context, id string, body []byte) error {
-	if _, err := b.tx.ExecContext(ctx, `UPDATE deliveries SET body = $1, created_at = $2 WHERE id = $3`, body, b.now, id); err != nil {
+	if _, err := b.tx.ExecContext(ctx,
+		`UPDATE deliveries SET body = $1, created_at = $2 WHERE id = $3`, body, b.now, id); err != nil {
 		return fmt.Errorf("update progress delivery: %w", err)
 	}
 	return nil

@@ -67,7 +67,13 @@ func New(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	q := &Queue{
+		Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database,
+		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.keyed}, workerID: id.String(),
+		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
+		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
+		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),
+	}
 	if q.Workers > 0 {
 		q.dispatcher = newDispatcher(q)
 	}

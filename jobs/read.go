@@ -110,7 +110,8 @@ func (f *Filter) where() (string, []any) {
 		and("id < ?", f.Before)
 	}
 	if f.notRetried {
-		where = append(where, "NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
+		where = append(where,
+			"NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
 	}
 	if len(where) == 0 {
 		return "", nil

@@ -82,7 +82,8 @@ func (q *Queue) reap(ctx context.Context) error {
 			return fmt.Errorf("delete worker: %w", err)
 		}
 		if n, err := res.RowsAffected(); err == nil && n == 1 {
-			q.Logger.WarnContext(ctx, "worker heartbeat is stale: its jobs are given to others", "worker", id, "stale_after", staleAfter.String())
+			q.Logger.WarnContext(ctx, "worker heartbeat is stale: its jobs are given to others",
+				"worker", id, "stale_after", staleAfter.String())
 		}
 	}
 	return q.recoverFromDead(ctx)

@@ -91,14 +91,17 @@ func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 	if err != nil {
 		return found, err
 	}
-	rows, err := r.db.read.QueryContext(ctx, `SELECT id, at, headers, body, verdict, status_code FROM received WHERE receiver_id = $1 ORDER BY id DESC`, found.id)
+	rows, err := r.db.read.QueryContext(ctx,
+		`SELECT id, at, headers, body, verdict, status_code FROM received WHERE receiver_id = $1 ORDER BY id DESC`,
+		found.id)
 	if err != nil {
 		return found, fmt.Errorf("read received callbacks: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var c Received
-		if err := rows.Scan(&c.ID, &c.At, text[http.Header]{&c.Header}, &c.Body, &c.Verdict, &c.StatusCode); err != nil {
+		if err := rows.Scan(&c.ID, &c.At, text[http.Header]{&c.Header}, &c.Body, &c.Verdict,
+			&c.StatusCode); err != nil {
 			return found, fmt.Errorf("read received callbacks: %w", err)
 		}
 		found.Received = append(found.Received, c)
@@ -107,7 +110,8 @@ func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 }
 
 func (r *Receivers) read(ctx context.Context, condition, arg string) (found Receiver, err error) {
-	err = r.db.read.QueryRowContext(ctx, `SELECT id, owner, answer, damage FROM receivers WHERE `+condition, arg).Scan(&found.id, &found.owner, &found.Answer, &found.Damage)
+	err = r.db.read.QueryRowContext(ctx, `SELECT id, owner, answer, damage FROM receivers WHERE `+condition,
+		arg).Scan(&found.id, &found.owner, &found.Answer, &found.Damage)
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, ErrNoReceiver
 	}
@@ -150,7 +154,9 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 	if !slices.Contains(Answers, answer) || !slices.Contains(Damages, damage) {
 		return &FieldError{"answer", "expected one of " + strings.Join(Answers, ", ")}
 	}
-	res, err := r.db.write.ExecContext(ctx, `UPDATE receivers SET answer = $1, damage = $2, used_at = $3 WHERE owner = $4`, answer, damage, At(time.Now()), owner)
+	res, err := r.db.write.ExecContext(ctx,
+		`UPDATE receivers SET answer = $1, damage = $2, used_at = $3 WHERE owner = $4`,
+		answer, damage, At(time.Now()), owner)
 	if err != nil {
 		return fmt.Errorf("set receiver: %w", err)
 	}
@@ -178,7 +184,8 @@ func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = used_at WHERE id = $1`, id); err != nil {
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {
+	if _, err := tx.ExecContext(ctx,
+		`DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	return nil

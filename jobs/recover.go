@@ -81,8 +81,8 @@ func (q *Queue) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// restoreRiverJob creates a new River job for a job that has lost its own. If an operator canceled the River
-// job, it cancels the job instead.
+// restoreRiverJob creates a new River job for a job that has lost its own. If an operator canceled
+// the River job, it cancels the job instead.
 func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
 	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (trigger, error) {
 		var state sql.NullString

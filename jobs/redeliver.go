@@ -29,7 +29,8 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	}
 	return q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
-		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
+		d, err := scanDelivery(tx.QueryRowContext(ctx,
+			`SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(ErrNoDelivery)
 		}
@@ -41,7 +42,10 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 			return fmt.Errorf("redeliver: %w", err)
 		}
 		b.announce(d.Owner, d.URL, next)
-		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
+		summary := Callback{
+			URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode,
+			NextAttemptAt: &next,
+		}
 		return summarize(ctx, tx, string(d.JobID), id, &summary)
 	}})
 }

@@ -109,7 +109,9 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 		}
 		if !force {
 			var owed int
-			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE job_id = $1 AND status = 'pending'`, id).Scan(&owed); err != nil {
+			if err := tx.QueryRowContext(ctx,
+				`SELECT count(*) FROM deliveries WHERE job_id = $1 AND status = 'pending'`,
+				id).Scan(&owed); err != nil {
 				return fmt.Errorf("count deliveries: %w", err)
 			}
 			if owed > 0 {

@@ -13,9 +13,11 @@ func (old *Job) Again(baseURL, key string) (Submission, error) {
 		return Submission{}, ErrNotFinished
 	}
 	s := Submission{
-		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority, Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
+		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority,
+		Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
 		Retain: time.Duration(old.retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
-		CallbackURL: old.callback.url, CallbackEvents: old.callback.events, CallbackState: old.callback.state, BaseURL: baseURL, RetryOf: old.ID,
+		CallbackURL: old.callback.url, CallbackEvents: old.callback.events, CallbackState: old.callback.state,
+		BaseURL: baseURL, RetryOf: old.ID,
 		IdempotencyKey: key, Fingerprint: "retry of " + old.ID,
 	}
 	if old.ExpiresAt != nil {

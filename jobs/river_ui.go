@@ -14,7 +14,8 @@ import (
 // handler does not authenticate requests: its caller must.
 func (q *Queue) Engine(ctx context.Context, path string) (http.Handler, error) {
 	h, err := riverui.NewHandler(&riverui.HandlerOpts{
-		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true, Logger: slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}), Prefix: path,
+		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true,
+		Logger: slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}), Prefix: path,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create River UI: %w", err)

@@ -70,7 +70,9 @@ func (r *run) Progress(percent float64, message string, data any) {
 		percent = 0
 	}
 	now := At(time.Now())
-	report := Report{Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now}
+	report := Report{
+		Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now,
+	}
 	var ok bool
 	if report.Data, ok = progressData(data); !ok {
 		r.Log("warning", badProgressData)

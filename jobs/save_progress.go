@@ -51,7 +51,8 @@ func (q *Queue) saveReports(ctx context.Context) error {
 // that is cut short then does not leave out the same runs each time.
 func inTurn(runs []*run, after string) []*run {
 	slices.SortFunc(runs, func(a, b *run) int { return strings.Compare(a.job.ID, b.job.ID) })
-	i, _ := slices.BinarySearchFunc(runs, after+"\x00", func(r *run, id string) int { return strings.Compare(r.job.ID, id) })
+	i, _ := slices.BinarySearchFunc(runs, after+"\x00",
+		func(r *run, id string) int { return strings.Compare(r.job.ID, id) })
 	return slices.Concat(runs[i:], runs[:i])
 }
 
@@ -96,5 +97,6 @@ func (q *Queue) saveBatch(ctx context.Context, dirty []*run) error {
 func (r *run) unsaved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.log.text) > 0 || r.job.wantsProgress() && r.progress.UpdatedAt != r.lastCallback
+	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.log.text) > 0 ||
+		r.job.wantsProgress() && r.progress.UpdatedAt != r.lastCallback
 }

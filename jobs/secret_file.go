@@ -34,7 +34,8 @@ func checkSecret(path string, text []byte) ([]byte, error) {
 	case secret == "":
 		return nil, fmt.Errorf("%s is empty: restore it from a backup; if the server has never run with this directory, delete the file, and the server creates another", path)
 	case len(secret) < MinSecret:
-		return nil, fmt.Errorf("%s has only %d characters, want at least %d: restore it from a backup", path, len(secret), MinSecret)
+		return nil, fmt.Errorf("%s has only %d characters, want at least %d: restore it from a backup", path,
+			len(secret), MinSecret)
 	}
 	return []byte(secret), nil
 }

@@ -92,7 +92,9 @@ func plain(err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return &json.UnmarshalTypeError{Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field}
+		return &json.UnmarshalTypeError{
+			Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field,
+		}
 	}
 	return errors.New(clip(err.Error(), maxErrorText))
 }

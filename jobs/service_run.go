@@ -11,7 +11,9 @@ import (
 // run runs the service on an input and waits for it. If ctx ends and the service does not return
 // within the grace period, or if reading its output or error takes longer than that, run abandons
 // it: the result's returned channel is then set.
-func (s *Service) run(ctx context.Context, input json.RawMessage, grace time.Duration, panicked func(text string, stack []byte)) result {
+func (s *Service) run(
+	ctx context.Context, input json.RawMessage, grace time.Duration, panicked func(text string, stack []byte),
+) result {
 	exited := failureResult(codeFailed, "the service ended its goroutine (runtime.Goexit) in place of returning")
 	res := &exited
 	done, returned := make(chan struct{}), make(chan struct{})
@@ -25,7 +27,8 @@ func (s *Service) run(ctx context.Context, input json.RawMessage, grace time.Dur
 	case <-done:
 		return *res
 	case <-returned:
-		why = failureResult(codeFailed, "the service's output or error could not be read in %s: one of its methods does not return", grace)
+		why = failureResult(codeFailed,
+			"the service's output or error could not be read in %s: one of its methods does not return", grace)
 	case <-ctx.Done():
 		why = failureResult(codeFailed, "the service did not stop")
 	}
@@ -42,7 +45,9 @@ func (s *Service) run(ctx context.Context, input json.RawMessage, grace time.Dur
 
 // callRecovering calls the service and recovers from its panic. It calls returned when the service
 // has returned or panicked.
-func (s *Service) callRecovering(ctx context.Context, input json.RawMessage, returned func(), panicked func(text string, stack []byte)) (res result) {
+func (s *Service) callRecovering(
+	ctx context.Context, input json.RawMessage, returned func(), panicked func(text string, stack []byte),
+) (res result) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := debug.Stack()

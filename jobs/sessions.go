@@ -63,7 +63,9 @@ func (s *Sessions) insert(ctx context.Context, db execer, secret string, session
 func (s *Sessions) Find(ctx context.Context, secret string) (session Session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = s.db.read.QueryRowContext(ctx, `SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`, sessionID(secret), At(time.Now())).
+	err = s.db.read.QueryRowContext(ctx,
+		`SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`,
+		sessionID(secret), At(time.Now())).
 		Scan(&session.Owner, &session.Credential, &session.rotatedAt, &session.ExpiresAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNoSession
@@ -120,7 +122,8 @@ func (s *Sessions) End(ctx context.Context, secret string) error {
 // deleteExpired deletes expired sessions.
 func (s *Sessions) deleteExpired(ctx context.Context) error {
 	var one int
-	err := s.db.read.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
+	err := s.db.read.QueryRowContext(ctx,
+		`SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

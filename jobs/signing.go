@@ -169,7 +169,8 @@ func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
 
 // deleteExpired deletes keys that expired more than keyHistory ago.
 func (k *Keys) deleteExpired(ctx context.Context) error {
-	if _, err := k.db.write.ExecContext(ctx, `DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
+	if _, err := k.db.write.ExecContext(ctx,
+		`DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
 		return fmt.Errorf("delete expired keys: %w", err)
 	}
 	return nil

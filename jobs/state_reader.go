@@ -21,7 +21,8 @@ func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
 	if q.db.postgres {
 		return q.states.state(ctx, id)
 	}
-	err = q.db.keyed.QueryRowContext(ctx, `SELECT `+stateColumns+` FROM jobs WHERE id = $1`, id).Scan(&s.version, &s.events, &s.callback)
+	err = q.db.keyed.QueryRowContext(ctx,
+		`SELECT `+stateColumns+` FROM jobs WHERE id = $1`, id).Scan(&s.version, &s.events, &s.callback)
 	return s, err
 }
 

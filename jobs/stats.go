@@ -104,7 +104,8 @@ func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
 }
 
 func (q *Queue) pendingDeliveries(ctx context.Context) (n int64, err error) {
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
+	if err := q.db.read.QueryRowContext(ctx,
+		`SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)
 	}
 	return n, nil
@@ -169,7 +170,8 @@ func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats
 	}
 	var stats []ServiceStats
 	for _, service := range slices.Sorted(maps.Keys(waits)) {
-		stats = append(stats, ServiceStats{service, len(waits[service]), percentiles(waits[service]), percentiles(runs[service])})
+		stats = append(stats,
+			ServiceStats{service, len(waits[service]), percentiles(waits[service]), percentiles(runs[service])})
 	}
 	return stats, nil
 }

@@ -64,9 +64,12 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 	}
 	now := At(time.Now())
 	j := Job{
-		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now, MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
-		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority, Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout), retain: Duration(s.Retain),
+		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
+		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
+		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
+		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout),
+		retain: Duration(s.Retain),
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, Step{Service: step.Service, Input: step.Input})

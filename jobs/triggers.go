@@ -105,7 +105,8 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	failure := f.result.Failure
 	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
 	if failure.Code == codeFailed && errors.Is(f.cause, errTimeout) {
-		jobErr.Code, jobErr.Message = codeTimeout, fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout))+leftBehind
+		jobErr.Code = codeTimeout
+		jobErr.Message = fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout)) + leftBehind
 	}
 	if failure.Permanent || j.Attempt >= j.MaxAttempts {
 		j.end(e, now, Failed, jobErr)
@@ -121,8 +122,8 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 	e.callback = JobRetrying
 }
 
-// cancelRequested means that a caller cancels the job. A running job keeps its run, which is requested to
-// stop.
+// cancelRequested means that a caller cancels the job. A running job keeps its run, which is
+// requested to stop.
 type cancelRequested struct{ reason string }
 
 func (t cancelRequested) apply(j *Job, e *effects, now Time) error {

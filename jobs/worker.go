@@ -76,14 +76,17 @@ func (w *worker) run(ctx context.Context, r *run) result {
 			return failureResult(codeInvalidInput, "invalid input: %s", err)
 		}
 		if err := q.Validate(w.service.Name, filled); err != nil {
-			return failureResult(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
+			return failureResult(codeInvalidInput,
+				"invalid input: the output of step %d does not fit the input of %s: %s",
+				r.job.Step-1, w.service.Name, err)
 		}
 		input = filled
 	}
 	if r.job.suspect() && q.Isolate != nil {
 		return w.isolate(ctx, r, input)
 	}
-	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
+	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace,
+		func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
 	if res.returned != nil {
 		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",
 			"service", w.service.Name, "job", r.job.ID, "cause", context.Cause(ctx), "waited", q.CancelGrace.String())
@@ -92,7 +95,8 @@ func (w *worker) run(ctx context.Context, r *run) result {
 }
 
 func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {
-	w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", text, "stack", stack)
+	w.queue.Logger.ErrorContext(ctx, "service panicked",
+		"service", w.service.Name, "job", r.job.ID, "panic", text, "stack", stack)
 }
 
 // start starts a new run of the job in this process.
@@ -105,7 +109,10 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, err
 	}
-	return &run{queue: q, job: job, began: time.Now(), version: job.version, log: logBuffer{first: job.logLines + 1, lines: job.logLines}}, nil
+	return &run{
+		queue: q, job: job, began: time.Now(), version: job.version,
+		log: logBuffer{first: job.logLines + 1, lines: job.logLines},
+	}, nil
 }
 
 // overall converts the progress of the current step, in percent, to that of the whole job.

@@ -59,7 +59,10 @@ var neverAllowed = []netip.Prefix{
 }
 
 // deniedPorts are ports of other protocols, which an HTTP request might confuse.
-var deniedPorts = []string{"22", "23", "25", "53", "110", "143", "465", "587", "993", "995", "2375", "2376", "3306", "5432", "6379", "9200", "11211", "27017"}
+var deniedPorts = []string{
+	"22", "23", "25", "53", "110", "143", "465", "587", "993", "995", "2375", "2376", "3306", "5432", "6379", "9200",
+	"11211", "27017",
+}
 
 // NewGuard returns a guard. Its error lists every invalid entry.
 func NewGuard(c GuardConfig) (*Guard, error) {

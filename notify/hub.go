@@ -54,7 +54,9 @@ func NewHub(logger *slog.Logger) *Hub {
 }
 
 func newHub(logger *slog.Logger) *Hub {
-	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), maxLag: publishTimeout}
+	h := &Hub{
+		logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), maxLag: publishTimeout,
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }

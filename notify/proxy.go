@@ -120,10 +120,14 @@ func (p *checkedProxy) tunnel(ctx context.Context, network, target string) (net.
 
 // connect requests a tunnel from an HTTP proxy.
 func (p *checkedProxy) connect(conn net.Conn, target string) error {
-	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{"User-Agent": {userAgent}}}
+	r := &http.Request{
+		Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target,
+		Header: http.Header{"User-Agent": {userAgent}},
+	}
 	if p.url.User != nil {
 		password, _ := p.url.User.Password()
-		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)))
+		r.Header.Set("Proxy-Authorization",
+			"Basic "+base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)))
 	}
 	if err := r.Write(conn); err != nil {
 		return fmt.Errorf("connect through the proxy: %w", err)

@@ -61,7 +61,10 @@ func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	}
 	h := newHub(logger)
 	h.maxLag = publishTimeout + retryDelay + publishTimeout // one failed attempt and one retry from the outbox
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}), wantedChanged: make(chan struct{}, 1)}
+	f := &redisFeed{
+		hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}),
+		wantedChanged: make(chan struct{}, 1),
+	}
 	f.outbox.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
@@ -121,7 +124,8 @@ func newRedisClient(address string) (*redis.Client, error) {
 	}
 	query := u.Query()
 	for name, value := range map[string]string{
-		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": responseTimeout.String(), "write_timeout": responseTimeout.String(),
+		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": responseTimeout.String(),
+		"write_timeout": responseTimeout.String(),
 	} {
 		query.Set(name, value)
 	}

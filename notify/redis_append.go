@@ -74,7 +74,8 @@ func (f *redisFeed) send(ctx context.Context, batch []queuedEvent) error {
 // note logs when Redis begins to refuse events.
 func (f *redisFeed) note(ctx context.Context, err error) {
 	if before := f.refused.Swap(err != nil); err != nil && !before && ctx.Err() == nil {
-		f.hub.logger.WarnContext(ctx, "Redis accepts no events: they wait, and viewers are served from the database", "err", err)
+		f.hub.logger.WarnContext(ctx, "Redis accepts no events: they wait, and viewers are served from the database",
+			"err", err)
 	}
 }
 
@@ -122,7 +123,8 @@ func (f *redisFeed) call(ctx context.Context, batch []queuedEvent) ([]string, er
 	for i := range batch {
 		s := &batch[i]
 		keys = append(keys, f.log(s.topic), f.channel(s.topic))
-		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data, maxEvents(len(s.event.Data)))
+		args = append(args, s.event.ID.String(), s.event.Prev.String(), s.event.Name, s.event.Data,
+			maxEvents(len(s.event.Data)))
 	}
 	return appendScript.Run(ctx, f.client, keys, args...).StringSlice()
 }

@@ -39,7 +39,8 @@ func (f *redisFeed) listen(ctx context.Context) {
 			return
 		}
 		if !f.disconnected.Swap(true) {
-			f.hub.logger.WarnContext(ctx, "Redis is unavailable: viewers are served from the database until it recovers", "err", err)
+			f.hub.logger.WarnContext(ctx,
+				"Redis is unavailable: viewers are served from the database until it recovers", "err", err)
 			continue // perhaps only the connection was cut
 		}
 		select {

@@ -32,7 +32,10 @@ const maxRetryAfter = time.Hour
 // classifyStatus classifies a response by its status.
 func classifyStatus(resp *http.Response) Result {
 	status := resp.StatusCode
-	r := Result{StatusCode: status, Code: "http_" + strconv.Itoa(status), Message: "the receiver answered " + strconv.Itoa(status)}
+	r := Result{
+		StatusCode: status, Code: "http_" + strconv.Itoa(status),
+		Message: "the receiver answered " + strconv.Itoa(status),
+	}
 	switch {
 	case status >= 200 && status < 300:
 		r.Class, r.Code, r.Message = Delivered, "ok", ""
@@ -43,7 +46,8 @@ func classifyStatus(resp *http.Response) Result {
 		if to, err := resp.Location(); err == nil {
 			r.Message = fmt.Sprintf("the receiver answered %d with the Location %.500q; redirects are not followed: use that URL", status, RedactURL(to.String()))
 		}
-	case status == http.StatusGone, status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong, status == http.StatusRequestHeaderFieldsTooLarge:
+	case status == http.StatusGone, status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
+		status == http.StatusRequestHeaderFieldsTooLarge:
 		r.Class = Final
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		r.RetryAfter = retryAfter(resp.Header, time.Now())
@@ -113,7 +117,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 }
 
 // retryDates are date formats that servers send although RFC 9110 does not allow them.
-var retryDates = []string{"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 UTC", time.RFC3339, "2006-01-02 15:04:05Z07:00"}
+var retryDates = []string{
+	"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 UTC", time.RFC3339, "2006-01-02 15:04:05Z07:00",
+}
 
 // parseRetryAfter parses a Retry-After header, in seconds or as a date (RFC 9110, section 10.2.3).
 // Dates may also have one of retryDates. It returns at most an hour, and 0 if the header is missing
@@ -144,7 +150,10 @@ type Schedule []time.Duration
 
 // DefaultSchedule returns a schedule that is spread over about a day.
 func DefaultSchedule() Schedule {
-	return Schedule{0, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
+	return Schedule{
+		0, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour,
+		3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
+	}
 }
 
 const (

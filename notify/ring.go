@@ -79,7 +79,10 @@ func (r *ring) after(id ID) []Event {
 	}
 	events := make([]Event, len(records))
 	for i, rec := range records {
-		events[i] = Event{ID: rec.id, Prev: rec.prev, Name: r.names[rec.name], Data: r.pieces[rec.piece-r.first][rec.from:rec.end:rec.end]}
+		events[i] = Event{
+			ID: rec.id, Prev: rec.prev, Name: r.names[rec.name],
+			Data: r.pieces[rec.piece-r.first][rec.from:rec.end:rec.end],
+		}
 	}
 	return events
 }

@@ -32,7 +32,10 @@ type topic struct {
 }
 
 func newTopic(name string) *topic {
-	return &topic{name: name, ready: make(chan struct{}), arrived: make(chan struct{}, 1), subscriptions: make(map[*Subscription]struct{})}
+	return &topic{
+		name: name, ready: make(chan struct{}), arrived: make(chan struct{}, 1),
+		subscriptions: make(map[*Subscription]struct{}),
+	}
 }
 
 func (t *topic) confirm() {

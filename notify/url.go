@@ -67,7 +67,8 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 		return refuse("the port is not a number from 1 to 65535")
 	}
 	if !allowed && (number < 1024 && number != 80 && number != 443 || slices.Contains(deniedPorts, port)) {
-		return refuse("port %s is not allowed: use 443, 80, or one from 1024 that is no database's or mail server's", port)
+		return refuse("port %s is not allowed: use 443, 80, or one from 1024 that is no database's or mail server's",
+			port)
 	}
 	if u.Scheme == "http" && !allowed {
 		return refuse("expected https: a callback over http can be read and changed on its way")
@@ -95,7 +96,8 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 // hostNames maps host names like the WHATWG URL standard ("domain to ASCII"): UTS #46 with
 // CheckHyphens and UseSTD3ASCIIRules false. Container names may contain underscores, and names of
 // preview deployments may have two hyphens in the third position.
-var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false))
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false),
+	idna.CheckHyphens(false))
 
 // idnaLookup returns the name in ASCII and lowercase. It rejects other characters that the standard
 // allows, such as ! and $, because no name with them can be looked up.

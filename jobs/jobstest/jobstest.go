@@ -150,7 +150,8 @@ func PostgresURL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := admin.ExecContext(context.Background(), `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
+		if _, err := admin.ExecContext(context.Background(),
+			`DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
 			t.Error(err)
 		}
 	})

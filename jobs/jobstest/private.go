@@ -79,7 +79,8 @@ func PrivatePostgres(t testing.TB) *Server {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	s.command = func() *exec.Cmd {
 		os.Remove(filepath.Join(data, "postmaster.pid")) // left by a killed server
-		return run("postgres", "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=300", "-c", "fsync=off")
+		return run("postgres", "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=300", "-c",
+			"fsync=off")
 	}
 	s.ready = func(ctx context.Context) error {
 		db, err := sql.Open("pgx", "postgres://postgres@"+s.Addr+"/postgres?connect_timeout=2")

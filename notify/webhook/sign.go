@@ -113,7 +113,8 @@ func (k Key) public() ed25519.PublicKey {
 func (k Key) JWK() json.RawMessage {
 	x := base64.RawURLEncoding.EncodeToString(k.public())
 	thumbprint := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}`))
-	return fmt.Appendf(nil, `{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"use":"sig","alg":"EdDSA"}`, x, base64.RawURLEncoding.EncodeToString(thumbprint[:]))
+	return fmt.Appendf(nil, `{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"use":"sig","alg":"EdDSA"}`,
+		x, base64.RawURLEncoding.EncodeToString(thumbprint[:]))
 }
 
 // sign returns the signature with its scheme, "v1,…".

@@ -33,7 +33,8 @@ func Verify(key string, header http.Header, body []byte, now time.Time) error {
 		return fmt.Errorf("webhook-timestamp %.40q is no number of seconds", timestamp)
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return fmt.Errorf("webhook-timestamp is %s away from this clock, more than %s", age.Round(time.Second), tolerance)
+		return fmt.Errorf("webhook-timestamp is %s away from this clock, more than %s", age.Round(time.Second),
+			tolerance)
 	}
 	signed := signedContent(id, timestamp, body)
 	seen := false
