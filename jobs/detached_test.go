@@ -30,7 +30,7 @@ func hold(t *testing.T, db *jobs.Database) (letGo func()) {
 
 // A change that is committed after its caller has left is told to viewers all
 // the same, and what it erases is erased.
-func TestEventsOfCallersWhoLeft(t *testing.T) {
+func TestEventIsPublishedAfterCallerDisconnects(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, events := newQueue(t, db, newServices(), nil)
 		later := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
@@ -57,7 +57,7 @@ func TestEventsOfCallersWhoLeft(t *testing.T) {
 
 // A job that is deleted leaves nothing behind: no events, and no copies in the
 // test receiver, which keeps those of others.
-func TestDeleteErasesAll(t *testing.T) {
+func TestDeleteErasesAllData(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		keys := jobstest.Keys(t, db)
 		q, events := newQueue(t, db, newServices(), func(c *jobs.Config) {

@@ -115,8 +115,8 @@ func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
 }
 
 // checkFetched releases the jobs and deliveries that this process fetched long ago and is not
-// working on. The process could not store that it started the work, nor return it to River for a
-// retry.
+// working on: the process could not store that it started them, and River could not store that they
+// should be retried.
 func (q *Queue) checkFetched(ctx context.Context) error {
 	mine := q.fetched(`%s = $1`)
 	ids, err := q.find(ctx, mine, q.workerID)

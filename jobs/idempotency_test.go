@@ -11,7 +11,7 @@ import (
 )
 
 // A key is taken as long as the record of its job, and a day longer.
-func TestKeysOutliveRecords(t *testing.T) {
+func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		exec := func(statement string, args ...any) {
@@ -57,7 +57,7 @@ func TestKeysOutliveRecords(t *testing.T) {
 }
 
 // A repetition is answered although no more jobs are taken.
-func TestReplayWhenFull(t *testing.T) {
+func TestIdempotentReplayWhenQueueIsFull(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers, c.MaxQueued = 0, 1 })
 		s := jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: "k", Fingerprint: "f"}

@@ -62,7 +62,7 @@ func TestCancelRunningJob(t *testing.T) {
 }
 
 // A run that has lost its job is stopped, and whatever it returns is dropped.
-func TestRunIsFenced(t *testing.T) {
+func TestRunIsFencedAfterLosingJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
@@ -119,7 +119,7 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 
 // A job that is running when the process stops goes back unharmed, and runs
 // again elsewhere.
-func TestStopHandsJobsBack(t *testing.T) {
+func TestStopRequeuesRunningJobs(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		first, _ := newQueue(t, db, services, nil)

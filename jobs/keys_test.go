@@ -109,7 +109,7 @@ func TestKeys(t *testing.T) {
 
 // However many first callbacks of an owner are sent at once, one key is made, also
 // when those before were revoked.
-func TestFirstKey(t *testing.T) {
+func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		for round := range 3 {
 			all := []*jobs.Keys{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes

@@ -48,14 +48,14 @@ func ended(res result, cause error) runEnded {
 	return runEnded{runID: "run", result: res, cause: cause, wait: 8 * time.Second, report: Report{Percent: 20}, log: part{lines: 3}, last: notify.ID{Version: 5, N: 9}}
 }
 
-// All pairs of a status and a fact: what becomes of the job, and what follows.
+// All pairs of a status and a trigger: what becomes of the job, and what follows.
 func TestLifecycle(t *testing.T) {
-	facts := []struct {
-		name string
-		fact trigger
-		want string // for each status that the fact means something to
+	triggers := []struct {
+		name    string
+		trigger trigger
+		want    string // for each status that the trigger means something to
 	}{
-		{"starts", runStarted{"new", "w2", 40}, "queued: running, callback job.started; running: running, callback job.started, nobody counted"},
+		{"starts", runStarted{"new", "w2", 40}, "queued: running, callback job.started; running: running, callback job.started, unknown prev"},
 		{"starts, by an old River job", runStarted{"new", "w2", 39}, ""},
 		{"succeeds", ended(result{Output: json.RawMessage(`1`)}, nil), "running: queued, enqueue, log"},
 		{"fails", ended(failureResult(codeFailed, "no"), nil), "running: retrying, callback job.retrying, log"},
@@ -67,18 +67,18 @@ func TestLifecycle(t *testing.T) {
 		{"dies alone", ended(failureResult(codeWorkerLost, "exit status 1"), nil), "running: queued, enqueue at 40, log, requeued"},
 		{"can't run alone", ended(failureResult(codeNotStarted, "no process"), nil), "running: queued, log"},
 		{"of another run", runEnded{runID: "other"}, ""},
-		{"cancel", cancelRequested{"enough"}, "scheduled: canceled, callback job.canceled; queued: canceled, withdraw 40, callback job.canceled; running: running, withdraw 40, kept; retrying: canceled, callback job.canceled"},
+		{"cancel", cancelRequested{"enough"}, "scheduled: canceled, callback job.canceled; queued: canceled, cancel River job 40, callback job.canceled; running: running, cancel River job 40, kept; retrying: canceled, callback job.canceled"},
 		{"due", startDue{}, "scheduled: queued, enqueue; retrying: queued, enqueue"},
 		{"missed", startMissed{}, ""},
-		{"carrier lost", executionLost{}, "queued: queued, withdraw 40, enqueue at 40, nobody counted, requeued; running: queued, withdraw 40, enqueue at 40, nobody counted, requeued, recovered"},
+		{"execution lost", executionLost{}, "queued: queued, cancel River job 40, enqueue at 40, unknown prev, requeued; running: queued, cancel River job 40, enqueue at 40, unknown prev, requeued, recovered"},
 		{"canceled in River", riverCanceled{}, "queued: canceled, callback job.canceled"},
 	}
 	statuses := []Status{Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
-	for _, f := range facts {
+	for _, f := range triggers {
 		var got []string
 		for _, status := range statuses {
 			before := lifeJob(status)
-			after, e, err := before.transition(f.fact, lifeNow)
+			after, e, err := before.transition(f.trigger, lifeNow)
 			if !reflect.DeepEqual(before, lifeJob(status)) {
 				t.Errorf("%s: the %s job itself has changed", f.name, status)
 			}
@@ -106,7 +106,7 @@ func TestLifecycle(t *testing.T) {
 func followed(e effects) string {
 	var b strings.Builder
 	if e.cancelRiverJob != 0 {
-		fmt.Fprintf(&b, ", withdraw %d", e.cancelRiverJob)
+		fmt.Fprintf(&b, ", cancel River job %d", e.cancelRiverJob)
 	}
 	if e.enqueue {
 		b.WriteString(", enqueue")
@@ -120,7 +120,7 @@ func followed(e effects) string {
 	for _, flag := range []struct {
 		text string
 		is   bool
-	}{{"log", e.log != nil}, {"kept", e.kept}, {"nobody counted", e.prev.IsZero()}, {"requeued", e.requeued}, {"recovered", e.recovered}} {
+	}{{"log", e.log != nil}, {"kept", e.kept}, {"unknown prev", e.prev.IsZero()}, {"requeued", e.requeued}, {"recovered", e.recovered}} {
 		if flag.is {
 			b.WriteString(", " + flag.text)
 		}
@@ -128,8 +128,8 @@ func followed(e effects) string {
 	return b.String()
 }
 
-// What a fact makes of a job, beside its status.
-func TestLifecycleDetails(t *testing.T) {
+// What a trigger changes in a job, beside its status.
+func TestLifecycleTransitionDetails(t *testing.T) {
 	succeeded := result{Output: json.RawMessage(`"out"`)}
 	with := func(status Status, change func(*Job)) Job {
 		j := lifeJob(status)
@@ -137,10 +137,10 @@ func TestLifecycleDetails(t *testing.T) {
 		return j
 	}
 	for _, tt := range []struct {
-		name string
-		job  Job
-		fact trigger
-		ok   func(Job, effects) bool
+		name    string
+		job     Job
+		trigger trigger
+		ok      func(Job, effects) bool
 	}{
 		{"a step hands its output on", lifeJob(Running), ended(succeeded, nil), func(j Job, e effects) bool {
 			return j.Step == 2 && j.Attempt == 0 && string(j.Chain[0].Output) == `"out"` && j.Chain[0].FinishedAt != nil && j.Progress.Percent == 50 && j.Output == nil && j.History[0].Status == Succeeded && e.prev == notify.ID{Version: 5, N: 9}
@@ -187,15 +187,15 @@ func TestLifecycleDetails(t *testing.T) {
 			return j.Attempt == 1 && j.StartedAt.Equal(lifePast.Time) && len(j.History) == 2 && j.History[0].Status == Queued
 		}},
 	} {
-		after, e, err := tt.job.transition(tt.fact, lifeNow)
+		after, e, err := tt.job.transition(tt.trigger, lifeNow)
 		if err != nil || !tt.ok(after, e) {
 			t.Errorf("%s: got %+v, %+v, %v", tt.name, after, e, err)
 		}
 	}
 	for name, refused := range map[string]struct {
-		job  Job
-		fact trigger
-		want error
+		job     Job
+		trigger trigger
+		want    error
 	}{
 		"expired":          {with(Queued, func(j *Job) { j.ExpiresAt = &lifePast }), runStarted{"new", "w2", 40}, errLost},
 		"to be canceled":   {with(Running, func(j *Job) { j.CancelRequested = true }), runStarted{"new", "w2", 40}, errLost},
@@ -204,19 +204,19 @@ func TestLifecycleDetails(t *testing.T) {
 		"canceled already": {lifeJob(Canceled), cancelRequested{}, errCanceled},
 		"over":             {lifeJob(Succeeded), cancelRequested{}, ErrFinished},
 	} {
-		if _, _, err := refused.job.transition(refused.fact, lifeNow); !errors.Is(err, refused.want) {
+		if _, _, err := refused.job.transition(refused.trigger, lifeNow); !errors.Is(err, refused.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
 
-// jump is a fact that gives a job any status.
+// jump is a trigger that gives a job any status.
 type jump struct{ to Status }
 
 func (f jump) apply(j *Job, _ *effects, _ Time) error { j.to(f.to); return nil }
 
-// A fact can't break the table of what may follow what.
-func TestLifecycleRefusesJumps(t *testing.T) {
+// A trigger can't break the table of what may follow what.
+func TestLifecycleRefusesForbiddenTransitions(t *testing.T) {
 	statuses := []Status{Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
 	for _, from := range statuses {
 		for _, to := range statuses {

@@ -101,7 +101,7 @@ func TestLogIsBounded(t *testing.T) {
 
 // A job that is asked to stop by another process than the one that runs it
 // goes on to be heard.
-func TestCancelFromElsewhereLosesNoEvent(t *testing.T) {
+func TestCancelFromOtherProcessKeepsEventOrder(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services, bus := newServices(), new(strictBus)
 		jobs.Add(&services.Registry, jobs.Service{Name: "tidy"}, func(ctx context.Context, _ struct{}) (string, error) {

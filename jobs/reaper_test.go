@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestReaperFindsSilence(t *testing.T) {
+func TestReaperDetectsStaleHeartbeats(t *testing.T) {
 	type look struct {
 		at    time.Duration
 		beats map[string]int64
@@ -58,7 +58,7 @@ func TestReaperFindsSilence(t *testing.T) {
 	}
 }
 
-func TestClockTells(t *testing.T) {
+func TestClockDetectsJumps(t *testing.T) {
 	var c clock
 	now := time.Now()
 	if by := c.tick(now); by != 0 {

@@ -95,7 +95,7 @@ func TestReceiver(t *testing.T) {
 }
 
 // A receiver keeps the newest fifty callbacks.
-func TestReceiverForgets(t *testing.T) {
+func TestReceiverDeletesOldCallbacks(t *testing.T) {
 	db := jobstest.SQLite(t)
 	receivers := jobs.NewReceivers(db, jobstest.Keys(t, db))
 	if err := receivers.Create(t.Context(), "alice"); err != nil {
@@ -126,7 +126,7 @@ func TestReceiverForgets(t *testing.T) {
 
 // A receiver that is made anew while callbacks come to it, which push out older
 // ones, costs nobody an error: both lock what they touch in the same order.
-func TestReceiverMadeAnewUnderLoad(t *testing.T) {
+func TestReceiverRecreatedUnderLoad(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		receivers := jobs.NewReceivers(db, jobstest.Keys(t, db))
 		for range 20 {

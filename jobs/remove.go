@@ -14,8 +14,8 @@ const (
 	// removedAge is how long a removed job returns 410 before it is unknown, and how long its
 	// idempotency key remains reserved.
 	removedAge = 24 * time.Hour
-	// removeTime limits a round of removals. The next round begins as long after it, so that the
-	// queue has the database to itself half of the time.
+	// removeTime limits how long a round removes records. It then pauses for about as long, so that
+	// the queue has the database to itself half of the time.
 	removeTime = 500 * time.Millisecond
 )
 

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestSavedInTurn: when a round has no time for all runs, the next one begins
+// TestSaveProgressRotatesRuns: when a round has no time for all runs, the next one begins
 // with those that were left out.
-func TestSavedInTurn(t *testing.T) {
+func TestSaveProgressRotatesRuns(t *testing.T) {
 	for _, c := range []struct{ runs, after, want string }{
 		{"b c a", "", "a b c"},
 		{"b c a", "a", "b c a"},

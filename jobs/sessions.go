@@ -24,7 +24,7 @@ const (
 )
 
 // Sessions are the sessions of signed-in browsers. The table contains only hashes of their secrets,
-// so a leaked table is of no use.
+// so reading it does not allow anyone to use a session.
 type Sessions struct{ db *Database }
 
 // A Session is the session of a signed-in browser.

@@ -10,10 +10,10 @@ import (
 	"coatcheck/jobs/jobstest"
 )
 
-// addDeaf adds a service that does not listen to its context.
-func addDeaf(s *testServices) {
-	jobs.Add(&s.Registry, jobs.Service{Name: "deaf"}, func(ctx context.Context, _ struct{}) (string, error) {
-		s.started <- "deaf"
+// addUnresponsive adds a service that does not listen to its context.
+func addUnresponsive(s *testServices) {
+	jobs.Add(&s.Registry, jobs.Service{Name: "unresponsive"}, func(ctx context.Context, _ struct{}) (string, error) {
+		s.started <- "unresponsive"
 		<-s.hold
 		jobs.Progress(ctx, 99, "too late")
 		return "too late", nil
@@ -22,7 +22,7 @@ func addDeaf(s *testServices) {
 
 // A run that does not stop is left behind: its job ends all the same, and
 // another job takes its slot.
-func TestDeafServiceIsLeftBehind(t *testing.T) {
+func TestUnresponsiveRunIsAbandoned(t *testing.T) {
 	tests := []struct {
 		name string
 		end  func(t *testing.T, q *jobs.Queue, id string)
@@ -37,12 +37,12 @@ func TestDeafServiceIsLeftBehind(t *testing.T) {
 					}
 				}
 			},
-			jobs.Submission{Service: "deaf"},
+			jobs.Submission{Service: "unresponsive"},
 			jobs.Error{Code: "canceled", Message: "enough; the service did not stop and was left behind", Attempt: 1},
 		},
 		{
 			"timed out", func(*testing.T, *jobs.Queue, string) {},
-			jobs.Submission{Service: "deaf", Timeout: time.Second, MaxAttempts: 1},
+			jobs.Submission{Service: "unresponsive", Timeout: time.Second, MaxAttempts: 1},
 			jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s; the service did not stop and was left behind", Attempt: 1},
 		},
 	}
@@ -50,15 +50,15 @@ func TestDeafServiceIsLeftBehind(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				services := newServices()
-				addDeaf(services)
+				addUnresponsive(services)
 				q, events := newQueue(t, db, services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 1, 200*time.Millisecond })
-				deaf := submit(t, q, tt.s)
+				stuck := submit(t, q, tt.s)
 				<-services.started
 				next := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
-				tt.end(t, q, deaf.ID)
-				deaf = finished(t, q, deaf.ID)
-				if deaf.Error == nil || *deaf.Error != tt.want {
-					t.Errorf("got %s, %+v, want %+v", deaf.Status, deaf.Error, tt.want)
+				tt.end(t, q, stuck.ID)
+				stuck = finished(t, q, stuck.ID)
+				if stuck.Error == nil || *stuck.Error != tt.want {
+					t.Errorf("got %s, %+v, want %+v", stuck.Status, stuck.Error, tt.want)
 				}
 				if next = finished(t, q, next.ID); next.Status != jobs.Succeeded {
 					t.Errorf("the next job: %s", next.Status)
@@ -69,10 +69,10 @@ func TestDeafServiceIsLeftBehind(t *testing.T) {
 				await(t, "a warning", func() bool { return check(q, "runs").Status == jobs.Warning })
 				close(services.hold)
 				await(t, "no warning", func() bool { return q.Counters().Unresponsive == 0 && check(q, "runs").Status == jobs.OK })
-				if got, _ := q.Get(t.Context(), deaf.ID); got.LastEventID != deaf.LastEventID || got.Output != nil {
+				if got, _ := q.Get(t.Context(), stuck.ID); got.LastEventID != stuck.LastEventID || got.Output != nil {
 					t.Errorf("what the service said too late was heard: %s, %s", got.LastEventID, got.Output)
 				}
-				if got := events.ended(t, deaf.ID); len(got) != int(deaf.EventID().Version)-1 {
+				if got := events.ended(t, stuck.ID); len(got) != int(stuck.EventID().Version)-1 {
 					t.Errorf("events %v, want one for each change", got)
 				}
 			})
@@ -81,12 +81,12 @@ func TestDeafServiceIsLeftBehind(t *testing.T) {
 }
 
 // No more runs are left behind than there are slots.
-func TestDeafServicesAreBounded(t *testing.T) {
+func TestAbandonedRunsAreLimitedToSlots(t *testing.T) {
 	services := newServices()
-	addDeaf(services)
+	addUnresponsive(services)
 	q, _ := newQueue(t, jobstest.SQLite(t), services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 1, 50*time.Millisecond })
 	for range 2 {
-		job := submit(t, q, jobs.Submission{Service: "deaf"})
+		job := submit(t, q, jobs.Submission{Service: "unresponsive"})
 		<-services.started
 		if _, err := q.Cancel(t.Context(), job.ID, ""); err != nil {
 			t.Fatal(err)

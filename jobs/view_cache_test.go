@@ -14,7 +14,7 @@ import (
 
 // Who asks again gets what another process has changed meanwhile, and what was
 // rendered before only as long as nothing has changed.
-func TestViews(t *testing.T) {
+func TestViewCache(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		worker, _ := newQueue(t, db, services, nil)

@@ -13,8 +13,8 @@ import (
 type Viewers interface {
 	// Watched returns the ids of the jobs that have a viewer.
 	Watched() []string
-	// Behind reports the newest event id of a job, so that viewers that have not received that
-	// event can be ended.
+	// Behind reports the newest event id of a job, so that viewers that have missed events can
+	// catch up.
 	Behind(job string, newest notify.ID)
 	// Degraded reports whether events may be getting lost.
 	Degraded() bool

@@ -44,7 +44,7 @@ func (e redisError) Error() string { return string(e) }
 func (redisError) RedisError()     {}
 
 // Whatever is wrong with Redis or its configuration, events wait for it.
-func TestPassing(t *testing.T) {
+func TestIsOutage(t *testing.T) {
 	for text, want := range map[string]bool{
 		"NOAUTH Authentication required.": true, "NOPERM this user has no permissions": true, "MOVED 3999 127.0.0.1:6381": true, "ASK 3999 127.0.0.1:6381": true,
 		"LOADING Redis is loading": true, "OOM command not allowed": true, "READONLY You can't write": true, "WRONGPASS invalid username-password pair": true,

@@ -17,7 +17,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // Only the exact URL of a receiver inside the process is handed over. All
 // others go out, where the guard stands.
-func TestLocal(t *testing.T) {
+func TestLocalReceiver(t *testing.T) {
 	for url, want := range map[string]bool{
 		notify.LocalURL("06f4"):                       true,
 		"https://06f4.receiver.invalid":               false, // as it is never made
@@ -47,7 +47,7 @@ func TestLocal(t *testing.T) {
 }
 
 // The local receiver's trouble is that of a receiver.
-func TestLocalFails(t *testing.T) {
+func TestLocalReceiverFailures(t *testing.T) {
 	s := notify.NewSender(notify.SenderConfig{Guard: newGuard(t, notify.GuardConfig{}), Local: roundTripper(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("no database")
 	})})

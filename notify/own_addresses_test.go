@@ -27,7 +27,7 @@ func machineAddress() string {
 }
 
 // The server's own addresses are refused however they are written.
-func TestGuardKnowsTheServer(t *testing.T) {
+func TestGuardBlocksOwnAddresses(t *testing.T) {
 	g := newGuard(t, notify.GuardConfig{
 		Loopback: true, Allow: []string{"0.0.0.0/0", "jobs.internal", "*.localhost", "localhost", "Localhost:5000"},
 		Own: []string{"Jobs.internal:5000", "jobs.example.com:443", "[2001:db8::1]:5000"}, Listens: []string{"127.0.0.1:5000"},
@@ -53,7 +53,7 @@ func TestGuardKnowsTheServer(t *testing.T) {
 
 // What a name leads to is looked at again when it is dialed, with the port that
 // the server has in the end.
-func TestGuardDialsNotTheServer(t *testing.T) {
+func TestGuardRefusesToDialOwnAddresses(t *testing.T) {
 	calls := 0
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
 	defer server.Close()

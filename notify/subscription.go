@@ -37,8 +37,8 @@ func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error
 }
 
 // SubscribeAll returns subscriptions to topics for one viewer. It calls wake when one of them may
-// have something to [Subscription.Take]. wake is called from the publishing goroutine and must not
-// block.
+// have something to [Subscription.Take]. wake is called from the goroutine that adds the events and
+// must not block.
 func (h *Hub) SubscribeAll(ctx context.Context, topics []string, wake func()) ([]*Subscription, error) {
 	subs := make([]*Subscription, 0, len(topics))
 	for _, name := range topics {
