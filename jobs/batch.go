@@ -68,7 +68,7 @@ func (q *Queue) transact(changes []*change) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	for _, lane := range b.riverQueues {
-		q.db.ring(lane)
+		q.db.notifyRiver(lane)
 	}
 	for _, a := range b.announcements {
 		q.dispatcher.announce(a.to, a.at.Time)
@@ -110,7 +110,7 @@ func (b *batch) insert(j *Job) {
 func (b *batch) update(ctx context.Context, u *update) error {
 	e := &u.effects
 	if e.callback != "" {
-		if err := b.callBack(&u.job, e); err != nil {
+		if err := b.addCallback(&u.job, e); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ type attempt struct {
 // attempt makes an attempt at a delivery and stores its outcome. If ctx ends first, another process
 // may make the attempt.
 func (q *Queue) attempt(ctx context.Context, v *attempt) {
-	defer q.begin(v.id)()
+	defer q.beginWork(v.id)()
 	sent, err := q.deliver(ctx, v)
 	if !sent {
 		wait := time.Duration(0)

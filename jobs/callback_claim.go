@@ -137,7 +137,7 @@ func (q *Queue) releaseIdle(ctx context.Context) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("check claims: %w", err)
 	}
-	for _, id := range q.idleDeliveries.overdue(ids, q.works) {
+	for _, id := range q.idleDeliveries.overdue(ids, q.isWorkingOn) {
 		if err := q.releaseClaim(ctx, id, claims[id], ""); err != nil {
 			return err
 		}

@@ -47,8 +47,8 @@ func newDispatcher(q *Queue) *dispatcher {
 	return d
 }
 
-// ring wakes the dispatcher.
-func (d *dispatcher) ring() {
+// wakeUp wakes the dispatcher.
+func (d *dispatcher) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -84,15 +84,15 @@ func (d *dispatcher) run() {
 			more = true
 		}
 		if more {
-			d.ring()
+			d.wakeUp()
 		}
-		timer.Reset(d.rest())
+		timer.Reset(d.idleTime())
 	}
 }
 
-// rest returns how long the dispatcher may sleep unless it is woken. Scans take at most a tenth of
-// the time.
-func (d *dispatcher) rest() time.Duration {
+// idleTime returns how long the dispatcher may sleep unless it is woken. Scans take at most a tenth
+// of the time.
+func (d *dispatcher) idleTime() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return max(max(minScanInterval, 10*d.took)-time.Since(d.scanned), time.Until(d.next), 0)
@@ -124,7 +124,7 @@ func (d *dispatcher) stop(ctx context.Context) {
 // round scans if it is time to, claims deliveries for the permits it can acquire, and starts their
 // attempts. It reports whether there may be more to claim.
 func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
-	if d.rest() == 0 {
+	if d.idleTime() == 0 {
 		if err := d.scan(ctx); err != nil {
 			return false, err
 		}
@@ -167,6 +167,6 @@ func (d *dispatcher) start(v *attempt) {
 		if v.event == JobProgress {
 			d.announce(to, time.Time{}) // the job's other callbacks waited for this one
 		}
-		d.ring()
+		d.wakeUp()
 	})
 }

@@ -21,7 +21,7 @@ func (d *dispatcher) announce(to destination, at time.Time) {
 		d.due[to] = true
 	}
 	d.mu.Unlock()
-	d.ring()
+	d.wakeUp()
 }
 
 // cacheState caches the new state of a destination.

@@ -17,17 +17,17 @@ import (
 
 // A Database stores the jobs. It is PostgreSQL, or a SQLite file that one process uses exclusively.
 type Database struct {
-	write     *sql.DB // also reads rows in order to change them
-	keyed     *sql.DB // reads rows by key
-	read      *sql.DB // all other reads
-	pulse     *sql.DB // heartbeats, which must not wait for other statements
-	transport *sql.DB // River's own writes, on PostgreSQL
-	postgres  bool
-	driver    riverdriver.Driver[*sql.Tx]
-	listener  *pgxpool.Pool // River's LISTEN connections, on PostgreSQL
-	renewal   *renewal      // replaces connections to PostgreSQL
-	lock      *sql.DB       // locks the data directory, on SQLite
-	bell      *bell         // notifies River of new jobs, on SQLite
+	write      *sql.DB // also reads rows in order to change them
+	keyed      *sql.DB // reads rows by key
+	read       *sql.DB // all other reads
+	heartbeats *sql.DB // separate, so that heartbeats never wait for other statements
+	transport  *sql.DB // River's own writes, on PostgreSQL
+	postgres   bool
+	driver     riverdriver.Driver[*sql.Tx]
+	listener   *pgxpool.Pool  // River's LISTEN connections, on PostgreSQL
+	renewal    *renewal       // replaces connections to PostgreSQL
+	lock       *sql.DB        // locks the data directory, on SQLite
+	notifier   *riverNotifier // notifies River of new jobs, on SQLite
 }
 
 // DatabaseFile is the name of the SQLite database in a data directory.
@@ -56,7 +56,7 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), tightenDir(dir)); err != nil {
+	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), restrictDir(dir)); err != nil {
 		return nil, errors.Join(fmt.Errorf("create the database: %w", err), lock.Close())
 	}
 	d := &Database{lock: lock}
@@ -100,9 +100,9 @@ func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
 		readers); err != nil {
 		return err
 	}
-	d.pulse, d.keyed = d.write, d.read
-	d.bell = newBell()
-	d.driver = newBellDriver(d.write, d.bell)
+	d.heartbeats, d.keyed = d.write, d.read
+	d.notifier = newRiverNotifier()
+	d.driver = newNotifierDriver(d.write, d.notifier)
 	return nil
 }
 
@@ -148,10 +148,11 @@ func (d *Database) SQL() *sql.DB { return d.write }
 // Postgres reports whether the database is PostgreSQL, which many processes can share.
 func (d *Database) Postgres() bool { return d.postgres }
 
-// ring notifies River of a new job in a queue of a SQLite database. PostgreSQL does so itself.
-func (d *Database) ring(queue string) {
-	if d.bell != nil {
-		d.bell.ring(queue)
+// notifyRiver notifies River of a new job in a queue of a SQLite database. PostgreSQL does so
+// itself.
+func (d *Database) notifyRiver(queue string) {
+	if d.notifier != nil {
+		d.notifier.notify(queue)
 	}
 }
 
@@ -159,7 +160,7 @@ func (d *Database) ring(queue string) {
 func (d *Database) Close() error {
 	if d.postgres {
 		d.listener.Close()
-		return errors.Join(d.pulse.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
+		return errors.Join(d.heartbeats.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
 	}
 	var errs []error
 	for _, db := range []*sql.DB{d.read, d.write, d.lock} {

@@ -21,9 +21,9 @@ const maxInline = 64 << 10
 // inline is maxInline in SQL.
 const inline = "65536"
 
-// callBack adds a delivery for a transition of a job, if its submitter asked for one, to the
+// addCallback adds a delivery for a transition of a job, if its submitter asked for one, to the
 // transaction of the transition. The body is rendered only here.
-func (b *batch) callBack(j *Job, e *effects) error {
+func (b *batch) addCallback(j *Job, e *effects) error {
 	if j.Done && j.wantsProgress() {
 		b.finishedWithProgress = append(b.finishedWithProgress, j.ID)
 	}
@@ -36,11 +36,11 @@ func (b *batch) callBack(j *Job, e *effects) error {
 	if err != nil {
 		return err
 	}
-	return b.deliver(j, e.callback, body, b.now)
+	return b.addDelivery(j, e.callback, body, b.now)
 }
 
-// deliver adds a delivery that is due at a time.
-func (b *batch) deliver(j *Job, event string, body []byte, at Time) error {
+// addDelivery adds a delivery that is due at a time.
+func (b *batch) addDelivery(j *Job, event string, body []byte, at Time) error {
 	id, err := newID("msg_")
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	var ms int64
 	before := time.Now()
 	err := q.db.keyed.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
-	if waited := q.committer.waits(); err == nil && waited > stuckAfter {
+	if waited := q.committer.commitAge(); err == nil && waited > stuckAfter {
 		err = errStuck
 	}
 	if err == nil && q.health.failing() {
@@ -163,7 +163,7 @@ func (q *Queue) databaseFailing(ctx context.Context) bool {
 
 // probe writes a row and deletes it in the same transaction.
 func (q *Queue) probe(ctx context.Context) error {
-	tx, err := q.db.pulse.BeginTx(ctx, nil)
+	tx, err := q.db.heartbeats.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -65,8 +65,8 @@ const stuckAfter = 3 * time.Second
 // errStuck means that a commit does not finish.
 var errStuck = errors.New("a change has waited for the database for more than " + stuckAfter.String())
 
-// waits returns how long the current batch has been committing; 0 if there is none.
-func (c *committer) waits() time.Duration {
+// commitAge returns how long the current batch has been committing; 0 if there is none.
+func (c *committer) commitAge() time.Duration {
 	if c == nil {
 		return 0 // the queue has not been started
 	}

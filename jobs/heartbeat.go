@@ -38,7 +38,7 @@ func (q *Queue) registerWorker(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	if _, err = q.db.pulse.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
+	if _, err = q.db.heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
 		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, q.workerID, host, q.Workers); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
@@ -49,7 +49,7 @@ func (q *Queue) registerWorker(ctx context.Context) error {
 func (q *Queue) unregisterWorker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
-	if _, err := q.db.pulse.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
+	if _, err := q.db.heartbeats.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
 		return fmt.Errorf("unregister worker: %w", err)
 	}
 	return nil
@@ -102,7 +102,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 // recoverUntracked gives a job to another run if the table assigns it to this process but the
 // process is not working on it: its outcome could not be written.
 func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
-	if q.works(id) {
+	if q.isWorkingOn(id) {
 		return nil // about to start, or to write its outcome
 	}
 	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (trigger, error) {
@@ -111,7 +111,7 @@ func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
 		}
 		return q.executionLost(), nil
 	})
-	return unlessLost(err)
+	return ignoreLost(err)
 }
 
 // checkFetched releases the jobs and deliveries that this process fetched long ago and is not
@@ -123,16 +123,16 @@ func (q *Queue) checkFetched(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range q.idleJobs.overdue(ids, q.works) {
-		if err := q.refetch(ctx, id, mine); err != nil {
+	for _, id := range q.idleJobs.overdue(ids, q.isWorkingOn) {
+		if err := q.recoverFetched(ctx, id, mine); err != nil {
 			return err
 		}
 	}
 	return q.releaseIdle(ctx)
 }
 
-// refetch creates a new River job for a job that query still finds.
-func (q *Queue) refetch(ctx context.Context, id, query string) error {
+// recoverFetched creates a new River job for a job that query still finds.
+func (q *Queue) recoverFetched(ctx context.Context, id, query string) error {
 	_, err := q.transit(ctx, id, q.lostIf(query))
-	return unlessLost(err)
+	return ignoreLost(err)
 }

@@ -23,30 +23,30 @@ func (q *Queue) housekeeping(ctx context.Context) error {
 // promote queues the jobs whose run_at has passed. They have no River job until then, because
 // River's own scheduler only runs every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
-	return q.settleAll(ctx, always(startDue{}),
+	return q.transitAll(ctx, always(startDue{}),
 		`SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`,
 		At(time.Now()))
 }
 
 // expire ends the jobs that did not start in time.
 func (q *Queue) expire(ctx context.Context) error {
-	return q.settleAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
+	return q.transitAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
 }
 
-// settleAll calls settle until no jobs are left.
-func (q *Queue) settleAll(ctx context.Context, decide decider, query string, args ...any) error {
+// transitAll calls transitBatch until no jobs are left.
+func (q *Queue) transitAll(ctx context.Context, decide decider, query string, args ...any) error {
 	for {
-		found, err := q.settle(ctx, decide, query, args...)
+		found, err := q.transitBatch(ctx, decide, query, args...)
 		if err != nil || found < housekeepingBatch {
 			return err
 		}
 	}
 }
 
-// settle applies a transition to each job that query finds. It submits many at once so that they
-// share commits. A transition that another process has already made is refused, which is not an
-// error. settle returns how many jobs it found.
-func (q *Queue) settle(ctx context.Context, decide decider, query string, args ...any) (found int, err error) {
+// transitBatch applies a transition to each job that query finds. It submits many at once so that
+// they share commits. A transition that another process has already made is refused, which is not
+// an error. transitBatch returns how many jobs it found.
+func (q *Queue) transitBatch(ctx context.Context, decide decider, query string, args ...any) (found int, err error) {
 	ids, err := q.find(ctx, query, args...)
 	if err != nil {
 		return len(ids), err

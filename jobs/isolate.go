@@ -134,7 +134,7 @@ func (l *isolatedListener) Write(p []byte) (int, error) {
 		}
 		if complete {
 			if !l.skip {
-				l.take(l.line)
+				l.handleLine(l.line)
 			}
 			l.line, l.skip = l.line[:0], false
 		}
@@ -143,7 +143,7 @@ func (l *isolatedListener) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *isolatedListener) take(line []byte) {
+func (l *isolatedListener) handleLine(line []byte) {
 	var m isolatedMessage
 	text, ok := bytes.CutPrefix(line, l.mark)
 	if l.result != nil || !ok || json.Unmarshal(text, &m) != nil {

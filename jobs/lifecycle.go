@@ -66,8 +66,8 @@ func (j Job) transition(t trigger, now Time) (Job, effects, error) {
 	return j, e, nil
 }
 
-// to changes the status of the job. The previous run loses the job.
-func (j *Job) to(status Status) {
+// setStatus changes the status of the job. The previous run loses the job.
+func (j *Job) setStatus(status Status) {
 	j.Status = status
 	j.version++
 	j.events = 0
@@ -78,7 +78,7 @@ func (j *Job) to(status Status) {
 // end ends the job with a final status.
 func (j *Job) end(e *effects, now Time, status Status, jobErr *Error) {
 	j.Error, j.FinishedAt = jobErr, &now
-	j.to(status)
+	j.setStatus(status)
 	if status == Succeeded {
 		j.Progress.Percent = 100
 		j.Progress.UpdatedAt = &now
@@ -88,7 +88,7 @@ func (j *Job) end(e *effects, now Time, status Status, jobErr *Error) {
 
 // queue queues the job at the end of the queue.
 func (j *Job) queue(e *effects) {
-	j.to(Queued)
+	j.setStatus(Queued)
 	e.enqueue = true
 }
 
@@ -99,9 +99,9 @@ func (j *Job) requeue(e *effects) {
 }
 
 // cancel ends the job as canceled.
-func (j *Job) cancel(e *effects, now Time, leftBehind string) {
+func (j *Job) cancel(e *effects, now Time, suffix string) {
 	j.end(e, now, Canceled, &Error{
-		Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + leftBehind, Attempt: j.Attempt,
+		Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + suffix, Attempt: j.Attempt,
 	})
 }
 

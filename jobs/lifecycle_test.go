@@ -213,7 +213,7 @@ func TestLifecycleTransitionDetails(t *testing.T) {
 // jump is a trigger that gives a job any status.
 type jump struct{ to Status }
 
-func (f jump) apply(j *Job, _ *effects, _ Time) error { j.to(f.to); return nil }
+func (f jump) apply(j *Job, _ *effects, _ Time) error { j.setStatus(f.to); return nil }
 
 // A trigger can't break the table of what may follow what.
 func TestLifecycleRefusesForbiddenTransitions(t *testing.T) {

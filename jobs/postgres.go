@@ -83,14 +83,14 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	}
 	keyed, transport := open(max(1, conns/2), keyedSession), open(transportConns, relaxedSession)
 	d := &Database{
-		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), pulse: open(1, anySession),
+		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), heartbeats: open(1, anySession),
 		transport: transport, postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
 		listener: listener, renewal: renewal,
 	}
 	if err := keyed.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
 	}
-	if err := refusePooling(ctx, d.pulse, keyed); err != nil {
+	if err := refusePooling(ctx, d.heartbeats, keyed); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

@@ -18,16 +18,16 @@ func makePrivate(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode) //nolint:gosec // the operator chooses the path
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return tighten(path)
+		return restrict(path)
 	case err != nil:
 		return err
 	}
-	return errors.Join(f.Close(), tighten(path))
+	return errors.Join(f.Close(), restrict(path))
 }
 
-// tighten removes other users' access to a file, if it exists. A file that belongs to another user
+// restrict removes other users' access to a file, if it exists. A file that belongs to another user
 // cannot be changed and stays as it is.
-func tighten(path string) error {
+func restrict(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Perm() == privateMode {
 		return nil
@@ -41,13 +41,13 @@ func tighten(path string) error {
 	return nil
 }
 
-// tightenDir tightens all existing files of a data directory.
-func tightenDir(dir string) error {
+// restrictDir restricts all existing files of a data directory.
+func restrictDir(dir string) error {
 	var errs []error
 	for _, name := range []string{DatabaseFile, lockFile} {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-			errs = append(errs, tighten(filepath.Join(dir, name+suffix)))
+			errs = append(errs, restrict(filepath.Join(dir, name+suffix)))
 		}
 	}
-	return errors.Join(append(errs, tighten(filepath.Join(dir, SecretFile)))...)
+	return errors.Join(append(errs, restrict(filepath.Join(dir, SecretFile)))...)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Files that an older release left open to others are tightened at the start.
-func TestOpenSQLiteTightensFiles(t *testing.T) {
+func TestOpenSQLiteRestrictsFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)

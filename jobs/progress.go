@@ -56,7 +56,7 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 			return false, err
 		}
 	}
-	return true, b.deliver(j, JobProgress, body, at)
+	return true, b.addDelivery(j, JobProgress, body, at)
 }
 
 func (b *batch) replaceProgress(ctx context.Context, id string, body []byte) error {

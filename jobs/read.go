@@ -26,11 +26,11 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 		if err == nil && s == v.state {
 			return v.job, nil
 		}
-		q.views.drop(id)
+		q.views.evict(id)
 	}
 	job, err := q.scanJob(q.db.keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
-		return q.views.keep(job), nil
+		return q.views.put(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Job{}, fmt.Errorf("read job: %w", err)

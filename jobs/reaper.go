@@ -116,7 +116,7 @@ func (q *Queue) recoverFromDead(ctx context.Context) error {
 		`SELECT j.id FROM jobs j WHERE j.status = 'running' AND ` + fmt.Sprintf(dead, "j.worker_id"),
 		q.fetched(dead),
 	} {
-		err := q.settleAll(ctx, q.lostIf(query), query, q.workerID)
+		err := q.transitAll(ctx, q.lostIf(query), query, q.workerID)
 		if err != nil {
 			return err
 		}

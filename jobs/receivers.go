@@ -135,7 +135,7 @@ func (r *Receivers) Create(ctx context.Context, owner string) error {
 		return fmt.Errorf("create receiver: %w", err)
 	}
 	defer tx.Rollback()
-	if err := dropReceivers(ctx, tx, `owner = $1`, owner); err != nil {
+	if err := deleteReceivers(ctx, tx, `owner = $1`, owner); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO receivers (id, owner, answer, damage, used_at) VALUES ($1, $2, 'ok', 'none', $3)
@@ -200,7 +200,7 @@ func (r *Receivers) deleteExpired(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		err = dropReceivers(ctx, r.db.write, `used_at < $1`, before)
+		err = deleteReceivers(ctx, r.db.write, `used_at < $1`, before)
 	}
 	if err != nil {
 		return fmt.Errorf("forget receivers: %w", err)
@@ -208,7 +208,7 @@ func (r *Receivers) deleteExpired(ctx context.Context) error {
 	return nil
 }
 
-func dropReceivers(ctx context.Context, db execer, condition string, arg any) error {
+func deleteReceivers(ctx context.Context, db execer, condition string, arg any) error {
 	for _, stmt := range []string{
 		`UPDATE receivers SET used_at = used_at WHERE ` + condition, // locks them first, as store does
 		`DELETE FROM received WHERE receiver_id IN (SELECT id FROM receivers WHERE ` + condition + `)`,

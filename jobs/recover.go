@@ -35,8 +35,8 @@ func (q *Queue) recoverAtStart(ctx context.Context) error {
 	return q.recoverFromDead(ctx)
 }
 
-// unlessLost returns err, or nil if it means that another process was faster.
-func unlessLost(err error) error {
+// ignoreLost returns err, or nil if it means that another process was faster.
+func ignoreLost(err error) error {
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
 			return q.executionLost(), nil
 		}
 	})
-	return unlessLost(err)
+	return ignoreLost(err)
 }
 
 // executionLost returns the trigger for a job that has lost its worker or its River job.

@@ -9,9 +9,9 @@ import (
 	"coatcheck/notify"
 )
 
-// raise publishes a transition that did not take the job from the run, in order with the run's own
-// events. It reports false if the run is over.
-func (r *run) raise(version uint64, data any) bool {
+// publishTransition publishes a transition that did not take the job from the run, in order with
+// the run's own events. It reports false if the run is over.
+func (r *run) publishTransition(version uint64, data any) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {

@@ -78,7 +78,7 @@ func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now Time) 
 		At              Time   `json:"at"`
 	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
 	if effect.kept {
-		if r := q.runOf(j); r != nil && r.raise(j.version, data) {
+		if r := q.runOf(j); r != nil && r.publishTransition(j.version, data) {
 			return // in order with the run's own events
 		}
 	}

@@ -26,7 +26,7 @@ func (t runStarted) apply(j *Job, e *effects, now Time) error {
 	} else {
 		j.Attempt++
 	}
-	j.to(Running)
+	j.setStatus(Running)
 	j.runID, e.workerID = t.runID, t.workerID
 	j.Progress = Report{Percent: j.overall(0)}
 	if j.StartedAt == nil {
@@ -55,26 +55,26 @@ func (t runEnded) apply(j *Job, e *effects, now Time) error {
 		e.prev = t.last
 	}
 	e.log, j.logLines, j.Progress = &t.log, t.log.lines, t.report
-	leftBehind := ""
+	suffix := ""
 	if t.result.returned != nil {
-		leftBehind = "; the service did not stop and was left behind"
+		suffix = "; the service did not stop and was left behind"
 	}
 	failure := t.result.Failure
 	switch {
 	case failure == nil && (!j.CancelRequested || j.Step == j.Steps):
 		j.advance(e, now, t.result)
 	case j.CancelRequested || errors.Is(t.cause, river.ErrJobCancelledRemotely):
-		j.cancel(e, now, leftBehind)
+		j.cancel(e, now, suffix)
 	case failure.Code == codeWorkerLost:
 		j.lose(e, now, maxRecoveries, failure.Message)
 	case failure.Code == codeNotStarted:
 		j.Attempt--
-		j.to(Queued) // River retries it
+		j.setStatus(Queued) // River retries it
 	case t.cause != nil && !errors.Is(t.cause, errTimeout) && failure.Code != codePanic:
 		j.Attempt-- // the process is stopping
 		j.requeue(e)
 	default:
-		j.fail(e, now, t, leftBehind)
+		j.fail(e, now, t, suffix)
 	}
 	return nil
 }
@@ -101,12 +101,12 @@ func (j *Job) advance(e *effects, now Time, res result) {
 }
 
 // fail records a failed attempt, and schedules another if attempts are left.
-func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
+func (j *Job) fail(e *effects, now Time, f runEnded, suffix string) {
 	failure := f.result.Failure
 	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
 	if failure.Code == codeFailed && errors.Is(f.cause, errTimeout) {
 		jobErr.Code = codeTimeout
-		jobErr.Message = fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout)) + leftBehind
+		jobErr.Message = fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout)) + suffix
 	}
 	if failure.Permanent || j.Attempt >= j.MaxAttempts {
 		j.end(e, now, Failed, jobErr)
@@ -117,7 +117,7 @@ func (j *Job) fail(e *effects, now Time, f runEnded, leftBehind string) {
 		wait = *failure.RetryAfter
 	}
 	at := At(now.Add(wait))
-	j.to(Retrying)
+	j.setStatus(Retrying)
 	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
 	e.callback = JobRetrying
 }

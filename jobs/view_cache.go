@@ -71,8 +71,8 @@ func (c *views) get(id string) *view {
 	return c.byID[id]
 }
 
-// keep caches a view of a job that was read, evicts others if necessary, and returns the job.
-func (c *views) keep(j Job) Job {
+// put caches a view of a job that was read, evicts others if necessary, and returns the job.
+func (c *views) put(j Job) Job {
 	callback, err := json.Marshal(j.Callback)
 	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
 		return j
@@ -98,8 +98,8 @@ func (c *views) keep(j Job) Job {
 	return v.job
 }
 
-// drop evicts the view of a job.
-func (c *views) drop(id string) {
+// evict removes the view of a job from the cache.
+func (c *views) evict(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.remove(id)

@@ -39,7 +39,7 @@ func (w *worker) Timeout(*river.Job[runArgs]) time.Duration { return w.queue.Max
 // Work runs a step of a job.
 func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q := w.queue
-	defer q.begin(rj.Args.JobID)()
+	defer q.beginWork(rj.Args.JobID)()
 	r, err := q.start(ctx, rj.Args.JobID, rj.ID)
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
 		return nil // finished, canceled or assigned to another River job meanwhile

@@ -1,7 +1,7 @@
 package jobs
 
-// begin marks that this process is working on a job or delivery, until end is called.
-func (q *Queue) begin(id string) (end func()) {
+// beginWork marks that this process is working on a job or delivery, until end is called.
+func (q *Queue) beginWork(id string) (end func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.working[id]++
@@ -14,8 +14,8 @@ func (q *Queue) begin(id string) (end func()) {
 	}
 }
 
-// works reports whether this process is working on a job or delivery.
-func (q *Queue) works(id string) bool {
+// isWorkingOn reports whether this process is working on a job or delivery.
+func (q *Queue) isWorkingOn(id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.working[id] > 0

@@ -39,7 +39,7 @@ type Guard struct {
 	public   *ssrf.Guardian
 	networks []netip.Prefix
 	hosts    []hostPort
-	own      *own
+	own      *ownAddresses
 }
 
 type hostPort struct{ host, port string } // an empty port matches any
@@ -66,7 +66,7 @@ var deniedPorts = []string{
 
 // NewGuard returns a guard. Its error lists every invalid entry.
 func NewGuard(c GuardConfig) (*Guard, error) {
-	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: newOwn(c.Own, c.Listens)}
+	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: newOwnAddresses(c.Own, c.Listens)}
 	if c.Loopback {
 		c.Allow = append(slices.Clone(c.Allow), "127.0.0.0/8", "::1/128", "localhost")
 	}

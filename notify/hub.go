@@ -173,12 +173,12 @@ func (h *Hub) isClosed() bool {
 	return h.closed
 }
 
-// leave removes a subscription from its topic, and the topic from the hub if it was the last.
-func (h *Hub) leave(s *Subscription) {
+// unsubscribe removes a subscription from its topic, and the topic from the hub if it was the last.
+func (h *Hub) unsubscribe(s *Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := s.topic
-	if t.leave(s) == 0 && h.topics[t.name] == t {
+	if t.removeSubscription(s) == 0 && h.topics[t.name] == t {
 		delete(h.topics, t.name)
 		h.feed.unwatch(t.name)
 	}

@@ -125,9 +125,9 @@ func (o *outbox) requeue(batch []queuedEvent) {
 	o.add(queue...)
 }
 
-// sent records that Redis is available. Publishers wait for it again once it has received nearly
-// all events.
-func (o *outbox) sent() {
+// markAvailable records that Redis is available. Publishers wait for it again once it has received
+// nearly all events.
+func (o *outbox) markAvailable() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) < batchEvents {
@@ -174,7 +174,7 @@ func (o *outbox) run(ctx context.Context, send func(context.Context, []queuedEve
 		}
 		err := send(ctx, batch)
 		if err == nil {
-			o.sent()
+			o.markAvailable()
 		} else {
 			o.requeue(batch)
 		}

@@ -9,16 +9,17 @@ import (
 	"sync"
 )
 
-// own contains the addresses at which this server is reached. A callback to one of them would be a
-// request of the server to itself, and without users a request with the rights of an admin.
-type own struct {
+// ownAddresses contains the addresses at which this server is reached. A callback to one of them
+// would be a request of the server to itself, and without users a request with the rights of an
+// admin.
+type ownAddresses struct {
 	mu    sync.Mutex // guards names and ports
 	names []string   // hosts with ports, in lowercase and without a trailing dot
 	ports []string   // ports on which the server listens on this machine
 }
 
-func newOwn(names, listens []string) *own {
-	o := new(own)
+func newOwnAddresses(names, listens []string) *ownAddresses {
+	o := new(ownAddresses)
 	for _, name := range names {
 		if host, port, err := net.SplitHostPort(name); err == nil {
 			o.names = append(o.names, net.JoinHostPort(plainHost(host), port))
@@ -31,7 +32,7 @@ func newOwn(names, listens []string) *own {
 }
 
 // listen adds an address on which the server listens.
-func (o *own) listen(addr string) {
+func (o *ownAddresses) listen(addr string) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "0" {
 		return
@@ -42,7 +43,7 @@ func (o *own) listen(addr string) {
 }
 
 // hasName reports whether a host with a port is, as written, a name or an address of the server.
-func (o *own) hasName(host, port string) bool {
+func (o *ownAddresses) hasName(host, port string) bool {
 	host = plainHost(host)
 	o.mu.Lock()
 	named, local := slices.Contains(o.names, net.JoinHostPort(host, port)), slices.Contains(o.ports, port)
@@ -58,7 +59,7 @@ func (o *own) hasName(host, port string) bool {
 }
 
 // hasAddr reports whether the address belongs to this machine and the server listens on its port.
-func (o *own) hasAddr(target netip.AddrPort) bool {
+func (o *ownAddresses) hasAddr(target netip.AddrPort) bool {
 	o.mu.Lock()
 	local := slices.Contains(o.ports, strconv.Itoa(int(target.Port())))
 	o.mu.Unlock()

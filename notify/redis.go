@@ -110,11 +110,11 @@ func checkNoCluster(ctx context.Context, client *redis.Client) error {
 
 // quietRedis keeps go-redis from writing to standard error: the hub itself logs outages of Redis.
 // go-redis has one global logger for all clients.
-var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(noopLogger{}) })
 
-type silence struct{}
+type noopLogger struct{}
 
-func (silence) Printf(context.Context, string, ...any) {}
+func (noopLogger) Printf(context.Context, string, ...any) {}
 
 // newRedisClient returns a client with short timeouts and without retries.
 func newRedisClient(address string) (*redis.Client, error) {

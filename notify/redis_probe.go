@@ -30,7 +30,7 @@ func (f *redisFeed) probe(ctx context.Context) {
 		if f.note(ctx, err); err != nil {
 			f.outbox.requeue(nil)
 		} else {
-			f.outbox.sent()
+			f.outbox.markAvailable()
 		}
 	}
 }

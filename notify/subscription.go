@@ -166,4 +166,4 @@ func (s *Subscription) Next(ctx context.Context) (events []Event, gap bool, err 
 }
 
 // Close ends the subscription.
-func (s *Subscription) Close() { s.hub.leave(s) }
+func (s *Subscription) Close() { s.hub.unsubscribe(s) }

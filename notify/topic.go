@@ -162,8 +162,8 @@ func (t *topic) wakeViewersLocked() {
 	}
 }
 
-// leave removes a subscription and returns how many are left.
-func (t *topic) leave(s *Subscription) int {
+// removeSubscription removes a subscription and returns how many are left.
+func (t *topic) removeSubscription(s *Subscription) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.subscriptions, s)
