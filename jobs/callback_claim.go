@@ -32,15 +32,15 @@ func claiming(ids string) string {
 	RETURNING id, job_id, owner, event, url, origin, body, attempts, scheduled_from, claims`
 }
 
-// olderFirst is how many claims prefer new deliveries for each claim that prefers those that were
+// newPerRetried is how many claims prefer new deliveries for each claim that prefers those that were
 // attempted before: new deliveries do not wait for a backlog, and the backlog does not starve.
-const olderFirst = 3
+const newPerRetried = 3
 
 // claimDeliveries claims due deliveries for this process. PostgreSQL may lose a claim in a crash
 // (asynchronous commit); the delivery is then attempted twice.
 func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (claimed []*attempt, err error) {
 	now, tried := At(time.Now()), 0
-	if rand.N(olderFirst+1) == 0 { //nolint:gosec // only spreads load, not security-sensitive
+	if rand.N(newPerRetried+1) == 0 { //nolint:gosec // only spreads load, not security-sensitive
 		tried = 1
 	}
 	if q.db.postgres {

@@ -111,7 +111,7 @@ func (q *Queue) Start(ctx context.Context) error {
 		}
 		q.every(ctx, 200*time.Millisecond, q.promote)
 		q.every(ctx, time.Second, q.housekeeping)
-		q.every(ctx, time.Second, q.removeOld)
+		q.every(ctx, time.Second, q.removeExpired)
 		q.every(ctx, time.Second, q.saveReports)
 		q.every(ctx, time.Second, q.checkSlots)
 	}

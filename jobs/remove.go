@@ -19,9 +19,9 @@ const (
 	removeTime = 500 * time.Millisecond
 )
 
-// removeOld deletes expired records, and later the entries that mark them as removed. It uses small
+// removeExpired deletes expired records, and later the entries that mark them as removed. It uses small
 // separate transactions for a limited time.
-func (q *Queue) removeOld(ctx context.Context) error {
+func (q *Queue) removeExpired(ctx context.Context) error {
 	for _, remove := range []func(context.Context) (full bool, err error){
 		q.removeJobs,
 		func(ctx context.Context) (bool, error) {

@@ -66,7 +66,7 @@ func (f *redisFeed) append(topic string, e Event) error {
 // means that Redis did not accept all events and that they should be sent again; those that it
 // already has are stale then.
 func (f *redisFeed) send(ctx context.Context, batch []queuedEvent) error {
-	err := f.try(ctx, batch)
+	err := f.trySend(ctx, batch)
 	f.note(ctx, err)
 	return err
 }
@@ -79,14 +79,14 @@ func (f *redisFeed) note(ctx context.Context, err error) {
 	}
 }
 
-func (f *redisFeed) try(ctx context.Context, batch []queuedEvent) error {
+func (f *redisFeed) trySend(ctx context.Context, batch []queuedEvent) error {
 	results, err := f.call(ctx, batch)
 	switch {
 	case isOutage(err):
 		return err
 	case err != nil && len(batch) > 1: // retry one by one, so that a bad event fails alone
 		for i := range batch {
-			if err := f.try(ctx, batch[i:i+1]); err != nil {
+			if err := f.trySend(ctx, batch[i:i+1]); err != nil {
 				return err
 			}
 		}
