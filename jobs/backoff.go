@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// backoff returns how long a job waits after its failed attempt, counted from
-// 1: 2 s, 8 s, 32 s … up to 10 minutes, give or take a tenth so that jobs
-// that failed together don't come back together.
+// backoff returns the delay after a failed attempt, counted from 1: 2 s, 8 s, 32 s … up to 10
+// minutes. A jitter of ±10% keeps jobs that failed together from retrying together.
 func backoff(attempt int) time.Duration {
 	const most = 10 * time.Minute
 	d := 2 * time.Second
@@ -16,5 +15,5 @@ func backoff(attempt int) time.Duration {
 			break
 		}
 	}
-	return d - d/10 + rand.N(d/5) //nolint:gosec // chance spreads load here, it keeps no secret
+	return d - d/10 + rand.N(d/5) //nolint:gosec // only spreads load, not security-sensitive
 }

@@ -11,9 +11,9 @@ import (
 	"runtime"
 )
 
-// Backup copies a data directory to another, which must be empty: the SQLite
-// database as it is at this moment, while others go on using it, and the secret
-// if there is one. The copy is on disk when it returns.
+// Backup copies the data directory from to the directory to, which must be empty. It copies a
+// consistent snapshot of the SQLite database, which may be in use, and the secret file if there is
+// one. The copy is on disk when Backup returns.
 func Backup(ctx context.Context, from, to string) error {
 	if err := hasDatabase(from); err != nil {
 		return err
@@ -30,7 +30,7 @@ func Backup(ctx context.Context, from, to string) error {
 	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, file); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	if err := syncFile(file, os.O_RDWR); err != nil { // SQLite leaves that to the caller
+	if err := syncFile(file, os.O_RDWR); err != nil { // VACUUM INTO does not sync
 		return fmt.Errorf("copy the database: %w", err)
 	}
 	if err := copySecret(from, to); err != nil {
@@ -39,9 +39,9 @@ func Backup(ctx context.Context, from, to string) error {
 	return SyncDir(to)
 }
 
-// copySecret copies the secret that the server made, if it made one.
+// copySecret copies the generated secret, if there is one.
 func copySecret(from, to string) error {
-	secret, err := os.ReadFile(filepath.Join(from, SecretFile)) //nolint:gosec // the operator names it
+	secret, err := os.ReadFile(filepath.Join(from, SecretFile)) //nolint:gosec // the operator chooses the path
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -55,14 +55,14 @@ func copySecret(from, to string) error {
 	if err := makePrivate(file); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, secret, 0o600); err != nil { //nolint:gosec // the operator names it
+	if err := os.WriteFile(file, secret, 0o600); err != nil { //nolint:gosec // the operator chooses the path
 		return err
 	}
 	return syncFile(file, os.O_RDWR)
 }
 
-// SyncDir returns when the names in a directory are on disk. Windows has no
-// call for that.
+// SyncDir returns when the directory's entries are on disk. On Windows, which has no call for this,
+// it does nothing.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -74,7 +74,7 @@ func SyncDir(dir string) error {
 }
 
 func syncFile(path string, flag int) error {
-	f, err := os.OpenFile(path, flag, 0) //nolint:gosec // the operator names it
+	f, err := os.OpenFile(path, flag, 0) //nolint:gosec // the operator chooses the path
 	if err != nil {
 		return err
 	}

@@ -12,26 +12,25 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// A batch is one transaction with the changes of many callers. It reads the rows
-// of their jobs before they are applied, and writes what they decide afterwards,
-// all of a kind by one statement.
+// A batch is one transaction with the changes of many callers. It reads the rows of their jobs,
+// applies the changes, and then writes the results with one statement per kind.
 type batch struct {
 	q    *Queue
 	tx   *sql.Tx
 	now  Time
-	rows map[string]Job // of the jobs that changes lock
+	rows map[string]Job // by id, of the jobs that the changes lock
 
-	inserts    []*Job
-	updates    []*update
-	deliveries []*Delivery
-	outcomes   []*outcome
-	logs       []loggedPart
-	carried    []carried
-	places     []place
-	dropped    []string // ids of jobs whose waiting progress is not delivered any more
-	lanes      []string // of River's, which got a job
-	announced  []announcement
-	last       []func(context.Context) error // what locks other rows than jobs and theirs
+	inserts              []*Job
+	updates              []*update
+	deliveries           []*Delivery
+	outcomes             []*outcome
+	logs                 []loggedPart
+	riverInserts         []riverInsert
+	positions            []queuePosition
+	finishedWithProgress []string // ids of finished jobs whose waiting progress deliveries are deleted
+	riverQueues          []string // River queues that received a job
+	announcements        []announcement
+	lastWrites           []func(context.Context) error // writes to other tables; run last, to keep the lock order
 }
 
 // An update is the new row of a job.
@@ -41,15 +40,15 @@ type update struct {
 	now         Time
 }
 
-// A carried is a River job to insert. Its id is written to riverJobID.
-type carried struct {
+// A riverInsert is a River job to insert. The id that River assigns is stored in riverJobID.
+type riverInsert struct {
 	river.InsertManyParams
-	of         string // the id of the job
+	jobID      string // the id of the job
 	riverJobID *int64
 }
 
-// A place is a River job that takes the place in the queue of another.
-type place struct{ riverJobID, of *int64 }
+// A queuePosition moves a new River job to the position of another in the queue.
+type queuePosition struct{ riverJobID, replaced *int64 }
 
 // transact commits changes in one transaction.
 func (q *Queue) transact(changes []*change) (err error) {
@@ -62,22 +61,22 @@ func (q *Queue) transact(changes []*change) (err error) {
 	}
 	defer tx.Rollback()
 	b := &batch{q: q, tx: tx}
-	if err := b.change(q.db.ofStatements(ctx), changes); err != nil {
+	if err := b.change(q.db.statementContext(ctx), changes); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	for _, lane := range b.lanes {
-		q.db.ring(lane)
+	for _, lane := range b.riverQueues {
+		q.db.notifyRiver(lane)
 	}
-	for _, a := range b.announced {
+	for _, a := range b.announcements {
 		q.dispatcher.announce(a.to, a.at.Time)
 	}
 	return nil
 }
 
-// change applies changes, and writes what they decide.
+// change applies the changes and writes their results.
 func (b *batch) change(ctx context.Context, changes []*change) error {
 	if err := b.claimKeys(ctx, changes); err != nil {
 		return err
@@ -89,8 +88,8 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	for _, ch := range changes {
 		ch.err = ch.apply(ctx, b)
 		_, refused := errors.AsType[refusal](ch.err)
-		if refused && ch.known != nil {
-			return errStale // its row may be another
+		if refused && ch.cached != nil {
+			return errStale // the refusal may be based on an outdated row
 		}
 		if ch.err != nil && !refused {
 			return ch.err
@@ -99,33 +98,32 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	return b.flush(ctx)
 }
 
-// insert inserts the row of a new job.
+// insert adds the row of a new job to the batch.
 func (b *batch) insert(j *Job) {
 	if j.Status == Queued {
-		b.carry(j)
+		b.insertRiverJob(j)
 	}
 	b.inserts = append(b.inserts, j)
 }
 
-// update writes the new row of a job, and what follows from the fact that it has
-// met.
+// update adds the new row of a job and the effects of its transition to the batch.
 func (b *batch) update(ctx context.Context, u *update) error {
 	e := &u.effects
 	if e.callback != "" {
-		if err := b.callBack(&u.job, e); err != nil {
+		if err := b.addCallback(&u.job, e); err != nil {
 			return err
 		}
 	}
-	if e.withdraw != 0 {
-		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.withdraw); err != nil && !errors.Is(err, river.ErrNotFound) {
+	if e.cancelRiverJob != 0 {
+		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.cancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
 			return fmt.Errorf("cancel River job: %w", err)
 		}
 	}
 	if e.enqueue {
-		b.carry(&u.job)
+		b.insertRiverJob(&u.job)
 	}
-	if e.place != 0 {
-		b.places = append(b.places, place{&u.job.riverJobID, &e.place})
+	if e.queuePosition != 0 {
+		b.positions = append(b.positions, queuePosition{&u.job.riverJobID, &e.queuePosition})
 	}
 	if e.log != nil {
 		b.logs = append(b.logs, loggedPart{u.job.ID, *e.log})
@@ -135,18 +133,18 @@ func (b *batch) update(ctx context.Context, u *update) error {
 	return nil
 }
 
-// carry gives a job to River, as a new River job.
-func (b *batch) carry(j *Job) {
-	b.carried = append(b.carried, carried{
+// insertRiverJob adds a River job for j to the batch.
+func (b *batch) insertRiverJob(j *Job) {
+	b.riverInserts = append(b.riverInserts, riverInsert{
 		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
 			Queue: jobQueue, Priority: j.Priority, MaxAttempts: riverAttempts,
 		}}, j.ID, &j.riverJobID,
 	})
 }
 
-// flush writes what the changes have decided.
+// flush writes the results of the applied changes.
 func (b *batch) flush(ctx context.Context) error {
-	if err := b.insertCarried(ctx); err != nil {
+	if err := b.insertRiverJobs(ctx); err != nil {
 		return err
 	}
 	if err := b.dropProgress(ctx); err != nil {
@@ -167,7 +165,7 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.saveLogs(ctx); err != nil {
 		return err
 	}
-	for _, write := range b.last {
+	for _, write := range b.lastWrites {
 		if err := write(ctx); err != nil {
 			return err
 		}
@@ -175,34 +173,35 @@ func (b *batch) flush(ctx context.Context) error {
 	return nil
 }
 
-// insertCarried inserts the River jobs.
-func (b *batch) insertCarried(ctx context.Context) error {
-	if len(b.carried) == 0 {
+// insertRiverJobs inserts the River jobs of the batch.
+func (b *batch) insertRiverJobs(ctx context.Context) error {
+	if len(b.riverInserts) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(b.carried))
-	for i, c := range b.carried {
+	params := make([]river.InsertManyParams, len(b.riverInserts))
+	for i, c := range b.riverInserts {
 		params[i] = c.InsertManyParams
-		if !slices.Contains(b.lanes, c.InsertOpts.Queue) {
-			b.lanes = append(b.lanes, c.InsertOpts.Queue)
+		if !slices.Contains(b.riverQueues, c.InsertOpts.Queue) {
+			b.riverQueues = append(b.riverQueues, c.InsertOpts.Queue)
 		}
 	}
 	results, err := b.q.river.InsertManyTx(ctx, b.tx, params)
 	if err != nil {
 		return fmt.Errorf("insert River jobs: %w", err)
 	}
-	for i, c := range b.carried { // River returns them in the order of the parameters
-		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.of)) {
-			return errors.New("insert River jobs: River returned others")
+	for i, c := range b.riverInserts { // River returns the results in the order of the parameters
+		if len(results) != len(params) || !bytes.Contains(results[i].Job.EncodedArgs, []byte(c.jobID)) {
+			return errors.New("insert River jobs: River returned other jobs")
 		}
 		*c.riverJobID = results[i].Job.ID
 	}
-	for _, p := range b.places {
-		// River would take a time in the past for one that its scheduler must wait
-		// for. The ids of jobs of the same time decide; the new one is the last.
+	for _, p := range b.positions {
+		// The new River job gets a time just before the old one's. River would leave a job whose
+		// time is in the past to its scheduler. Among jobs with the same time, the lowest id goes
+		// first, and the new job has the highest.
 		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
-			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.of, *p.riverJobID); err != nil {
-			return fmt.Errorf("keep the job's place: %w", err)
+			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.replaced, *p.riverJobID); err != nil {
+			return fmt.Errorf("keep the job's queue position: %w", err)
 		}
 	}
 	return nil

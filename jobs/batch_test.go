@@ -12,7 +12,7 @@ import (
 
 // The end of a run is written although its row is not as the run knows it, in
 // a batch with others whose rows are.
-func TestRunsEndOnChangedRows(t *testing.T) {
+func TestRunsEndWithStaleCachedRows(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
@@ -44,7 +44,7 @@ func TestRunsEndOnChangedRows(t *testing.T) {
 
 // A batch has submissions of all kinds, and each gets its own answer: some have
 // the same idempotency key, one has it for another request.
-func TestBatchOfSubmissions(t *testing.T) {
+func TestBatchCommitsManySubmissions(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		type answer struct {

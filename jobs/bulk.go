@@ -9,32 +9,33 @@ import (
 )
 
 const (
-	// MaxBulk is how many jobs [Queue.CancelAll] and [Queue.RetryAll] change.
+	// MaxBulk is the maximum number of jobs that one [Queue.CancelAll] or [Queue.RetryAll] changes.
 	MaxBulk = 10_000
-	// bulkCallers is how many changes are handed in at once, so that they are
-	// committed together and leave room for others.
+	// bulkCallers is how many changes are submitted concurrently. It is large enough that they
+	// share commits, and small enough to leave room in a batch for other callers.
 	bulkCallers = 64
 )
 
-// cancelable returns the filter for jobs that can be canceled only, and
-// whether there can be any.
+// cancelable restricts the filter to jobs that can be canceled. It reports false if no job can
+// match.
 func (f Filter) cancelable() (Filter, bool) {
-	return f.narrowed(Scheduled, Queued, Running, Retrying)
+	return f.withStatuses(Scheduled, Queued, Running, Retrying)
 }
 
-// retryable is the same for jobs that did not succeed and have not been run
-// again yet, so that doing it twice does no harm.
+// retryable restricts the filter to jobs that did not succeed and have not been run again, so that
+// a repeated call does no harm. It reports false if no job can match.
 func (f Filter) retryable() (Filter, bool) {
 	f.notRetried = true
-	return f.narrowed(Failed, Canceled, Expired)
+	return f.withStatuses(Failed, Canceled, Expired)
 }
 
-func (f Filter) narrowed(statuses ...Status) (Filter, bool) {
+func (f Filter) withStatuses(statuses ...Status) (Filter, bool) {
 	if len(f.Statuses) == 0 {
 		f.Statuses = statuses
 		return f, true
 	}
-	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses), func(s Status) bool { return !slices.Contains(statuses, s) })
+	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses),
+		func(s Status) bool { return !slices.Contains(statuses, s) })
 	return f, len(f.Statuses) > 0
 }
 
@@ -63,7 +64,7 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 	return n, nil
 }
 
-// CountDeliveries counts the deliveries that the filter chooses.
+// CountDeliveries counts the deliveries that match the filter.
 func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -74,8 +75,8 @@ func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, e
 	return n, nil
 }
 
-// CancelAll cancels the jobs that the filter chooses, the newest [MaxBulk] of
-// them, and returns how many.
+// CancelAll cancels the newest [MaxBulk] jobs that match the filter, and returns how many it
+// canceled.
 func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, error) {
 	f, some := f.cancelable()
 	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
@@ -84,9 +85,9 @@ func (q *Queue) CancelAll(ctx context.Context, f Filter, reason string) (int, er
 	})
 }
 
-// RetryAll runs the jobs that the filter chooses again, see [Job.Again], the
-// newest [MaxBulk] of them, and returns how many. Those that succeeded, were
-// run again before, or have a service that may not be run, are left alone.
+// RetryAll runs the newest [MaxBulk] jobs that match the filter again (see [Job.Again]), and
+// returns how many. It skips jobs that succeeded, that were run again before, or that have a
+// service for which mayRun returns false.
 func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun func(service string) bool) (int, error) {
 	f, some := f.retryable()
 	return q.changeAll(ctx, f, some, func(ctx context.Context, id string) error {
@@ -98,7 +99,7 @@ func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun f
 		switch {
 		case err != nil:
 			return err
-		case !every(submission.Services(), mayRun):
+		case !all(submission.Services(), mayRun):
 			return errNotAllowed
 		}
 		_, _, err = q.Submit(ctx, submission)
@@ -106,36 +107,40 @@ func (q *Queue) RetryAll(ctx context.Context, f Filter, baseURL string, mayRun f
 	})
 }
 
-// errNotAllowed says that a job may not be changed; it stays as it is.
+// errNotAllowed means that the caller may not change the job, which is then skipped.
 var errNotAllowed = errors.New("not allowed")
 
-func every[T any](list []T, is func(T) bool) bool {
+func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(v T) bool { return !is(v) })
 }
 
-func (q *Queue) changeAll(ctx context.Context, f Filter, some bool, change func(context.Context, string) error) (int, error) {
+func (q *Queue) changeAll(
+	ctx context.Context, f Filter, some bool, change func(context.Context, string) error,
+) (int, error) {
 	if !some {
 		return 0, nil
 	}
-	ids, err := q.chosen(ctx, f)
+	ids, err := q.matching(ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	portions, err := q.portions(ctx, ids)
+	batches, err := q.memoryBatches(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
 	n, errs := 0, []error(nil)
-	for _, portion := range portions {
-		changed, failed := changeEach(ctx, portion, bulkCallers, change)
+	for _, batch := range batches {
+		changed, failed := changeEach(ctx, batch, bulkCallers, change)
 		n, errs = n+changed, append(errs, failed...)
 	}
 	return n, errors.Join(errs[:min(len(errs), 3)]...)
 }
 
-// changeEach changes the jobs, up to callers of them at once, and returns how
-// many were changed.
-func changeEach(ctx context.Context, ids []string, callers int, change func(context.Context, string) error) (n int, errs []error) {
+// changeEach calls change for each job, with up to callers concurrent calls. It returns how many
+// jobs were changed, and the unexpected errors.
+func changeEach(
+	ctx context.Context, ids []string, callers int, change func(context.Context, string) error,
+) (n int, errs []error) {
 	var mu sync.Mutex
 	next := make(chan string)
 	var wg sync.WaitGroup
@@ -147,7 +152,8 @@ func changeEach(ctx context.Context, ids []string, callers int, change func(cont
 				switch {
 				case err == nil:
 					n++
-				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
+				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) &&
+					!errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
 					errs = append(errs, err)
 				}
 				mu.Unlock()
@@ -162,26 +168,27 @@ func changeEach(ctx context.Context, ids []string, callers int, change func(cont
 	return n, errs
 }
 
-// chosen returns the ids of the newest [MaxBulk] jobs that the filter chooses.
-func (q *Queue) chosen(ctx context.Context, f Filter) ([]string, error) {
+// matching returns the ids of the newest [MaxBulk] jobs that match the filter.
+func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	where, args := f.where()
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
 	if err != nil {
-		return nil, fmt.Errorf("choose jobs: %w", err)
+		return nil, fmt.Errorf("select jobs: %w", err)
 	}
 	defer rows.Close()
 	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("choose jobs: %w", err)
+			return nil, fmt.Errorf("select jobs: %w", err)
 		}
 		ids = append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("choose jobs: %w", err)
+		return nil, fmt.Errorf("select jobs: %w", err)
 	}
 	return ids, nil
 }

@@ -10,25 +10,24 @@ import (
 	"coatcheck/notify"
 )
 
-// retryClaimed is how long a delivery waits for another try when it could not be
-// attempted for a reason of our own.
+// retryClaimed is the delay before a claimed delivery is claimed again after an internal error kept
+// it from being attempted.
 const retryClaimed = 2 * time.Second
 
-// An attempt is what is needed for one attempt at a delivery that this process has
-// claimed.
+// An attempt is one attempt at a delivery that this process has claimed.
 type attempt struct {
 	id, jobID, owner, event, url, origin string
 	body                                 []byte
 	attempts                             int // before this one
 	scheduledFrom                        int
-	claim                                int64 // the fence: somebody else has claimed the delivery when it differs
+	claim                                int64 // fence: the number of the claim
 	state                                destinationState
 }
 
-// attempt makes an attempt at a delivery, and stores what came of it. When ctx is
-// done before, others may make it.
+// attempt makes an attempt at a delivery and stores its outcome. If ctx ends first, another process
+// may make the attempt.
 func (q *Queue) attempt(ctx context.Context, v *attempt) {
-	defer q.begin(v.id)()
+	defer q.beginWork(v.id)()
 	sent, err := q.deliver(ctx, v)
 	if !sent {
 		wait := time.Duration(0)
@@ -38,12 +37,12 @@ func (q *Queue) attempt(ctx context.Context, v *attempt) {
 		err = errors.Join(err, q.release(ctx, v, wait))
 	}
 	if err != nil && ctx.Err() == nil && !q.noteDatabase(ctx, err) {
-		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will try again", "delivery", v.id, "err", err)
+		q.Logger.ErrorContext(ctx, "callback not attempted, or its outcome not stored; will retry",
+			"delivery", v.id, "err", err)
 	}
 }
 
-// deliver sends a delivery and stores what came of it. If it returns false, there
-// was no attempt.
+// deliver attempts a delivery and stores the outcome. If it returns false, no attempt was made.
 func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) {
 	to := destination{v.owner, v.origin}
 	if v.event == JobProgress {
@@ -63,22 +62,22 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 	}
 	at := At(time.Now())
 	result := q.Sender.Send(ctx, notify.Request{ID: v.id, URL: v.url, Body: v.body, Keys: keys})
-	if ctx.Err() != nil && result.Class != notify.Delivered { // the process stops
+	if ctx.Err() != nil && result.Class != notify.Delivered { // the process is stopping
 		if probe {
-			err = q.learn(context.WithoutCancel(ctx), to, true, true, result) // others may probe
+			err = q.updateDestination(context.WithoutCancel(ctx), to, true, true, result) // allow another probe
 		}
 		return false, err
 	}
-	o := q.judge(v, at, result, At(time.Now()))
+	o := q.evaluate(v, at, result, At(time.Now()))
 	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, o) }); err != nil {
 		return true, err
 	}
-	return true, q.persist(ctx, func(ctx context.Context) error { return q.learn(ctx, to, v.state.known, probe, result) })
+	return true, q.persist(ctx,
+		func(ctx context.Context) error { return q.updateDestination(ctx, to, v.state.stored, probe, result) })
 }
 
-// dropStale deletes a claimed delivery of progress if its job has ended, or its record
-// is gone. It reports whether it did. While the delivery is claimed, the callback of the
-// end is not sent.
+// dropStale deletes a claimed progress delivery if its job has ended or its record was removed, and
+// reports whether it did. The callback of the job's end waits while the delivery is claimed.
 func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err error) {
 	var status Status
 	err = q.db.keyed.QueryRowContext(ctx, `SELECT status FROM jobs WHERE id = $1`, v.jobID).Scan(&status)
@@ -88,7 +87,9 @@ func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err er
 	if err == nil && !status.Done() {
 		return false, nil
 	}
-	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`, v.id, q.workerID, v.claim); err != nil {
+	if _, err := q.db.write.ExecContext(ctx,
+		`DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
+		v.id, q.workerID, v.claim); err != nil {
 		return false, fmt.Errorf("delete progress delivery: %w", err)
 	}
 	return true, nil

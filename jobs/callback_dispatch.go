@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// maxDue is how many destinations the dispatcher remembers as due. A scan finds
-	// the others later.
+	// maxDue is the maximum number of due destinations that the dispatcher keeps. A later scan
+	// finds the others.
 	maxDue = 10_000
-	// maxClaimed is how many destinations get deliveries by one claim.
+	// maxClaimed is the maximum number of destinations per claim.
 	maxClaimed = 100
 )
 
-// A dispatcher makes the deliveries that are due, in a process that has workers.
-// It claims as many as their destinations get permits for, so that those of a
-// slow receiver wait in the table and take nothing from others.
+// A dispatcher makes the due deliveries of a process that has workers. It claims only as many as it
+// has permits for, so that the deliveries to a slow receiver wait in the table and use up nothing
+// that others need.
 type dispatcher struct {
 	queue   *Queue
 	limiter *limiter
@@ -27,14 +27,14 @@ type dispatcher struct {
 	stopLoop, cancelAttempts context.CancelFunc
 	attempts                 sync.WaitGroup
 
-	mu      sync.Mutex
-	due     map[destination]bool             // what may have deliveries to make now
-	states  map[destination]destinationState // as read by this scan or since
-	before  map[destination]destinationState // as read by the scan before
-	scanned time.Time                        // when the last scan was
-	took    time.Duration                    // how long it took
+	mu      sync.Mutex                       // guards the fields below
+	due     map[destination]bool             // destinations that may have due deliveries
+	states  map[destination]destinationState // as of the current scan or later
+	before  map[destination]destinationState // as of the previous scan
+	scanned time.Time                        // when the last scan ended
+	took    time.Duration                    // how long the last scan took
 	next    time.Time                        // when to scan again
-	cursor  destination                      // the last one that the scan found, if there may be more
+	cursor  destination                      // where the next scan resumes; zero: at the beginning
 }
 
 func newDispatcher(q *Queue) *dispatcher {
@@ -47,15 +47,15 @@ func newDispatcher(q *Queue) *dispatcher {
 	return d
 }
 
-// ring makes the dispatcher look for deliveries.
-func (d *dispatcher) ring() {
+// wakeUp wakes the dispatcher.
+func (d *dispatcher) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run dispatches until stop is called.
+// run dispatches deliveries until stop is called.
 func (d *dispatcher) run() {
 	ctx := d.loop
 	defer close(d.ended)
@@ -75,7 +75,7 @@ func (d *dispatcher) run() {
 			return err
 		})
 		log.note(ctx, err)
-		if err != nil { // a wake meanwhile waits, too
+		if err != nil { // a wake-up during this second waits, too
 			select {
 			case <-ctx.Done():
 				return
@@ -84,22 +84,22 @@ func (d *dispatcher) run() {
 			more = true
 		}
 		if more {
-			d.ring()
+			d.wakeUp()
 		}
-		timer.Reset(d.rest())
+		timer.Reset(d.idleTime())
 	}
 }
 
-// rest returns how long nothing is to be done unless the dispatcher is woken. Scans
-// take at most a tenth of the time.
-func (d *dispatcher) rest() time.Duration {
+// idleTime returns how long the dispatcher may sleep unless it is woken. Scans take at most a tenth
+// of the time.
+func (d *dispatcher) idleTime() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return max(max(minScanInterval, 10*d.took)-time.Since(d.scanned), time.Until(d.next), 0)
 }
 
-// stop starts no more attempts, gives those that are under way until StopTimeout or
-// until ctx is done, and cancels the rest. They release their deliveries.
+// stop starts no more attempts. It waits for the current ones until StopTimeout has passed or ctx
+// is done, then cancels the rest, which release their deliveries.
 func (d *dispatcher) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.queue.StopTimeout)
 	defer cancel()
@@ -121,32 +121,32 @@ func (d *dispatcher) stop(ctx context.Context) {
 	}
 }
 
-// round scans if it is time to, claims deliveries for the permits that there are, and
-// starts an attempt at each. It reports whether there may be more to claim.
+// round scans if it is time to, claims deliveries for the permits it can acquire, and starts their
+// attempts. It reports whether there may be more to claim.
 func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
-	if d.rest() == 0 {
+	if d.idleTime() == 0 {
 		if err := d.scan(ctx); err != nil {
 			return false, err
 		}
 	}
-	asks, err := d.ask(ctx)
-	if err != nil || len(asks) == 0 {
+	requests, err := d.requestClaims(ctx)
+	if err != nil || len(requests) == 0 {
 		return false, err
 	}
-	claimed, err := d.queue.claimDeliveries(ctx, asks)
+	claimed, err := d.queue.claimDeliveries(ctx, requests)
 	if err != nil {
-		return false, d.giveBack(asks, err)
+		return false, d.releasePermits(requests, err)
 	}
 	got := make(map[destination]int)
 	for _, v := range claimed {
 		got[destination{v.owner, v.origin}]++
 	}
-	states := make(map[destination]destinationState, len(asks))
-	for _, a := range asks {
+	states := make(map[destination]destinationState, len(requests))
+	for _, a := range requests {
 		states[a.to] = a.state
 		d.limiter.release(a.epoch(), a.most-got[a.to])
 		if got[a.to] == a.most {
-			d.retain(a.to)
+			d.markDue(a.to)
 		}
 	}
 	for _, v := range claimed {
@@ -156,8 +156,7 @@ func (d *dispatcher) round(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// start makes an attempt at a delivery that was claimed, for which a permit was
-// acquired.
+// start starts an attempt at a claimed delivery, which already has a permit.
 func (d *dispatcher) start(v *attempt) {
 	d.attempts.Add(1)
 	d.queue.wg.Go(func() {
@@ -166,8 +165,8 @@ func (d *dispatcher) start(v *attempt) {
 		d.queue.attempt(d.attempting, v)
 		d.limiter.release(epoch{to, v.state.trips}, 1)
 		if v.event == JobProgress {
-			d.announce(to, time.Time{}) // what waited for it
+			d.announce(to, time.Time{}) // the job's other callbacks waited for this one
 		}
-		d.ring()
+		d.wakeUp()
 	})
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// announce tells the dispatcher of a delivery to be made at a time. A nil
-// dispatcher, of a process without workers, ignores it.
+// announce notifies the dispatcher of a delivery that is due at a time. A nil dispatcher, in a
+// process without workers, ignores it.
 func (d *dispatcher) announce(to destination, at time.Time) {
 	if d == nil {
 		return
@@ -21,70 +21,69 @@ func (d *dispatcher) announce(to destination, at time.Time) {
 		d.due[to] = true
 	}
 	d.mu.Unlock()
-	d.ring()
+	d.wakeUp()
 }
 
-// learned notes the new state of a destination.
-func (d *dispatcher) learned(to destination, s destinationState) {
+// cacheState caches the new state of a destination.
+func (d *dispatcher) cacheState(to destination, s destinationState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.states[to] = s
 }
 
-// An ask is how many deliveries to a destination may be claimed.
-type ask struct {
+// A claimRequest is the maximum number of deliveries to claim for a destination.
+type claimRequest struct {
 	to    destination
 	most  int
 	state destinationState
 }
 
-func (a *ask) epoch() epoch { return epoch{a.to, a.state.trips} }
+func (a *claimRequest) epoch() epoch { return epoch{a.to, a.state.trips} }
 
-// ask acquires permits for destinations that are due: first for those that have the
-// fewest.
-func (d *dispatcher) ask(ctx context.Context) (asks []ask, err error) {
+// requestClaims acquires permits for due destinations, starting with those that have the fewest.
+func (d *dispatcher) requestClaims(ctx context.Context) (requests []claimRequest, err error) {
 	if !d.limiter.available() {
-		return nil, nil // when one is released, the dispatcher is woken
+		return nil, nil // releasing a permit wakes the dispatcher
 	}
 	waiting := d.waiting()
 	for _, to := range waiting {
 		s, err := d.state(ctx, to)
 		if err != nil {
-			return nil, d.giveBack(asks, err)
+			return nil, d.releasePermits(requests, err)
 		}
 		if s.heldUntil.After(time.Now()) {
-			d.settle(to) // a scan finds it when the hold is over
+			d.clearDue(to) // a scan finds the destination after its hold
 			continue
 		}
-		n := d.limiter.acquire(epoch{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, one attempt probes
+		n := d.limiter.acquire(epoch{to, s.trips}, max(1, s.allowed), len(waiting)) // after a hold, a single attempt probes
 		if n == 0 {
 			continue
 		}
-		d.settle(to)
-		if asks = append(asks, ask{to, n, s}); len(asks) == maxClaimed {
+		d.clearDue(to)
+		if requests = append(requests, claimRequest{to, n, s}); len(requests) == maxClaimed {
 			break
 		}
 	}
-	return asks, nil
+	return requests, nil
 }
 
-func (d *dispatcher) giveBack(asks []ask, err error) error {
-	for _, a := range asks {
+func (d *dispatcher) releasePermits(requests []claimRequest, err error) error {
+	for _, a := range requests {
 		d.limiter.release(a.epoch(), a.most)
-		d.retain(a.to)
+		d.markDue(a.to)
 	}
 	return err
 }
 
-// retain notes that a destination still has deliveries to make.
-func (d *dispatcher) retain(to destination) {
+// markDue marks a destination as having more due deliveries.
+func (d *dispatcher) markDue(to destination) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.due[to] = true
 }
 
-// waiting returns what may have deliveries to make, those with the fewest attempts
-// under way first, and of these in a random order.
+// waiting returns the destinations that may have due deliveries, sorted by their number of attempts
+// in progress, in random order among equals.
 func (d *dispatcher) waiting() []destination {
 	type waits struct {
 		to    destination
@@ -94,13 +93,14 @@ func (d *dispatcher) waiting() []destination {
 	d.mu.Lock()
 	all := make([]waits, 0, len(d.due))
 	for to := range d.due {
-		all = append(all, waits{to: to, luck: rand.Uint32()}) //nolint:gosec // chance spreads load here, it keeps no secret
+		all = append(all, waits{to: to, luck: rand.Uint32()}) //nolint:gosec // only spreads load, not security-sensitive
 	}
 	d.mu.Unlock()
 	for i := range all {
 		all[i].inUse = d.limiter.inUse(all[i].to)
 	}
-	slices.SortFunc(all, func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
+	slices.SortFunc(all,
+		func(a, b waits) int { return cmp.Or(cmp.Compare(a.inUse, b.inUse), cmp.Compare(a.luck, b.luck)) })
 	destinations := make([]destination, len(all))
 	for i, w := range all {
 		destinations[i] = w.to
@@ -108,16 +108,15 @@ func (d *dispatcher) waiting() []destination {
 	return destinations
 }
 
-// settle notes that a destination has no deliveries to make now. What is announced
-// later counts.
-func (d *dispatcher) settle(to destination) {
+// clearDue marks a destination as having no due deliveries. A later announcement marks it as due
+// again.
+func (d *dispatcher) clearDue(to destination) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.due, to)
 }
 
-// state returns what is known of a destination, at most as old as the scan before the
-// last one.
+// state returns the state of a destination. A cached state is at most as old as the previous scan.
 func (d *dispatcher) state(ctx context.Context, to destination) (destinationState, error) {
 	d.mu.Lock()
 	s, ok := d.states[to]
@@ -130,7 +129,7 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 	}
 	s, err := d.queue.destination(ctx, d.queue.db.keyed, to, "")
 	if err == nil {
-		d.learned(to, s)
+		d.cacheState(to, s)
 	}
 	return s, err
 }

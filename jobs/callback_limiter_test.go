@@ -22,7 +22,7 @@ func TestLimiter(t *testing.T) {
 	})
 	t.Run("a destination alone", func(t *testing.T) {
 		l := newLimiter(200)
-		if n := l.acquire(to("alice", 1), 100, 0); n != maxUnderWay {
+		if n := l.acquire(to("alice", 1), 100, 0); n != maxPerDestination {
 			t.Errorf("%d permits", n)
 		}
 		if n := l.acquire(to("alice", 1), 100, 0); n != 0 {
@@ -59,7 +59,7 @@ func TestLimiter(t *testing.T) {
 		for i := range 50 {
 			n += l.acquire(epoch{to: destination{strconv.Itoa(i), "https://shared.example"}}, 16, 0)
 		}
-		if n != maxOfOrigin {
+		if n != maxPerOrigin {
 			t.Errorf("%d permits for one origin", n)
 		}
 	})

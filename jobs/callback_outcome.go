@@ -11,23 +11,26 @@ import (
 	"coatcheck/notify"
 )
 
-// An outcome is what came of an attempt at a delivery.
+// An outcome is the result of an attempt at a delivery.
 type outcome struct {
 	*attempt
-	at         Time // of the attempt
+	at         Time // when the attempt began
 	result     notify.Result
-	summary    Callback // what the job shows
+	summary    Callback // shown in the job
 	finishedAt *Time    // nil if there will be another attempt
 	workerID   string
-	// stored means that the delivery was still this process's. Otherwise, because it
-	// was taken for dead or somebody sends the delivery again, what others do counts,
-	// and only the log of attempts has this one.
+	// stored reports whether this process still held the claim. If not (the process was considered
+	// dead, or the delivery was redelivered), the outcome does not change the delivery; it only
+	// appears in the log of attempts.
 	stored bool
 }
 
-// judge returns the outcome of an attempt.
-func (q *Queue) judge(v *attempt, at Time, result notify.Result, now Time) *outcome {
-	o := &outcome{attempt: v, at: at, result: result, workerID: q.workerID, summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts}}
+// evaluate returns the outcome of an attempt.
+func (q *Queue) evaluate(v *attempt, at Time, result notify.Result, now Time) *outcome {
+	o := &outcome{
+		attempt: v, at: at, result: result, workerID: q.workerID,
+		summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts},
+	}
 	if result.Class != notify.Local {
 		o.summary.Attempts++
 	}
@@ -50,7 +53,7 @@ func (q *Queue) judge(v *attempt, at Time, result notify.Result, now Time) *outc
 // record stores an outcome.
 func (q *Queue) record(ctx context.Context, o *outcome) error {
 	err := q.committer.commit(ctx, &change{names: []string{o.jobID, o.id}, lock: o.jobID, lockOnly: true, apply: func(_ context.Context, b *batch) error {
-		o.stored = false // it may be tried again
+		o.stored = false // the change may be applied more than once
 		b.outcomes = append(b.outcomes, o)
 		return nil
 	}})
@@ -60,10 +63,10 @@ func (q *Queue) record(ctx context.Context, o *outcome) error {
 	return err
 }
 
-// The fence of an outcome is the claim of its delivery, which only a pending one has.
-// COALESCE keeps PostgreSQL from finding rows by claimed_by, which all claims of this
-// process have in common; a condition on the status would have it read all that are
-// pending.
+// outcomeUpdater stores outcomes. The fence of an outcome is the delivery's claim, which only a
+// pending delivery has. COALESCE keeps PostgreSQL from using the index on claimed_by, which matches
+// all claims of this process. With a condition on the status, PostgreSQL would read all pending
+// deliveries.
 var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
 		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL, tried = 1
 	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,
@@ -91,7 +94,7 @@ var attemptInserter = newWriter(`INSERT INTO delivery_attempts (delivery_id, num
 	column[*outcome]{"headers", "text", func(o *outcome) any { return text[Headers]{&Headers{o.result.RequestHeader, o.result.ResponseHeader}} }},
 )
 
-// summaryUpdater shows in the job what became of its newest callback.
+// summaryUpdater copies the state of the newest callback into its job.
 var summaryUpdater = newWriter(`UPDATE jobs SET callback = u.callback
 	{from} WHERE jobs.id = u.job_id AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > u.id AND d.event <> 'job.progress')`,
 	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
@@ -99,7 +102,7 @@ var summaryUpdater = newWriter(`UPDATE jobs SET callback = u.callback
 	column[*outcome]{"callback", "text", func(o *outcome) any { return text[Callback]{&o.summary} }},
 )
 
-// saveOutcomes writes what came of attempts.
+// saveOutcomes writes the outcomes of attempts.
 func (b *batch) saveOutcomes(ctx context.Context) error {
 	if len(b.outcomes) == 0 {
 		return nil
@@ -136,31 +139,31 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 	return b.dropOrphans(ctx, finished)
 }
 
-// dropOrphans removes those of finished deliveries whose job's record was removed
-// while they waited.
+// dropOrphans deletes those of the finished deliveries whose job was removed while they were
+// pending.
 func (b *batch) dropOrphans(ctx context.Context, finished []string) error {
 	if len(finished) == 0 {
 		return nil
 	}
 	ids, err := json.Marshal(finished)
 	if err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	rows, err := b.tx.QueryContext(ctx, `SELECT d.id FROM deliveries d WHERE d.id IN (SELECT value `+b.q.db.elements()+`) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = d.job_id)`, string(ids))
 	if err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	defer rows.Close()
 	var orphans []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return fmt.Errorf("look for orphans: %w", err)
+			return fmt.Errorf("find orphaned deliveries: %w", err)
 		}
 		orphans = append(orphans, id)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("look for orphans: %w", err)
+		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
 	for _, id := range orphans {
 		if err := b.deleteDelivery(ctx, id); err != nil {

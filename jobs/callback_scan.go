@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// scanInterval is the longest time between two scans for deliveries that are
-	// due: those of other processes, and those that are tried again.
+	// scanInterval is the longest interval between two scans. Scans find the deliveries of other
+	// processes, and those to retry.
 	scanInterval = 250 * time.Millisecond
-	// minScanInterval is the shortest.
+	// minScanInterval is the shortest interval.
 	minScanInterval = 20 * time.Millisecond
-	// maxScan is how many destinations a scan finds. The next one goes on after
-	// them, pageInterval later.
+	// maxScan is the maximum number of destinations per scan. The next scan resumes after them,
+	// pageInterval later.
 	maxScan      = 1000
 	pageInterval = 100 * time.Millisecond
 )
@@ -24,28 +24,29 @@ const (
 		(` + unclaimed + ` AND n.owner > %[1]s ORDER BY n.owner, n.origin, n.tried, n.next_attempt_at LIMIT 1))`
 )
 
-// scanDue finds the first delivery of each destination after the owner $1 and the
-// origin $2.
+// scanDue finds the first delivery of each destination after owner $1 and origin $2.
 var scanDue = `WITH RECURSIVE firsts(id) AS (SELECT ` + fmt.Sprintf(nextDue, "$1", "$2") + `
 		UNION ALL SELECT ` + fmt.Sprintf(nextDue, "d.owner", "d.origin") + ` FROM firsts JOIN deliveries d ON d.id = firsts.id)
 	SELECT d.owner, d.origin, d.next_attempt_at, s.owner IS NOT NULL, COALESCE(s.failures, 0), COALESCE(s.trips, 0), COALESCE(s.allowed, $3), s.held_until
 	FROM firsts JOIN deliveries d ON d.id = firsts.id LEFT JOIN destinations s ON s.owner = d.owner AND s.origin = d.origin LIMIT $4`
 
-// scan finds destinations with deliveries that are due, by one look into the index
-// for each destination, however many deliveries wait for it.
+// scan finds destinations with due deliveries. It takes one index lookup per destination, however
+// many deliveries are pending.
 func (d *dispatcher) scan(ctx context.Context) error {
 	began := time.Now()
-	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxUnderWay, maxScan)
+	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination,
+		maxScan)
 	if err != nil {
-		return fmt.Errorf("look for due callbacks: %w", err)
+		return fmt.Errorf("find due callbacks: %w", err)
 	}
 	defer rows.Close()
 	var found []scanned
 	for rows.Next() {
 		var f scanned
 		var held *Time
-		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.known, &f.state.failures, &f.state.trips, &f.state.allowed, &held); err != nil {
-			return fmt.Errorf("look for due callbacks: %w", err)
+		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.stored, &f.state.failures, &f.state.trips,
+			&f.state.allowed, &held); err != nil {
+			return fmt.Errorf("find due callbacks: %w", err)
 		}
 		if held != nil {
 			f.state.heldUntil = *held
@@ -53,7 +54,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 		found = append(found, f)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("look for due callbacks: %w", err)
+		return fmt.Errorf("find due callbacks: %w", err)
 	}
 	d.note(found, time.Since(began))
 	return nil
@@ -62,11 +63,11 @@ func (d *dispatcher) scan(ctx context.Context) error {
 // A scanned is a destination that a scan found.
 type scanned struct {
 	to    destination
-	at    Time // when its first delivery is to be made
+	at    Time // when its first delivery is due
 	state destinationState
 }
 
-// note remembers what a scan found.
+// note stores the result of a scan.
 func (d *dispatcher) note(found []scanned, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -7,15 +7,14 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// Cancel ends a job that waits, at once, and tells the worker of a running
-// one to stop: then the job returned is still running and its CancelRequested
-// is set. The reason, which may be empty, becomes the message of the job's
-// error. Canceling again changes nothing. Errors: [ErrNotFound],
-// [ErrFinished] when it ended otherwise.
+// Cancel cancels a waiting job at once. It requests a running job to stop: the returned job is then
+// still running, with CancelRequested set. The reason, which may be empty, becomes the message of
+// the job's error. Canceling a job again changes nothing. Errors: [ErrNotFound], and [ErrFinished]
+// if the job ended in another way.
 func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	job, err := q.transit(ctx, id, is(cancelRequested{reason}))
+	job, err := q.transit(ctx, id, always(cancelRequested{reason}))
 	if errors.Is(err, errCanceled) {
 		return q.Get(ctx, id)
 	}
@@ -23,9 +22,9 @@ func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 		return Job{}, err
 	}
 	if r := q.runOf(&job); r != nil {
-		r.cancel(river.ErrJobCancelledRemotely) // or River tells it later
+		r.cancel(river.ErrJobCancelledRemotely) // otherwise River notifies the run later
 	}
 	return job, nil
 }
 
-var errCanceled = errors.New("the job is canceled already, or asked to stop")
+var errCanceled = errors.New("the job is already canceled or requested to stop")

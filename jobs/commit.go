@@ -11,39 +11,38 @@ import (
 	"time"
 )
 
-// A committer commits the changes of many callers together, as a batch: while
-// one transaction commits, the next changes gather. A single change never waits
-// for others.
+// A committer commits the changes of many callers together, as a batch: while one transaction
+// commits, the next changes accumulate. A single change never waits for others.
 type committer struct {
-	// transact commits changes in one transaction. Its error means that none is
-	// committed. A change that refuses itself has its own.
+	// transact commits changes in one transaction. If it returns an error, none is committed. A
+	// change that refuses has its own error in err.
 	transact func([]*change) error
 	queue    chan *change
-	deferred []*change                 // that could not be in the batch before; the loop's own
-	since    atomic.Pointer[time.Time] // when the batch in hand began; see waits
+	deferred []*change                 // changes that did not fit in the last batch; used only by loop
+	since    atomic.Pointer[time.Time] // when the current batch began; see waits
 	once     sync.Once
 	closed   chan struct{}
 	done     chan struct{}
 }
 
-// A change is what one caller wants done in a transaction.
+// A change is what one caller wants to do in a transaction.
 type change struct {
-	// names are what the change is about, such as the id of a job: no two changes of a
-	// batch have one in common. Changes are applied in the order of their first.
+	// names identify what the change affects, such as the id of a job. Two changes with a name in
+	// common never share a batch. Changes are applied in the order of their first name.
 	names []string
-	// alone means that the change is a batch of its own.
+	// alone means that the change needs a batch of its own.
 	alone bool
-	// size is how large what it writes is, in bytes, about.
+	// size is the approximate size of what the change writes, in bytes.
 	size int
-	// lock is the id of the job whose row is locked and read before the change is
-	// applied. A change of a delivery locks the delivery's job too, except a claim and
-	// its release, which wait for nobody; with lockOnly the row is not read.
+	// lock is the id of the job whose row is locked and read before the change is applied. A change
+	// to a delivery locks the delivery's job too, except for claims and their release, which must
+	// not wait. With lockOnly, the row is locked but not read.
 	lock     string
 	lockOnly bool
-	// known is that job as its row is, if nobody has changed it since; nil if that
-	// isn't known. Then it is not read: the fence of what is written tells.
-	known *Job
-	// claim is the idempotency key that is claimed before; nil for none.
+	// cached is the job's row as last written by this process; nil if it is not cached. With cached
+	// set, the row is not read: the fence detects whether another process has changed it since.
+	cached *Job
+	// claim is the idempotency key to claim first; nil for none.
 	claim *claim
 
 	apply  func(ctx context.Context, b *batch) error
@@ -53,41 +52,43 @@ type change struct {
 
 const (
 	maxBatch = 256
-	// maxBatchSize is how large, in bytes, what a batch writes may be. One change
-	// may be larger.
+	// maxBatchSize is the maximum size in bytes of what a batch writes. A single change may exceed
+	// it.
 	maxBatchSize  = 8 << 20
 	commitTimeout = 10 * time.Second
 )
 
 var errClosed = errors.New("the queue is closed")
 
-// errStale means that the row of a job is not as it was known.
-var errStale = errors.New("the job has been changed meanwhile")
+// errStale means that a cached row is outdated.
+var errStale = errors.New("the cached row of the job is outdated")
 
-// A refusal is the error of a change that decided to write nothing, so that
-// it need not keep others from being committed.
+// A refusal is the error of a change that decided to write nothing. It does not keep the rest of
+// the batch from being committed.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// refuse returns err as a refusal.
+// refuse wraps err in a refusal.
 func refuse(err error) error { return refusal{err} }
 
 func newCommitter(transact func([]*change) error) *committer {
-	c := &committer{transact: transact, queue: make(chan *change, maxBatch), closed: make(chan struct{}), done: make(chan struct{})}
+	c := &committer{
+		transact: transact, queue: make(chan *change, maxBatch), closed: make(chan struct{}), done: make(chan struct{}),
+	}
 	go c.loop()
 	return c
 }
 
-// close commits what was handed in and stops.
+// close commits the submitted changes and stops the committer.
 func (c *committer) close() {
 	c.once.Do(func() { close(c.closed) })
 	<-c.done
 }
 
-// commit applies a change and returns after it is committed. The change may
-// be applied more than once, each time in a new transaction; all but the last
-// are rolled back. When ctx ends first, the change may or may not happen.
+// commit submits a change and returns after it is committed. The change may be applied more than
+// once, each time in a new transaction; all but the last are rolled back. If ctx ends first, the
+// change may or may not be committed.
 func (c *committer) commit(ctx context.Context, ch *change) error {
 	ch.result = make(chan error, 1)
 	select {
@@ -141,8 +142,8 @@ func (c *committer) loop() {
 	}
 }
 
-// gather returns a batch of what waits: what was deferred, first, and what is
-// queued, in this order. It defers what can't be in the batch.
+// gather returns the next batch: first the deferred changes, then the queued ones, in order. It
+// defers changes that cannot be in this batch.
 func (c *committer) gather(first *change) []*change {
 	waiting := c.deferred
 	c.deferred = nil
@@ -169,10 +170,10 @@ func (c *committer) gather(first *change) []*change {
 			size += ch.size
 		}
 		for _, name := range ch.names {
-			taken[name] = true // also for what comes after a deferred change
+			taken[name] = true // also blocks changes that come after a deferred change
 		}
 	}
-	// Two processes lock rows in the same order.
+	// All processes lock rows in the same order.
 	slices.SortStableFunc(batch, func(a, b *change) int { return strings.Compare(a.name(), b.name()) })
 	return batch
 }
@@ -184,28 +185,28 @@ func (ch *change) name() string {
 	return ch.names[0]
 }
 
-// commitAll commits the batch in one transaction, or one by one when that
-// fails, so that a bad change fails alone.
+// commitAll commits the batch in one transaction. If that fails, it commits the changes one by one,
+// so that a bad change fails alone.
 func (c *committer) commitAll(batch []*change) {
 	c.since.Store(new(time.Now()))
 	defer c.since.Store(nil)
 	err := c.transact(batch)
 	if errors.Is(err, errStale) {
 		for _, ch := range batch {
-			ch.known = nil
+			ch.cached = nil
 		}
 		err = c.transact(batch)
 	}
-	strikes := 0
+	unavailable := 0
 	for _, ch := range batch {
 		switch {
 		case err == nil:
-		case len(batch) == 1 || strikes == 1:
+		case len(batch) == 1 || unavailable == 1:
 			ch.err = err
 		default:
-			ch.known = nil
+			ch.cached = nil
 			if ch.err = cmp.Or(c.transact([]*change{ch}), ch.err); Unavailable(ch.err) {
-				strikes, err = 1, ch.err // the rest would wait as long, one after the other
+				unavailable, err = 1, ch.err // the remaining changes would time out too, one after the other
 			}
 		}
 		ch.result <- ch.err

@@ -109,7 +109,7 @@ func TestCommitterClosed(t *testing.T) {
 
 // What is about the same, what wants to be alone and what is too large waits for
 // a later batch, in the order in which it came.
-func TestGather(t *testing.T) {
+func TestCommitterGatherDefersConflicts(t *testing.T) {
 	c := &committer{queue: make(chan *change, maxBatch)}
 	for _, ch := range []*change{
 		{names: []string{"b"}},

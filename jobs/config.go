@@ -12,62 +12,61 @@ import (
 	"coatcheck/notify"
 )
 
-// A Publisher takes the events of jobs to whoever watches. It does not wait
-// for long, and what it loses costs only latency.
+// A Publisher distributes the events of jobs to viewers. It must not block for long. A lost event
+// only costs latency.
 type Publisher interface {
 	Publish(topic string, e notify.Event) error
-	// Erase takes back what is kept of a topic's events.
+	// Erase deletes the stored events of a topic.
 	Erase(topic string) error
 }
 
-// A Config is what a [Queue] needs.
+// A Config is the configuration of a [Queue].
 type Config struct {
 	Database *Database
-	// Keys are those in the database.
+	// Keys are the signing keys in the database.
 	Keys     *Keys
 	Services *Registry
 	Events   Publisher
-	// Viewers are told when the table knows more than they; nil when nobody
-	// watches jobs in this process.
+	// Viewers are notified of events that they missed; nil if this process has no viewers.
 	Viewers Viewers
-	// Sender sends callbacks; Schedule says when to try again, by default
+	// Sender sends callbacks. Schedule decides when to retry them; default
 	// [notify.DefaultSchedule].
 	Sender   *notify.Sender
 	Schedule notify.Schedule
-	// Validate checks an input that was made of the output of a step before
-	// against the schema of its service.
+	// Validate validates an input, which was built from the output of the previous step, against
+	// the schema of its service.
 	Validate func(service string, input []byte) error
-	// Workers is how many jobs run at once in this process; 0 means that
-	// others run them.
+	// Workers is the number of jobs that run concurrently in this process; 0 means that it runs
+	// none.
 	Workers int
-	// CallbackWorkers is how many callbacks are sent at once. Default 200.
+	// CallbackWorkers is the number of callbacks that are sent concurrently. Default 200.
 	CallbackWorkers int
-	// CallbackHold is how long a receiver that failed five times in a row is
-	// left alone, at first; it doubles up to twenty times that. Default 30 seconds.
+	// CallbackHold is the first hold of a receiver after five consecutive failures. Each further
+	// hold is twice as long, up to twenty times CallbackHold. Default 30 seconds.
 	CallbackHold time.Duration
-	// MaxTimeout is the longest timeout a caller may ask for. Default 24 hours.
+	// MaxTimeout is the longest timeout that a caller may request. Default 24 hours.
 	MaxTimeout time.Duration
-	// Retain is how long a record is kept after the job's end. Default 24 hours.
+	// Retain is how long a job's record is kept after its end. Default 24 hours.
 	Retain time.Duration
-	// MaxQueued is how many jobs may wait; 0 means no limit.
+	// MaxQueued limits the number of waiting jobs; 0 means no limit.
 	MaxQueued int64
-	// Backoff is how long a job waits after its failed attempt, counted from
-	// 1. Default 2 s, 8 s, 32 s … up to 10 minutes.
+	// Backoff returns the delay after a failed attempt, counted from 1. Default 2 s, 8 s, 32 s … up
+	// to 10 minutes.
 	Backoff func(attempt int) time.Duration
-	// MaxQueuedByUser is how many jobs of one user may wait; 0 means no limit.
+	// MaxQueuedByUser limits the number of waiting jobs of one user; 0 means no limit.
 	MaxQueuedByUser int64
-	// CancelGrace is how long a run may go on after it was told to stop; then
-	// its job goes on without it. Default 10 seconds.
+	// CancelGrace is how long a run may take to stop after it was canceled; then it is abandoned.
+	// Default 10 seconds.
 	CancelGrace time.Duration
-	// Isolate returns a command that calls [RunIsolated] with its standard input
-	// and output. Jobs that may have killed a worker run in such a process
-	// each. nil runs them like any other.
+	// Isolate returns a command that calls [RunIsolated] with its standard input and output. Each
+	// job that may have killed a worker runs in such a process. If Isolate is nil, these jobs run
+	// like any other.
 	Isolate func(ctx context.Context) (*exec.Cmd, error)
-	// StuckAfter is how long a job may wait for an idle worker before that
-	// is taken for a fault. Default 30 seconds.
+	// StuckAfter is how long a job may wait while a worker is idle before the health check reports
+	// the queue as stuck. Default 30 seconds.
 	StuckAfter time.Duration
-	// StopTimeout is how long running jobs may go on when the queue stops.
-	// Default 20 seconds.
+	// StopTimeout is how long running jobs may continue after the queue is stopped. Default 20
+	// seconds.
 	StopTimeout time.Duration
 	Logger      *slog.Logger
 }
@@ -88,8 +87,8 @@ func (c *Config) complete() error {
 	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
 	var errs []error
 	for name, missing := range map[string]bool{
-		"Database": c.Database == nil, "Keys": c.Keys == nil, "Services": c.Services == nil, "Events": c.Events == nil, "Validate": c.Validate == nil,
-		"Sender": c.Workers > 0 && c.Sender == nil, "Logger": c.Logger == nil,
+		"Database": c.Database == nil, "Keys": c.Keys == nil, "Services": c.Services == nil, "Events": c.Events == nil,
+		"Validate": c.Validate == nil, "Sender": c.Workers > 0 && c.Sender == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("jobs: Config.%s is missing", name))

@@ -15,40 +15,39 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// A Database holds the jobs: PostgreSQL, or a SQLite file that one process
-// has for itself.
+// A Database stores the jobs. It is PostgreSQL, or a SQLite file that one process uses exclusively.
 type Database struct {
-	write     *sql.DB // also reads rows to change them
-	keyed     *sql.DB // reads rows by their keys
-	read      *sql.DB // reads whatever else
-	pulse     *sql.DB // heartbeats, so that they never wait for the rest
-	transport *sql.DB // what River writes by itself, on PostgreSQL
-	postgres  bool
-	driver    riverdriver.Driver[*sql.Tx]
-	listener  *pgxpool.Pool // River's notifications, on PostgreSQL
-	renewal   *renewal      // of connections to PostgreSQL
-	lock      *sql.DB       // keeps other processes off the SQLite file
-	bell      *bell         // tells River of new jobs, on SQLite
+	write      *sql.DB // also reads rows in order to change them
+	keyed      *sql.DB // reads rows by key
+	read       *sql.DB // all other reads
+	heartbeats *sql.DB // separate, so that heartbeats never wait for other statements
+	transport  *sql.DB // River's own writes, on PostgreSQL
+	postgres   bool
+	driver     riverdriver.Driver[*sql.Tx]
+	listener   *pgxpool.Pool  // River's LISTEN connections, on PostgreSQL
+	renewal    *renewal       // replaces connections to PostgreSQL
+	lock       *sql.DB        // locks the data directory, on SQLite
+	notifier   *riverNotifier // notifies River of new jobs, on SQLite
 }
 
-// DatabaseFile and [SecretFile] are what is in a data directory.
+// DatabaseFile is the name of the SQLite database in a data directory.
 const DatabaseFile = "coatcheck.db"
 
-// lockFile is the one that keeps other processes off a data directory.
+// lockFile is the name of the file that locks a data directory.
 const lockFile = "lock"
 
-// walLimit is the size in bytes to which SQLite truncates its write-ahead log
-// after a checkpoint. The log grows larger during a long read, such as a backup.
+// walLimit is the size in bytes to which SQLite truncates its write-ahead log after a checkpoint.
+// The log grows larger during a long read, such as a backup.
 const walLimit = 16 << 20
 
-// readers is how many connections read a SQLite file beside the one that writes.
+// readers is the number of read connections to a SQLite file.
 const readers = 4
 
-// OpenSQLite opens coatcheck.db in dir, which it makes when it is missing. It
-// fails when another process has it open.
+// OpenSQLite opens coatcheck.db in dir, which it creates if it is missing. It fails if another
+// process has the directory open.
 func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
 	if err := makePrivate(filepath.Join(dir, lockFile)); err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
@@ -57,8 +56,8 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), tightenDir(dir)); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the database: %w", err), lock.Close())
+	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), restrictDir(dir)); err != nil {
+		return nil, errors.Join(fmt.Errorf("create the database: %w", err), lock.Close())
 	}
 	d := &Database{lock: lock}
 	if err := d.openSQLite(ctx, dir); err != nil {
@@ -67,8 +66,8 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	return d, nil
 }
 
-// JoinSQLite opens the coatcheck.db in dir that another process may have open,
-// for what is short and harms no queue.
+// JoinSQLite opens coatcheck.db in dir without locking the directory, which another process may
+// have open. Use it only for short operations that do not interfere with a queue.
 func JoinSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err := hasDatabase(dir); err != nil {
 		return nil, err
@@ -88,25 +87,27 @@ func hasDatabase(dir string) error {
 }
 
 func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
-	// A 202 means that the job is on disk, hence FULL. An immediate
-	// transaction waits for the lock where a deferred one would fail.
+	// synchronous=FULL because a 202 means that the job is on disk. An immediate transaction waits
+	// for the lock where a deferred one would fail.
 	path := filepath.Join(dir, DatabaseFile)
-	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit)}
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit),
+	}
 	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
 		return err
 	}
-	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}}, readers); err != nil {
+	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}},
+		readers); err != nil {
 		return err
 	}
-	d.pulse, d.keyed = d.write, d.read
-	d.bell = newBell()
-	d.driver = newBellDriver(d.write, d.bell)
+	d.heartbeats, d.keyed = d.write, d.read
+	d.notifier = newRiverNotifier()
+	d.driver = newNotifierDriver(d.write, d.notifier)
 	return nil
 }
 
-// lockDir takes the directory for this process. The lock is a transaction on
-// a database of its own, because that works on every system and ends with the
-// process, however it ends.
+// lockDir locks the directory for this process. The lock is an open transaction on a separate
+// database: this works on every system, and the lock ends with the process even after a crash.
 func lockDir(ctx context.Context, dir string) (*sql.DB, error) {
 	lock, err := openSQLite(ctx, filepath.Join(dir, lockFile), url.Values{"_pragma": {"busy_timeout(1000)"}}, 1)
 	if err == nil {
@@ -141,17 +142,17 @@ func openSQLite(ctx context.Context, path string, query url.Values, conns int) (
 	return db, nil
 }
 
-// SQL returns the connections that write, for migrations.
+// SQL returns the write connections, for migrations.
 func (d *Database) SQL() *sql.DB { return d.write }
 
-// Postgres reports whether the database is PostgreSQL, which many processes
-// can share.
+// Postgres reports whether the database is PostgreSQL, which many processes can share.
 func (d *Database) Postgres() bool { return d.postgres }
 
-// ring notifies River of a new job in a queue. PostgreSQL notifies it by itself.
-func (d *Database) ring(queue string) {
-	if d.bell != nil {
-		d.bell.ring(queue)
+// notifyRiver notifies River of a new job in a queue of a SQLite database. PostgreSQL does so
+// itself.
+func (d *Database) notifyRiver(queue string) {
+	if d.notifier != nil {
+		d.notifier.notify(queue)
 	}
 }
 
@@ -159,7 +160,7 @@ func (d *Database) ring(queue string) {
 func (d *Database) Close() error {
 	if d.postgres {
 		d.listener.Close()
-		return errors.Join(d.pulse.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
+		return errors.Join(d.heartbeats.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
 	}
 	var errs []error
 	for _, db := range []*sql.DB{d.read, d.write, d.lock} {

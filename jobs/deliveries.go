@@ -13,14 +13,13 @@ import (
 	"coatcheck/notify"
 )
 
-// ErrNoDelivery means that there is no such delivery.
+// ErrNoDelivery means that the delivery does not exist.
 var ErrNoDelivery = errors.New("no such delivery")
 
-// CallbackTest is the event of a callback that somebody sends to try a
-// receiver out.
+// CallbackTest is the event of a callback that is sent to test a receiver.
 const CallbackTest = "callback.test"
 
-// A Delivery is one callback: an event of a job that is told to a URL.
+// A Delivery is one callback: an event of a job that is sent to a URL.
 type Delivery struct {
 	ID            string            `json:"id" doc:"The webhook-id: the same for every attempt."`
 	JobID         Optional          `json:"job_id" nullable:"true" doc:"null for a test."`
@@ -35,8 +34,8 @@ type Delivery struct {
 
 	// Owner is the user who submitted the job.
 	Owner string `json:"-"`
-	// AttemptCount is how many attempts were made, LastStatusCode and
-	// LastError what came of the newest.
+	// AttemptCount is the number of attempts so far. LastStatusCode and LastError are the result of
+	// the newest.
 	AttemptCount   int    `json:"-"`
 	LastStatusCode *int   `json:"-"`
 	LastError      string `json:"-"`
@@ -55,37 +54,41 @@ type DeliveryAttempt struct {
 	Headers    Headers       `json:"headers"`
 }
 
-// Headers are those of a request to a receiver and of its answer.
+// Headers are the headers of a callback request and of its response.
 type Headers struct {
 	Request  http.Header `json:"request" nullable:"false"`
 	Response http.Header `json:"response"`
 }
 
-// A DeliveryFilter chooses deliveries.
+// A DeliveryFilter selects deliveries.
 type DeliveryFilter struct {
-	Owner        string    // "" for everybody's
-	JobID        string    // "" for all jobs'
-	Status       string    // "" for every one
+	Owner        string    // "" for all owners
+	JobID        string    // "" for all jobs
+	Status       string    // "" for all statuses
 	CreatedAfter time.Time // zero for no limit
 	Before       string    // only deliveries older than the one with this id
 	Limit        int       // required
-	// WithoutAttempts leaves the attempts of [Queue.Deliveries] out.
+	// WithoutAttempts omits the attempts from the result of [Queue.Deliveries].
 	WithoutAttempts bool
 }
 
 const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
 
 func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Delivery, err error) {
-	err = row.Scan(append([]any{&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt}, more...)...)
+	err = row.Scan(append([]any{
+		&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError,
+		&d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt,
+	}, more...)...)
 	return d, err
 }
 
-// Deliveries returns the newest deliveries that the filter chooses, newest
-// first.
+// Deliveries returns the newest deliveries that match the filter, newest first.
 func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
 	where, args := f.where()
 	args = append(args, f.Limit)
-	rows, err := q.db.read.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)),
+		args...)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -107,7 +110,7 @@ func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, e
 	return deliveries, q.addAttempts(ctx, deliveries)
 }
 
-// addAttempts reads the attempts at the deliveries.
+// addAttempts adds their attempts to the deliveries.
 func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
@@ -117,7 +120,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		ids[i], byID[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
 		deliveries[i].Attempts = []DeliveryAttempt{}
 	}
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	rows, err := q.db.read.QueryContext(ctx, `SELECT delivery_id, number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id IN (`+marks+`) ORDER BY delivery_id, number`, args...)
 	if err != nil {
 		return fmt.Errorf("read attempts: %w", err)
@@ -126,7 +129,8 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	for rows.Next() {
 		var id string
 		var a DeliveryAttempt
-		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response, text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
+		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response,
+			text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
 			return fmt.Errorf("read attempts: %w", err)
 		}
 		a.DurationMS = a.Timing.Total
@@ -138,7 +142,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 	return nil
 }
 
-// where returns the filter as a condition.
+// where returns the filter as a WHERE clause and its arguments.
 func (f *DeliveryFilter) where() (string, []any) {
 	var conditions []string
 	var args []any
@@ -167,8 +171,7 @@ func (f *DeliveryFilter) where() (string, []any) {
 	return " WHERE " + strings.Join(conditions, " AND "), args
 }
 
-// Delivery returns a delivery with its body and attempts. Error:
-// [ErrNoDelivery].
+// Delivery returns a delivery with its body and attempts. Error: [ErrNoDelivery].
 func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	var body []byte
 	d, err := scanDelivery(q.db.read.QueryRowContext(ctx, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE id = $1`, id), &body)
@@ -184,19 +187,23 @@ func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return one[0], err
 }
 
-// SendTest sends a callback.test to the URL, which the API has checked, once.
+// SendTest sends a callback.test to a validated URL, in a single attempt.
 func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, error) {
 	id, err := newID("msg_")
 	if err != nil {
 		return Delivery{}, err
 	}
 	now := At(time.Now())
-	body, err := json.Marshal(map[string]any{"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner}})
+	body, err := json.Marshal(map[string]any{
+		"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner},
+	})
 	if err != nil {
 		return Delivery{}, fmt.Errorf("render callback: %w", err)
 	}
 	err = q.committer.commit(ctx, &change{names: []string{id}, apply: func(_ context.Context, b *batch) error {
-		b.send(&Delivery{ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now})
+		b.send(&Delivery{
+			ID: id, Owner: owner, Event: CallbackTest, URL: url, Body: body, CreatedAt: now, NextAttemptAt: &now,
+		})
 		return nil
 	}})
 	if err != nil {

@@ -14,19 +14,18 @@ const (
 	failed    = "failed"
 )
 
-// maxInline is the largest output in bytes that stands in a callback itself, and
-// in a job that is read without need of its output.
+// maxInline is the largest output, in bytes, that a callback includes. It is also the largest that
+// is read with a job when the output is not needed.
 const maxInline = 64 << 10
 
 // inline is maxInline in SQL.
 const inline = "65536"
 
-// callBack makes a delivery of what has become of a job, if the submitter wanted
-// to be told of it, in the transaction that makes it happen. The body is rendered
-// here, once.
-func (b *batch) callBack(j *Job, e *effects) error {
+// addCallback adds a delivery for a transition of a job, if its submitter asked for one, to the
+// transaction of the transition. The body is rendered only here.
+func (b *batch) addCallback(j *Job, e *effects) error {
 	if j.Done && j.wantsProgress() {
-		b.dropped = append(b.dropped, j.ID)
+		b.finishedWithProgress = append(b.finishedWithProgress, j.ID)
 	}
 	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
 		return nil
@@ -37,34 +36,37 @@ func (b *batch) callBack(j *Job, e *effects) error {
 	if err != nil {
 		return err
 	}
-	return b.deliver(j, e.callback, body, b.now)
+	return b.addDelivery(j, e.callback, body, b.now)
 }
 
-// deliver makes a delivery, to be attempted at a time.
-func (b *batch) deliver(j *Job, event string, body []byte, at Time) error {
+// addDelivery adds a delivery that is due at a time.
+func (b *batch) addDelivery(j *Job, event string, body []byte, at Time) error {
 	id, err := newID("msg_")
 	if err != nil {
 		return err
 	}
-	b.send(&Delivery{ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now, NextAttemptAt: &at})
+	b.send(&Delivery{
+		ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now,
+		NextAttemptAt: &at,
+	})
 	return nil
 }
 
-// send writes a new delivery, to be made at its NextAttemptAt.
+// send adds a new delivery, which is due at its NextAttemptAt.
 func (b *batch) send(d *Delivery) {
 	b.deliveries = append(b.deliveries, d)
 	b.announce(d.Owner, d.URL, *d.NextAttemptAt)
 }
 
-// An announcement is a delivery to be made that the dispatcher does not know yet.
+// An announcement is a delivery that the dispatcher is to be notified of.
 type announcement struct {
 	to destination
 	at Time
 }
 
-// announce tells the dispatcher of this process of a delivery, after the commit.
+// announce notifies the dispatcher of this process of a delivery, after the commit.
 func (b *batch) announce(owner, url string, at Time) {
-	b.announced = append(b.announced, announcement{destination{owner, origin(url)}, at})
+	b.announcements = append(b.announcements, announcement{destination{owner, origin(url)}, at})
 }
 
 var deliveryInserter = newInserter("deliveries", "",
@@ -80,7 +82,7 @@ var deliveryInserter = newInserter("deliveries", "",
 	column[*Delivery]{"created_at", "bigint", func(d *Delivery) any { return d.CreatedAt }},
 )
 
-// origin returns the scheme, host and port of a URL that was checked.
+// origin returns the scheme, host and port of a validated URL.
 func origin(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -89,8 +91,8 @@ func origin(raw string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// callbackBody renders what is sent. Account, job and state tell the receiver
-// that the callback is meant for it, because one key signs for all.
+// callbackBody renders the body of a callback. One key signs for all receivers, so the account, the
+// job and the state allow a receiver to verify that the callback is meant for it.
 func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 	type data struct {
 		Job      Job    `json:"job"`
@@ -99,7 +101,7 @@ func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 		Sequence uint64 `json:"sequence"`
 	}
 	job := j.Closed(j.BaseURL).WithoutInput()
-	job.leaveOutLarge()
+	job.omitLargeOutput()
 	body, err := json.Marshal(struct {
 		Type      string `json:"type"`
 		Timestamp Time   `json:"timestamp"`

@@ -15,7 +15,7 @@ func TestDestinationState(t *testing.T) {
 	refused := notify.Result{Class: notify.Refused, StatusCode: 404}
 	busy := notify.Result{Class: notify.Throttled, StatusCode: 429, RetryAfter: time.Minute}
 	local := notify.Result{Class: notify.Local}
-	healthy := destinationState{allowed: maxUnderWay}
+	healthy := destinationState{allowed: maxPerDestination}
 	held := destinationState{trips: 1, heldUntil: At(now.Add(time.Minute))}
 	for _, test := range []struct {
 		name    string
@@ -27,9 +27,9 @@ func TestDestinationState(t *testing.T) {
 		atMost  time.Duration
 	}{
 		{"all is well", healthy, false, []notify.Result{ok, ok}, healthy, 0, 0},
-		{"four failures", healthy, false, []notify.Result{failure, failure, failure, failure}, destinationState{failures: 4, allowed: maxUnderWay}, 0, 0},
-		{"a success between", healthy, false, []notify.Result{failure, failure, failure, failure, ok, failure}, destinationState{failures: 1, allowed: maxUnderWay}, 0, 0},
-		{"a refusal is no failure", healthy, false, []notify.Result{failure, failure, failure, failure, refused, failure}, destinationState{failures: 1, allowed: maxUnderWay}, 0, 0},
+		{"four failures", healthy, false, []notify.Result{failure, failure, failure, failure}, destinationState{failures: 4, allowed: maxPerDestination}, 0, 0},
+		{"a success between", healthy, false, []notify.Result{failure, failure, failure, failure, ok, failure}, destinationState{failures: 1, allowed: maxPerDestination}, 0, 0},
+		{"a refusal is no failure", healthy, false, []notify.Result{failure, failure, failure, failure, refused, failure}, destinationState{failures: 1, allowed: maxPerDestination}, 0, 0},
 		{"five failures", healthy, false, []notify.Result{failure, failure, failure, failure, failure}, destinationState{trips: 1}, minHold, minHold * 6 / 5},
 		{"a failed probe", held, true, []notify.Result{failure}, destinationState{trips: 2}, 2 * minHold, 2 * minHold * 6 / 5},
 		{"many failed probes", destinationState{trips: 60}, true, []notify.Result{failure}, destinationState{trips: 61}, maxHold, maxHold * 6 / 5},

@@ -85,7 +85,7 @@ func allTold(t *testing.T, q *jobs.Queue, ids []string) {
 
 // A receiver that hangs has its share of attempts under way, and no more:
 // others are called meanwhile.
-func TestHangingReceiverHarmsNobody(t *testing.T) {
+func TestHangingReceiverDoesNotDelayOthers(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			c.CallbackWorkers = 20
@@ -107,7 +107,7 @@ func TestHangingReceiverHarmsNobody(t *testing.T) {
 
 // A receiver that fails again and again is held back, by all processes and
 // after a restart, then asked by one attempt alone.
-func TestFailingReceiverIsHeldBack(t *testing.T) {
+func TestFailingReceiverIsPutOnHold(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		patient := func(c *jobs.Config) {
 			c.Schedule = notify.Schedule{0, time.Hour}
@@ -186,7 +186,7 @@ func TestFailingReceiverIsHeldBack(t *testing.T) {
 
 // Of a receiver whose hold is over, one attempt probes although attempts from before
 // the hold still hang, and its success ends the hold.
-func TestProbeBesideHangingAttempts(t *testing.T) {
+func TestProbeDespiteHangingAttempts(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			c.CallbackWorkers = 200

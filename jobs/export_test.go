@@ -5,10 +5,10 @@ import (
 	"database/sql"
 )
 
-// Reconcile is reconcile, at once.
+// Reconcile runs a round of reconcile at once.
 func (q *Queue) Reconcile(ctx context.Context) error { return q.reconcile(ctx) }
 
-// WorkerID is the name of this process among the workers.
+// WorkerID returns the id of this process as a worker.
 func (q *Queue) WorkerID() string { return q.workerID }
 
 // CallbackStatements are those of PostgreSQL that find deliveries, with the types of
@@ -27,7 +27,7 @@ func (d *Database) Keyed() *sql.DB { return d.keyed }
 // Query returns the SQL of a list.
 func (f *Filter) Query() (string, []any) { return f.query() }
 
-// Portions is portions.
-func (q *Queue) Portions(ctx context.Context, ids []string) ([][]string, error) {
-	return q.portions(ctx, ids)
+// MemoryBatches exports memoryBatches for tests.
+func (q *Queue) MemoryBatches(ctx context.Context, ids []string) ([][]string, error) {
+	return q.memoryBatches(ctx, ids)
 }

@@ -9,24 +9,23 @@ import (
 	"time"
 )
 
-// ErrPermanent ends the attempts of a job whose service returns an error that
-// wraps it: fmt.Errorf("no such file: %w", jobs.ErrPermanent).
+// ErrPermanent ends the attempts of a job if the error of its service wraps it: fmt.Errorf("no such
+// file: %w", jobs.ErrPermanent).
 var ErrPermanent = errors.New("not worth another attempt")
 
-// RetryAfter returns an error for services to wrap that know when another
-// attempt makes sense: fmt.Errorf("the printer is busy: %w",
-// jobs.RetryAfter(time.Minute)). The attempt counts, and the next one, if there
-// is any left, begins after d, at most a year, in place of the usual time.
+// RetryAfter returns an error for services to wrap that sets the delay before the next attempt:
+// fmt.Errorf("the printer is busy: %w", jobs.RetryAfter(time.Minute)). The failed attempt counts.
+// The next attempt, if any is left, begins after d (at most a year) instead of the usual delay.
 func RetryAfter(d time.Duration) error {
 	return retryError(min(max(d, 0), 365*24*time.Hour))
 }
 
 type retryError time.Duration
 
-// Error says when.
+// Error implements error.
 func (d retryError) Error() string { return "try again in " + time.Duration(d).String() }
 
-// The codes of the errors of jobs whose service failed.
+// The error codes of jobs whose service failed.
 const (
 	codeFailed        = "failed"
 	codePanic         = "panic"
@@ -34,20 +33,19 @@ const (
 	codeInvalidInput  = "invalid_input"
 	codeInvalidOutput = "invalid_output"
 	codeWorkerLost    = "worker_lost"
-	codeNotStarted    = "not_started" // never shown: the job waits
+	codeNotStarted    = "not_started" // never visible: the job stays queued
 )
 
-// A result is the outcome of a run as plain data. All methods of the service's
-// values were called to make it, so that committing it runs no code of the
-// service.
+// A result is the outcome of a run as plain data. All methods of the service's values were called
+// to build it, so committing it runs no service code.
 type result struct {
 	// Output is the service's output as JSON.
 	Output json.RawMessage `json:"output,omitempty"`
-	// Failure is why the service has no output; nil when it has one.
+	// Failure is why the service has no output; nil if it has one.
 	Failure *failure `json:"failure,omitempty"`
 
-	// returned is closed when a service that was left behind returns after
-	// all; nil when the service has returned.
+	// returned is closed when an abandoned service returns after all; nil if the service has
+	// returned.
 	returned <-chan struct{}
 }
 
@@ -57,23 +55,26 @@ type failure struct {
 	Message string `json:"message"`
 	// Permanent means that another attempt would fail too.
 	Permanent bool `json:"permanent,omitempty"`
-	// RetryAfter is when the next attempt shall begin; nil for the usual time.
+	// RetryAfter is the delay before the next attempt; nil for the usual delay.
 	RetryAfter *time.Duration `json:"retry_after,omitempty"`
 }
 
-func failing(code, format string, args ...any) result {
-	return result{Failure: &failure{Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText), Permanent: code == codeInvalidInput || code == codeInvalidOutput}}
+func failureResult(code, format string, args ...any) result {
+	return result{Failure: &failure{
+		Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText),
+		Permanent: code == codeInvalidInput || code == codeInvalidOutput,
+	}}
 }
 
 const (
-	// maxErrorText is how many bytes of an error's text callers see.
+	// maxErrorText is the maximum length of an error text that callers see, in bytes.
 	maxErrorText = 4096
-	// maxErrorTree is how many errors that an error wraps are looked at.
+	// maxErrorTree is the maximum number of wrapped errors that are inspected.
 	maxErrorTree = 1000
 )
 
-// resultOf describes a service's error. It calls the error's methods, which may
-// panic, block or exit: only the run's own goroutine may call it.
+// resultOf converts a service's error. It calls the error's methods, which may panic, block or
+// exit, so only the run's own goroutine may call it.
 func resultOf(err error) result {
 	text := err.Error()
 	text = text[:min(len(text), 2*maxErrorText)]
@@ -81,14 +82,13 @@ func resultOf(err error) result {
 	f.Message = cmp.Or(strings.TrimRight(strings.TrimSuffix(text, ErrPermanent.Error()), ": \n"), text) // wrapped or joined
 	f.Message = clip(strings.ReplaceAll(f.Message, "\x00", ""), maxErrorText)
 	left := maxErrorTree
-	f.look(err, &left)
+	f.inspect(err, &left)
 	return result{Failure: f}
 }
 
-// look looks for [ErrPermanent] and [RetryAfter] in the tree of an error, as
-// errors.Is and errors.As do, but at a bounded number of errors: a tree that
-// leads back to itself has no end.
-func (f *failure) look(err error, left *int) {
+// inspect searches the tree of an error for [ErrPermanent] and [RetryAfter], as errors.Is and
+// errors.As do. It inspects a bounded number of errors because a tree with a cycle has no end.
+func (f *failure) inspect(err error, left *int) {
 	for err != nil && *left > 0 {
 		*left--
 		if is, ok := err.(interface{ Is(target error) bool }); err == ErrPermanent || ok && is.Is(ErrPermanent) { //nolint:errorlint // this is errors.Is
@@ -107,7 +107,7 @@ func (f *failure) look(err error, left *int) {
 			err = wrapper.Unwrap()
 		case interface{ Unwrap() []error }:
 			for _, e := range wrapper.Unwrap() {
-				f.look(e, left)
+				f.inspect(e, left)
 			}
 			return
 		default:
@@ -116,8 +116,8 @@ func (f *failure) look(err error, left *int) {
 	}
 }
 
-// panicText returns what is logged of a panic's value: its text if it has one,
-// else its type only, because to print a value may take for ever, or all memory.
+// panicText returns the text to log for a panic's value. A value without a text of its own is
+// logged as its type only, because printing it could take unbounded time or memory.
 func panicText(v any) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -129,7 +129,8 @@ func panicText(v any) (text string) {
 		text = v.Error()
 	case fmt.Stringer:
 		text = v.String()
-	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64, complex64, complex128:
+	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64,
+		complex64, complex128:
 		text = fmt.Sprint(v)
 	default:
 		text = fmt.Sprintf("a value of type %T", v)

@@ -92,7 +92,7 @@ func badEnds(hold chan struct{}) []struct {
 }
 
 // Whatever the values do that a service returns, they do to its own job only.
-func TestBadEnds(t *testing.T) {
+func TestServiceFailures(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		hold := make(chan struct{})

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// A Check is one thing that must be right for jobs to go on, as it was when
-// it was last looked at.
+// A Check is the result of a health check when it last ran.
 type Check struct {
 	Name   string `json:"name" enum:"database,events,queue,runs,clock"`
 	Status string `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
@@ -29,61 +28,63 @@ const (
 	Failing = "failing"
 )
 
-// health is what is known of what must be right. Each change is logged once.
+// health stores the results of the health checks. It logs each change once.
 type health struct {
 	logger *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	checks map[string]Check
-	said   map[string]bool // the causes that were logged since a check changed last
+	logged map[string]bool // causes that were logged since the last status change
 }
 
 func newHealth(logger *slog.Logger) *health {
-	h := &health{logger: logger, checks: make(map[string]Check), said: make(map[string]bool)}
+	h := &health{logger: logger, checks: make(map[string]Check), logged: make(map[string]bool)}
 	for _, name := range []string{"database", "queue", "runs", "clock"} {
 		h.checks[name] = Check{Name: name, Status: OK}
 	}
 	return h
 }
 
-// set notes how a check is; an empty detail means well. Anybody may read the
-// detail: names, addresses and the texts of errors are for the log, as args.
+// set stores the result of a check; an empty detail means OK. Anyone may read the detail, so names,
+// addresses and error texts go only to the log, as args.
 func (h *health) set(ctx context.Context, name, status, detail string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.checks[name]
 	if before.Status == status {
 		if status != OK {
-			if cause := name + ": " + detail; len(args) > 0 && !h.said[cause] {
-				h.said[cause] = true
-				h.logger.ErrorContext(ctx, "health, another cause", append([]any{"check", name, "detail", detail}, args...)...)
+			if cause := name + ": " + detail; len(args) > 0 && !h.logged[cause] {
+				h.logged[cause] = true
+				h.logger.ErrorContext(ctx, "health, another cause",
+					append([]any{"check", name, "detail", detail}, args...)...)
 			}
 			before.Detail = detail
 			h.checks[name] = before
 		}
 		return
 	}
-	h.said = map[string]bool{name + ": " + detail: true}
+	h.logged = map[string]bool{name + ": " + detail: true}
 	now := At(time.Now())
 	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
 	if status == OK {
 		check.Since = nil
-		h.logger.InfoContext(ctx, "health", "check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
+		h.logger.InfoContext(ctx, "health",
+			"check", name, "status", status, "lasted", time.Since(before.Since.Time).Round(time.Millisecond).String())
 	} else {
-		h.logger.ErrorContext(ctx, "health", append([]any{"check", name, "status", status, "detail", detail}, args...)...)
+		h.logger.ErrorContext(ctx, "health",
+			append([]any{"check", name, "status", status, "detail", detail}, args...)...)
 	}
 	h.checks[name] = check
 }
 
-// failing reports whether the database can't be worked with.
+// failing reports whether the database is unusable.
 func (h *health) failing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.checks["database"].Status == Failing
 }
 
-// Health returns how what must be right for jobs to go on was when it was
-// last looked at, a second ago or so.
+// Health returns the results of the last health checks, which run about once a second.
 func (q *Queue) Health() []Check {
 	q.health.mu.Lock()
 	defer q.health.mu.Unlock()
@@ -95,43 +96,46 @@ func (q *Queue) Health() []Check {
 	return checks
 }
 
-// Counters count what went wrong in this process since it started.
+// Counters count failures in this process since it started.
 type Counters struct {
-	Recovered int64 // jobs taken from runs that were lost
-	Abandoned int64 // runs left behind because they did not stop
-	Deaf      int64 // of those, how many have not returned yet
+	Recovered    int64 // jobs recovered from lost runs
+	Abandoned    int64 // runs that were abandoned because they did not stop
+	Unresponsive int64 // abandoned runs that have not returned yet
 }
 
-type counters struct{ recovered, abandoned, deaf atomic.Int64 }
+type counters struct{ recovered, abandoned, unresponsive atomic.Int64 }
 
-// Counters returns what went wrong in this process since it started.
+// Counters returns the counts of failures in this process since it started.
 func (q *Queue) Counters() Counters {
-	return Counters{Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(), Deaf: q.counters.deaf.Load()}
+	return Counters{
+		Recovered: q.counters.recovered.Load(), Abandoned: q.counters.abandoned.Load(),
+		Unresponsive: q.counters.unresponsive.Load(),
+	}
 }
 
-// noteDatabase takes the error of a call to the database, and returns whether
-// it says something of the database's state.
+// noteDatabase updates the database health check with the error of a database call. It reports
+// whether the error concerns the state of the database.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
-	what := complaint(err)
+	what := problem(err)
 	if what == readOnly {
 		q.db.renew()
 	}
 	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
-		return what != "" // one slow call does not make a slow database
+		return what != "" // one slow call does not mean that the database is slow
 	}
 	q.health.set(ctx, "database", Failing, what, "err", err)
 	return true
 }
 
-// checkDatabase asks the database for the time, and lets it write when it
-// could not before.
+// checkDatabase reads the database's clock. If the database was failing, it also checks that writes
+// succeed.
 func (q *Queue) checkDatabase(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	var ms int64
 	before := time.Now()
 	err := q.db.keyed.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
-	if waited := q.committer.waits(); err == nil && waited > stuckAfter {
+	if waited := q.committer.commitAge(); err == nil && waited > stuckAfter {
 		err = errStuck
 	}
 	if err == nil && q.health.failing() {
@@ -139,7 +143,7 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	}
 	if err != nil {
 		q.db.renew()
-		q.health.set(ctx, "database", Failing, cmp.Or(complaint(err), unknown), "err", err)
+		q.health.set(ctx, "database", Failing, cmp.Or(problem(err), unknown), "err", err)
 		return nil
 	}
 	q.health.set(ctx, "database", OK, "")
@@ -147,9 +151,9 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	return nil
 }
 
-// away reports whether the database can't be worked with. What River complains
-// of may be the first that is heard of it, so it is looked at now.
-func (q *Queue) away(ctx context.Context) bool {
+// databaseFailing reports whether the database is unusable. An error that River logs may be the
+// first sign of this, so the database is checked now unless it is failing already.
+func (q *Queue) databaseFailing(ctx context.Context) bool {
 	if q.health.failing() {
 		return true
 	}
@@ -157,15 +161,17 @@ func (q *Queue) away(ctx context.Context) bool {
 	return err != nil || q.health.failing()
 }
 
-// probe writes something, and takes it back in the same transaction.
+// probe writes a row and deletes it in the same transaction.
 func (q *Queue) probe(ctx context.Context) error {
-	tx, err := q.db.pulse.BeginTx(ctx, nil)
+	tx, err := q.db.heartbeats.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback()
-	// Large, so that it does not fit where a job would not.
-	if _, err := tx.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`, "probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
+	// Large, so that it fails on a full disk where a job would fail.
+	if _, err := tx.ExecContext(ctx,
+		`INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, 0, 0, 0)`,
+		"probe "+q.workerID, strings.Repeat("x", 64<<10)); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, "probe "+q.workerID); err != nil {

@@ -12,63 +12,63 @@ import (
 )
 
 const (
-	// beatInterval is how often a process that runs jobs says that it lives.
-	beatInterval = time.Second
-	// beatTimeout is how long it tries before it tries again, over another
-	// connection.
-	beatTimeout = 2 * time.Second
+	// heartbeatInterval is the interval of the heartbeat of a process that runs jobs.
+	heartbeatInterval = time.Second
+	// heartbeatTimeout is the timeout of a heartbeat, which is then retried on another connection.
+	heartbeatTimeout = 2 * time.Second
 )
 
-// beat says that this process lives, unless nobody else could ask, and stops
-// its runs that were given to others or are to be canceled.
-func (q *Queue) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+// heartbeat sends this process's heartbeat (on PostgreSQL only: with SQLite, no other process could
+// check it). It also stops those of its runs that lost their job or whose job is to be canceled.
+func (q *Queue) heartbeat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	if q.db.postgres {
-		if err := q.signIn(ctx); err != nil {
-			q.reaper.forget()
+		if err := q.registerWorker(ctx); err != nil {
+			q.reaper.reset()
 			return err
 		}
 	}
 	return q.checkRuns(ctx)
 }
 
-// signIn writes this process among the workers, or the time if it is there.
-func (q *Queue) signIn(ctx context.Context) error {
+// registerWorker inserts this process into the table of workers, or updates its heartbeat.
+func (q *Queue) registerWorker(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	if _, err = q.db.pulse.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
+	if _, err = q.db.heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
 		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, q.workerID, host, q.Workers); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 	return nil
 }
 
-// signOff says that this process runs no jobs any more.
-func (q *Queue) signOff(ctx context.Context) error {
+// unregisterWorker deletes this process from the table of workers.
+func (q *Queue) unregisterWorker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
-	if _, err := q.db.pulse.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
-		return fmt.Errorf("sign off: %w", err)
+	if _, err := q.db.heartbeats.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
+		return fmt.Errorf("unregister worker: %w", err)
 	}
 	return nil
 }
 
-// checkRuns compares this process's runs with the table, in case the word
-// that a job was taken away or canceled did not come through, or the outcome
-// of a run.
+// checkRuns compares this process's runs with the table, in case a notification that a job was
+// taken away or canceled was lost, or the outcome of a run could not be written.
 func (q *Queue) checkRuns(ctx context.Context) error {
 	q.mu.Lock()
-	runs := maps.Clone(q.runs) // before the query, so that the row of each is there
+	runs := maps.Clone(q.runs) // before the query, so that each has its row
 	q.mu.Unlock()
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`, q.workerID)
+	rows, err := q.db.read.QueryContext(ctx,
+		`SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`,
+		q.workerID)
 	if err != nil {
 		return fmt.Errorf("check runs: %w", err)
 	}
 	defer rows.Close()
-	strange := make(map[string]string)
+	untracked := make(map[string]string)
 	for rows.Next() {
 		var id, runID string
 		var cancelRequested bool
@@ -77,7 +77,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 		}
 		switch r := runs[id]; {
 		case r == nil || r.job.runID != runID:
-			strange[id] = runID
+			untracked[id] = runID
 		case cancelRequested:
 			r.cancel(river.ErrJobCancelledRemotely)
 			fallthrough
@@ -91,48 +91,48 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 	for _, r := range runs {
 		r.cancel(errLost)
 	}
-	for id, runID := range strange {
-		if err := q.dropped(ctx, id, runID); err != nil {
+	for id, runID := range untracked {
+		if err := q.recoverUntracked(ctx, id, runID); err != nil {
 			return err
 		}
 	}
 	return q.checkFetched(ctx)
 }
 
-// dropped gives a job to another run when this process has it by the table
-// and yet does not work at it: its outcome could not be written.
-func (q *Queue) dropped(ctx context.Context, id, runID string) error {
-	if q.works(id) {
+// recoverUntracked gives a job to another run if the table assigns it to this process but the
+// process is not working on it: its outcome could not be written.
+func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
+	if q.isWorkingOn(id) {
 		return nil // about to start, or to write its outcome
 	}
-	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (fact, error) {
+	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (trigger, error) {
 		if j.Status != Running || j.runID != runID {
 			return nil, refuse(errLost)
 		}
-		return q.carrierLost(), nil
+		return q.executionLost(), nil
 	})
-	return unlessLost(err)
+	return ignoreLost(err)
 }
 
-// checkFetched gives the jobs and deliveries to others that this process fetched
-// long ago and does not work on: it could not store that it starts, nor River that
-// they are to be tried again.
+// checkFetched releases the jobs and deliveries that this process fetched long ago and is not
+// working on: the process could not store that it started them, and River could not store that they
+// should be retried.
 func (q *Queue) checkFetched(ctx context.Context) error {
 	mine := q.fetched(`%s = $1`)
 	ids, err := q.find(ctx, mine, q.workerID)
 	if err != nil {
 		return err
 	}
-	for _, id := range q.idleJobs.overdue(ids, q.works) {
-		if err := q.refetch(ctx, id, mine); err != nil {
+	for _, id := range q.idleJobs.overdue(ids, q.isWorkingOn) {
+		if err := q.recoverFetched(ctx, id, mine); err != nil {
 			return err
 		}
 	}
 	return q.releaseIdle(ctx)
 }
 
-// refetch gives a job that query still finds to another River job.
-func (q *Queue) refetch(ctx context.Context, id, query string) error {
+// recoverFetched creates a new River job for a job that query still finds.
+func (q *Queue) recoverFetched(ctx context.Context, id, query string) error {
 	_, err := q.transit(ctx, id, q.lostIf(query))
-	return unlessLost(err)
+	return ignoreLost(err)
 }

@@ -1,24 +1,23 @@
 package jobs
 
-// maxHistory is how many attempts of a job are remembered.
+// maxHistory is the maximum number of attempts that are stored with a job.
 const maxHistory = 50
 
-// An Attempt is one run of a step of a job, as the page shows it.
+// An Attempt is one run of a step of a job, as shown on the web page.
 type Attempt struct {
 	Number     int    `json:"number"`
 	Step       int    `json:"step"`
 	WorkerID   string `json:"worker_id"`
 	StartedAt  Time   `json:"started_at"`
 	FinishedAt *Time  `json:"finished_at,omitempty"`
-	// Status is what the job became by it: succeeded and queued also stand
-	// for a step that was done, retrying for an attempt that failed.
+	// Status is the status of the job after the attempt: succeeded and queued also mean that the
+	// step was done, retrying that the attempt failed.
 	Status Status `json:"status"`
 	Error  *Error `json:"error,omitempty"`
 }
 
-// remember writes down that an attempt began or ended, before the job is
-// saved.
-func (j *Job) remember(workerID string, now Time) {
+// recordHistory records that an attempt began or ended, before the job is saved.
+func (j *Job) recordHistory(workerID string, now Time) {
 	if n := len(j.History); n > 0 && j.History[n-1].FinishedAt == nil {
 		last := &j.History[n-1]
 		last.FinishedAt, last.Status = &now, j.Status
@@ -32,7 +31,8 @@ func (j *Job) remember(workerID string, now Time) {
 		}
 	}
 	if j.Status == Running {
-		j.History = append(j.History, Attempt{Number: j.Attempt, Step: j.Step, WorkerID: workerID, StartedAt: now, Status: Running})
+		j.History = append(j.History,
+			Attempt{Number: j.Attempt, Step: j.Step, WorkerID: workerID, StartedAt: now, Status: Running})
 		j.History = j.History[max(0, len(j.History)-maxHistory):]
 	}
 }

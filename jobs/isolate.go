@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// maxIsolated is how many jobs of a process run each in a process of its own.
+// maxIsolated is the maximum number of isolated runs per process.
 const maxIsolated = 16
 
-// maxIsolatedLine bounds a message of such a process: an output as JSON.
+// maxIsolatedLine is the maximum size in bytes of a message from an isolated process: an output as
+// JSON.
 const maxIsolatedLine = maxOutput + 1<<20
 
-// suspect reports whether the job's worker was lost while it ran the job: the
-// job may have crashed it. A suspect runs in a process of its own, so that a crash
-// affects no other job, until the step is done.
+// suspect reports whether a worker was lost while it ran the job: the job may have crashed it. A
+// suspect runs in an isolated process until the step is done, so that a crash affects no other job.
 func (j *Job) suspect() bool { return j.recoveries > 0 }
 
-// isolate runs the service in a process of its own and waits for it. When that
-// process dies, the failure's code is worker_lost. A process that does not end
-// is killed CancelGrace after ctx is done.
+// isolate runs the service in an isolated process and waits for it. If that process dies, the
+// failure's code is worker_lost. A process that does not exit is killed CancelGrace after ctx is
+// done.
 func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) result {
 	cmd, err := w.queue.Isolate(ctx)
 	if err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
 	grace := w.queue.CancelGrace
 	request := isolatedRun{Service: w.service.Name, Input: input, JobID: r.job.ID, RunID: r.job.runID, Grace: grace}
@@ -36,42 +36,45 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return failing(codeInvalidInput, "invalid input: %s", err)
+		return failureResult(codeInvalidInput, "invalid input: %s", err)
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
-	listener := &isolatedListener{run: r, mark: isolatedMark(r.job.runID), panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) }}
+	listener := &isolatedListener{
+		run: r, mark: isolatedMark(r.job.runID),
+		panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) },
+	}
 	cmd.Stdout = listener
 	var writers sync.WaitGroup
-	cmd.Cancel = func() error { // it must not wait for the process to read
+	cmd.Cancel = func() error { // must not wait for the process to read
 		writers.Go(func() { _, _ = io.WriteString(stdin, isolatedStop) })
 		return nil
 	}
 	cmd.WaitDelay = grace + time.Second
 	if err := cmd.Start(); err != nil {
-		return failing(codeNotStarted, "no process to run the job alone: %s", err)
+		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
 	}
-	writers.Go(func() { _, _ = stdin.Write(append(text, '\n')) }) // an error shows as a process without a result
+	writers.Go(func() { _, _ = stdin.Write(append(text, '\n')) }) // an error shows up as a process without a result
 	err = cmd.Wait()                                              // closes stdin, so that the writers end
 	writers.Wait()
 	switch {
 	case listener.result != nil:
 		return *listener.result
 	case ctx.Err() != nil:
-		return failing(codeFailed, "the service did not stop and was killed")
+		return failureResult(codeFailed, "the service did not stop and was killed")
 	case err == nil:
 		err = errors.New("exit status 0")
 	}
-	return failing(codeWorkerLost, "the process that ran the job alone ended: %s", err)
+	return failureResult(codeWorkerLost, "the process that ran the job alone ended: %s", err)
 }
 
-// isolatedStop is what tells an isolated process to stop. When its standard input
-// ends without, the server is gone.
+// isolatedStop is the line that tells an isolated process to stop. If its standard input ends
+// without this line, the server is gone.
 const isolatedStop = "stop\n"
 
-// An isolatedRun is what a process that runs one service alone reads.
+// An isolatedRun is the request that an isolated process reads.
 type isolatedRun struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input"`
@@ -81,16 +84,16 @@ type isolatedRun struct {
 	Grace   time.Duration   `json:"grace"`
 }
 
-// isolatedMark returns what each message of an isolated process begins with.
-// Other code in the process may write to the same standard output, even JSON.
+// isolatedMark returns the prefix of each message of an isolated process. Other code in the process
+// may write to the same standard output, even JSON.
 func isolatedMark(runID string) []byte { return []byte(runID + " ") }
 
-// An isolatedMessage is what such a process writes, one on a line after the
-// mark: a report of the service, or at last the result.
+// An isolatedMessage is a message that an isolated process writes, as one line after the mark: a
+// report of the service, or finally the result.
 type isolatedMessage struct {
 	Progress *isolatedProgress `json:"progress,omitempty"`
 	Log      *isolatedLog      `json:"log,omitempty"`
-	Output   []byte            `json:"output,omitempty"` // perhaps a part of a character
+	Output   []byte            `json:"output,omitempty"` // may end within a UTF-8 sequence
 	Panic    *isolatedPanic    `json:"panic,omitempty"`
 	Result   *result           `json:"result,omitempty"`
 }
@@ -111,14 +114,14 @@ type isolatedPanic struct {
 	Stack string `json:"stack"`
 }
 
-// An isolatedListener hands on what an isolated process writes. Lines that are
-// not messages, such as what a library prints, are ignored, however long.
+// An isolatedListener forwards the messages of an isolated process. It ignores lines that are not
+// messages, such as the output of a library, however long they are.
 type isolatedListener struct {
 	run      *run
 	mark     []byte
 	panicked func(isolatedPanic)
 	line     []byte
-	skip     bool // the rest of the line, which is too long
+	skip     bool // whether to skip the rest of the line, which is too long
 	result   *result
 }
 
@@ -131,7 +134,7 @@ func (l *isolatedListener) Write(p []byte) (int, error) {
 		}
 		if complete {
 			if !l.skip {
-				l.take(l.line)
+				l.handleLine(l.line)
 			}
 			l.line, l.skip = l.line[:0], false
 		}
@@ -140,7 +143,7 @@ func (l *isolatedListener) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *isolatedListener) take(line []byte) {
+func (l *isolatedListener) handleLine(line []byte) {
 	var m isolatedMessage
 	text, ok := bytes.CutPrefix(line, l.mark)
 	if l.result != nil || !ok || json.Unmarshal(text, &m) != nil {

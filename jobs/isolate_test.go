@@ -62,7 +62,7 @@ func TestIsolatedStops(t *testing.T) {
 	})
 	hold := make(chan struct{})
 	defer close(hold)
-	Add(services, Service{Name: "deaf"}, func(context.Context, struct{}) (string, error) {
+	Add(services, Service{Name: "unresponsive"}, func(context.Context, struct{}) (string, error) {
 		<-hold
 		return "", nil
 	})
@@ -78,7 +78,7 @@ func TestIsolatedStops(t *testing.T) {
 		t.Errorf("told to stop: %s, %v", out.String(), err)
 	}
 	out.Reset()
-	if err := RunIsolated(t.Context(), services, strings.NewReader(request("deaf")), &out); err == nil || out.Len() > 0 {
+	if err := RunIsolated(t.Context(), services, strings.NewReader(request("unresponsive")), &out); err == nil || out.Len() > 0 {
 		t.Errorf("the server is gone: %s, %v", out.String(), err)
 	}
 }

@@ -13,19 +13,18 @@ import (
 	"sync"
 )
 
-// RunIsolated runs one service in this process, which [Config.Isolate] has
-// started for that. It reads what to run from in and writes what the service
-// reports, and its result, to out. Then the process should exit, also after an
-// error: when in ends, the server is gone, and another run may begin.
+// RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
+// request from in, and writes the service's reports and its result to out. The process should exit
+// afterwards, even after an error: if in ends, the server is gone, and another run may begin.
 func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.Writer) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("read what to run: %w", err)
+		return fmt.Errorf("read the request: %w", err)
 	}
 	var request isolatedRun
 	if err := json.Unmarshal(text, &request); err != nil {
-		return fmt.Errorf("read what to run: %w", err)
+		return fmt.Errorf("read the request: %w", err)
 	}
 	service := services.Get(request.Service)
 	if service == nil {
@@ -34,7 +33,7 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
 	gone := make(chan struct{})
-	go func() { // until the process exits
+	go func() { // runs until the process exits
 		if line, _ := lines.ReadString('\n'); line == isolatedStop {
 			cancel()
 		} else {
@@ -43,9 +42,9 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	}()
 	r := &isolatedReporter{out: out, job: request.JobID, run: request.RunID}
 	done := make(chan result, 1)
-	go func() { // the same
+	go func() { // runs until the process exits
 		done <- service.run(WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
-			r.say(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
+			r.send(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
 		})
 	}()
 	var res result
@@ -55,27 +54,27 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 		return errors.New("the server that started this process is gone")
 	}
 	res.returned = nil
-	r.say(isolatedMessage{Result: &res})
+	r.send(isolatedMessage{Result: &res})
 	return r.err
 }
 
-// An isolatedReporter is the [Reporter] of a service that runs alone.
+// An isolatedReporter is the [Reporter] of a service in an isolated process.
 type isolatedReporter struct {
 	job, run string
 
-	mu  sync.Mutex
+	mu  sync.Mutex // guards out and err
 	out io.Writer
-	err error // the first; then nobody listens any more
+	err error // the first error; nothing is written after it
 }
 
 func (r *isolatedReporter) ids() (job, run string) { return r.job, r.run }
 
-func (r *isolatedReporter) say(m isolatedMessage) {
+func (r *isolatedReporter) send(m isolatedMessage) {
 	text, err := json.Marshal(m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.err == nil {
-		// The first line break ends what somebody else may have written.
+		// The leading newline terminates a partial line that other code may have written.
 		_, err = r.out.Write(slices.Concat([]byte("\n"), isolatedMark(r.run), text, []byte("\n")))
 	}
 	r.err = cmp.Or(r.err, err)
@@ -91,17 +90,17 @@ func (r *isolatedReporter) Progress(percent float64, message string, data any) {
 	if p.Data, ok = progressData(data); !ok {
 		r.Log("warning", badProgressData)
 	}
-	r.say(isolatedMessage{Progress: p})
+	r.send(isolatedMessage{Progress: p})
 }
 
 // Log implements [Reporter].
 func (r *isolatedReporter) Log(level, line string) {
-	r.say(isolatedMessage{Log: &isolatedLog{level, clip(line, maxLine)}})
+	r.send(isolatedMessage{Log: &isolatedLog{level, clip(line, maxLine)}})
 }
 
 // Output implements [Reporter].
 func (r *isolatedReporter) Output(chunk string) {
 	for part := range slices.Chunk([]byte(chunk), maxChunk) {
-		r.say(isolatedMessage{Output: part})
+		r.send(isolatedMessage{Output: part})
 	}
 }

@@ -10,24 +10,24 @@ import (
 
 // Errors that a caller can act on.
 var (
-	// ErrNotFound means that there is no such job.
+	// ErrNotFound means that the job does not exist.
 	ErrNotFound = errors.New("no such job")
-	// ErrRemoved means that the job existed and its record is gone, because
-	// its time was over or its owner deleted it.
+	// ErrRemoved means that the job existed and its record was removed, because its retention ended
+	// or its owner deleted it.
 	ErrRemoved = errors.New("the job's record was removed")
 	// ErrFinished means that the job is already finished.
 	ErrFinished = errors.New("the job is already finished")
 	// ErrNotFinished means that the job is not finished yet.
 	ErrNotFinished = errors.New("the job is not finished")
-	// ErrPending means that a callback of the job is still owed.
+	// ErrPending means that a callback of the job is not delivered yet.
 	ErrPending = errors.New("a callback of the job is not delivered yet")
-	// ErrKeyReused means that an idempotency key came back with another request.
+	// ErrKeyReused means that an idempotency key was used again with a different request.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")
-	// ErrUnknownService means that no service has this name.
+	// ErrUnknownService means that the service does not exist.
 	ErrUnknownService = errors.New("no such service")
 )
 
-// A Status says where in its life a job is.
+// A Status is the status of a job.
 type Status string
 
 // The statuses of a job: scheduled → queued → running → (retrying → queued …)
@@ -35,12 +35,12 @@ type Status string
 const (
 	Scheduled Status = "scheduled" // waits for its run_at
 	Queued    Status = "queued"    // waits for a worker
-	Running   Status = "running"   // a worker has it
-	Retrying  Status = "retrying"  // failed and waits for another attempt
+	Running   Status = "running"   // runs in a worker
+	Retrying  Status = "retrying"  // waits for another attempt after a failure
 	Succeeded Status = "succeeded"
 	Failed    Status = "failed"
 	Canceled  Status = "canceled"
-	Expired   Status = "expired" // was not started in time
+	Expired   Status = "expired" // did not start in time
 )
 
 // Done reports whether a job of this status has ended.
@@ -53,8 +53,8 @@ func (s Status) Done() bool {
 	}
 }
 
-// A Job is one run that a caller asked for, as callers see it: the same object
-// stands in answers, in the snapshot and end events and in callbacks.
+// A Job is a submitted job as callers see it. The same object is used in HTTP responses, in
+// snapshot and end events, and in callbacks.
 type Job struct {
 	ID          string          `json:"id" doc:"For logs and lists; opens nothing by itself."`
 	Token       Optional        `json:"token" nullable:"true" doc:"Whoever holds it may read this one job without further credentials. It stands only in answers to who submitted the job, and in reads made with it."`
@@ -78,9 +78,9 @@ type Job struct {
 	Progress    Report          `json:"progress"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
 	Output      json.RawMessage `json:"output" doc:"Always null in lists, see output_omitted."`
-	// OutputOmitted says that the job has an output that is left out here: in
-	// lists always, in callbacks if it is too large, in the answer to a
-	// submission if it is large and the server is busy.
+	// OutputOmitted reports that the job has an output that is omitted here: always in lists, in
+	// callbacks if it is too large, and in the response to a submission if it is large and the
+	// server is busy.
 	OutputOmitted   bool     `json:"output_omitted,omitempty" doc:"The job has an output, which is left out here (in lists always, in callbacks if it is large, in the answer to a submission if it is large and the server is busy): fetch it from result_url."`
 	Error           *Error   `json:"error"`
 	CancelRequested bool     `json:"cancel_requested"`
@@ -89,28 +89,27 @@ type Job struct {
 
 	// ExpiresAt is when the job expires if it has not started.
 	ExpiresAt *Time `json:"-"`
-	// Chain are the steps of the job. Of those that are over, only the newest
-	// has its output.
+	// Chain contains the steps of the job. Of the finished steps, only the newest keeps its output.
 	Chain []Step `json:"-"`
-	// Callback says what became of the newest callback; nil when none was
-	// asked for.
+	// Callback is the state of the newest callback; nil if none was requested.
 	Callback *Callback `json:"-"`
 	// Owner is the name of the user who submitted the job.
 	Owner string `json:"-"`
-	// History are the newest attempts, the newest last.
+	// History contains the newest attempts, oldest first.
 	History []Attempt `json:"-"`
-	// BaseURL is how the submitter reached the API; callbacks link to it.
+	// BaseURL is the URL through which the submitter reached the API. Links in callbacks begin with
+	// it.
 	BaseURL string `json:"-"`
 
-	view            *view  // of a job that was read; nil for none
-	version, events uint64 // the two halves of LastEventID
-	logLines        uint64 // how many lines its services have said
+	view            *view  // set if the job was read through a view; nil otherwise
+	version, events uint64 // the two parts of LastEventID
+	logLines        uint64 // number of log lines of all steps
 	callback        callbackRequest
 	timeout, retain Duration
 	runID           string
 	riverJobID      int64
 	recoveries      int
-	cancelReason    string // that was given with the request to cancel
+	cancelReason    string // from the cancel request
 }
 
 // Links are the URLs that act on a job.
@@ -122,7 +121,7 @@ type Links struct {
 	WebURL    string `json:"web_url" format:"uri"`
 }
 
-// A Step is one service in the chain of a job's.
+// A Step is one service with its input in the chain of a job.
 type Step struct {
 	Service    string          `json:"service"`
 	Input      json.RawMessage `json:"input,omitempty"`
@@ -130,7 +129,7 @@ type Step struct {
 	FinishedAt *Time           `json:"finished_at"`
 }
 
-// A Report says how far a job is.
+// A Report is the progress of a job.
 type Report struct {
 	Percent   float64         `json:"percent" minimum:"0" maximum:"100"`
 	Message   string          `json:"message"`
@@ -138,23 +137,23 @@ type Report struct {
 	UpdatedAt *Time           `json:"updated_at" format:"date-time"`
 }
 
-// An Error says why a job did not succeed, or why its last attempt failed.
+// An Error is why a job did not succeed, or why its last attempt failed.
 type Error struct {
 	Code    string `json:"code" enum:"failed,timeout,panic,worker_lost,canceled,expired,invalid_input,invalid_output"`
 	Message string `json:"message"`
 	Attempt int    `json:"attempt"`
 }
 
-// A Callback says what became of a job's newest callback.
+// A Callback is the state of a job's newest callback.
 type Callback struct {
 	URL            string `json:"url"`
-	Status         string `json:"status"` // pending also before there is anything to deliver
+	Status         string `json:"status"` // also pending before the first callback exists
 	Attempts       int    `json:"attempts"`
 	LastStatusCode *int   `json:"last_status_code"`
 	NextAttemptAt  *Time  `json:"next_attempt_at"`
 }
 
-// callbackRequest is what the submitter asked to be told, and where.
+// callbackRequest is what the submitter requested to be notified of, and where.
 type callbackRequest struct {
 	url    string
 	events []string
@@ -163,8 +162,8 @@ type callbackRequest struct {
 	sequence uint64
 }
 
-// links returns the URLs below base, which has no slash at its end, of the job
-// that ref names: its id or its token. What changes a job has its id always.
+// links returns the URLs of a job below base, which has no trailing slash. ref is the job's id or
+// its token. URLs that change a job always contain the id.
 func (j *Job) links(base, ref string) Links {
 	job := base + "/v1/jobs/" + ref
 	return Links{
@@ -176,27 +175,27 @@ func (j *Job) links(base, ref string) Links {
 	}
 }
 
-// Opened returns the job as its submitter sees it who may hand it on: with
-// its token and with URLs below base, "https://host", that carry it.
+// Opened returns the job as its submitter sees it: with its token, and with URLs below base (such
+// as "https://host") that contain the token.
 func (j Job) Opened(base string) Job {
 	j.Links, j.Input = j.links(base, string(j.Token)), nil
 	return j
 }
 
-// Closed returns the job as all others see it: without its token, and with
-// URLs below base that need credentials.
+// Closed returns the job as all others see it: without its token, and with URLs below base that
+// require credentials.
 func (j Job) Closed(base string) Job {
 	j.Links, j.Token = j.links(base, j.ID), ""
 	return j
 }
 
-// WithoutInput returns the job as it is shown to others than its owner.
+// WithoutInput returns the job without its input, for anyone but its owner.
 func (j Job) WithoutInput() Job {
 	j.Input = nil
 	return j
 }
 
-// TokenURL returns the page of the job below base that the token opens.
+// TokenURL returns the URL of the job's page below base that contains the token.
 func (j Job) TokenURL(base string) string { return j.links(base, string(j.Token)).WebURL }
 
 // EventID returns the id of the job's newest event.
@@ -206,7 +205,7 @@ func (j *Job) EventID() notify.ID { return notify.ID{Version: j.version, N: j.ev
 // of the newest event.
 func (j *Job) ETag() string { return `W/"` + j.LastEventID + `"` }
 
-// Optional is a text that is null in JSON when it is empty.
+// Optional is a string that is encoded as null in JSON if it is empty.
 type Optional string
 
 // MarshalJSON implements [json.Marshaler].
@@ -217,7 +216,7 @@ func (o Optional) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(o))
 }
 
-// Scan implements [sql.Scanner]; NULL is empty too.
+// Scan implements [sql.Scanner]. NULL becomes the empty string.
 func (o *Optional) Scan(src any) error {
 	var s sql.NullString
 	err := s.Scan(src)
@@ -225,8 +224,8 @@ func (o *Optional) Scan(src any) error {
 	return err
 }
 
-// leaveOutLarge leaves the output out if it is large.
-func (j *Job) leaveOutLarge() {
+// omitLargeOutput omits the output if it is large.
+func (j *Job) omitLargeOutput() {
 	if len(j.Output) > maxInline {
 		j.Output, j.OutputOmitted = nil, true
 	}

@@ -18,53 +18,51 @@ import (
 
 // Errors of the keys that a caller can act on.
 var (
-	// ErrNoKey means that there is no such key.
+	// ErrNoKey means that the key does not exist.
 	ErrNoKey = errors.New("no such key")
-	// ErrLastKey means that nothing could be signed without this key.
+	// ErrLastKey means that the key is the server's only key, without which it could not sign.
 	ErrLastKey = errors.New("the server's only key can't be revoked: rotate it")
-	// ErrTooManyKeys means that a user has [MaxKeys] keys already.
+	// ErrTooManyKeys means that the user already has [MaxKeys] keys.
 	ErrTooManyKeys = fmt.Errorf("there are %d keys already: revoke one first", MaxKeys)
 )
 
 const (
-	// MaxKeys is how many keys of a user sign at once.
+	// MaxKeys is the maximum number of active keys per user.
 	MaxKeys = 5
-	// MinSecret is how many bytes the secret of [OpenKeys] must have.
+	// MinSecret is the minimum length of the secret of [OpenKeys], in bytes.
 	MinSecret = 16
-	// MaxGrace is the longest time that a key goes on signing beside the one
-	// that took its place.
+	// MaxGrace is the longest time that a replaced key may continue to sign.
 	MaxGrace = 30 * 24 * time.Hour
 
-	// tokenKey is the kind and the id of the key of tokens.
+	// tokenKey is the kind and the id of the key for tokens.
 	tokenKey = "token"
-	// macSize is the length of a MAC in bytes: 128 bits can't be guessed.
+	// macSize is the length of a MAC in bytes; 128 bits cannot be guessed.
 	macSize = 16
-	// keyHistory is how long a key that no longer signs is still listed.
+	// keyHistory is how long an expired key is still listed.
 	keyHistory = 7 * 24 * time.Hour
 )
 
-// Keys are the server's secrets and the keys that callbacks are signed with.
-// They live in the database, so that all processes have the same, encrypted
-// under a secret that does not.
+// Keys are the server's secrets and the keys that sign callbacks. They are stored in the database,
+// so that all processes share them. They are encrypted with a secret that is stored elsewhere.
 type Keys struct {
 	db   *Database
 	aead cipher.AEAD
-	mac  []byte // of tokens and of what Seal makes
+	mac  []byte // key for the MACs of tokens and of Seal
 }
 
-// A Key is one that callbacks are signed with. It shows nothing secret.
+// A Key describes a key that signs callbacks. It contains no secret.
 type Key struct {
 	ID        string `json:"id"`
-	Owner     string `json:"-"` // "" for the server's own
+	Owner     string `json:"-"` // "" for the server's own key
 	Scheme    string `json:"scheme" enum:"v1,v1a" doc:"v1: a secret that you share with the server. v1a: the server's own, for all."`
 	PublicKey string `json:"public_key,omitempty" doc:"whpk_…, of v1a."`
 	CreatedAt Time   `json:"created_at" format:"date-time"`
 	ExpiresAt *Time  `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
 }
 
-// OpenKeys reads the keys in the database, and makes those that a server can't
-// do without. The secret has at least [MinSecret] bytes and must always be the
-// same: with another one it fails.
+// OpenKeys opens the keys in the database, and creates those that a server requires. The secret
+// must have at least [MinSecret] bytes. OpenKeys fails if the keys were created with a different
+// secret.
 func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 	if len(secret) < MinSecret {
 		return nil, fmt.Errorf("the secret key has %d characters, want at least %d", len(secret), MinSecret)
@@ -87,7 +85,8 @@ func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 		return nil, err
 	}
 	var sealed string
-	if err := db.write.QueryRowContext(ctx, `SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
+	if err := db.write.QueryRowContext(ctx,
+		`SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
 		return nil, fmt.Errorf("read the server's key: %w", err)
 	}
 	if k.mac, err = k.decrypt(tokenKey, sealed); err != nil {
@@ -95,8 +94,7 @@ func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 	}
 	signing, err := k.Signing(ctx, "")
 	if err == nil && len(signing) == 0 {
-		// With a fixed id, so that of several processes that start at once
-		// one makes it.
+		// A fixed id, so that only one of several processes that start at once creates it.
 		err = k.insert(ctx, db.write, Key{ID: webhook.V1a}, webhook.V1a, []byte(webhook.NewKey(webhook.V1a).Secret()))
 	}
 	return k, err
@@ -107,11 +105,11 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// insert stores a key unless there is one with this id.
+// insert stores a key unless a key with its id exists.
 func (k *Keys) insert(ctx context.Context, db execer, key Key, kind string, secret []byte) error {
 	nonce := make([]byte, k.aead.NonceSize())
 	rand.Read(nonce) // never fails
-	// The id is sealed with it: a key can't be put in the place of another.
+	// The id is authenticated too, so that a key cannot be swapped with another.
 	sealed := base64.StdEncoding.EncodeToString(k.aead.Seal(nonce, nonce, secret, []byte(key.ID)))
 	if _, err := db.ExecContext(ctx, `INSERT INTO keys (id, owner, kind, secret, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
 		key.ID, key.Owner, kind, sealed, At(time.Now())); err != nil {
@@ -128,5 +126,5 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 			return secret, nil
 		}
 	}
-	return nil, errors.New("the keys in the database can't be read with this secret key: it is not the one that they were made with")
+	return nil, errors.New("the keys in the database can't be read with this secret key: they were created with another one")
 }

@@ -109,7 +109,7 @@ func TestKeys(t *testing.T) {
 
 // However many first callbacks of an owner are sent at once, one key is made, also
 // when those before were revoked.
-func TestFirstKey(t *testing.T) {
+func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		for round := range 3 {
 			all := []*jobs.Keys{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes
@@ -164,7 +164,7 @@ func TestKeysAreEncrypted(t *testing.T) {
 		if err := rows.Err(); err != nil || n != 3 {
 			t.Errorf("%d keys, %v", n, err)
 		}
-		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "not the one that they were made with") {
+		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "created with another one") {
 			t.Errorf("with another secret: %v", err)
 		}
 		if _, err := jobs.OpenKeys(t.Context(), db, []byte("short")); err == nil {

@@ -48,37 +48,37 @@ func ended(res result, cause error) runEnded {
 	return runEnded{runID: "run", result: res, cause: cause, wait: 8 * time.Second, report: Report{Percent: 20}, log: part{lines: 3}, last: notify.ID{Version: 5, N: 9}}
 }
 
-// All pairs of a status and a fact: what becomes of the job, and what follows.
+// All pairs of a status and a trigger: what becomes of the job, and what follows.
 func TestLifecycle(t *testing.T) {
-	facts := []struct {
-		name string
-		fact fact
-		want string // for each status that the fact means something to
+	triggers := []struct {
+		name    string
+		trigger trigger
+		want    string // for each status that the trigger means something to
 	}{
-		{"starts", runStarted{"new", "w2", 40}, "queued: running, callback job.started; running: running, callback job.started, nobody counted"},
+		{"starts", runStarted{"new", "w2", 40}, "queued: running, callback job.started; running: running, callback job.started, unknown prev"},
 		{"starts, by an old River job", runStarted{"new", "w2", 39}, ""},
 		{"succeeds", ended(result{Output: json.RawMessage(`1`)}, nil), "running: queued, enqueue, log"},
-		{"fails", ended(failing(codeFailed, "no"), nil), "running: retrying, callback job.retrying, log"},
-		{"fails for good", ended(failing(codeInvalidInput, "no"), nil), "running: failed, callback job.failed, log"},
-		{"times out", ended(failing(codeFailed, "no"), errTimeout), "running: retrying, callback job.retrying, log"},
-		{"is interrupted", ended(failing(codeFailed, "no"), errors.New("stop")), "running: queued, enqueue at 40, log"},
-		{"panics while it is interrupted", ended(failing(codePanic, "no"), errors.New("stop")), "running: retrying, callback job.retrying, log"},
-		{"is canceled by River", ended(failing(codeFailed, "no"), river.ErrJobCancelledRemotely), "running: canceled, callback job.canceled, log"},
-		{"dies alone", ended(failing(codeWorkerLost, "exit status 1"), nil), "running: queued, enqueue at 40, log, requeued"},
-		{"can't run alone", ended(failing(codeNotStarted, "no process"), nil), "running: queued, log"},
+		{"fails", ended(failureResult(codeFailed, "no"), nil), "running: retrying, callback job.retrying, log"},
+		{"fails for good", ended(failureResult(codeInvalidInput, "no"), nil), "running: failed, callback job.failed, log"},
+		{"times out", ended(failureResult(codeFailed, "no"), errTimeout), "running: retrying, callback job.retrying, log"},
+		{"is interrupted", ended(failureResult(codeFailed, "no"), errors.New("stop")), "running: queued, enqueue at 40, log"},
+		{"panics while it is interrupted", ended(failureResult(codePanic, "no"), errors.New("stop")), "running: retrying, callback job.retrying, log"},
+		{"is canceled by River", ended(failureResult(codeFailed, "no"), river.ErrJobCancelledRemotely), "running: canceled, callback job.canceled, log"},
+		{"dies alone", ended(failureResult(codeWorkerLost, "exit status 1"), nil), "running: queued, enqueue at 40, log, requeued"},
+		{"can't run alone", ended(failureResult(codeNotStarted, "no process"), nil), "running: queued, log"},
 		{"of another run", runEnded{runID: "other"}, ""},
-		{"cancel", cancelRequested{"enough"}, "scheduled: canceled, callback job.canceled; queued: canceled, withdraw 40, callback job.canceled; running: running, withdraw 40, kept; retrying: canceled, callback job.canceled"},
+		{"cancel", cancelRequested{"enough"}, "scheduled: canceled, callback job.canceled; queued: canceled, cancel River job 40, callback job.canceled; running: running, cancel River job 40, kept; retrying: canceled, callback job.canceled"},
 		{"due", startDue{}, "scheduled: queued, enqueue; retrying: queued, enqueue"},
 		{"missed", startMissed{}, ""},
-		{"carrier lost", carrierLost{}, "queued: queued, withdraw 40, enqueue at 40, nobody counted, requeued; running: queued, withdraw 40, enqueue at 40, nobody counted, requeued, recovered"},
+		{"execution lost", executionLost{}, "queued: queued, cancel River job 40, enqueue at 40, unknown prev, requeued; running: queued, cancel River job 40, enqueue at 40, unknown prev, requeued, recovered"},
 		{"canceled in River", riverCanceled{}, "queued: canceled, callback job.canceled"},
 	}
 	statuses := []Status{Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
-	for _, f := range facts {
+	for _, f := range triggers {
 		var got []string
 		for _, status := range statuses {
 			before := lifeJob(status)
-			after, e, err := before.meets(f.fact, lifeNow)
+			after, e, err := before.transition(f.trigger, lifeNow)
 			if !reflect.DeepEqual(before, lifeJob(status)) {
 				t.Errorf("%s: the %s job itself has changed", f.name, status)
 			}
@@ -105,14 +105,14 @@ func TestLifecycle(t *testing.T) {
 // followed returns the effects as text.
 func followed(e effects) string {
 	var b strings.Builder
-	if e.withdraw != 0 {
-		fmt.Fprintf(&b, ", withdraw %d", e.withdraw)
+	if e.cancelRiverJob != 0 {
+		fmt.Fprintf(&b, ", cancel River job %d", e.cancelRiverJob)
 	}
 	if e.enqueue {
 		b.WriteString(", enqueue")
 	}
-	if e.place != 0 {
-		fmt.Fprintf(&b, " at %d", e.place)
+	if e.queuePosition != 0 {
+		fmt.Fprintf(&b, " at %d", e.queuePosition)
 	}
 	if e.callback != "" {
 		b.WriteString(", callback " + e.callback)
@@ -120,7 +120,7 @@ func followed(e effects) string {
 	for _, flag := range []struct {
 		text string
 		is   bool
-	}{{"log", e.log != nil}, {"kept", e.kept}, {"nobody counted", e.prev.IsZero()}, {"requeued", e.requeued}, {"recovered", e.recovered}} {
+	}{{"log", e.log != nil}, {"kept", e.kept}, {"unknown prev", e.prev.IsZero()}, {"requeued", e.requeued}, {"recovered", e.recovered}} {
 		if flag.is {
 			b.WriteString(", " + flag.text)
 		}
@@ -128,8 +128,8 @@ func followed(e effects) string {
 	return b.String()
 }
 
-// What a fact makes of a job, beside its status.
-func TestLifecycleDetails(t *testing.T) {
+// What a trigger changes in a job, beside its status.
+func TestLifecycleTransitionDetails(t *testing.T) {
 	succeeded := result{Output: json.RawMessage(`"out"`)}
 	with := func(status Status, change func(*Job)) Job {
 		j := lifeJob(status)
@@ -137,10 +137,10 @@ func TestLifecycleDetails(t *testing.T) {
 		return j
 	}
 	for _, tt := range []struct {
-		name string
-		job  Job
-		fact fact
-		ok   func(Job, effects) bool
+		name    string
+		job     Job
+		trigger trigger
+		ok      func(Job, effects) bool
 	}{
 		{"a step hands its output on", lifeJob(Running), ended(succeeded, nil), func(j Job, e effects) bool {
 			return j.Step == 2 && j.Attempt == 0 && string(j.Chain[0].Output) == `"out"` && j.Chain[0].FinishedAt != nil && j.Progress.Percent == 50 && j.Output == nil && j.History[0].Status == Succeeded && e.prev == notify.ID{Version: 5, N: 9}
@@ -159,26 +159,26 @@ func TestLifecycleDetails(t *testing.T) {
 		{"a job that did not stop", with(Running, func(j *Job) { j.CancelRequested = true }), ended(result{Failure: &failure{Code: codeFailed}, returned: make(chan struct{})}, errors.New("stop")), func(j Job, _ effects) bool {
 			return j.Error.Message == "canceled on request; the service did not stop and was left behind"
 		}},
-		{"the last attempt", with(Running, func(j *Job) { j.Attempt = 3 }), ended(failing(codeFailed, "no"), nil), func(j Job, _ effects) bool {
+		{"the last attempt", with(Running, func(j *Job) { j.Attempt = 3 }), ended(failureResult(codeFailed, "no"), nil), func(j Job, _ effects) bool {
 			return j.Status == Failed && *j.Error == Error{Code: "failed", Message: "no", Attempt: 3}
 		}},
-		{"a time-out", lifeJob(Running), ended(failing(codeFailed, "no"), errTimeout), func(j Job, _ effects) bool {
+		{"a time-out", lifeJob(Running), ended(failureResult(codeFailed, "no"), errTimeout), func(j Job, _ effects) bool {
 			return j.Error.Code == "timeout" && j.Error.Message == "the attempt took longer than 1m0s" && j.RunAt.Equal(lifeNow.Add(8*time.Second)) && j.riverJobID == 0
 		}},
 		{"a service that says when", lifeJob(Running), ended(resultOf(fmt.Errorf("busy: %w", RetryAfter(time.Hour))), nil), func(j Job, _ effects) bool { return j.RunAt.Equal(lifeNow.Add(time.Hour)) }},
-		{"an attempt that was interrupted does not count", lifeJob(Running), ended(failing(codeFailed, "no"), errors.New("stop")), func(j Job, _ effects) bool { return j.Attempt == 0 && j.recoveries == 0 }},
-		{"a lost worker", lifeJob(Running), carrierLost{true}, func(j Job, _ effects) bool { return j.Attempt == 0 && j.recoveries == 1 && j.suspect() }},
-		{"a worker lost once too often", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), carrierLost{}, func(j Job, e effects) bool {
+		{"an attempt that was interrupted does not count", lifeJob(Running), ended(failureResult(codeFailed, "no"), errors.New("stop")), func(j Job, _ effects) bool { return j.Attempt == 0 && j.recoveries == 0 }},
+		{"a lost worker", lifeJob(Running), executionLost{true}, func(j Job, _ effects) bool { return j.Attempt == 0 && j.recoveries == 1 && j.suspect() }},
+		{"a worker lost once too often", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), executionLost{}, func(j Job, e effects) bool {
 			return j.Status == Failed && j.Error.Code == "worker_lost" && j.Error.Message == "4 workers were lost while they ran the job" && !e.requeued
 		}},
-		{"a suspect whose worker was lost, though it ran alone", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), carrierLost{true}, func(j Job, _ effects) bool { return j.Status == Queued }},
-		{"not for ever", with(Running, func(j *Job) { j.recoveries = maxRestarts }), carrierLost{true}, func(j Job, _ effects) bool { return j.Status == Failed }},
-		{"one that dies alone once too often", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), ended(failing(codeWorkerLost, "exit status 1"), nil), func(j Job, _ effects) bool {
+		{"a suspect whose worker was lost, though it ran alone", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), executionLost{true}, func(j Job, _ effects) bool { return j.Status == Queued }},
+		{"not for ever", with(Running, func(j *Job) { j.recoveries = maxRestarts }), executionLost{true}, func(j Job, _ effects) bool { return j.Status == Failed }},
+		{"one that dies alone once too often", with(Running, func(j *Job) { j.recoveries = maxRecoveries }), ended(failureResult(codeWorkerLost, "exit status 1"), nil), func(j Job, _ effects) bool {
 			return j.Status == Failed && strings.HasSuffix(j.Error.Message, "; exit status 1")
 		}},
-		{"lost while it should stop", with(Running, func(j *Job) { j.CancelRequested = true }), carrierLost{true}, func(j Job, _ effects) bool { return j.Status == Canceled && j.recoveries == 0 }},
+		{"lost while it should stop", with(Running, func(j *Job) { j.CancelRequested = true }), executionLost{true}, func(j Job, _ effects) bool { return j.Status == Canceled && j.recoveries == 0 }},
 		{"missed", with(Queued, func(j *Job) { j.ExpiresAt = &lifePast }), startMissed{}, func(j Job, e effects) bool {
-			return j.Status == Expired && e.withdraw == 40 && e.callback == JobExpired
+			return j.Status == Expired && e.cancelRiverJob == 40 && e.callback == JobExpired
 		}},
 		{"the first start", lifeJob(Queued), runStarted{"new", "w2", 40}, func(j Job, e effects) bool {
 			return j.Attempt == 1 && j.runID == "new" && e.workerID == "w2" && j.StartedAt.Equal(lifeNow.Time) && len(j.History) == 1 && j.History[0].WorkerID == "w2"
@@ -187,15 +187,15 @@ func TestLifecycleDetails(t *testing.T) {
 			return j.Attempt == 1 && j.StartedAt.Equal(lifePast.Time) && len(j.History) == 2 && j.History[0].Status == Queued
 		}},
 	} {
-		after, e, err := tt.job.meets(tt.fact, lifeNow)
+		after, e, err := tt.job.transition(tt.trigger, lifeNow)
 		if err != nil || !tt.ok(after, e) {
 			t.Errorf("%s: got %+v, %+v, %v", tt.name, after, e, err)
 		}
 	}
 	for name, refused := range map[string]struct {
-		job  Job
-		fact fact
-		want error
+		job     Job
+		trigger trigger
+		want    error
 	}{
 		"expired":          {with(Queued, func(j *Job) { j.ExpiresAt = &lifePast }), runStarted{"new", "w2", 40}, errLost},
 		"to be canceled":   {with(Running, func(j *Job) { j.CancelRequested = true }), runStarted{"new", "w2", 40}, errLost},
@@ -204,23 +204,23 @@ func TestLifecycleDetails(t *testing.T) {
 		"canceled already": {lifeJob(Canceled), cancelRequested{}, errCanceled},
 		"over":             {lifeJob(Succeeded), cancelRequested{}, ErrFinished},
 	} {
-		if _, _, err := refused.job.meets(refused.fact, lifeNow); !errors.Is(err, refused.want) {
+		if _, _, err := refused.job.transition(refused.trigger, lifeNow); !errors.Is(err, refused.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
 
-// jump is a fact that gives a job any status.
+// jump is a trigger that gives a job any status.
 type jump struct{ to Status }
 
-func (f jump) meet(j *Job, _ *effects, _ Time) error { j.to(f.to); return nil }
+func (f jump) apply(j *Job, _ *effects, _ Time) error { j.setStatus(f.to); return nil }
 
-// A fact can't break the table of what may follow what.
-func TestLifecycleRefusesJumps(t *testing.T) {
+// A trigger can't break the table of what may follow what.
+func TestLifecycleRefusesForbiddenTransitions(t *testing.T) {
 	statuses := []Status{Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
 	for _, from := range statuses {
 		for _, to := range statuses {
-			_, _, err := lifeJob(from).meets(jump{to}, lifeNow)
+			_, _, err := lifeJob(from).transition(jump{to}, lifeNow)
 			if allowed := slices.Contains(successors[from], to); (err == nil) != allowed {
 				t.Errorf("from %s to %s: %v", from, to, err)
 			}

@@ -56,7 +56,7 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocation
 			for _, job := range list {
 				ids = append(ids, slices.Repeat([]string{job.ID}, 2)...)
 			}
-			portions, err := q.Portions(t.Context(), ids)
+			portions, err := q.MemoryBatches(t.Context(), ids)
 			if err != nil || len(portions) != 2 || !slices.Equal(slices.Concat(portions...), ids) || len(portions[0]) < 20 || len(portions[0]) > 22 {
 				t.Errorf("%d portions of %d jobs, %v", len(portions), len(ids), err)
 			}

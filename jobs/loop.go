@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// roundTimeout is how long one round of a loop may take. Without it a loop
-// would wait for ever on a connection that is only half there.
+// roundTimeout limits one round of a loop. Without it, a loop could wait forever on a half-open
+// connection.
 const roundTimeout = 30 * time.Second
 
-// every calls fn again and again until ctx is done.
+// every calls fn at an interval until ctx is done.
 func (q *Queue) every(ctx context.Context, interval time.Duration, fn func(context.Context) error) {
 	q.wg.Go(func() {
 		ticker := time.NewTicker(interval)
@@ -26,22 +26,22 @@ func (q *Queue) every(ctx context.Context, interval time.Duration, fn func(conte
 	})
 }
 
-// A roundLog logs the first of several errors in a row, so that a loop that fails
-// every second does not fill the log.
+// A roundLog logs only the first of consecutive errors, so that a loop that fails every second does
+// not flood the log.
 type roundLog struct {
 	queue   *Queue
 	work    string // what the loop does
-	failing bool   // the round before failed
+	failing bool   // whether the previous round failed
 }
 
-// note logs a round's error unless the round before failed, too. The queue reports by
-// itself that the database does not answer.
+// note logs a round's error unless the previous round failed too. Errors of the database's state
+// are not logged here: the health check reports them.
 func (l *roundLog) note(ctx context.Context, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil, l.queue.noteDatabase(ctx, err):
 		l.failing = false
 	case !l.failing:
-		l.queue.Logger.ErrorContext(ctx, "periodic work failed, will try again", "work", l.work, "err", err)
+		l.queue.Logger.ErrorContext(ctx, "periodic task failed, will retry", "work", l.work, "err", err)
 		l.failing = true
 	}
 }

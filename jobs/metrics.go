@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// metrics count what this process does.
+// metrics are the counters and histograms of this process.
 type metrics struct {
 	ended    *prometheus.CounterVec
 	waits    *prometheus.HistogramVec
@@ -22,19 +22,22 @@ func newMetrics(services *Registry) *metrics {
 	durations := []float64{0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200}
 	m := &metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_jobs_ended_total", Help: "Jobs that this process ended, by how.",
+			Name: "coatcheck_jobs_ended_total", Help: "Jobs that ended in this process, by their final status.",
 		}, []string{"service", "status"}),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_job_wait_seconds", Help: "How long jobs that this process started could have run before.", Buckets: durations,
+			Name: "coatcheck_job_wait_seconds",
+			Help: "Queue time of the jobs that this process started, from when they were due.", Buckets: durations,
 		}, []string{"service"}),
 		runs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_run_duration_seconds", Help: "How long runs in this process took, by the status that their jobs have after them.", Buckets: durations,
+			Name:    "coatcheck_run_duration_seconds",
+			Help:    "Duration of the runs in this process, by the status of their jobs after the run.",
+			Buckets: durations,
 		}, []string{"service", "status"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_callback_attempts_total", Help: "Attempts of this process to deliver a callback, by what came of them: delivered, failed, or given_up, which was the last for what tells of a job's end or start.",
+			Name: "coatcheck_callback_attempts_total", Help: "Callback attempts of this process by outcome: delivered, failed, or given_up (the last attempt failed; not for progress and tests).",
 		}, []string{"outcome"}),
 	}
-	// What has not happened yet is 0, or its first time would be no change.
+	// Initialize the counters to 0: otherwise their first increment would not show up as a change.
 	for s := range services.All() {
 		for _, status := range []Status{Succeeded, Failed, Canceled, Expired} {
 			m.ended.WithLabelValues(s.Name, string(status))
@@ -49,8 +52,8 @@ func newMetrics(services *Registry) *metrics {
 
 const givenUp = "given_up"
 
-// Metrics returns a registry, for others to add to, of what an operator watches
-// in this process, in Prometheus's form, and of the checks that are asked for.
+// Metrics returns a registry with this process's Prometheus metrics and the given health checks.
+// Callers may register more collectors.
 func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	m := q.metrics
@@ -59,12 +62,12 @@ func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 	return r
 }
 
-// transited counts a job's change from one status to the next.
+// transited records a transition of a job from one status to another.
 func (m *metrics) transited(from Status, j *Job, now Time) {
 	if j.Done && j.Status != from {
 		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
 	}
-	if j.Status == Running && from != Running && now == *j.StartedAt { // for the first time
+	if j.Status == Running && from != Running && now == *j.StartedAt { // first start
 		due := j.CreatedAt
 		if j.RunAt != nil {
 			due = *j.RunAt
@@ -73,13 +76,13 @@ func (m *metrics) transited(from Status, j *Job, now Time) {
 	}
 }
 
-// ran counts a run that is over.
+// ran records a finished run.
 func (m *metrics) ran(service string, after Status, took time.Duration) {
 	m.runs.WithLabelValues(service, string(after)).Observe(took.Seconds())
 }
 
-// attempted counts an attempt at a callback of an event, which has this status
-// after it. Progress and tests are tried only once: nothing of them is given up.
+// attempted counts an attempt at a callback of an event. status is the delivery's status after the
+// attempt. Progress and test callbacks are attempted only once, so they do not count as given up.
 func (m *metrics) attempted(event, status string, result notify.Result) {
 	switch {
 	case result.Class == notify.Local:
@@ -92,26 +95,33 @@ func (m *metrics) attempted(event, status string, result notify.Result) {
 	}
 }
 
-// A stateCollector asks how things are whenever it is asked.
+// A stateCollector reads the current state on each scrape.
 type stateCollector struct {
 	queue  *Queue
 	checks func() []Check
 }
 
 var (
-	depthDesc     = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
-	pendingDesc   = prometheus.NewDesc("coatcheck_callbacks_pending", "Callbacks that are not delivered yet.", nil, nil)
-	ageDesc       = prometheus.NewDesc("coatcheck_queue_age_seconds", "For how long the job that waits longest could have run; 0 when none waits.", nil, nil)
-	checkDesc     = prometheus.NewDesc("coatcheck_check", "How a check of /readyz is: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
-	slotsDesc     = prometheus.NewDesc("coatcheck_slots", "How many jobs run at once in this process.", nil, nil)
-	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total", "Jobs that this process took from runs that were lost.", nil, nil)
-	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total", "Runs in this process that did not stop when told to and were left behind.", nil, nil)
-	deafDesc      = prometheus.NewDesc("coatcheck_runs_deaf", "Runs in this process that were left behind and go on.", nil, nil)
+	depthDesc   = prometheus.NewDesc("coatcheck_jobs", "Jobs that have not ended.", []string{"status"}, nil)
+	pendingDesc = prometheus.NewDesc("coatcheck_callbacks_pending",
+		"Callbacks that are not delivered yet.", nil, nil)
+	ageDesc = prometheus.NewDesc("coatcheck_queue_age_seconds",
+		"Queue time of the longest-waiting job; 0 if none waits.", nil, nil)
+	checkDesc = prometheus.NewDesc("coatcheck_check",
+		"Status of a /readyz check: 0 ok, 1 warning, 2 failing.", []string{"check"}, nil)
+	slotsDesc = prometheus.NewDesc("coatcheck_slots",
+		"Maximum number of concurrent jobs in this process.", nil, nil)
+	recoveredDesc = prometheus.NewDesc("coatcheck_jobs_recovered_total",
+		"Jobs that this process recovered from lost runs.", nil, nil)
+	abandonedDesc = prometheus.NewDesc("coatcheck_runs_abandoned_total",
+		"Runs in this process that did not stop when canceled and were abandoned.", nil, nil)
+	unresponsiveDesc = prometheus.NewDesc("coatcheck_runs_unresponsive",
+		"Abandoned runs in this process that are still running.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, ageDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, deafDesc} {
+	for _, desc := range []*prometheus.Desc{depthDesc, pendingDesc, ageDesc, checkDesc, slotsDesc, recoveredDesc, abandonedDesc, unresponsiveDesc} {
 		ch <- desc
 	}
 }
@@ -149,5 +159,5 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(slotsDesc, prometheus.GaugeValue, float64(c.queue.Workers))
 	ch <- prometheus.MustNewConstMetric(recoveredDesc, prometheus.CounterValue, float64(n.Recovered))
 	ch <- prometheus.MustNewConstMetric(abandonedDesc, prometheus.CounterValue, float64(n.Abandoned))
-	ch <- prometheus.MustNewConstMetric(deafDesc, prometheus.GaugeValue, float64(n.Deaf))
+	ch <- prometheus.MustNewConstMetric(unresponsiveDesc, prometheus.GaugeValue, float64(n.Unresponsive))
 }

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// A Number is an exact number of any size for inputs and outputs of services,
-// as JSON allows it: 0.1 is a tenth and 9007199254740993 is odd. Callers see it
-// as a JSON number; where a float64 is exact enough, that is simpler.
+// A Number is an exact decimal number of any size for the inputs and outputs of services: 0.1 is
+// exactly a tenth, and 9007199254740993 is odd. In JSON it is a number. Where a float64 is exact
+// enough, use that.
 type Number struct{ big.Rat }
 
-// maxDigits bounds what a number may have on either side of the point, so that
-// a few bytes such as 1e999999999 can't fill the memory.
+// maxDigits limits the digits on either side of the decimal point, so that a short text such as
+// 1e999999999 cannot exhaust the memory.
 const maxDigits = 10_000
 
-// Another attempt would not change it.
+// errTooLong is permanent: another attempt would fail too.
 var errTooLong = fmt.Errorf("the number has more than %d digits: %w", maxDigits, ErrPermanent)
 
 // UnmarshalJSON implements [encoding/json.Unmarshaler].
@@ -33,8 +33,8 @@ func (n *Number) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// MarshalJSON implements [encoding/json.Marshaler]. It writes all digits where
-// there is an end of them, and else as many as make the float64 that is nearest.
+// MarshalJSON implements [encoding/json.Marshaler]. It writes all digits of a finite decimal, and
+// otherwise the shortest text for the nearest float64.
 func (n Number) MarshalJSON() ([]byte, error) {
 	if n.IsInt() {
 		return limited(n.Num().String())
@@ -47,7 +47,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 }
 
 func limited(text string) ([]byte, error) {
-	if len(text) > 3*maxDigits { // a product of two has less
+	if len(text) > 3*maxDigits { // a product of two inputs has fewer
 		return nil, errTooLong
 	}
 	return []byte(text), nil

@@ -16,49 +16,49 @@ import (
 )
 
 const (
-	// maxOutput is how many bytes of JSON a service may return, and an input
-	// of a further step may have once it is filled.
+	// maxOutput is the maximum size in bytes of a service's output as JSON. It also limits the
+	// input of a further step once it is filled.
 	maxOutput = 4 << 20
-	// maxOutputDigits is how many digits a number in an output may have: the
-	// product of two inputs has fewer.
+	// maxOutputDigits is the maximum number of digits of a number in an output. The product of two
+	// inputs has fewer.
 	maxOutputDigits = 3 * maxDigits
 	// MaxExponent is the largest exponent of a number in inputs and outputs.
 	MaxExponent = 1_000
-	// maxOutputDepth is how deep arrays and objects may be nested, as in inputs.
+	// maxOutputDepth is the maximum nesting depth of arrays and objects, as in inputs.
 	maxOutputDepth = 100
 )
 
-// strictly makes JSON as encoding/json does, but refuses what is not UTF-8 and
-// a name that comes twice, and says where an error is.
-var strictly = jsonv2.JoinOptions(
+// strictJSON encodes JSON like encoding/json, but rejects invalid UTF-8 and duplicate names, and
+// reports the position of errors.
+var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
 	jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
 	jsonv2.WithMarshalers(jsonv2.MarshalToFunc(func(e *jsontext.Encoder, n json.Number) error {
-		return e.WriteValue(jsontext.Value(cmp.Or(n, "0"))) // else it would be text
+		return e.WriteValue(jsontext.Value(cmp.Or(n, "0"))) // otherwise it would become a string
 	})),
 )
 
 var errTooLarge = fmt.Errorf("it has more than %d bytes", maxOutput)
 
-// encodeOutput returns a service's output as JSON (RFC 8259), in the form of
-// encoding/json but as strict as inputs: no byte that is not UTF-8, no name
-// twice, no number that takes too long to read. The failure names the place.
+// encodeOutput returns a service's output as JSON (RFC 8259), in the format of encoding/json but as
+// strict as inputs: no invalid UTF-8, no duplicate names, and no numbers that are expensive to
+// parse. The failure names the position.
 //
-// It calls the output's methods: only the run's own goroutine may call it.
+// It calls the output's methods, so only the run's own goroutine may call it.
 func encodeOutput(out any) result {
 	var b limitedBuffer
-	err := jsonv2.MarshalWrite(&b, out, strictly)
+	err := jsonv2.MarshalWrite(&b, out, strictJSON)
 	if err == nil {
 		err = checkTokens(b.Bytes())
 	}
 	if err == nil {
 		return result{Output: b.Bytes()}
 	}
-	return failing(codeInvalidOutput, "invalid output: %s", describeJSON(err))
+	return failureResult(codeInvalidOutput, "invalid output: %s", describeJSON(err))
 }
 
-// describeJSON says what is wrong with a value that is to become JSON, and
-// where it is, as a JSON pointer (RFC 6901).
+// describeJSON describes an error in a value that is to become JSON, with its position as a JSON
+// pointer (RFC 6901).
 func describeJSON(err error) string {
 	if errors.Is(err, errTooLarge) {
 		return errTooLarge.Error()
@@ -80,8 +80,7 @@ func describeJSON(err error) string {
 	return fmt.Sprintf("at %s: %s", clip(string(place), maxMessage), reason)
 }
 
-// checkTokens refuses what readers may not be able to read: numbers that take
-// too long, and values that are nested too deep.
+// checkTokens rejects numbers that are expensive to parse, and values that are nested too deeply.
 func checkTokens(text []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	for {
@@ -96,13 +95,15 @@ func checkTokens(text []byte) error {
 			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("expected a number of at most %d digits and an exponent of at most %d", maxOutputDigits, MaxExponent)}
 		}
 		if d.StackDepth() > maxOutputDepth {
-			return &jsontext.SyntacticError{JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth)}
+			return &jsontext.SyntacticError{
+				JSONPointer: d.StackPointer(), Err: fmt.Errorf("it is nested deeper than %d", maxOutputDepth),
+			}
 		}
 	}
 }
 
-// CheapNumber reports whether a JSON number takes little time to compute with: it
-// has at most so many digits, and an exponent of at most [MaxExponent] either way.
+// CheapNumber reports whether a JSON number is cheap to compute with: it has at most maxDigits
+// digits, and its exponent is between -[MaxExponent] and [MaxExponent].
 func CheapNumber(number string, maxDigits int) bool {
 	digits, exponent, found := strings.Cut(strings.ToLower(number), "e")
 	if !found {
@@ -112,7 +113,7 @@ func CheapNumber(number string, maxDigits int) bool {
 	return err == nil && len(digits) <= maxDigits && -MaxExponent <= e && e <= MaxExponent
 }
 
-// A limitedBuffer takes maxOutput bytes.
+// A limitedBuffer accepts at most maxOutput bytes.
 type limitedBuffer struct{ bytes.Buffer }
 
 // Write implements [io.Writer].

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// connectTimeout is how long a connection may take to be made, at most.
+	// connectTimeout is the longest time to establish a connection.
 	connectTimeout = 3 * time.Second
-	// connLifetime is the age at which connections are renewed, so that they
-	// find the way to another server after a failover.
+	// connLifetime is the age at which a connection is replaced, so that connections reach the new
+	// server after a failover.
 	connLifetime = 10 * time.Minute
-	// frozenAfter is the silence in a transaction after which PostgreSQL ends
-	// it: a process that is frozen must not keep its locks.
+	// frozenAfter is the idle time in a transaction after which PostgreSQL ends the session: a
+	// frozen process must not keep its locks.
 	frozenAfter = 5 * time.Second
-	// transportConns is how many connections River has for itself.
+	// transportConns is the number of River's own connections.
 	transportConns = 4
 )
 
@@ -32,16 +32,19 @@ type settings map[string]string
 
 var (
 	anySession = settings{"idle_in_transaction_session_timeout": strconv.FormatInt(frozenAfter.Milliseconds(), 10)}
-	// keyedSession is for statements that find rows by their keys. A plan is kept
-	// with its statement: made while a table is small, it would read all of it, and
-	// go on doing so as the table grows, until PostgreSQL analyzes the table. So the
-	// alternatives to keys are ruled out. PostgreSQL gives a plan that has to use one
-	// of them a price for which it would compile the statement (jit), and because of
-	// such prices it would plan each execution anew (plan_cache_mode).
-	keyedSession = anySession.with(settings{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"})
-	// relaxedSession is for what River writes by itself: who has fetched a job, and
-	// that it is over. It may be lost when PostgreSQL crashes, because the row of the
-	// job has the truth, and River's is compared with it.
+	// keyedSession is for statements that find rows by key. PostgreSQL caches a statement's plan. A
+	// plan that was made while a table was small would scan the whole table, and would continue to
+	// do so as the table grows, until PostgreSQL analyzes it. So the alternatives to index scans
+	// are disabled. A plan that has to use one of them gets a very high cost. Because of such
+	// costs, PostgreSQL would compile the statement (jit) and plan each execution again
+	// (plan_cache_mode).
+	keyedSession = anySession.with(settings{
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+		"plan_cache_mode": "force_generic_plan",
+	})
+	// relaxedSession is for River's own writes: which worker fetched a job, and that a job is done.
+	// A crash of PostgreSQL may lose them, because our own row is the truth and River's row is
+	// compared with it.
 	relaxedSession = keyedSession.with(settings{"synchronous_commit": "off"})
 )
 
@@ -51,15 +54,17 @@ func (s settings) with(more settings) settings {
 	return s
 }
 
-// OpenPostgres connects to the database at url. Jobs take at most conns
-// connections; River, heartbeats and notifications a few more.
+// OpenPostgres connects to the database at url. Jobs use at most conns connections. River,
+// heartbeats and notifications use a few more.
 func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
 	}
 	c := config.ConnConfig
-	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}).DialContext
 	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
 		c.ConnectTimeout = connectTimeout
 	}
@@ -78,13 +83,14 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 	}
 	keyed, transport := open(max(1, conns/2), keyedSession), open(transportConns, relaxedSession)
 	d := &Database{
-		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), pulse: open(1, anySession), transport: transport,
-		postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener), listener: listener, renewal: renewal,
+		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), heartbeats: open(1, anySession),
+		transport: transport, postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
+		listener: listener, renewal: renewal,
 	}
 	if err := keyed.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
 	}
-	if err := refusePooling(ctx, d.pulse, keyed); err != nil {
+	if err := refusePooling(ctx, d.heartbeats, keyed); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

@@ -7,20 +7,18 @@ import (
 	"time"
 )
 
-// callbackInterval is the least time between two callbacks that tell of a job's
-// progress.
+// callbackInterval is the minimum time between two progress callbacks of a job.
 const callbackInterval = time.Second
 
-// wantsProgress reports whether the submitter wants to be called back with
-// the job's progress.
+// wantsProgress reports whether the submitter requested progress callbacks.
 func (j *Job) wantsProgress() bool {
 	return j.callback.url != "" && slices.Contains(j.callback.events, JobProgress)
 }
 
-// tellProgress makes a delivery of a running job's progress, or puts it in the
-// place of the one that waits: only the newest counts. It reports whether it
-// did; while one is being sent, it must be tried again later.
-func (b *batch) tellProgress(ctx context.Context, j *Job) (told bool, err error) {
+// deliverProgress adds a delivery of a running job's progress. If one is pending, its body is
+// replaced: only the newest progress counts. It reports false if a delivery is in flight; the
+// caller must then try again later.
+func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, err error) {
 	body, err := b.callbackBody(j, JobProgress)
 	if err != nil {
 		return false, err
@@ -58,11 +56,12 @@ func (b *batch) tellProgress(ctx context.Context, j *Job) (told bool, err error)
 			return false, err
 		}
 	}
-	return true, b.deliver(j, JobProgress, body, at)
+	return true, b.addDelivery(j, JobProgress, body, at)
 }
 
 func (b *batch) replaceProgress(ctx context.Context, id string, body []byte) error {
-	if _, err := b.tx.ExecContext(ctx, `UPDATE deliveries SET body = $1, created_at = $2 WHERE id = $3`, body, b.now, id); err != nil {
+	if _, err := b.tx.ExecContext(ctx,
+		`UPDATE deliveries SET body = $1, created_at = $2 WHERE id = $3`, body, b.now, id); err != nil {
 		return fmt.Errorf("update progress delivery: %w", err)
 	}
 	return nil
@@ -77,12 +76,12 @@ func (b *batch) deleteDelivery(ctx context.Context, id string) error {
 	return nil
 }
 
-// dropProgress takes back what was not sent yet of jobs that end. What is being
-// sent makes the last callback wait.
+// dropProgress deletes the pending progress deliveries of jobs that end. A delivery in flight makes
+// the final callback wait.
 func (b *batch) dropProgress(ctx context.Context) error {
-	for _, id := range b.dropped {
+	for _, id := range b.finishedWithProgress {
 		if _, err := b.tx.ExecContext(ctx, `DELETE FROM deliveries WHERE job_id = $1 AND event = 'job.progress' AND status = 'pending' AND claimed_by IS NULL`, id); err != nil {
-			return fmt.Errorf("drop progress: %w", err)
+			return fmt.Errorf("delete pending progress: %w", err)
 		}
 	}
 	return nil

@@ -122,7 +122,7 @@ func TestProgressCallbacks(t *testing.T) {
 
 // Progress that was not sent when the job ended, because its process stopped or was
 // killed, is never sent.
-func TestLeftOverProgressIsDropped(t *testing.T) {
+func TestPendingProgressIsDroppedAtJobEnd(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		receiver := newReceiver(t, http.StatusNoContent)
 		q, _ := newQueue(t, db, newServices(), nil)
@@ -145,7 +145,7 @@ func TestLeftOverProgressIsDropped(t *testing.T) {
 
 // The last callback waits for progress that is being sent, and progress that
 // was not sent by then never is.
-func TestProgressNeverAfterTheEnd(t *testing.T) {
+func TestNoProgressCallbackAfterJobEnd(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		var mu sync.Mutex
 		var answered time.Time // when the slow answer was given

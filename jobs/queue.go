@@ -1,6 +1,5 @@
-// Package jobs is the life of a job: submit, run, finish, cancel, remove. The
-// table jobs is the truth about it; River carries jobs to workers and its
-// rows are only transport.
+// Package jobs implements the life cycle of jobs: submit, run, finish, cancel and remove. The table
+// jobs is the source of truth. River carries jobs to workers; its rows are only transport.
 package jobs
 
 import (
@@ -16,59 +15,65 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// A Queue takes jobs and, when it has workers, runs them.
+// A Queue accepts jobs and, if it has workers, runs them.
 type Queue struct {
 	Config
-	// Sessions are the browsers that are signed in.
+	// Sessions are the sessions of signed-in browsers.
 	Sessions *Sessions
-	// Receivers are the page's test receivers.
+	// Receivers are the test receivers of the web page.
 	Receivers  *Receivers
 	db         *Database
 	river      *river.Client[*sql.Tx]
 	committer  *committer
 	dispatcher *dispatcher // nil without workers
 	views      *views
-	looks      *looker
+	states     *stateReader
 	queued     *queuedJobs
 	workerID   string
-	waiting    atomic.Int64 // jobs that wait, as last counted
-	audited    time.Time    // when viewers were last audited; the loop's own
-	reconciled string       // how far the table is compared with River's; the loop's own
+	waiting    atomic.Int64 // number of waiting jobs, as last counted
+	audited    time.Time    // when viewers were last audited; used only by audit's loop
+	reconciled string       // the last job id that was compared with River; used only by reconcile's loop
 	reaper     reaper
 	health     *health
 	counters   counters
 	metrics    *metrics
-	// The loops' own:
+	// Each is used only by its own loop:
 	idleJobs, idleDeliveries idle
 	clock                    clock
 	head                     head
-	looked                   time.Time // when the queue's head was last looked at
-	lastSaved                string    // the job whose report was saved last
+	headChecked              time.Time // when the head of the queue was last checked
+	lastSaved                string    // id of the job whose progress was saved last
 
-	mu      sync.Mutex
-	runs    map[string]*run // by job id: those of this process
-	working map[string]int  // by job id: how often this process works at it
+	mu      sync.Mutex      // guards runs, working and owners
+	runs    map[string]*run // this process's runs, by job id
+	working map[string]int  // how many goroutines work on a job or delivery, by its id
 	owners  map[string]int64
 
-	deaf     chan struct{}      // one for each slot whose service was left behind
-	isolated chan struct{}      // one for each job that runs in a process of its own
-	once     sync.Once          // to close
-	stopping chan struct{}      // closed when the queue begins to stop
-	stopped  <-chan struct{}    // closed when the loops end
-	stop     context.CancelFunc // ends the loops
-	wg       sync.WaitGroup
+	abandonedSlots chan struct{}      // one value for each slot with an abandoned service
+	isolated       chan struct{}      // one value for each isolated run
+	once           sync.Once          // for closing stopping
+	stopping       chan struct{}      // closed when the queue begins to stop
+	stopped        <-chan struct{}    // closed when the loops end
+	stop           context.CancelFunc // ends the loops
+	wg             sync.WaitGroup
 }
 
-// New returns a queue on a migrated database. Call Start before use.
+// New returns a queue on a migrated database. Call Start before using it.
 func New(c Config) (*Queue, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, fmt.Errorf("make worker id: %w", err)
+		return nil, fmt.Errorf("create worker id: %w", err)
 	}
-	q := &Queue{Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database, views: newViews(), queued: newQueuedJobs(), looks: &looker{db: c.Database.keyed}, workerID: id.String(), health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run), working: make(map[string]int), deaf: make(chan struct{}, c.Workers), isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{})}
+	q := &Queue{
+		Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database,
+		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.keyed}, workerID: id.String(),
+		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
+		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
+		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),
+	}
 	if q.Workers > 0 {
 		q.dispatcher = newDispatcher(q)
 	}
@@ -78,17 +83,17 @@ func New(c Config) (*Queue, error) {
 	return q, nil
 }
 
-// Start begins to take jobs, and to run them when the queue has workers.
+// Start starts accepting jobs and, if the queue has workers, running them.
 func (q *Queue) Start(ctx context.Context) error {
 	q.committer = newCommitter(q.transact)
-	if err := q.count(ctx); err != nil {
+	if err := q.countWaiting(ctx); err != nil {
 		q.committer.close()
 		return err
 	}
 	ctx, q.stop = context.WithCancel(context.WithoutCancel(ctx))
 	q.stopped = ctx.Done()
 	if q.Workers > 0 {
-		if err := q.recoverFirst(ctx); err != nil {
+		if err := q.recoverAtStart(ctx); err != nil {
 			q.stop()
 			q.committer.close()
 			return err
@@ -99,29 +104,28 @@ func (q *Queue) Start(ctx context.Context) error {
 			return fmt.Errorf("start River: %w", err)
 		}
 		q.wg.Go(q.dispatcher.run)
-		q.every(ctx, beatInterval, q.beat)
+		q.every(ctx, heartbeatInterval, q.heartbeat)
 		q.every(ctx, reconcileInterval, q.reconcile)
 		if q.db.postgres {
 			q.every(ctx, reapInterval, q.reap)
 		}
 		q.every(ctx, 200*time.Millisecond, q.promote)
-		q.every(ctx, time.Second, q.keepHouse)
-		q.every(ctx, time.Second, q.removeOld)
+		q.every(ctx, time.Second, q.housekeeping)
+		q.every(ctx, time.Second, q.removeExpired)
 		q.every(ctx, time.Second, q.saveReports)
 		q.every(ctx, time.Second, q.checkSlots)
 	}
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)
 	}
-	q.every(ctx, time.Second, q.count)
+	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
 	return nil
 }
 
-// Stop takes no more jobs to run, waits for the running ones until
-// StopTimeout, hands the rest back unharmed, and returns when nothing of the
-// queue runs any more or ctx is done.
+// Stop starts no more jobs and waits for the running ones until StopTimeout. It requeues the rest
+// and returns when all of the queue's goroutines have ended or ctx is done.
 func (q *Queue) Stop(ctx context.Context) error {
 	var err error
 	q.once.Do(func() { close(q.stopping) })
@@ -140,7 +144,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.wg.Wait()
 	q.committer.close()
 	if q.Workers > 0 {
-		err = errors.Join(err, q.signOff(context.WithoutCancel(ctx)))
+		err = errors.Join(err, q.unregisterWorker(context.WithoutCancel(ctx)))
 	}
 	return err
 }

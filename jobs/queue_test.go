@@ -224,7 +224,7 @@ func TestQueueRunsJob(t *testing.T) {
 	})
 }
 
-func TestQueueReports(t *testing.T) {
+func TestQueuePublishesReports(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)

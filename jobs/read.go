@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// callTimeout is how long a caller waits for the database, at most.
+// callTimeout limits how long a caller waits for the database.
 const callTimeout = 5 * time.Second
 
-// Get returns a job. An output of more than 64 KiB is left out, which
-// OutputOmitted says: [Queue.Output] has it. Errors: [ErrNotFound], [ErrRemoved].
+// Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
+// [Queue.Output] returns that output. Errors: [ErrNotFound], [ErrRemoved].
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	if !validID("job_", id) {
 		return Job{}, ErrNotFound
@@ -26,11 +26,11 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 		if err == nil && s == v.state {
 			return v.job, nil
 		}
-		q.views.drop(id)
+		q.views.evict(id)
 	}
 	job, err := q.scanJob(q.db.keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
-		return q.views.keep(job), nil
+		return q.views.put(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Job{}, fmt.Errorf("read job: %w", err)
@@ -47,8 +47,7 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	}
 }
 
-// Output returns the output of a job as JSON; nil when it has none. Error:
-// [ErrNotFound].
+// Output returns the output of a job as JSON; nil if it has none. Error: [ErrNotFound].
 func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -62,11 +61,11 @@ func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, 
 	return output, nil
 }
 
-// A Filter chooses jobs.
+// A Filter selects jobs.
 type Filter struct {
-	Owner         string    // "" for everybody's
-	Service       string    // "" for every one
-	Statuses      []Status  // none for every one
+	Owner         string    // "" for all owners
+	Service       string    // "" for all services
+	Statuses      []Status  // empty for all statuses
 	Tag           string    // "" for any
 	CreatedAfter  time.Time // zero for no limit
 	CreatedBefore time.Time // zero for no limit
@@ -76,7 +75,7 @@ type Filter struct {
 	notRetried bool // only jobs that have not been run again
 }
 
-// where returns the filter as a condition.
+// where returns the filter as a WHERE clause and its arguments.
 func (f *Filter) where() (string, []any) {
 	var where []string
 	var args []any
@@ -111,7 +110,8 @@ func (f *Filter) where() (string, []any) {
 		and("id < ?", f.Before)
 	}
 	if f.notRetried {
-		where = append(where, "NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
+		where = append(where,
+			"NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
 	}
 	if len(where) == 0 {
 		return "", nil
@@ -119,16 +119,15 @@ func (f *Filter) where() (string, []any) {
 	return ` WHERE ` + strings.Join(where, ` AND `), args
 }
 
-// query returns what finds the jobs, newest first.
+// query returns the SELECT that lists the jobs, newest first, and its arguments.
 func (f *Filter) query() (string, []any) {
 	where, args := f.where()
 	args = append(args, f.Limit)
 	return `SELECT ` + listColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
 }
 
-// List returns the newest jobs that the filter chooses, newest first, without
-// inputs, outputs and history, which it does not read. OutputOmitted is set for
-// jobs that have an output.
+// List returns the newest jobs that match the filter, newest first. It does not read inputs,
+// outputs and history. OutputOmitted is set for jobs that have an output.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -152,7 +151,7 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 	return jobs, nil
 }
 
-// Depth counts the jobs that are not finished, by status.
+// Depth returns the number of unfinished jobs by status.
 func (q *Queue) Depth(ctx context.Context) (map[Status]int64, error) {
 	rows, err := q.db.read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // A failover leaves connections with a server that takes no changes any more.
 // Soon after there is one that does, jobs are taken again and run.
-func TestReadOnlyConnectionsAreGivenUp(t *testing.T) {
+func TestReadOnlyConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
 	at := jobstest.PostgresURL(t)
 	u, err := url.Parse(at)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestReaperFindsSilence(t *testing.T) {
+func TestReaperDetectsStaleHeartbeats(t *testing.T) {
 	type look struct {
 		at    time.Duration
 		beats map[string]int64
@@ -47,9 +47,9 @@ func TestReaperFindsSilence(t *testing.T) {
 			var r reaper
 			for _, l := range tt.looks {
 				if l.at == tt.forget {
-					r.forget()
+					r.reset()
 				}
-				dead := r.look(start.Add(l.at), l.beats)
+				dead := r.stale(start.Add(l.at), l.beats)
 				if _, ok := dead["a"]; ok != l.dead {
 					t.Errorf("after %v: dead is %v, want %v", l.at, ok, l.dead)
 				}
@@ -58,7 +58,7 @@ func TestReaperFindsSilence(t *testing.T) {
 	}
 }
 
-func TestClockTells(t *testing.T) {
+func TestClockDetectsJumps(t *testing.T) {
 	var c clock
 	now := time.Now()
 	if by := c.tick(now); by != 0 {

@@ -9,45 +9,44 @@ import (
 )
 
 const (
-	// maxRecoveries is how often a job is given to another worker before it
-	// is taken for what kills them. After the first time it runs alone.
+	// maxRecoveries is how often a job is given to another worker before it is assumed to kill its
+	// workers. After the first time it runs isolated.
 	maxRecoveries = 3
-	// maxRestarts is the same for a job that ran alone, in a process of its
-	// own, when its worker was lost: another job may have killed that.
+	// maxRestarts is the limit for a job that ran isolated when its worker was lost: another job
+	// may have killed that worker.
 	maxRestarts = 20
 	// reconcileInterval is how often the table is compared with River's.
 	reconcileInterval = 5 * time.Second
 	reconcileBatch    = 500
 )
 
-// recoverFirst puts back what the process before left running, when there can
-// be no other process. It is called before River starts.
-func (q *Queue) recoverFirst(ctx context.Context) error {
+// recoverAtStart sends the first heartbeat. On SQLite, where no other process can exist, it also
+// recovers the jobs that the previous process left running. It is called before River starts.
+func (q *Queue) recoverAtStart(ctx context.Context) error {
 	if q.db.postgres {
-		return q.beat(ctx)
+		return q.heartbeat(ctx)
 	}
 	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
-		return fmt.Errorf("forget old workers: %w", err)
+		return fmt.Errorf("delete old workers: %w", err)
 	}
-	if err := q.signIn(ctx); err != nil {
+	if err := q.registerWorker(ctx); err != nil {
 		return err
 	}
-	return q.takeFromDead(ctx)
+	return q.recoverFromDead(ctx)
 }
 
-// unlessLost returns err, unless it says that somebody else was faster.
-func unlessLost(err error) error {
+// ignoreLost returns err, or nil if it means that another process was faster.
+func ignoreLost(err error) error {
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
-// reconcile looks for jobs that River no longer carries, because somebody
-// changed its tables. A job that runs
-// needs no River job: a leader that doesn't know its service discards that one
-// after a while. Each round compares a part of the table, so that a long queue
-// costs no more.
+// reconcile finds queued jobs without a live River job, because someone changed River's tables. A
+// running job needs no River job: a leader that does not know its service discards that River job
+// after a while. Each round compares one batch, so that a long queue does not make it more
+// expensive.
 func (q *Queue) reconcile(ctx context.Context) error {
 	next := ""
 	rows, err := q.db.read.QueryContext(ctx, `SELECT j.id, r.state FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
@@ -75,21 +74,21 @@ func (q *Queue) reconcile(ctx context.Context) error {
 		q.reconciled = ""
 	}
 	for id := range orphans {
-		if err := q.adopt(ctx, id); err != nil {
+		if err := q.restoreRiverJob(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// adopt gives a job that River no longer carries a new River job, or cancels
-// it if that is what somebody did to the old one.
-func (q *Queue) adopt(ctx context.Context, id string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (fact, error) {
+// restoreRiverJob creates a new River job for a job that has lost its own. If an operator canceled
+// the River job, it cancels the job instead.
+func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
+	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (trigger, error) {
 		var state sql.NullString
 		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, fmt.Errorf("look at River job: %w", err)
+			return nil, fmt.Errorf("read River job: %w", err)
 		}
 		switch {
 		case j.Status != Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":
@@ -97,11 +96,11 @@ func (q *Queue) adopt(ctx context.Context, id string) error {
 		case state.String == "cancelled":
 			return riverCanceled{}, nil
 		default:
-			return q.carrierLost(), nil
+			return q.executionLost(), nil
 		}
 	})
-	return unlessLost(err)
+	return ignoreLost(err)
 }
 
-// carrierLost returns the fact that the worker or the River job of a job is gone.
-func (q *Queue) carrierLost() fact { return carrierLost{isolates: q.Isolate != nil} }
+// executionLost returns the trigger for a job that has lost its worker or its River job.
+func (q *Queue) executionLost() trigger { return executionLost{isolates: q.Isolate != nil} }

@@ -43,7 +43,7 @@ func TestJobOfDeadWorkerRunsAgain(t *testing.T) {
 	})
 }
 
-func TestSilentWorkerLosesItsJobs(t *testing.T) {
+func TestStaleWorkerLosesItsJobs(t *testing.T) {
 	db := jobstest.Open(t, jobstest.PostgresURL(t))
 	front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 	job := submit(t, front, jobs.Submission{Service: "double"})
@@ -90,7 +90,7 @@ func fetch(t *testing.T, db *jobs.Database, id, worker string) {
 }
 
 // The database was away when this process wanted to read what it had claimed.
-func TestDeliveryThatProcessForgotIsMade(t *testing.T) {
+func TestIdleClaimedDeliveryIsAttempted(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		receiver := newReceiver(t, http.StatusInternalServerError, http.StatusOK)
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
@@ -108,7 +108,7 @@ func TestDeliveryThatProcessForgotIsMade(t *testing.T) {
 
 // The database was away when this process wanted to write that it starts a
 // job, or what came of it, and when River wanted to write that, too.
-func TestJobThatProcessForgotRunsAgain(t *testing.T) {
+func TestIdleFetchedJobRunsAgain(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
@@ -175,7 +175,7 @@ func TestReconcile(t *testing.T) {
 
 // A job whose worker was lost keeps its place before those that came later, and
 // so does one that a process hands back when it stops.
-func TestRecoveredJobKeepsItsPlace(t *testing.T) {
+func TestRecoveredJobKeepsQueuePosition(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		services := newServices()
 		ran := make(chan float64, 10)

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Redeliver sends a callback again, whatever came of it before, with the whole
-// schedule of attempts before it. One that waits is tried at once. Error:
-// [ErrNoDelivery].
+// Redeliver sends a callback again, whatever its outcome was, with a new schedule of attempts. A
+// pending callback is attempted at once. Error: [ErrNoDelivery].
 func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
 	if err := q.redeliver(ctx, id, time.Now()); err != nil {
 		return Delivery{}, err
@@ -18,7 +17,7 @@ func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
 	return q.Delivery(ctx, id)
 }
 
-// redeliver makes the first attempt at a time.
+// redeliver schedules the first attempt at a time.
 func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	var jobID string
 	err := q.db.keyed.QueryRowContext(ctx, `SELECT job_id FROM deliveries WHERE id = $1`, id).Scan(&jobID)
@@ -30,7 +29,8 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	}
 	return q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
-		d, err := scanDelivery(tx.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
+		d, err := scanDelivery(tx.QueryRowContext(ctx,
+			`SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(ErrNoDelivery)
 		}
@@ -42,14 +42,16 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 			return fmt.Errorf("redeliver: %w", err)
 		}
 		b.announce(d.Owner, d.URL, next)
-		summary := Callback{URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode, NextAttemptAt: &next}
-		return summarize(ctx, tx, string(d.JobID), id, &summary)
+		summary := Callback{
+			URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode,
+			NextAttemptAt: &next,
+		}
+		return updateSummary(ctx, tx, string(d.JobID), id, &summary)
 	}})
 }
 
-// summarize shows in the job what became of its newest callback; progress does
-// not count.
-func summarize(ctx context.Context, tx *sql.Tx, jobID, deliveryID string, c *Callback) error {
+// updateSummary copies the state of a job's newest callback, except progress, into the job.
+func updateSummary(ctx context.Context, tx *sql.Tx, jobID, deliveryID string, c *Callback) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
 		text[Callback]{c}, jobID, deliveryID); err != nil {
 		return fmt.Errorf("update job: %w", err)
@@ -58,14 +60,15 @@ func summarize(ctx context.Context, tx *sql.Tx, jobID, deliveryID string, c *Cal
 }
 
 const (
-	// MaxRedeliveries is how many deliveries [Queue.RedeliverAll] sends again.
+	// MaxRedeliveries is the maximum number of deliveries that one [Queue.RedeliverAll] sends
+	// again.
 	MaxRedeliveries = 1000
-	// redeliverEvery spreads them.
+	// redeliverEvery is the time between their first attempts.
 	redeliverEvery = 20 * time.Millisecond
 )
 
-// RedeliverAll sends the newest callbacks that the filter chooses again, up to
-// [MaxRedeliveries] of them and 50 a second, and returns how many.
+// RedeliverAll sends the newest callbacks that match the filter again, up to [MaxRedeliveries] at
+// 50 per second, and returns how many.
 func (q *Queue) RedeliverAll(ctx context.Context, f DeliveryFilter) (int, error) {
 	f.Limit, f.WithoutAttempts = MaxRedeliveries, true
 	chosen, err := q.Deliveries(ctx, f)
@@ -76,7 +79,7 @@ func (q *Queue) RedeliverAll(ctx context.Context, f DeliveryFilter) (int, error)
 	for _, d := range chosen {
 		err := q.redeliver(ctx, d.ID, now.Add(time.Duration(n)*redeliverEvery))
 		if errors.Is(err, ErrNoDelivery) {
-			continue // removed meanwhile
+			continue // deleted meanwhile
 		}
 		if err != nil {
 			return n, err

@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// removedAge is how long a removed job answers 410 before it is unknown, and
-	// for how long its idempotency key is still taken.
+	// removedAge is how long a removed job returns 410 before it is unknown, and how long its
+	// idempotency key remains reserved.
 	removedAge = 24 * time.Hour
-	// removeTime is for how long a round removes records, and then rests as
-	// long, so that the queue has the database for itself half of the time.
+	// removeTime limits how long a round removes records. It then pauses for about as long, so that
+	// the queue has the database to itself half of the time.
 	removeTime = 500 * time.Millisecond
 )
 
-// removeOld removes records whose time is over, and then what remembers them.
-// It works in small transactions of its own, for a while.
-func (q *Queue) removeOld(ctx context.Context) error {
+// removeExpired deletes expired records, and later the entries that mark them as removed. It uses small
+// separate transactions for a limited time.
+func (q *Queue) removeExpired(ctx context.Context) error {
 	for _, remove := range []func(context.Context) (full bool, err error){
 		q.removeJobs,
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "removed_jobs", "id", "removed_at", time.Now().Add(-removedAge))
+			return q.deleteExpiredRows(ctx, "removed_jobs", "id", "removed_at", time.Now().Add(-removedAge))
 		},
 		func(ctx context.Context) (bool, error) {
-			return q.forgetOld(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
+			return q.deleteExpiredRows(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
 		},
 	} {
 		for start := time.Now(); time.Since(start) < removeTime; {
@@ -61,33 +61,33 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err := tx.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
-	return len(ids) == houseBatch, nil
+	return len(ids) == housekeepingBatch, nil
 }
 
-// forgetOld deletes one batch of a table's rows whose time in a column is over.
-func (q *Queue) forgetOld(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
+// deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed.
+func (q *Queue) deleteExpiredRows(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
 	before := At(at)
-	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, houseBatch)
-	// Looking first keeps an idle server from writing.
+	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, housekeepingBatch)
+	// Reading first keeps an idle server from writing.
 	var n int64
 	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM (`+old+`) old`, before).Scan(&n); err != nil || n == 0 {
 		return false, err
 	}
 	_, err = q.db.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (%s)`, table, key, old), before)
-	return n == houseBatch, err
+	return n == housekeepingBatch, err
 }
 
-// Delete erases a finished job: input, output, log, events and deliveries, and
-// what a test receiver got of these. Only its idempotency key stays taken for a
-// day, so that no repetition of the request makes another job. While a callback is owed it does so only by
-// force. Errors: [ErrNotFound], [ErrNotFinished], [ErrPending].
+// Delete erases a finished job: its input, output, log, events and deliveries, and its callbacks in
+// a test receiver. Only its idempotency key remains reserved for a day, so that a repeated request
+// creates no other job. If a callback is still pending, Delete fails unless force is set. Errors:
+// [ErrNotFound], [ErrNotFinished], [ErrPending].
 func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := outlive(ctx, func(ctx context.Context) (struct{}, error) {
+	_, err := detached(ctx, func(ctx context.Context) (struct{}, error) {
 		err := q.erase(ctx, id, force)
 		if err == nil {
-			if err := q.Events.Erase(id); err != nil { // they go by themselves, then: later
+			if err := q.Events.Erase(id); err != nil { // the events expire later by themselves
 				q.Logger.DebugContext(ctx, "events not erased", "job", id, "err", err)
 			}
 		}
@@ -96,7 +96,7 @@ func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	return err
 }
 
-// erase erases what the database has of a finished job.
+// erase deletes the data of a finished job from the database.
 func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 	return q.committer.commit(ctx, &change{names: []string{id}, lock: id, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
@@ -109,7 +109,9 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 		}
 		if !force {
 			var owed int
-			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE job_id = $1 AND status = 'pending'`, id).Scan(&owed); err != nil {
+			if err := tx.QueryRowContext(ctx,
+				`SELECT count(*) FROM deliveries WHERE job_id = $1 AND status = 'pending'`,
+				id).Scan(&owed); err != nil {
 				return fmt.Errorf("count deliveries: %w", err)
 			}
 			if owed > 0 {
@@ -131,22 +133,21 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM removed_jobs WHERE id = $1`, id); err != nil {
-			return fmt.Errorf("forget job: %w", err)
+			return fmt.Errorf("erase job: %w", err)
 		}
 		return nil
 	}})
 }
 
-// remove deletes the records of those jobs whose time is over by due,
-// milliseconds since 1970, and remembers that they were. Deliveries that
-// still wait are not touched: a callback was promised.
+// remove deletes those of the jobs whose remove_at is at most due, in milliseconds since 1970, and
+// marks them as removed. Pending deliveries stay, because the callback was promised.
 func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64) error {
-	// Locked first, so that none is given another attempt in between.
+	// Locked first, so that no callback of them is attempted in between.
 	ids, err := lockDue(ctx, tx, ids, due, q.db.skipLocked())
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	below := ` WHERE job_id IN (` + marks + `)`
 	for _, stmt := range []string{
 		fmt.Sprintf(`INSERT INTO removed_jobs (id, owner, removed_at) SELECT id, owner, %d FROM jobs WHERE id IN (%s) ON CONFLICT DO NOTHING`, time.Now().UnixMilli(), marks),
@@ -164,10 +165,10 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 	return nil
 }
 
-// lockDue locks the jobs whose time is over and that nobody else has locked,
-// and returns their ids.
+// lockDue locks those of the jobs that are due and that no other transaction has locked, and
+// returns their ids.
 func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocked string) ([]string, error) {
-	marks, args := marksOf(ids)
+	marks, args := placeholders(ids)
 	args = append(args, due)
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE id IN (%s) AND remove_at <= $%d ORDER BY id`, marks, len(args))+skipLocked, args...)
 	if err != nil {
@@ -188,8 +189,8 @@ func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocke
 	return locked, nil
 }
 
-// marksOf returns "$1, $2 …" for the ids, and the ids as arguments.
-func marksOf(ids []string) (marks string, args []any) {
+// placeholders returns the placeholders "$1, $2 …" for the ids, and the ids as arguments.
+func placeholders(ids []string) (marks string, args []any) {
 	numbers := make([]string, len(ids))
 	for i, id := range ids {
 		numbers[i] = fmt.Sprintf("$%d", i+1)

@@ -12,55 +12,55 @@ import (
 	"coatcheck/notify"
 )
 
-// A run is one attempt at a step of a job, in this process. It is the
-// [Reporter] of its service.
+// A run is one attempt at a step of a job, in this process. It implements [Reporter] for its
+// service.
 type run struct {
 	queue  *Queue
-	job    Job // as it was when the run started
+	job    Job // as of the start of the run
 	cancel context.CancelCauseFunc
 	began  time.Time
 
-	mu         sync.Mutex
-	progress   Report
-	version    uint64    // of the row, which a cancel request raises
-	n          uint64    // of the newest event
-	saved      notify.ID // the newest event that the row knows
-	told       *Time     // the newest progress that has become a callback
-	pending    []event   // what is not published yet
-	bytes      int       // of output in pending
-	chunks     int       // of the output
-	offset     int       // where the next one begins, in bytes
-	unfinished string    // the first bytes of a character whose last bytes have not come
-	said       said
-	closed     bool
-	wake       chan struct{} // nil until something is pending for the first time
-	done       chan struct{}
+	mu           sync.Mutex // guards the fields below
+	progress     Report
+	version      uint64    // of the row; a cancel request raises it
+	n            uint64    // number of the newest event in its version
+	saved        notify.ID // the newest event that is stored in the row
+	lastCallback *Time     // time of the newest progress for which a callback was created
+	pending      []event   // not published yet
+	bytes        int       // size of the output in pending
+	chunks       int       // number of output chunks so far
+	offset       int       // byte offset of the next chunk
+	unfinished   string    // first bytes of a character that is not complete yet
+	log          logBuffer
+	closed       bool
+	wake         chan struct{} // nil until the first event is pending
+	done         chan struct{}
 }
 
-// An event is what a run said, not published yet.
+// An event is an event of a run that is not published yet.
 type event struct {
 	name string
 	data any
-	lost uint64 // how many events before it were dropped
-	size int    // of the output in it, in bytes
-	// version is what the job has from this event on; 0 for no change.
+	lost uint64 // number of events that were dropped before it
+	size int    // of its output, in bytes
+	// version is the new version of the job from this event on; 0 for no change.
 	version uint64
 }
 
 const (
-	// maxPending bounds what waits when Redis is slow. What is dropped then
-	// takes an event id along, so that viewers see that something is missing.
+	// maxPending limits the pending events while Redis is slow. Dropped events still use up event
+	// ids, so that viewers detect the gap.
 	maxPending = 256
-	// maxPendingBytes bounds the output that waits.
+	// maxPendingBytes limits the pending output.
 	maxPendingBytes = maxOutput
-	// outputRate is how many bytes of output a job publishes in a second, so
-	// that it leaves room for others on their way to viewers.
+	// outputRate limits the output that a job publishes, in bytes per second, to leave capacity for
+	// the events of other jobs.
 	outputRate = 8 << 20
-	// progressInterval is the least time between two progress events of a job.
+	// progressInterval is the minimum time between two progress events of a job.
 	progressInterval = 100 * time.Millisecond
 	maxMessage       = 1024
 	maxLine          = 16 << 10
-	// maxChunk is how many bytes of output an event has at most.
+	// maxChunk is the maximum output of an event, in bytes.
 	maxChunk = 64 << 10
 )
 
@@ -70,7 +70,9 @@ func (r *run) Progress(percent float64, message string, data any) {
 		percent = 0
 	}
 	now := At(time.Now())
-	report := Report{Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now}
+	report := Report{
+		Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now,
+	}
 	var ok bool
 	if report.Data, ok = progressData(data); !ok {
 		r.Log("warning", badProgressData)
@@ -92,7 +94,8 @@ func (r *run) Progress(percent float64, message string, data any) {
 
 const badProgressData = "the data of a progress report can't be sent: it is no JSON or too large"
 
-// progressData returns the data of a report as JSON; nil for none.
+// progressData returns the data of a report as JSON; nil for none. It reports false if the data
+// cannot be encoded or is too large.
 func progressData(data any) (text json.RawMessage, ok bool) {
 	if data == nil {
 		return nil, true
@@ -118,11 +121,11 @@ func (r *run) Log(level, line string) {
 		Message string `json:"message"`
 		Line    uint64 `json:"line"`
 		At      Time   `json:"at"`
-	}{"log", level, line, r.said.add(now, level, line), now}})
+	}{"log", level, line, r.log.add(now, level, line), now}})
 }
 
-// Output implements [Reporter]. A character whose bytes come in several chunks
-// is sent whole, with the last of them.
+// Output implements [Reporter]. A character whose bytes arrive in several chunks is sent whole,
+// with its last byte.
 func (r *run) Output(chunk string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +137,7 @@ func (r *run) Output(chunk string) {
 	r.pushOutput(text)
 }
 
-// pushOutput adds events for a part of the output.
+// pushOutput pushes events for a part of the output.
 func (r *run) pushOutput(text string) {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	for len(text) > 0 {
@@ -154,8 +157,7 @@ func (r *run) pushOutput(text string) {
 	}
 }
 
-// cutUnfinished cuts the bytes off the end of a text that begin a character and
-// do not end it.
+// cutUnfinished cuts an incomplete UTF-8 sequence off the end of a text.
 func cutUnfinished(s string) (text, unfinished string) {
 	for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax); i-- {
 		if utf8.RuneStart(s[i]) {
@@ -168,8 +170,7 @@ func cutUnfinished(s string) (text, unfinished string) {
 	return s, ""
 }
 
-// clip cuts a text at a character's border to at most so many bytes, and
-// replaces what is not UTF-8.
+// clip shortens a text to at most most bytes, at a character boundary, and replaces invalid UTF-8.
 func clip(s string, most int) string {
 	if len(s) > most {
 		s, _ = cutUnfinished(s[:most-len("…")])
@@ -178,7 +179,8 @@ func clip(s string, most int) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// push adds an event to what is pending; progress takes the place of progress.
+// push adds a pending event. Progress replaces a pending progress event that is the newest. r.mu
+// must be held.
 func (r *run) push(e event) {
 	if r.closed {
 		return // a goroutine that outlives its service
@@ -196,7 +198,7 @@ func (r *run) push(e event) {
 		r.pending[0] = event{}
 		r.pending = r.pending[1:]
 	}
-	r.rouse()
+	r.wakePublisher()
 }
 
 func (r *run) ids() (job, run string) { return r.job.ID, r.job.runID }
@@ -220,7 +222,7 @@ func (r *run) report() Report {
 	return r.progress
 }
 
-// track remembers a run of this process.
+// track registers a run of this process.
 func (q *Queue) track(r *run) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -237,7 +239,7 @@ func (q *Queue) runOf(j *Job) *run {
 	return nil
 }
 
-// untrack forgets it, unless the job has a newer run here already.
+// untrack unregisters a run, unless the job already has a newer run here.
 func (q *Queue) untrack(r *run) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -36,7 +36,7 @@ func newTestRun(b *slowBus) *run {
 
 // A service may say how far it is as often as it likes: viewers get ten
 // events a second, and always the last one.
-func TestProgressIsThinned(t *testing.T) {
+func TestProgressEventsAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := new(slowBus)
 		r := newTestRun(bus)
@@ -63,7 +63,7 @@ func TestProgressIsThinned(t *testing.T) {
 }
 
 // The service does not wait for a slow bus, and what is lost shows in the ids.
-func TestSlowBusLosesNoOrder(t *testing.T) {
+func TestSlowPublisherKeepsEventOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &slowBus{delay: 200 * time.Millisecond}
 		r := newTestRun(bus)

@@ -11,23 +11,22 @@ import (
 	"time"
 )
 
-// A Func does the work of a service: it turns an input into an output, and
-// says how far it is with [Progress]. It must return soon after ctx is done.
-// An error that wraps [ErrPermanent] is not worth another attempt; one of
-// [RetryAfter] says when it is.
+// A Func implements a service: it computes an output from an input and may report its progress with
+// [Progress]. It must return soon after ctx is done. An error that wraps [ErrPermanent] prevents
+// another attempt. An error that wraps [RetryAfter] sets the delay before the next attempt.
 type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
 
-// A Service is what callers can run as a job.
+// A Service is a service that callers can run as a job.
 type Service struct {
 	// Name is the service's name in URLs, such as "sleep" or "maths.add". Required.
 	Name string
-	// Summary is one sentence for the documentation and the page.
+	// Summary is a one-sentence description for the documentation and the web page.
 	Summary string
-	// Timeout ends an attempt that takes longer. Default 15 minutes; a caller
-	// may ask for another, up to the server's limit.
+	// Timeout limits an attempt. Default 15 minutes. A caller may request another timeout, up to
+	// the server's limit.
 	Timeout time.Duration
-	// MaxAttempts is how often a job is tried in all. Default 3; a caller may
-	// ask for another number.
+	// MaxAttempts is the maximum number of attempts. Default 3. A caller may request another
+	// number.
 	MaxAttempts int
 	// InputSchema and OutputSchema are JSON Schemas (2020-12) of a service whose types
 	// are [encoding/json.RawMessage]. Other services have the schemas of their types.
@@ -40,9 +39,9 @@ type Service struct {
 
 	input, output reflect.Type
 	fits          func(input []byte) error
-	reading       chan struct{} // holds a value for each input that is being read
-	// call runs the service. It calls returned before it calls methods of what
-	// the service has returned.
+	reading       chan struct{} // limits concurrent reads: contains a value for each input that is being read
+	// call runs the service. It calls returned before it calls methods of the values that the
+	// service returned.
 	call func(ctx context.Context, input []byte, returned func()) result
 }
 
@@ -51,14 +50,13 @@ const (
 	defaultMaxAttempts = 3
 )
 
-// Input returns the type of the service's input: a struct whose tags say what
-// is allowed.
+// Input returns the type of the service's input: a struct whose tags describe the schema.
 func (s *Service) Input() reflect.Type { return s.input }
 
-// Fits reports whether an input that its schema allows fits into the Go type:
-// the error, an [encoding/json.UnmarshalTypeError] or a text, says why not. The
-// methods of the type, UnmarshalJSON for example, may do anything: a panic is
-// an error, and so is a method that does not return in five seconds.
+// Fits reports whether an input that is valid by its schema can be decoded into the Go type. The
+// error is an [encoding/json.UnmarshalTypeError] or a plain text. The methods of the type, such as
+// UnmarshalJSON, may do anything: a panic is returned as an error, and so is a method that does not
+// return within five seconds.
 func (s *Service) Fits(input []byte) error {
 	timer := time.NewTimer(fitsTime)
 	defer timer.Stop()
@@ -88,21 +86,23 @@ func (s *Service) Fits(input []byte) error {
 }
 
 const (
-	// fitsTime is how long the methods of an input's type may take.
+	// fitsTime limits how long the methods of an input's type may take.
 	fitsTime = 5 * time.Second
-	// maxReading is how many inputs of a service are read at once.
+	// maxReading is the maximum number of inputs of a service that are read concurrently.
 	maxReading = 64
 )
 
 var errUnread = errors.New("expected a value that the service can read: its input type fails on this one")
 
-// plain returns an error without methods of the service's.
+// plain returns an error that has no methods of the service.
 func plain(err error) error {
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return &json.UnmarshalTypeError{Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field}
+		return &json.UnmarshalTypeError{
+			Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field,
+		}
 	}
 	return errors.New(clip(err.Error(), maxErrorText))
 }
@@ -110,8 +110,8 @@ func plain(err error) error {
 // Output returns the type of the service's output.
 func (s *Service) Output() reflect.Type { return s.output }
 
-// A Registry holds services in the order they were added. The zero value is
-// an empty one.
+// A Registry contains services in the order in which they were added. The zero value is an empty
+// registry.
 type Registry struct {
 	services []*Service
 	byName   map[string]*Service
@@ -122,10 +122,10 @@ func ValidServiceName(name string) bool { return serviceName.MatchString(name) }
 
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
 
-// Add adds a service whose work fn does. From this follow its route with
-// validation of the input, its JSON Schema and its part of the OpenAPI
-// document. It panics when the name is missing, taken or not made of lower
-// case letters, digits, "_" and ".", or when the input is no struct.
+// Add adds a service that is implemented by fn. Its route, the validation of its input, its JSON
+// Schema and its part of the OpenAPI document are derived from it. Add panics if the name is
+// missing, taken, or not made of lowercase letters, digits, "_" and ".", or if the input is not a
+// struct.
 func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	switch {
 	case !serviceName.MatchString(s.Name):
@@ -133,7 +133,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	case r.byName[s.Name] != nil:
 		panic(fmt.Sprintf("jobs: service %q is added twice", s.Name))
 	case s.InputSchema == nil && reflect.TypeFor[In]().Kind() != reflect.Struct:
-		panic(fmt.Sprintf("jobs: the input of service %q is no struct", s.Name))
+		panic(fmt.Sprintf("jobs: the input of service %q is not a struct", s.Name))
 	case s.Timeout < 0 || s.MaxAttempts < 0:
 		panic(fmt.Sprintf("jobs: service %q has a negative limit", s.Name))
 	}
@@ -155,7 +155,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	s.call = func(ctx context.Context, input []byte, returned func()) result {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {
-			return failing(codeInvalidInput, "invalid input: %s", err)
+			return failureResult(codeInvalidInput, "invalid input: %s", err)
 		}
 		out, err := fn(ctx, in)
 		returned()
@@ -171,10 +171,10 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 	r.services = append(r.services, &s)
 }
 
-// Get returns the service of that name, or nil.
+// Get returns the service with this name, or nil.
 func (r *Registry) Get(name string) *Service { return r.byName[name] }
 
-// All yields the services in the order they were added.
+// All yields the services in the order in which they were added.
 func (r *Registry) All() iter.Seq[*Service] {
 	return func(yield func(*Service) bool) {
 		for _, s := range r.services {

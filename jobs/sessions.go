@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// ErrNoSession means that there is no such session, or none any more.
+// ErrNoSession means that the session does not exist or has ended.
 var ErrNoSession = errors.New("no such session")
 
 const (
 	// SessionLifetime is how long a browser stays signed in.
 	SessionLifetime = 24 * time.Hour
-	// rotateAfter is how old a session's secret becomes, rotationGrace how long
-	// the old one works beside the new one, for requests under way.
+	// rotateAfter is the age at which a session's secret is replaced. rotationGrace is how long the
+	// old secret remains valid, for concurrent requests.
 	rotateAfter   = 15 * time.Minute
 	rotationGrace = time.Minute
 )
 
-// Sessions are the browsers that are signed in. The table knows only hashes of
-// their secrets, so nobody who reads it can use them.
+// Sessions are the sessions of signed-in browsers. The table contains only hashes of their secrets,
+// so reading it does not allow anyone to use a session.
 type Sessions struct{ db *Database }
 
-// A Session is a browser that is signed in.
+// A Session is the session of a signed-in browser.
 type Session struct {
 	Owner string
-	// Credential is what the owner signed in with, as [Sessions.Begin] got it.
+	// Credential is what the owner signed in with, as passed to [Sessions.Begin].
 	Credential string
 	ExpiresAt  Time
 	rotatedAt  Time
@@ -41,7 +41,7 @@ func sessionID(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Begin makes a session of the owner and returns its secret, for a cookie.
+// Begin creates a session for the owner and returns its secret, for a cookie.
 func (s *Sessions) Begin(ctx context.Context, owner, credential string) (secret string, session Session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -59,11 +59,13 @@ func (s *Sessions) insert(ctx context.Context, db execer, secret string, session
 	return nil
 }
 
-// Find returns the session that has this secret. Error: [ErrNoSession].
+// Find returns the session with this secret. Error: [ErrNoSession].
 func (s *Sessions) Find(ctx context.Context, secret string) (session Session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = s.db.read.QueryRowContext(ctx, `SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`, sessionID(secret), At(time.Now())).
+	err = s.db.read.QueryRowContext(ctx,
+		`SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`,
+		sessionID(secret), At(time.Now())).
 		Scan(&session.Owner, &session.Credential, &session.rotatedAt, &session.ExpiresAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNoSession
@@ -74,8 +76,8 @@ func (s *Sessions) Find(ctx context.Context, secret string) (session Session, er
 	return session, nil
 }
 
-// Rotate gives the session a new secret when the one it has is old, and
-// returns it, or else "". The old one goes on for a minute.
+// Rotate replaces the session's secret if it is old, and returns the new secret; otherwise "". The
+// old secret remains valid for a minute.
 func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (fresh string, err error) {
 	now := time.Now()
 	if now.Sub(session.rotatedAt.Time) < rotateAfter {
@@ -88,7 +90,7 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 		return "", fmt.Errorf("rotate session: %w", err)
 	}
 	defer tx.Rollback()
-	// Of requests at the same time, one rotates.
+	// Of concurrent requests, only one rotates.
 	res, err := tx.ExecContext(ctx, `UPDATE sessions SET rotated_at = $1, expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END WHERE id = $3 AND rotated_at = $4`,
 		At(now), At(now.Add(rotationGrace)), sessionID(secret), session.rotatedAt)
 	if err != nil {
@@ -107,7 +109,7 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 	return fresh, nil
 }
 
-// End ends the session that has this secret, if there is one.
+// End ends the session with this secret, if there is one.
 func (s *Sessions) End(ctx context.Context, secret string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -117,10 +119,11 @@ func (s *Sessions) End(ctx context.Context, secret string) error {
 	return nil
 }
 
-// forget removes sessions that are over.
-func (s *Sessions) forget(ctx context.Context) error {
+// deleteExpired deletes expired sessions.
+func (s *Sessions) deleteExpired(ctx context.Context) error {
 	var one int
-	err := s.db.read.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
+	err := s.db.read.QueryRowContext(ctx,
+		`SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -128,7 +131,7 @@ func (s *Sessions) forget(ctx context.Context) error {
 		_, err = s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at < $1`, At(time.Now()))
 	}
 	if err != nil {
-		return fmt.Errorf("forget sessions: %w", err)
+		return fmt.Errorf("delete expired sessions: %w", err)
 	}
 	return nil
 }

@@ -13,14 +13,13 @@ import (
 	"coatcheck/notify/webhook"
 )
 
-// maxFirstKeys is how many keys of an owner the server makes by itself while those
-// before are remembered as revoked.
+// maxFirstKeys limits how many keys the server creates for an owner while earlier keys are still
+// listed as revoked.
 const maxFirstKeys = 20
 
-// Signing returns the keys that callbacks to the owner are signed with: the
-// secrets the two share, the newest first, then the server's own, whose public
-// half all may know. An owner without a secret gets one, so that every callback
-// has both kinds of signature.
+// Signing returns the keys that sign callbacks to the owner: the shared secrets, newest first, then
+// the server's own keys, whose public keys are published. It creates a secret for an owner that has
+// none, so that every callback has both kinds of signature.
 func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
 	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.now() + `)`
 	_, keys, err := k.read(ctx, owner, active)
@@ -30,9 +29,9 @@ func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error)
 	return k.makeFirst(ctx, owner, active)
 }
 
-// makeFirst makes a key for an owner that has none and returns those that sign. The
-// key's id follows from the owner, so that of several first callbacks that are sent
-// at once, also by several processes, one makes a key.
+// makeFirst creates a key for an owner that has none, and returns the active keys. The key's id is
+// derived from the owner, so that only one of several concurrent first callbacks creates a key,
+// even across processes.
 func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webhook.Key, err error) {
 	for n := range maxFirstKeys {
 		sum := sha256.Sum256(fmt.Appendf(nil, "first key %d of %s", n, owner))
@@ -44,7 +43,7 @@ func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webh
 		if err != nil || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
 			return keys, err
 		}
-		// The key with this id is one that stopped to sign.
+		// The key with this id has expired.
 	}
 	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooManyKeys) {
 		return nil, err
@@ -53,8 +52,8 @@ func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webh
 	return keys, err
 }
 
-// List returns the keys of the owner and the server's own, with those that
-// stopped to sign in the last week.
+// List returns the owner's keys and the server's own, including those that expired in the last
+// week.
 func (k *Keys) List(ctx context.Context, owner string) ([]Key, error) {
 	keys, _, err := k.read(ctx, owner, "")
 	return keys, err
@@ -89,10 +88,10 @@ func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, s
 	return keys, signing, nil
 }
 
-// Create makes a key, of the owner's or for "" of the server's, and returns its
-// secret, which is shown this once. Without a grace it signs beside those there
-// are; with one it takes their place, and they go on signing for that long, 0
-// meaning that they stop now. Error: [ErrTooManyKeys].
+// Create creates a key of the owner, or of the server if owner is "". It returns the secret, which
+// is not available later. If grace is nil, the key signs in addition to the existing keys.
+// Otherwise it replaces them, and they continue to sign for the grace period; 0 ends them now.
+// Error: [ErrTooManyKeys].
 func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
 	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: At(time.Now())}
 	if owner == "" {
@@ -130,8 +129,8 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 	return key, made.Secret(), nil
 }
 
-// Revoke ends a key of the owner's now; the server's own are "". Errors:
-// [ErrNoKey], [ErrLastKey].
+// Revoke ends a key of the owner, or of the server if owner is "", now. Errors: [ErrNoKey],
+// [ErrLastKey].
 func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
 	now := At(time.Now())
 	scheme, spare := webhook.V1, ""
@@ -157,8 +156,8 @@ func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
 	return nil
 }
 
-// Public returns the public halves of the keys that callbacks to all owners
-// are signed with, as JSON Web Keys.
+// Public returns the server's public keys as JSON Web Keys. These verify the callbacks to all
+// owners.
 func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
 	signing, err := k.Signing(ctx, "")
 	public := make([]json.RawMessage, len(signing))
@@ -168,10 +167,11 @@ func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
 	return public, err
 }
 
-// forget removes keys that stopped to sign long ago.
-func (k *Keys) forget(ctx context.Context) error {
-	if _, err := k.db.write.ExecContext(ctx, `DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
-		return fmt.Errorf("forget keys: %w", err)
+// deleteExpired deletes keys that expired more than keyHistory ago.
+func (k *Keys) deleteExpired(ctx context.Context) error {
+	if _, err := k.db.write.ExecContext(ctx,
+		`DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
+		return fmt.Errorf("delete expired keys: %w", err)
 	}
 	return nil
 }

@@ -9,58 +9,58 @@ import (
 	"time"
 )
 
-// Stats are what an operator wants to see of the queue.
+// Stats are the statistics of a queue for operators.
 type Stats struct {
 	Depth map[Status]int64
-	// Oldest is since when the job that waits longest could run; nil when none
-	// waits.
+	// Oldest is when the longest-waiting queued job became due; nil if none waits.
 	Oldest *Time
-	// Callbacks is how many deliveries wait.
+	// Callbacks is the number of pending deliveries.
 	Callbacks int64
-	Minutes   []Minute // of the last hour, the oldest first
+	Minutes   []Minute // the last hour, oldest first
 	Services  []ServiceStats
 	Workers   []WorkerStats
 	Database  DatabaseStats
 }
 
-// A Minute is how many jobs ended in a minute.
+// A Minute contains the number of jobs that ended in a minute.
 type Minute struct {
 	At                time.Time
-	Succeeded, Failed int64 // failed also stands for canceled and expired
+	Succeeded, Failed int64 // Failed includes canceled and expired
 }
 
-// ServiceStats are how long the newest jobs of a service took in the last hour.
+// ServiceStats contain the queue time (Wait) and duration (Run) of a service's newest jobs in the
+// last hour.
 type ServiceStats struct {
 	Service   string
 	Jobs      int
 	Wait, Run Percentiles
 }
 
-// Percentiles are the 50th, 95th and 99th.
+// Percentiles are the 50th, 95th and 99th percentiles.
 type Percentiles [3]time.Duration
 
-// WorkerStats are a process that runs jobs.
+// WorkerStats describe a process that runs jobs.
 type WorkerStats struct {
 	ID, Host             string
 	Concurrency, Running int
 	StartedAt, BeatAt    Time
-	// Stale says that its heart has stopped: its jobs are given away.
+	// Stale reports whether the worker's heartbeat is stale: its jobs are given to others.
 	Stale bool
 }
 
-// DatabaseStats are what the database says of itself.
+// DatabaseStats describe the database.
 type DatabaseStats struct {
 	Kind, Version string
 	Bytes         int64
 }
 
-// lowestPriority is the last of the priorities, which begin with 1.
+// lowestPriority is the numerically largest priority. Priorities begin with 1.
 const lowestPriority = 4
 
-// maxSample is how many jobs percentiles are taken of.
+// maxSample is the maximum number of jobs from which percentiles are computed.
 const maxSample = 5000
 
-// Stats reads them all.
+// Stats returns the current statistics.
 func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -87,10 +87,10 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	return s, err
 }
 
-// oldest returns since when the job that waits longest could run, nil when none
-// waits. Of each priority that is the first that River would run; the first by id
-// is another, which may have been delayed and wait for less. Looking at all jobs
-// would take seconds when many wait.
+// oldest returns when the longest-waiting queued job became due; nil if none waits. It considers
+// the job of each priority that River would run next, and the queued job with the lowest id. The
+// latter may differ from them: it may have been delayed and have waited for less time. Scanning all
+// jobs would take seconds if many are queued.
 func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
 	heads := []string{`SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`}
 	for priority := 1; priority <= lowestPriority; priority++ {
@@ -104,7 +104,8 @@ func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
 }
 
 func (q *Queue) pendingDeliveries(ctx context.Context) (n int64, err error) {
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
+	if err := q.db.read.QueryRowContext(ctx,
+		`SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)
 	}
 	return n, nil
@@ -142,7 +143,7 @@ func (q *Queue) minutes(ctx context.Context, now time.Time) ([]Minute, error) {
 	return minutes, nil
 }
 
-// serviceStats takes percentiles of the newest jobs of the last hour.
+// serviceStats computes percentiles over the newest jobs of the last hour.
 func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats, error) {
 	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT service, created_at, run_at, started_at, finished_at FROM jobs
 		WHERE finished_at >= $1 AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT %d`, maxSample), At(now.Add(-time.Hour)))
@@ -158,7 +159,7 @@ func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats
 		if err := rows.Scan(&service, &due, &runAt, &started, &finished); err != nil {
 			return nil, fmt.Errorf("read finished jobs: %w", err)
 		}
-		if runAt != nil && !runAt.After(started.Time) { // else it is of a later attempt
+		if runAt != nil && !runAt.After(started.Time) { // otherwise it belongs to a later attempt
 			due = *runAt
 		}
 		waits[service] = append(waits[service], started.Sub(due.Time))
@@ -169,12 +170,13 @@ func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats
 	}
 	var stats []ServiceStats
 	for _, service := range slices.Sorted(maps.Keys(waits)) {
-		stats = append(stats, ServiceStats{service, len(waits[service]), percentiles(waits[service]), percentiles(runs[service])})
+		stats = append(stats,
+			ServiceStats{service, len(waits[service]), percentiles(waits[service]), percentiles(runs[service])})
 	}
 	return stats, nil
 }
 
-// percentiles returns those of at least one duration, which it sorts.
+// percentiles returns the percentiles of at least one duration. It sorts d.
 func percentiles(d []time.Duration) Percentiles {
 	slices.Sort(d)
 	at := func(percent int) time.Duration { return d[(len(d)*percent+99)/100-1] }
@@ -194,8 +196,8 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 		if err := rows.Scan(&w.ID, &w.Host, &w.Concurrency, &w.StartedAt, &w.BeatAt, &w.Stale, &w.Running); err != nil {
 			return nil, fmt.Errorf("read workers: %w", err)
 		}
-		// Nobody else could ask, so a process alone with its database writes
-		// no heartbeat: that it answers is one.
+		// A process with SQLite writes no heartbeat, because no other process could check it. It is
+		// alive if it responds here.
 		if !q.db.postgres {
 			w.BeatAt, w.Stale = At(time.Now()), false
 		}
@@ -207,7 +209,7 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 	return workers, nil
 }
 
-// stats returns what the database is and how large.
+// stats returns the kind, version and size of the database.
 func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
 	s.Kind = "SQLite"
 	query := `SELECT sqlite_version(), (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())`
@@ -216,7 +218,7 @@ func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
 		query = `SELECT current_setting('server_version'), pg_database_size(current_database())`
 	}
 	if err := d.read.QueryRowContext(ctx, query).Scan(&s.Version, &s.Bytes); err != nil {
-		return s, fmt.Errorf("ask the database: %w", err)
+		return s, fmt.Errorf("read database statistics: %w", err)
 	}
 	return s, nil
 }

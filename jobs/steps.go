@@ -14,12 +14,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// outputKey marks, in the input of a further step, a place that a part of the
-// output of the step before takes.
+// outputKey marks a place in the input of a further step that is filled with a part of the previous
+// step's output.
 const outputKey = "$output"
 
-// resolve returns a step's input in which the parts of output stand where the
-// step asked for them. It stops as soon as the input becomes too large.
+// resolve returns a step's input, filled with the parts of output that it refers to. It stops as
+// soon as the input becomes too large.
 func resolve(input, output []byte) (json.RawMessage, error) {
 	if !bytes.Contains(input, []byte(outputKey)) {
 		return input, nil
@@ -33,7 +33,7 @@ func resolve(input, output []byte) (json.RawMessage, error) {
 		return nil, fmt.Errorf("read the output of the step before: %w", err)
 	}
 	var b limitedBuffer
-	e := jsontext.NewEncoder(&b, jsontext.AllowDuplicateNames(true)) // they are those of maps
+	e := jsontext.NewEncoder(&b, jsontext.AllowDuplicateNames(true)) // the names come from maps
 	if err := fill(e, in, out); err != nil {
 		if errors.Is(err, errTooLarge) {
 			return nil, fmt.Errorf("filled with the output of the step before, %w", errTooLarge)
@@ -43,7 +43,7 @@ func resolve(input, output []byte) (json.RawMessage, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
-// decode keeps numbers as they were written.
+// decode decodes JSON and keeps numbers as they were written.
 func decode(b []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -51,8 +51,7 @@ func decode(b []byte) (v any, err error) {
 	return v, err
 }
 
-// fill writes v with the part of output that it names in place of every
-// {"$output": pointer}.
+// fill writes v, and replaces every {"$output": pointer} with the part of output that it refers to.
 func fill(e *jsontext.Encoder, v, output any) error {
 	switch v := v.(type) {
 	case map[string]any:
@@ -61,7 +60,7 @@ func fill(e *jsontext.Encoder, v, output any) error {
 			if err != nil {
 				return err
 			}
-			return jsonv2.MarshalEncode(e, part, strictly)
+			return jsonv2.MarshalEncode(e, part, strictJSON)
 		}
 		if err := e.WriteToken(jsontext.BeginObject); err != nil {
 			return err
@@ -86,11 +85,11 @@ func fill(e *jsontext.Encoder, v, output any) error {
 		}
 		return e.WriteToken(jsontext.EndArray)
 	default:
-		return jsonv2.MarshalEncode(e, v, strictly)
+		return jsonv2.MarshalEncode(e, v, strictJSON)
 	}
 }
 
-// pointer returns the part of v that the JSON pointer p (RFC 6901) names.
+// pointer returns the part of v that the JSON pointer p (RFC 6901) refers to.
 func pointer(v any, p string) (any, error) {
 	if p == "" {
 		return v, nil

@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// A Submission asks for a job. The API has checked its input against the
-// service's schema; [Queue.Submit] checks the rest.
+// A Submission is a request for a job. The API has validated its input against the service's
+// schema; [Queue.Submit] validates the rest.
 type Submission struct {
 	Owner   string
 	Service string
 	Input   json.RawMessage
-	// Then are further steps of the same job, each fed from the one before.
+	// Then contains the further steps of the job. Each may use the output of the previous step.
 	Then []NextStep
-	// RunAt is when the job may start, or Delay how long it waits before;
-	// zero means now.
+	// RunAt is the earliest start of the job. Delay is an alternative to RunAt, relative to now.
+	// Zero means now.
 	RunAt time.Time
 	Delay time.Duration
 	// Priority is 1 (first) to 4. Default 2.
 	Priority int
-	// Timeout ends an attempt that takes longer. Default the service's.
+	// Timeout limits an attempt. The default is the service's.
 	Timeout time.Duration
-	// MaxAttempts is how often a step is tried in all. Default the service's.
+	// MaxAttempts is the maximum number of attempts per step. The default is the service's.
 	MaxAttempts int
-	// StartWithin is how long the job may wait to be started; zero means for ever.
+	// StartWithin is how long the job may wait for its start before it expires; zero means forever.
 	StartWithin time.Duration
-	// Retain is how long the record is kept after the end. Default the server's.
+	// Retain is how long the record is kept after the job's end. The default is the server's.
 	Retain   time.Duration
 	Tags     []string
-	Metadata json.RawMessage // an object, or nil
-	// CallbackURL is told of CallbackEvents, by default of the job's end.
-	// The API has checked it.
+	Metadata json.RawMessage // a JSON object, or nil
+	// CallbackURL receives callbacks of CallbackEvents, by default of the job's end. The API has
+	// validated it.
 	CallbackURL    string
 	CallbackEvents []string
-	// CallbackState comes back in every callback.
+	// CallbackState is returned in every callback.
 	CallbackState string
-	// BaseURL is how the submitter reached the API, "https://host".
+	// BaseURL is the URL through which the submitter reached the API, "https://host".
 	BaseURL string
-	// IdempotencyKey makes a repeated submission return the first one's job while
-	// the job's record is kept, and [ErrRemoved] for 24 hours after its removal.
-	// Fingerprint tells whether it is the same request. Caller owns the key, who
-	// may differ from the owner of the job. Default the owner.
+	// IdempotencyKey deduplicates submissions. A repeated submission returns the first one's job
+	// while that job's record is kept, and [ErrRemoved] for 24 hours after its removal. Fingerprint
+	// identifies the request, to detect a different one with the same key. Caller is the owner of
+	// the key, if that is not the owner of the job. Default: the owner.
 	IdempotencyKey string
 	Fingerprint    string
 	Caller         string
@@ -50,7 +50,7 @@ type Submission struct {
 	RetryOf string
 }
 
-// Services returns the services that the job runs, in their order.
+// Services returns the services that the job runs, in order.
 func (s *Submission) Services() []string {
 	names := []string{s.Service}
 	for _, step := range s.Then {
@@ -59,15 +59,14 @@ func (s *Submission) Services() []string {
 	return names
 }
 
-// A NextStep is a further step of a job. In its input, the object
-// {"$output": "/json/pointer"} (RFC 6901) stands for a part of the output of
-// the step before; the pointer "" is all of it.
+// A NextStep is a further step of a job. In its input, the object {"$output": "/json/pointer"} (RFC
+// 6901) is replaced with a part of the previous step's output; the pointer "" refers to all of it.
 type NextStep struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input"`
 }
 
-// The callback events that a caller may ask for.
+// The callback events that a caller may request.
 const (
 	JobStarted   = "job.started"
 	JobProgress  = "job.progress"
@@ -78,12 +77,12 @@ const (
 	JobExpired   = "job.expired"
 )
 
-// terminalEvents are what a callback tells of when nothing else was asked for.
+// terminalEvents are the default callback events.
 var terminalEvents = []string{JobSucceeded, JobFailed, JobCanceled, JobExpired}
 
-// Limits on a submission.
+// Limits of a submission.
 const (
-	MaxSteps         = 21 // the first, and 20 in then
+	MaxSteps         = 21 // the first step, and 20 in then
 	MaxTags          = 20
 	MaxTag           = 64 // characters
 	MaxAttempts      = 100
@@ -92,7 +91,7 @@ const (
 	maxCallbackState = 1 << 10
 )
 
-// A FieldError says what is wrong with one field of a submission.
+// A FieldError is an error in one field of a submission.
 type FieldError struct {
 	Field   string // as in the request, such as "then[0].service"
 	Message string
@@ -101,8 +100,7 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// complete fills in the defaults and returns all mistakes, as [FieldError]s
-// joined by [errors.Join].
+// complete applies the defaults and returns all errors, as [FieldError]s joined by [errors.Join].
 func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {

@@ -11,10 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Submit makes a job of s. When it returns, the job is on disk. With an
-// idempotency key that was used before, it returns the first job and replayed
-// is true, also when no more jobs can be taken. Errors: [ErrUnknownService],
-// [ErrKeyReused], [ErrRemoved] of the first job, [ErrQueueFull],
+// Submit creates a job. When it returns, the job is on disk. With an idempotency key that was used
+// before, it returns the first job and replayed is true, even if the queue is full. Errors:
+// [ErrUnknownService], [ErrKeyReused], [ErrRemoved] of the first job, [ErrQueueFull],
 // [ErrUserQueueFull], [ErrUnavailable], and joined [FieldError]s.
 func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed bool, err error) {
 	if err := s.complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
@@ -53,11 +52,11 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 		return Job{}, false, err
 	}
 	q.admitted(s.Owner)
-	q.know(inserted)
+	q.cacheQueued(inserted)
 	return *inserted, false, nil
 }
 
-// newJob returns the job that s asks for, not written yet.
+// newJob returns the job for s, which is not stored yet.
 func (q *Queue) newJob(s *Submission) (Job, error) {
 	id, err := newID("job_")
 	if err != nil {
@@ -65,9 +64,12 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 	}
 	now := At(time.Now())
 	j := Job{
-		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now, MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
-		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority, Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout), retain: Duration(s.Retain),
+		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
+		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
+		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
+		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout),
+		retain: Duration(s.Retain),
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, Step{Service: step.Service, Input: step.Input})
@@ -93,17 +95,17 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// newID returns prefix and 26 characters that sort by the time they were made
-// (UUIDv7, RFC 9562, in Crockford's base 32).
+// newID returns prefix and 26 characters that sort by creation time (UUIDv7, RFC 9562, in
+// Crockford's base 32).
 func newID(prefix string) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return "", fmt.Errorf("make id: %w", err)
+		return "", fmt.Errorf("create id: %w", err)
 	}
 	return prefix + idEncoding.EncodeToString(id[:]), nil
 }
 
-// validID reports whether id has the form that newID makes.
+// validID reports whether id has the format of newID.
 func validID(prefix, id string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
 	_, err := idEncoding.DecodeString(rest)

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A Time is a moment to the millisecond, in UTC. In JSON it is RFC 3339 with
-// three digits of a second, in the database the milliseconds since 1970.
+// A Time is a time in UTC, truncated to milliseconds. In JSON it is RFC 3339 with three fractional
+// digits, in the database milliseconds since 1970.
 type Time struct{ time.Time }
 
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// At returns t to the millisecond.
+// At returns t truncated to milliseconds.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -20,8 +20,7 @@ func (t Time) MarshalText() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, timeLayout), nil
 }
 
-// MarshalJSON implements [json.Marshaler]; without it the one of time.Time
-// would be promoted.
+// MarshalJSON implements [json.Marshaler]. Without it, the method of time.Time would be promoted.
 func (t Time) MarshalJSON() ([]byte, error) {
 	b := append(make([]byte, 0, len(timeLayout)+2), '"')
 	return append(t.UTC().AppendFormat(b, timeLayout), '"'), nil
@@ -40,7 +39,7 @@ func (t *Time) Scan(src any) error {
 	return nil
 }
 
-// A Duration is kept in the database as milliseconds.
+// A Duration is stored in the database as milliseconds.
 type Duration time.Duration
 
 // Value implements [driver.Valuer].

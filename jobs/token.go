@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// sum returns the MAC of data for one purpose.
+// sum returns the MAC of data for a purpose.
 func (k *Keys) sum(purpose string, data []byte) []byte {
 	h := hmac.New(sha256.New, k.mac)
 	h.Write([]byte(purpose + "\x00"))
@@ -15,12 +15,12 @@ func (k *Keys) sum(purpose string, data []byte) []byte {
 	return h.Sum(nil)[:macSize]
 }
 
-// token returns the token that opens the job with this id.
+// token returns the token for the job with this id.
 func (k *Keys) token(id string) string {
 	return id + "." + idEncoding.EncodeToString(k.sum("token", []byte(id)))
 }
 
-// VerifyToken returns the id of the job that the token opens.
+// VerifyToken returns the id of the job that the token grants access to.
 func (k *Keys) VerifyToken(token string) (id string, ok bool) {
 	id, _, ok = strings.Cut(token, ".")
 	if !ok || !validID("job_", id) || !hmac.Equal([]byte(token), []byte(k.token(id))) {
@@ -29,13 +29,13 @@ func (k *Keys) VerifyToken(token string) (id string, ok bool) {
 	return id, true
 }
 
-// Seal returns data in a form that callers can hand back in a URL but can't
-// make or change.
+// Seal encodes data with a MAC for use in a URL. Callers can pass it back but cannot forge or
+// change it.
 func (k *Keys) Seal(data []byte) string {
 	return base64.RawURLEncoding.EncodeToString(append(k.sum("seal", data), data...))
 }
 
-// Open returns the data that Seal sealed.
+// Open verifies and returns the data that Seal encoded.
 func (k *Keys) Open(sealed string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], k.sum("seal", b[macSize:])) {

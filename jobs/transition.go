@@ -8,31 +8,31 @@ import (
 	"coatcheck/notify"
 )
 
-// errLost is the error of a run that no longer holds its job.
-var errLost = errors.New("the job is in other hands")
+// errLost is the error of a run that has lost its job, and of a transition that does not apply any
+// more.
+var errLost = errors.New("the run has lost its job")
 
-// riverAttempts is how often River calls a worker that can't reach the
-// database. A job's own attempts are River jobs of their own.
+// riverAttempts is how often River retries a worker that cannot reach the database. Each attempt of
+// a job is a separate River job.
 const riverAttempts = 1000
 
-// A judge returns the fact that a job meets while its row is locked, or an error
-// if there is none.
-type judge func(ctx context.Context, b *batch, j *Job) (fact, error)
+// A decider returns the trigger for a job while its row is locked, or an error if there is none.
+type decider func(ctx context.Context, b *batch, j *Job) (trigger, error)
 
-// transitToEnd is [Queue.transit] for a context that has no end.
-func (q *Queue) transitToEnd(ctx context.Context, id string, known *Job, says judge) (Job, error) {
+// transitToEnd is [Queue.transit] with a context that cannot end.
+func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide decider) (Job, error) {
 	var u *update
-	ch := &change{names: []string{id}, lock: id, known: known}
+	ch := &change{names: []string{id}, lock: id, cached: cached}
 	ch.apply = func(ctx context.Context, b *batch) error {
 		before, err := b.job(id)
 		if err != nil {
 			return err
 		}
-		f, err := says(ctx, b, &before)
+		t, err := decide(ctx, b, &before)
 		if err != nil {
 			return err
 		}
-		job, e, err := before.meets(f, b.now)
+		job, e, err := before.transition(t, b.now)
 		if err != nil {
 			return refuse(err)
 		}
@@ -49,24 +49,24 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, known *Job, says ju
 	if u.effects.requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.recoveries)
 	}
-	q.know(&u.job)
+	q.cacheQueued(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
 }
 
-// know remembers a job that is queued, if this process may start it.
-func (q *Queue) know(j *Job) {
+// cacheQueued caches a queued job if this process may start it.
+func (q *Queue) cacheQueued(j *Job) {
 	if q.Workers > 0 {
 		q.queued.put(j)
 	}
 }
 
-// is returns a judge that returns f for every job.
-func is(f fact) judge {
-	return func(context.Context, *batch, *Job) (fact, error) { return f, nil }
+// always returns a decider that returns t for every job.
+func always(t trigger) decider {
+	return func(context.Context, *batch, *Job) (trigger, error) { return t, nil }
 }
 
-// publish tells viewers of the job's new status. A loss costs only latency.
+// publish publishes the job's new status to viewers. A lost event only costs latency.
 func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now Time) {
 	e := notify.Event{ID: j.EventID(), Prev: effect.prev, Name: "status"}
 	var data any = struct {
@@ -78,8 +78,8 @@ func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now Time) 
 		At              Time   `json:"at"`
 	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
 	if effect.kept {
-		if r := q.runOf(j); r != nil && r.raise(j.version, data) {
-			return // in its place among what the run says
+		if r := q.runOf(j); r != nil && r.publishTransition(j.version, data) {
+			return // in order with the run's own events
 		}
 	}
 	if j.Done {

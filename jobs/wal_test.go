@@ -8,7 +8,7 @@ import (
 
 // The write-ahead log that grew while somebody read for long is cut when they
 // have finished.
-func TestBackupsLeaveNoLargeWAL(t *testing.T) {
+func TestWALIsTruncatedAfterLongRead(t *testing.T) {
 	dir := t.TempDir()
 	db, err := OpenSQLite(t.Context(), dir)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// errTimeout is why the context of a run is done that took too long.
+// errTimeout is the cancellation cause of a run that took too long.
 var errTimeout = errors.New("timeout")
 
-// runArgs are the arguments of a River job that runs a step of a job. Its
-// kind names the service, so that a worker without it leaves it alone.
+// runArgs are the arguments of a River job that runs a step of a job. Its kind names the service,
+// so that workers without that service do not fetch it.
 type runArgs struct {
 	service string
 	JobID   string `json:"job_id"`
@@ -29,20 +29,20 @@ type worker struct {
 	service *Service
 }
 
-// NextRetry is when River calls Work again after it returned an error: when
-// the database was away. Attempts of the job are not River's business.
+// NextRetry returns when River retries Work after an error, which means that the database was
+// unavailable. The job's own attempts are not scheduled by River.
 func (w *worker) NextRetry(*river.Job[runArgs]) time.Time { return time.Now().Add(2 * time.Second) }
 
-// Timeout is River's, which must outlast the job's own.
+// Timeout returns River's timeout, which must be longer than the job's.
 func (w *worker) Timeout(*river.Job[runArgs]) time.Duration { return w.queue.MaxTimeout + time.Minute }
 
 // Work runs a step of a job.
 func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q := w.queue
-	defer q.begin(rj.Args.JobID)()
+	defer q.beginWork(rj.Args.JobID)()
 	r, err := q.start(ctx, rj.Args.JobID, rj.ID)
 	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
-		return nil // finished, canceled or given to another River job meanwhile
+		return nil // finished, canceled or assigned to another River job meanwhile
 	}
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q.untrack(r)
 	r.close()
 	err = q.finish(ctx, r, res)
-	q.replace(res.returned)
+	q.freeSlot(res.returned)
 	return err
 }
 
@@ -73,20 +73,23 @@ func (w *worker) run(ctx context.Context, r *run) result {
 	if r.job.Step > 1 {
 		filled, err := resolve(input, r.job.Chain[r.job.Step-2].Output)
 		if err != nil {
-			return failing(codeInvalidInput, "invalid input: %s", err)
+			return failureResult(codeInvalidInput, "invalid input: %s", err)
 		}
 		if err := q.Validate(w.service.Name, filled); err != nil {
-			return failing(codeInvalidInput, "invalid input: the output of step %d does not fit the input of %s: %s", r.job.Step-1, w.service.Name, err)
+			return failureResult(codeInvalidInput,
+				"invalid input: the output of step %d does not fit the input of %s: %s",
+				r.job.Step-1, w.service.Name, err)
 		}
 		input = filled
 	}
 	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}
-	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace, func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
+	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace,
+		func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
 	if res.returned != nil {
-		q.Logger.WarnContext(ctx, "service does not stop: its job goes on without it; make the service return soon after its context is done",
-			"service", w.service.Name, "job", r.job.ID, "told", context.Cause(ctx), "waited", q.CancelGrace.String())
+		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",
+			"service", w.service.Name, "job", r.job.ID, "cause", context.Cause(ctx), "waited", q.CancelGrace.String())
 	}
 	return res
 }
@@ -97,29 +100,32 @@ func (w *worker) isolates(r *run) bool {
 }
 
 func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {
-	w.queue.Logger.ErrorContext(ctx, "service panicked", "service", w.service.Name, "job", r.job.ID, "panic", text, "stack", stack)
+	w.queue.Logger.ErrorContext(ctx, "service panicked",
+		"service", w.service.Name, "job", r.job.ID, "panic", text, "stack", stack)
 }
 
-// start gives the job to a new run of this process.
+// start starts a new run of the job in this process.
 func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, error) {
 	runID, err := uuid.NewRandom()
 	if err != nil {
-		return nil, fmt.Errorf("make run id: %w", err)
+		return nil, fmt.Errorf("create run id: %w", err)
 	}
-	job, err := q.transitFrom(ctx, id, q.queued.take(id), is(runStarted{runID.String(), q.workerID, riverJobID}))
+	job, err := q.transitFrom(ctx, id, q.queued.take(id), always(runStarted{runID.String(), q.workerID, riverJobID}))
 	if err != nil {
 		return nil, err
 	}
-	return &run{queue: q, job: job, began: time.Now(), version: job.version, said: said{first: job.logLines + 1, lines: job.logLines}}, nil
+	return &run{
+		queue: q, job: job, began: time.Now(), version: job.version,
+		log: logBuffer{first: job.logLines + 1, lines: job.logLines},
+	}, nil
 }
 
-// overall returns the percentage of the whole job when its current step is
-// that far.
+// overall converts the progress of the current step, in percent, to that of the whole job.
 func (j *Job) overall(percent float64) float64 {
 	return (float64(j.Step-1)*100 + min(max(percent, 0), 100)) / float64(j.Steps)
 }
 
-// within calls fn with a deadline.
+// within calls fn with a timeout.
 func within(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

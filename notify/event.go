@@ -1,6 +1,5 @@
-// Package notify tells the outside what happens to jobs: live events to
-// viewers, through this process or Redis, and signed callbacks to URLs. It
-// carries bytes and knows no job.
+// Package notify publishes live events to viewers, through this process or Redis, and sends signed
+// callbacks to URLs. It does not depend on jobs: it transports bytes.
 package notify
 
 import (
@@ -11,19 +10,18 @@ import (
 	"strings"
 )
 
-// ErrStale is returned when an event is not newer than the newest one of its
-// topic: whoever published it no longer speaks for the job.
+// ErrStale is returned if an event is not newer than the newest event of its topic: its publisher
+// has lost the job.
 var ErrStale = errors.New("the topic has a newer event")
 
-// An ID orders the events of a topic: first the version of the record that
-// the event belongs to, then a counter within that version. It is written
-// "version-n", which is also a valid Redis stream id and needs no CORS
-// preflight as a Last-Event-ID.
+// An ID orders the events of a topic: first by the version of the record that the event belongs to,
+// then by a counter within that version. Its text is "version-n", which is also a valid Redis
+// stream id and needs no CORS preflight as a Last-Event-ID.
 type ID struct {
 	Version, N uint64
 }
 
-// ParseID parses the form that String writes.
+// ParseID parses an id in the format of String.
 func ParseID(s string) (ID, error) {
 	version, n, ok := strings.Cut(s, "-")
 	if !ok {
@@ -46,21 +44,21 @@ func (id ID) String() string {
 	return string(strconv.AppendUint(text, id.N, 10))
 }
 
-// Compare returns -1, 0 or +1 when id is before, the same as or after other.
+// Compare returns -1, 0 or +1 if id is before, the same as or after other.
 func (id ID) Compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.Version, other.Version), cmp.Compare(id.N, other.N))
 }
 
-// IsZero reports whether the id is that of no event.
+// IsZero reports whether the id belongs to no event.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// An Event is something that happened on a topic.
+// An Event is an event of a topic.
 type Event struct {
-	// ID is chosen by the publisher and must grow within the topic.
+	// ID is chosen by the publisher and must increase within the topic.
 	ID ID
-	// Prev is the id of the event before, when the publisher knows it: it is
-	// how a viewer tells that nothing is missing in between. Zero means
-	// unknown; then the newest event in the topic's log is taken for it.
+	// Prev is the id of the previous event, if the publisher knows it. Viewers use it to detect
+	// missing events. Zero means unknown: then the newest event in the topic's log counts as the
+	// previous one.
 	Prev ID
 	// Name is the event's type, such as "progress".
 	Name string

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// AppendFrame appends a server-sent event (WHATWG HTML, section 9.2.6). An
-// empty id leaves the viewer's newest one alone. It comes last: clients that
-// hand on a frame that was cut off then ask for it again.
+// AppendFrame appends a server-sent event (WHATWG HTML, section 9.2.6) to dst. An empty id does not
+// change the viewer's last event id. The id comes last, so that a client that dispatches a
+// truncated frame requests that event again.
 func AppendFrame(dst []byte, name, id string, data []byte) []byte {
 	dst = slices.Grow(dst, len(name)+len(data)+len(id)+len("event: \ndata: \nid: \n\n"))
 	dst = append(append(append(dst, "event: "...), name...), '\n')

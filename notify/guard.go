@@ -17,37 +17,35 @@ import (
 // ErrBlocked is the error of a connection that the guard refused.
 var ErrBlocked = errors.New("the address is not allowed")
 
-// A GuardConfig says which addresses callbacks may reach beside public ones.
+// A GuardConfig configures which addresses callbacks may reach in addition to public ones.
 type GuardConfig struct {
-	// Allow names what is allowed although it is not public: networks such as
-	// "10.1.0.0/16", hosts such as "hooks.internal", "*.internal" or
-	// "127.0.0.1", each but the network with ":port" if only that. What is
-	// allowed may be called over http.
+	// Allow lists additional destinations: networks such as "10.1.0.0/16", and hosts such as
+	// "hooks.internal", "*.internal" or "127.0.0.1". A host may have a ":port" suffix, to allow
+	// only that port. Allowed destinations may also be called over http.
 	Allow []string
-	// Loopback allows this machine's loopback addresses, over http too.
+	// Loopback allows this machine's loopback addresses, also over http.
 	Loopback bool
-	// Own are hosts with ports that this server is reached at; callbacks to
-	// them would be loops.
+	// Own lists the hosts with ports at which this server is reached. Callbacks to them are
+	// refused, because they would be loops.
 	Own []string
-	// Listens are addresses, such as "127.0.0.1:5000", at which this server
-	// listens. All addresses of this machine count as its own with their ports.
+	// Listens lists the addresses, such as "127.0.0.1:5000", on which this server listens. With
+	// these ports, all addresses of this machine count as its own.
 	Listens []string
 }
 
-// A Guard decides what callbacks may reach, by the form of their URL and again
-// by the address of each connection: what a name resolves to when it is
-// dialed is what counts.
+// A Guard restricts what callbacks may reach. It checks their URL, and again the address of each
+// connection: the address that a name resolves to when it is dialed counts.
 type Guard struct {
 	public   *ssrf.Guardian
 	networks []netip.Prefix
 	hosts    []hostPort
-	own      *own
+	own      *ownAddresses
 }
 
-type hostPort struct{ host, port string } // port "" for any
+type hostPort struct{ host, port string } // an empty port matches any
 
-// neverAllowed can't be reached whatever is allowed: there are services that
-// hand out credentials to whoever asks from inside a cloud.
+// neverAllowed cannot be reached even if allowed: metadata services in clouds return credentials to
+// any client inside the cloud.
 var neverAllowed = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("100.100.100.200/32"),
@@ -60,12 +58,15 @@ var neverAllowed = []netip.Prefix{
 	netip.MustParsePrefix("::/128"),
 }
 
-// deniedPorts speak other protocols, which an HTTP request might confuse.
-var deniedPorts = []string{"22", "23", "25", "53", "110", "143", "465", "587", "993", "995", "2375", "2376", "3306", "5432", "6379", "9200", "11211", "27017"}
+// deniedPorts are ports of other protocols, which an HTTP request might confuse.
+var deniedPorts = []string{
+	"22", "23", "25", "53", "110", "143", "465", "587", "993", "995", "2375", "2376", "3306", "5432", "6379", "9200",
+	"11211", "27017",
+}
 
-// NewGuard returns a guard. Its error names every bad entry.
+// NewGuard returns a guard. Its error lists every invalid entry.
 func NewGuard(c GuardConfig) (*Guard, error) {
-	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: newOwn(c.Own, c.Listens)}
+	g := &Guard{public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6")), own: newOwnAddresses(c.Own, c.Listens)}
 	if c.Loopback {
 		c.Allow = append(slices.Clone(c.Allow), "127.0.0.0/8", "::1/128", "localhost")
 	}
@@ -78,7 +79,7 @@ func NewGuard(c GuardConfig) (*Guard, error) {
 	return g, errors.Join(errs...)
 }
 
-// Listen tells the guard of one more address at which this server listens.
+// Listen adds an address on which this server listens.
 func (g *Guard) Listen(addr net.Addr) { g.own.listen(addr.String()) }
 
 // allow adds an entry of GuardConfig.Allow.
@@ -124,11 +125,10 @@ func (g *Guard) allowsAddr(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// checkAddr returns an error that wraps ErrBlocked when a connection to the
-// address must not be made. named says that the host is allowed by its name.
+// checkAddr returns an error that wraps ErrBlocked if a connection to the address is not allowed.
+// named reports whether the host is allowed by name.
 func (g *Guard) checkAddr(addr netip.Addr, named bool) error {
-	// An address with a zone, or an IPv4 address in the clothes of IPv6, is
-	// not what it looks like.
+	// An address with a zone, or an IPv4-mapped IPv6 address, could disguise another address.
 	if addr.Zone() != "" {
 		return ErrBlocked
 	}
@@ -145,8 +145,8 @@ func (g *Guard) checkAddr(addr netip.Addr, named bool) error {
 	return nil
 }
 
-// DialContext connects to addr, for an [http.Transport], and refuses what the
-// guard does not allow at the moment the address is known.
+// DialContext returns a dial function for an [http.Transport]. It refuses addresses that the guard
+// does not allow once the name has been resolved.
 func (g *Guard) DialContext(resolver *net.Resolver) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)

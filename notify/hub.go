@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// ErrClosed ends subscriptions when the hub closes: viewers should come back
-// and find their place elsewhere.
+// ErrClosed ends subscriptions when the hub closes. Viewers should reconnect and resume at another
+// process.
 var ErrClosed = errors.New("the hub is closed")
 
-// A feed keeps the log of each topic and tells of what is appended to it.
+// A feed stores the log of each topic and distributes appended events.
 type feed interface {
-	// append adds an event to its topic's log and tells those who watch.
+	// append appends an event to its topic's log and publishes it.
 	append(topic string, e Event) error
 	// erase deletes a topic's log.
 	erase(topic string) error
-	// watch asks to be told of a topic by the hub's received. It does not
-	// wait: live says whether that works at once; if not, the feed calls the
-	// hub's confirmed, as it does when it may have missed something.
+	// watch starts delivering a topic's events to the hub's received. It does not block. live
+	// reports whether this takes effect at once. If not, the feed calls the hub's confirmed when it
+	// does, and again whenever it may have missed events.
 	watch(topic string) (live bool)
-	// unwatch takes that back, without waiting.
+	// unwatch ends watch. It does not block.
 	unwatch(topic string)
 	// read returns the events of a topic after an id.
 	read(ctx context.Context, topic string, after ID) ([]Event, error)
@@ -30,19 +30,19 @@ type feed interface {
 	close()
 }
 
-// A Hub passes the events of topics from publishers to viewers, without a gap
-// that is not shown and without a duplicate.
+// A Hub passes the events of topics from publishers to viewers, without undetected gaps and without
+// duplicates.
 type Hub struct {
 	feed   feed
 	logger *slog.Logger
 	wg     sync.WaitGroup
-	ctx    context.Context //nolint:containedctx // of the goroutines that read logs
+	ctx    context.Context //nolint:containedctx // for the goroutines that read logs
 	cancel context.CancelFunc
-	reads  chan struct{} // one for each log that is being read
-	late   time.Duration // how long after its row an event may come into the log
+	reads  chan struct{} // one value for each log that is being read
+	maxLag time.Duration // how long after its row is committed an event may reach the log
 
-	mu     sync.Mutex
-	topics map[string]*topic // those with viewers
+	mu     sync.Mutex        // guards topics and closed
+	topics map[string]*topic // topics that have viewers
 	closed bool
 }
 
@@ -54,29 +54,30 @@ func NewHub(logger *slog.Logger) *Hub {
 }
 
 func newHub(logger *slog.Logger) *Hub {
-	h := &Hub{logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), late: publishTimeout}
+	h := &Hub{
+		logger: logger, topics: make(map[string]*topic), reads: make(chan struct{}, maxReads), maxLag: publishTimeout,
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 
-// Publish appends an event to its topic and tells the viewers. It returns
-// [ErrStale] when the topic has an event as new. It does not wait longer than
-// about 200 ms for Redis: after an error, the event is appended when Redis is back,
-// if it does not stay away for long; else its loss shows to viewers as a gap.
+// Publish appends an event to its topic and passes it to the viewers. It returns [ErrStale] if the
+// topic has an event that is as new. It waits at most about 200 ms for Redis. After any other
+// error, the event is appended when Redis has recovered, unless the outage is long; a lost event
+// appears to viewers as a gap.
 func (h *Hub) Publish(topic string, e Event) error {
 	return h.feed.append(topic, e)
 }
 
-// Erase deletes what is kept of a topic's events. Like [Hub.Publish], it does
-// not wait long for Redis, which deletes them when it is back.
+// Erase deletes the stored events of a topic. Like [Hub.Publish], it does not wait long for Redis,
+// which deletes them when it has recovered.
 func (h *Hub) Erase(topic string) error { return h.feed.erase(topic) }
 
-// Degraded reports whether events are known to go missing, because Redis is
-// away.
+// Degraded reports whether events may be getting lost because Redis is unavailable.
 func (h *Hub) Degraded() bool { return h.feed.degraded() }
 
-// view returns a new view of a topic.
-func (h *Hub) view(name string, wake func()) (*Subscription, error) {
+// subscribe returns a new subscription to a topic.
+func (h *Hub) subscribe(name string, wake func()) (*Subscription, error) {
 	s, live, err := h.join(name, wake)
 	if live {
 		h.confirmed(name)
@@ -99,7 +100,7 @@ func (h *Hub) join(name string, wake func()) (s *Subscription, live bool, err er
 	s = &Subscription{hub: h, topic: t, wake: wake}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.views[s] = struct{}{}
+	t.subscriptions[s] = struct{}{}
 	return s, live, nil
 }
 
@@ -114,8 +115,8 @@ func (h *Hub) Watched() []string {
 	return names
 }
 
-// Behind says that the topic has an event this new: viewers who have not seen
-// it read the log again, and are told of a gap if it is not there either.
+// Behind reports the newest event id of a topic. If the hub has not received that event, it reads
+// the log again. If the event is not there either, viewers get a gap.
 func (h *Hub) Behind(name string, newest ID) {
 	if t := h.topic(name); t != nil && t.newest().Compare(newest) < 0 {
 		h.catchUp(t, newest)
@@ -129,8 +130,8 @@ func (h *Hub) topic(name string) *topic {
 	return h.topics[name]
 }
 
-// confirmed is called by the feed when it tells of a topic from now on, so
-// that what came before is in the log.
+// confirmed is called by the feed when it delivers all later events of a topic, so that all earlier
+// ones are in the log.
 func (h *Hub) confirmed(name string) {
 	if t := h.topic(name); t != nil {
 		t.confirm()
@@ -138,7 +139,7 @@ func (h *Hub) confirmed(name string) {
 	}
 }
 
-// received is called by the feed with each event as it comes.
+// received is called by the feed with each new event.
 func (h *Hub) received(name string, e Event) {
 	t := h.topic(name)
 	if t == nil {
@@ -149,7 +150,7 @@ func (h *Hub) received(name string, e Event) {
 	}
 }
 
-// Close ends all subscriptions with [ErrClosed], and everything else.
+// Close ends all subscriptions with [ErrClosed] and stops the hub.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	if h.closed {
@@ -158,7 +159,7 @@ func (h *Hub) Close() {
 	}
 	h.closed = true
 	for _, t := range h.topics {
-		t.rouse()
+		t.wakeViewers()
 	}
 	h.mu.Unlock()
 	h.cancel()
@@ -172,12 +173,12 @@ func (h *Hub) isClosed() bool {
 	return h.closed
 }
 
-// leave takes a view off its topic, and the topic off the hub with its last.
-func (h *Hub) leave(s *Subscription) {
+// unsubscribe removes a subscription from its topic, and the topic from the hub if it was the last.
+func (h *Hub) unsubscribe(s *Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := s.topic
-	if t.leave(s) == 0 && h.topics[t.name] == t {
+	if t.removeSubscription(s) == 0 && h.topics[t.name] == t {
 		delete(h.topics, t.name)
 		h.feed.unwatch(t.name)
 	}

@@ -44,17 +44,17 @@ func (e redisError) Error() string { return string(e) }
 func (redisError) RedisError()     {}
 
 // Whatever is wrong with Redis or its configuration, events wait for it.
-func TestPassing(t *testing.T) {
+func TestIsOutage(t *testing.T) {
 	for text, want := range map[string]bool{
 		"NOAUTH Authentication required.": true, "NOPERM this user has no permissions": true, "MOVED 3999 127.0.0.1:6381": true, "ASK 3999 127.0.0.1:6381": true,
 		"LOADING Redis is loading": true, "OOM command not allowed": true, "READONLY You can't write": true, "WRONGPASS invalid username-password pair": true,
 		"ERR wrong number of arguments": false, "WRONGTYPE Operation against a key": false, "CROSSSLOT Keys in request don't hash to the same slot": false,
 	} {
-		if got := passing(redisError(text)); got != want {
+		if got := isOutage(redisError(text)); got != want {
 			t.Errorf("%s: %t", text, got)
 		}
 	}
-	if !passing(io.ErrUnexpectedEOF) || passing(nil) {
+	if !isOutage(io.ErrUnexpectedEOF) || isOutage(nil) {
 		t.Error("no answer passes, and no error does not")
 	}
 }

@@ -8,17 +8,16 @@ import (
 )
 
 const (
-	// logEvents is how many events a topic's log has at most, logAge how long
-	// it is kept after the last one.
+	// logEvents is the maximum number of events in a topic's log. logAge is how long the log is
+	// kept after its last event.
 	logEvents = 512
 	logAge    = 10 * time.Minute
-	// topicBytes bounds the data in a topic's log, so that a topic with large
-	// events pushes out its own and not those of others.
+	// topicBytes limits the data in a topic's log, so that a topic with large events evicts only
+	// its own events.
 	topicBytes = 1 << 20
-	// memoryBytes bounds all logs of a process together.
+	// memoryBytes limits the size of all logs of a process together.
 	memoryBytes = 32 << 20
-	// eventBytes is what an event takes beside its data, about, and logBytes
-	// what a log takes beside its events.
+	// eventBytes is the approximate overhead of an event. logBytes is that of a log.
 	eventBytes = 128
 	logBytes   = 512
 )
@@ -27,9 +26,9 @@ const (
 type memory struct {
 	hub *Hub
 
-	mu    sync.Mutex
-	logs  map[string]*list.Element // of *memoryLog
-	order *list.List               // the one that was appended to last is in front
+	mu    sync.Mutex               // guards the fields below
+	logs  map[string]*list.Element // values are *memoryLog
+	order *list.List               // most recently appended first
 	bytes int
 }
 
@@ -40,7 +39,7 @@ type memoryLog struct {
 	at     time.Time
 }
 
-// size returns how many bytes the log takes, about.
+// size returns the approximate size of the log in bytes.
 func (l *memoryLog) size() int { return logBytes + l.events.bytes + l.events.len()*eventBytes }
 
 func newMemory(h *Hub) *memory {
@@ -82,7 +81,7 @@ func (m *memory) append(topic string, e Event) error {
 		m.order.Remove(oldest)
 		delete(m.logs, old.topic)
 	}
-	// With the lock held, so that viewers get events in the order of the log.
+	// Called with the lock held, so that viewers receive events in the order of the log.
 	m.hub.received(topic, e)
 	return nil
 }

@@ -9,82 +9,81 @@ import (
 )
 
 const (
-	// The outbox holds this many events and bytes of data at most; then the
-	// oldest are lost.
+	// The outbox holds at most this many events and bytes of data; beyond that, the oldest events
+	// are lost.
 	outboxEvents = 10_000
 	outboxBytes  = 16 << 20
-	// batchEvents and batchBytes are how much goes to Redis together at most:
-	// more would keep it from others for too long, or not be done in time.
+	// batchEvents and batchBytes limit what is sent to Redis at once: more would block Redis for
+	// too long or exceed the timeout.
 	batchEvents = 128
 	batchBytes  = 256 << 10
 )
 
 var (
-	// errAway is the error of a publisher while Redis is away.
-	errAway   = errors.New("Redis is away, the event waits") //nolint:staticcheck // a name
-	errClosed = errors.New("the hub is closed, the event is lost")
+	// errUnavailable is returned to publishers while Redis is unavailable.
+	errUnavailable = errors.New("Redis is unavailable, the event waits") //nolint:staticcheck // a name
+	errClosed      = errors.New("the hub is closed, the event is lost")
 )
 
-// An outbox holds, in order, the events that are to go to Redis. Those that
-// Redis does not take wait until it is back: a short absence then leaves no
-// gap, and a long one leaves at least the newest events.
+// An outbox holds the events to send to Redis, in order. Events that Redis does not accept wait
+// until it recovers: a short outage leaves no gap, and a long one loses only the oldest events.
 type outbox struct {
 	filled chan struct{}
 
-	mu     sync.Mutex
-	queue  []sending
+	mu     sync.Mutex // guards the fields below
+	queue  []queuedEvent
 	bytes  int
-	down   bool // publishers do not wait
+	down   bool // Redis is unavailable: publishers do not wait
 	closed bool
 }
 
-// A sending is an event on its way to Redis.
-type sending struct {
+// A queuedEvent is an event in the outbox.
+type queuedEvent struct {
 	topic string
 	event Event
 	since time.Time  // when its publisher began to wait
-	done  chan error // nil when nobody waits
+	done  chan error // nil if no publisher waits
 }
 
-func (s *sending) answer(err error) {
+func (s *queuedEvent) reply(err error) {
 	if s.done != nil {
 		s.done <- err
 		s.done = nil
 	}
 }
 
-// put adds an event, and waits until Redis has it or is known to be away: about
+// put adds an event. It waits until Redis has accepted it or is known to be unavailable, for about
 // publishTimeout at most.
 func (o *outbox) put(topic string, e Event) error {
-	done, _ := answers.Get().(chan error)
-	defer answers.Put(done)
+	done, _ := replies.Get().(chan error)
+	defer replies.Put(done)
 	o.mu.Lock()
 	switch {
 	case o.closed:
 		done <- errClosed
 	case o.down:
-		o.add(sending{topic: topic, event: e})
-		done <- errAway
+		o.add(queuedEvent{topic: topic, event: e})
+		done <- errUnavailable
 	default:
-		o.add(sending{topic, e, time.Now(), done})
+		o.add(queuedEvent{topic, e, time.Now(), done})
 	}
 	o.mu.Unlock()
 	return <-done
 }
 
-// answers are used again: each event needs one.
-var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
+// replies pools channels, because each event needs one.
+var replies = sync.Pool{New: func() any { return make(chan error, 1) }}
 
-// add adds to the queue; the outbox is locked.
-func (o *outbox) add(s ...sending) {
+// add appends to the queue. o.mu must be held.
+func (o *outbox) add(s ...queuedEvent) {
 	o.queue = append(o.queue, s...)
 	for _, s := range s {
 		o.bytes += len(s.event.Data)
 	}
 	for len(o.queue) > outboxEvents || o.bytes > outboxBytes && len(o.queue) > 1 {
-		o.queue[0].answer(errAway)
+		o.queue[0].reply(errUnavailable)
 		o.bytes -= len(o.queue[0].event.Data)
-		o.queue[0] = sending{} // it goes with the next growth
+		o.queue[0] = queuedEvent{} // releases the data; the entry is freed when the queue grows
 		o.queue = o.queue[1:]
 	}
 	select {
@@ -93,8 +92,8 @@ func (o *outbox) add(s ...sending) {
 	}
 }
 
-// take takes out the oldest events, into the place of a batch before.
-func (o *outbox) take(batch []sending) []sending {
+// take removes and returns the oldest events. It reuses the memory of a previous batch.
+func (o *outbox) take(batch []queuedEvent) []queuedEvent {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	batch = batch[:0]
@@ -112,23 +111,23 @@ func (o *outbox) take(batch []sending) []sending {
 	return batch
 }
 
-// putBack puts events, which Redis did not take, where they were. From now on
-// nobody waits for it.
-func (o *outbox) putBack(batch []sending) {
+// requeue returns events that Redis did not accept to the front of the queue. From now on,
+// publishers do not wait for Redis.
+func (o *outbox) requeue(batch []queuedEvent) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.down = true
 	queue := slices.Concat(batch, o.queue)
 	for i := range queue {
-		queue[i].answer(errAway)
+		queue[i].reply(errUnavailable)
 	}
 	o.queue, o.bytes = nil, 0
 	o.add(queue...)
 }
 
-// sent says that Redis is there. Publishers wait for it again when it has
-// nearly all that there was.
-func (o *outbox) sent() {
+// markAvailable records that Redis is available. Publishers wait for it again once it has received
+// nearly all events.
+func (o *outbox) markAvailable() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) < batchEvents {
@@ -136,9 +135,8 @@ func (o *outbox) sent() {
 	}
 }
 
-// away reports whether Redis did not take the last events, or lacks many
-// since.
-func (o *outbox) away() bool {
+// unavailable reports whether Redis did not accept the last events, or still lacks many since then.
+func (o *outbox) unavailable() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.down
@@ -149,22 +147,22 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	o.closed = true
 	for i := range o.queue {
-		o.queue[i].answer(errClosed)
+		o.queue[i].reply(errClosed)
 	}
 	o.queue = nil
 }
 
-// idle reports whether nothing waits for Redis.
+// idle reports whether the queue is empty.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.queue) == 0
 }
 
-// empty sends what is in the outbox, until ctx is done.
-func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending) error) {
+// run sends the events in the outbox until ctx is done.
+func (o *outbox) run(ctx context.Context, send func(context.Context, []queuedEvent) error) {
 	defer o.close()
-	var batch []sending
+	var batch []queuedEvent
 	for ctx.Err() == nil {
 		batch = o.take(batch)
 		if len(batch) == 0 {
@@ -176,11 +174,11 @@ func (o *outbox) empty(ctx context.Context, send func(context.Context, []sending
 		}
 		err := send(ctx, batch)
 		if err == nil {
-			o.sent()
+			o.markAvailable()
 		} else {
-			o.putBack(batch)
+			o.requeue(batch)
 		}
-		clear(batch) // nothing else may come for long
+		clear(batch) // releases the events: the next batch may come much later
 		if err != nil {
 			select {
 			case <-time.After(retryDelay):

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// A checkedProxy sends callbacks through a proxy, which gets the addresses that
-// the guard has checked instead of names that it would look up itself.
+// A checkedProxy sends callbacks through a proxy. It passes the proxy addresses that the guard has
+// checked, instead of names that the proxy would resolve itself.
 type checkedProxy struct {
 	url      *url.URL
 	guard    *Guard
@@ -27,8 +27,7 @@ type checkedProxy struct {
 	tls      *tls.Config // for a proxy that is reached over TLS
 }
 
-// dial opens a tunnel through the proxy to an address of addr that the guard
-// allows.
+// dial opens a tunnel through the proxy to an allowed address of addr.
 func (p *checkedProxy) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	targets, err := p.guard.resolve(ctx, p.resolver, addr)
 	if err != nil {
@@ -43,14 +42,14 @@ func (p *checkedProxy) dial(ctx context.Context, network, addr string) (net.Conn
 	return nil, err
 }
 
-// A checkedTransport refuses requests that must not be made through a proxy.
+// A checkedTransport rejects requests that must not go through the proxy.
 type checkedTransport struct {
 	proxy     *checkedProxy
 	transport *http.Transport
 }
 
-// RoundTrip implements [http.RoundTripper]. Over http the proxy gets the name,
-// since it makes the Host header from it; what it leads to is checked before.
+// RoundTrip implements [http.RoundTripper]. Over http the proxy gets the name, because it derives
+// the Host header from it. The addresses of the name are checked first.
 func (c *checkedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	port := r.URL.Port()
 	if port == "" {
@@ -68,16 +67,16 @@ func (c *checkedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.transport.RoundTrip(r)
 }
 
-// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (c *checkedTransport) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
-// proxyFor is for [http.Transport]: what goes through a tunnel of dial needs no
-// proxy any more.
+// proxyFor implements the Proxy function of an [http.Transport]. Requests over https use the tunnel
+// of dial and need no further proxy.
 func (p *checkedProxy) proxyFor(r *http.Request) (*url.URL, error) {
 	if r.URL.Scheme == "http" {
 		return p.url, nil
 	}
-	return nil, nil //nolint:nilnil // as http.Transport wants it
+	return nil, nil //nolint:nilnil // required by http.Transport
 }
 
 // dialHop connects to the proxy for requests over http, and through it for others.
@@ -88,7 +87,7 @@ func (p *checkedProxy) dialHop(ctx context.Context, network, addr string) (net.C
 	return p.dial(ctx, network, addr)
 }
 
-// tunnel connects to the target, an address with a port, through the proxy.
+// tunnel connects through the proxy to the target, an address with a port.
 func (p *checkedProxy) tunnel(ctx context.Context, network, target string) (net.Conn, error) {
 	if strings.HasPrefix(p.url.Scheme, "socks5") {
 		return p.socks(ctx, network, target)
@@ -99,7 +98,7 @@ func (p *checkedProxy) tunnel(ctx context.Context, network, target string) (net.
 	}
 	raw := conn
 	stop := context.AfterFunc(ctx, func() {
-		raw.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a connection that is closed has none
+		raw.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection returns an error
 	})
 	defer stop()
 	if p.url.Scheme == "https" {
@@ -119,22 +118,26 @@ func (p *checkedProxy) tunnel(ctx context.Context, network, target string) (net.
 	return conn, nil
 }
 
-// connect asks an HTTP proxy for a tunnel.
+// connect requests a tunnel from an HTTP proxy.
 func (p *checkedProxy) connect(conn net.Conn, target string) error {
-	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{"User-Agent": {userAgent}}}
+	r := &http.Request{
+		Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target,
+		Header: http.Header{"User-Agent": {userAgent}},
+	}
 	if p.url.User != nil {
 		password, _ := p.url.User.Password()
-		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)))
+		r.Header.Set("Proxy-Authorization",
+			"Basic "+base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)))
 	}
 	if err := r.Write(conn); err != nil {
-		return fmt.Errorf("ask the proxy: %w", err)
+		return fmt.Errorf("connect through the proxy: %w", err)
 	}
 	answer := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(answer, r)
 	if err != nil {
-		return fmt.Errorf("ask the proxy: %w", err)
+		return fmt.Errorf("connect through the proxy: %w", err)
 	}
-	resp.Body.Close() // after a CONNECT there is none
+	resp.Body.Close() // the response to CONNECT has no body
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 		return errProxy
@@ -177,7 +180,7 @@ func (proxyDialer) DialContext(ctx context.Context, network, addr string) (net.C
 	return dialProxy(ctx, network, addr)
 }
 
-// proxyAddr returns the address and port of the proxy.
+// proxyAddr returns the host and port of the proxy.
 func proxyAddr(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -186,8 +189,8 @@ func proxyAddr(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// resolve returns the addresses of addr, a host with a port, that callbacks may
-// reach. The error wraps [ErrBlocked] when there are only others.
+// resolve returns the addresses of addr, a host with a port, that callbacks may reach. The error
+// wraps [ErrBlocked] if there are none.
 func (g *Guard) resolve(ctx context.Context, resolver *net.Resolver, addr string) ([]netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -17,72 +17,74 @@ import (
 const (
 	// publishTimeout is how long a publisher waits for Redis.
 	publishTimeout = 200 * time.Millisecond
-	// answerTimeout is how long others wait for an answer.
-	answerTimeout = time.Second
-	// retryDelay is the wait before Redis is tried again.
+	// responseTimeout is the timeout of other commands.
+	responseTimeout = time.Second
+	// retryDelay is the delay before Redis is tried again.
 	retryDelay = 500 * time.Millisecond
 )
 
-// redisFeed keeps logs in Redis streams and tells of them by pub/sub, to all
-// processes.
+// redisFeed stores logs in Redis streams and distributes events to all processes with pub/sub.
 type redisFeed struct {
 	hub    *Hub
 	client *redis.Client
 	prefix string
 
-	outbox  outbox
-	refused atomic.Bool  // Redis did not take the last events
-	cut     atomic.Bool  // the subscribed connection is down
-	back    atomic.Int64 // when it no longer was, in nanoseconds since 1970
+	outbox       outbox
+	refused      atomic.Bool  // Redis did not accept the last events
+	disconnected atomic.Bool  // the subscribed connection is down
+	recovered    atomic.Int64 // when that connection recovered, in nanoseconds since 1970
 
-	mu      sync.Mutex
-	wanted  map[string]uint64   // topics to subscribe to, each with the number of its newest request
-	changed map[string]struct{} // topics that were requested or given up since the connection's last round
-	asked   uint64              // requests so far
-	nudge   chan struct{}       // wanted has changed
+	mu            sync.Mutex          // guards wanted, changed and asked
+	wanted        map[string]uint64   // topics to subscribe to, with the numbers of their newest requests
+	changed       map[string]struct{} // topics that were requested or given up since the last round of reconcile
+	requests      uint64              // number of requests so far
+	wantedChanged chan struct{}       // signals that wanted has changed
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// NewRedisHub returns a hub that shares events with all processes through the
-// Redis at the address, a URL; with "?master_name=", it is of Sentinels, who know where
-// that master is. All its keys begin with the prefix. Redis need not be there
-// yet: until it is, the hub is degraded. A Redis Cluster of several nodes is refused.
+// NewRedisHub returns a hub that shares events with all processes through the Redis at address, a
+// URL. With "?master_name=", the URL is that of Sentinels, which know the address of that master.
+// All keys begin with prefix. Redis may be unavailable at first; the hub is degraded until it is
+// reachable. A Redis Cluster of several nodes is rejected.
 func NewRedisHub(address, prefix string, logger *slog.Logger) (*Hub, error) {
 	client, err := newRedisClient(address)
 	if err != nil {
 		return nil, errors.New("redis_url is not a Redis URL") // the cause may quote the password
 	}
 	quietRedis()
-	check, stop := context.WithTimeout(context.Background(), answerTimeout)
+	check, stop := context.WithTimeout(context.Background(), responseTimeout)
 	defer stop()
 	if err := checkNoCluster(check, client); errors.Is(err, errCluster) {
 		return nil, errors.Join(err, client.Close())
 	}
 	h := newHub(logger)
-	h.late = publishTimeout + retryDelay + publishTimeout // in vain, and once more from the outbox
-	f := &redisFeed{hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}), nudge: make(chan struct{}, 1)}
+	h.maxLag = publishTimeout + retryDelay + publishTimeout // one failed attempt and one retry from the outbox
+	f := &redisFeed{
+		hub: h, client: client, prefix: prefix, wanted: make(map[string]uint64), changed: make(map[string]struct{}),
+		wantedChanged: make(chan struct{}, 1),
+	}
 	f.outbox.filled = make(chan struct{}, 1)
 	h.feed = f
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(func() { f.listen(ctx) })
-	f.wg.Go(func() { f.outbox.empty(ctx, f.send) })
+	f.wg.Go(func() { f.outbox.run(ctx, f.send) })
 	f.wg.Go(func() { f.probe(ctx) })
 	return h, nil
 }
 
-// errCluster says what to do about a Redis Cluster, which has each topic on a node
-// of its own and answers the others with MOVED.
-var errCluster = errors.New("redis_url is a Redis Cluster of several nodes, which can't be used: name a single Redis, or Sentinels with ?master_name=")
+// errCluster is the error for a Redis Cluster. It stores each topic on one of its nodes; the others
+// respond with MOVED.
+var errCluster = errors.New("redis_url is a Redis Cluster of several nodes, which is not supported: use a single Redis, or Sentinels with ?master_name=")
 
-// checkNoCluster asks Redis how it runs (HELLO, since version 6). A cluster of one
-// node is like a single Redis. Error: errCluster, or any other if it does not tell.
+// checkNoCluster asks Redis for its mode (HELLO, since version 6). A cluster of one node is like a
+// single Redis. Error: errCluster, or another error if the mode is unknown.
 func checkNoCluster(ctx context.Context, client *redis.Client) error {
 	answer, err := client.Do(ctx, "HELLO").Result()
 	if err != nil {
-		return fmt.Errorf("ask Redis for its mode: %w", err)
+		return fmt.Errorf("read the mode of Redis: %w", err)
 	}
 	fields, ok := answer.(map[any]any)
 	if pairs, list := answer.([]any); list { // RESP2
@@ -94,9 +96,9 @@ func checkNoCluster(ctx context.Context, client *redis.Client) error {
 	if !ok || fields["mode"] != "cluster" {
 		return nil
 	}
-	slots, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // what takes its place needs Redis 7
+	slots, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // its replacement requires Redis 7
 	if err != nil {
-		return fmt.Errorf("ask Redis for its cluster: %w", err)
+		return fmt.Errorf("read the Redis cluster: %w", err)
 	}
 	for _, s := range slots {
 		if len(s.Nodes) > 0 && len(slots[0].Nodes) > 0 && s.Nodes[0].ID != slots[0].Nodes[0].ID {
@@ -106,17 +108,15 @@ func checkNoCluster(ctx context.Context, client *redis.Client) error {
 	return nil
 }
 
-// quietRedis keeps go-redis from writing to standard error past the log: that
-// Redis is away, and back, the hub says itself. The logger is go-redis's own
-// global, and the same for all.
-var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+// quietRedis keeps go-redis from writing to standard error: the hub itself logs outages of Redis.
+// go-redis has one global logger for all clients.
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(noopLogger{}) })
 
-type silence struct{}
+type noopLogger struct{}
 
-func (silence) Printf(context.Context, string, ...any) {}
+func (noopLogger) Printf(context.Context, string, ...any) {}
 
-// newRedisClient returns a client that waits for nothing long and tries nothing
-// again by itself.
+// newRedisClient returns a client with short timeouts and without retries.
 func newRedisClient(address string) (*redis.Client, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -124,7 +124,8 @@ func newRedisClient(address string) (*redis.Client, error) {
 	}
 	query := u.Query()
 	for name, value := range map[string]string{
-		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": answerTimeout.String(), "write_timeout": answerTimeout.String(),
+		"max_retries": "-1", "dial_timeout": publishTimeout.String(), "read_timeout": responseTimeout.String(),
+		"write_timeout": responseTimeout.String(),
 	} {
 		query.Set(name, value)
 	}
@@ -179,8 +180,8 @@ func parseEvent(id, prev, name, data string) (e Event, err error) {
 
 func (f *redisFeed) watch(topic string) bool {
 	f.want(topic, func() {
-		f.asked++
-		f.wanted[topic] = f.asked
+		f.requests++
+		f.wanted[topic] = f.requests
 	})
 	return false
 }
@@ -195,15 +196,15 @@ func (f *redisFeed) want(topic string, change func()) {
 	f.changed[topic] = struct{}{}
 	f.mu.Unlock()
 	select {
-	case f.nudge <- struct{}{}:
+	case f.wantedChanged <- struct{}{}:
 	default:
 	}
 }
 
-// degraded is true for a while longer than Redis is away, so that what was
-// lost then is looked for.
+// degraded remains true for a while after Redis has recovered, so that events that were lost
+// meanwhile are detected.
 func (f *redisFeed) degraded() bool {
-	return f.cut.Load() || f.outbox.away() || time.Now().UnixNano()-f.back.Load() < afterwards.Nanoseconds()
+	return f.disconnected.Load() || f.outbox.unavailable() || time.Now().UnixNano()-f.recovered.Load() < recoveryTime.Nanoseconds()
 }
 
 func (f *redisFeed) close() {

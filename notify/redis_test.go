@@ -54,7 +54,7 @@ func TestRedisAway(t *testing.T) {
 }
 
 // A topic whose last viewer leaves just when another comes is alive.
-func TestEvents19SubscribeStorm(t *testing.T) {
+func TestTopicSurvivesViewerTurnover(t *testing.T) {
 	t.Parallel()
 	redisURL, prefix := jobstest.RedisURL(t), "test-"+rand.Text()
 	publisher, hub := redisHub(t, redisURL, prefix), redisHub(t, redisURL, prefix)
@@ -82,7 +82,7 @@ func TestEvents19SubscribeStorm(t *testing.T) {
 }
 
 // What is watched is what viewers watch, and nothing when they are gone.
-func TestEvents19Watched(t *testing.T) {
+func TestRedisSubscriptionsMatchViewers(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	hub := redisHub(t, "redis://"+r.Addr, "test")
@@ -112,7 +112,7 @@ func TestEvents19Watched(t *testing.T) {
 
 // A run that lost its job can't speak any more, and the next one goes on with
 // higher ids.
-func TestEvents23StaleRun(t *testing.T) {
+func TestStaleRunCannotPublish(t *testing.T) {
 	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
 		s := subscribe(t, hub, "job")
 		defer s.Close()
@@ -146,9 +146,9 @@ func TestEvents23StaleRun(t *testing.T) {
 
 // What is only late to be appended is no gap, and is sent when it comes, not
 // when the time to wait for it is over.
-func TestBehindIsPatient(t *testing.T) {
+func TestBehindWaitsForLateEvent(t *testing.T) {
 	eachHub(t, func(t *testing.T, publisher, hub *notify.Hub) {
-		hub.SetLate(time.Hour)
+		hub.SetMaxLag(time.Hour)
 		s := subscribe(t, hub, "job")
 		defer s.Close()
 		s.Start(id(1, 0))
@@ -165,7 +165,7 @@ func TestBehindIsPatient(t *testing.T) {
 
 // With a Redis that is not there, nobody waits for long; what is published
 // comes when it is there.
-func TestEvents22NoRedisAtStart(t *testing.T) {
+func TestStartWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	r.Kill()
@@ -268,12 +268,12 @@ func TestRedisBackOverSlowNetwork(t *testing.T) {
 		}
 		last = events[len(events)-1].ID
 	}
-	jobstest.Until(t, "Redis is back", func() bool { return !publisher.Degraded() })
+	jobstest.Until(t, "Redis has recovered", func() bool { return !publisher.Degraded() })
 }
 
 // A Redis that no longer answers, on connections that stand, is noticed
 // within seconds, and nothing is missing when it goes on.
-func TestEvents21FrozenRedis(t *testing.T) {
+func TestFrozenRedis(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	publisher, hub := redisHub(t, "redis://"+r.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
@@ -310,7 +310,7 @@ func TestEvents21FrozenRedis(t *testing.T) {
 
 // A Redis that lost everything shows as no gap to those who saw everything,
 // and as one to those who did not.
-func TestEvents21LostRedis(t *testing.T) {
+func TestRestartedRedisWithoutData(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	publisher, hub := redisHub(t, "redis://"+r.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
@@ -337,7 +337,7 @@ func TestEvents21LostRedis(t *testing.T) {
 }
 
 // What Redis refuses only for now waits until it is taken.
-func TestRedisRefusesForNow(t *testing.T) {
+func TestRedisTemporarilyRefusesEvents(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]struct{ trouble, mend []string }{
 		"out of memory":      {[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
@@ -375,7 +375,7 @@ func TestRedisRefusesForNow(t *testing.T) {
 }
 
 // A process without viewers and events finds out that Redis can't be used.
-func TestIdleHubNoticesRedis(t *testing.T) {
+func TestIdleHubDetectsRedisOutage(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	hub := redisHub(t, "redis://"+r.Addr, "test")
@@ -415,7 +415,7 @@ func TestRedisClusterIsRefused(t *testing.T) {
 }
 
 // A message of somebody else's on our channel does no harm.
-func TestForeignMessage(t *testing.T) {
+func TestMalformedRedisMessageIsIgnored(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	hub := redisHub(t, "redis://"+r.Addr, "test")

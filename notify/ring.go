@@ -5,37 +5,37 @@ import (
 	"sort"
 )
 
-// A ring holds the newest events of a topic, in order. What they say lies in a
-// few pieces of memory: an object for each of the events of thousands of
-// topics would keep the garbage collector busy, and viewers waiting.
+// A ring holds the newest events of a topic, in order. It stores their data in a few large byte
+// slices: one object per event, for thousands of topics, would keep the garbage collector busy and
+// delay viewers.
 type ring struct {
 	records []record
-	gone    int      // how many of them are forgotten already
-	pieces  [][]byte // a piece is only ever added to, so what is handed out stays as it is
+	dropped int      // number of records that are already dropped
+	pieces  [][]byte // bytes are only appended, so returned data never changes
 	first   int      // the number of pieces[0]
-	names   []string // of events; there are few
-	bytes   int      // that the events say
+	names   []string // names of events; there are few different ones
+	bytes   int      // size of the events' data
 }
 
 // A record is an event without pointers.
 type record struct {
 	id, prev         ID
-	name             int // in names
-	piece, from, end int // its data
+	name             int // index in names
+	piece, from, end int // position of its data
 }
 
-// pieceBytes is how large a piece becomes, unless an event is larger.
+// pieceBytes is the size of a piece, unless an event is larger.
 const pieceBytes = 16 << 10
 
-func (r *ring) len() int { return len(r.records) - r.gone }
+func (r *ring) len() int { return len(r.records) - r.dropped }
 
-// oldest returns the id of the oldest event; there must be one.
-func (r *ring) oldest() ID { return r.records[r.gone].id }
+// oldest returns the id of the oldest event; the ring must not be empty.
+func (r *ring) oldest() ID { return r.records[r.dropped].id }
 
-// push adds the newest event. The caller may then do what it likes with its data.
+// push adds the newest event. It copies the data.
 func (r *ring) push(e Event) {
 	if len(r.pieces) == 0 || cap(r.pieces[len(r.pieces)-1])-len(r.pieces[len(r.pieces)-1]) < len(e.Data) {
-		size := 0 // a topic with one event is to be small
+		size := 0 // keeps a topic with one event small
 		if len(r.pieces) > 0 {
 			size = min(2*cap(r.pieces[len(r.pieces)-1]), pieceBytes)
 		}
@@ -44,7 +44,7 @@ func (r *ring) push(e Event) {
 	name := slices.Index(r.names, e.Name)
 	if name < 0 {
 		name = len(r.names)
-		r.names = append(r.names, string([]byte(e.Name))) // it may be a part of something larger
+		r.names = append(r.names, string([]byte(e.Name))) // copied, because it may be a part of a larger string
 	}
 	last := len(r.pieces) - 1
 	from := len(r.pieces[last])
@@ -53,40 +53,43 @@ func (r *ring) push(e Event) {
 	r.bytes += len(e.Data)
 }
 
-// shift forgets the oldest event.
+// shift drops the oldest event.
 func (r *ring) shift() {
-	old := r.records[r.gone]
+	old := r.records[r.dropped]
 	r.bytes -= old.end - old.from
-	if r.gone++; r.len() == 0 {
+	if r.dropped++; r.len() == 0 {
 		*r = ring{}
 		return
 	}
-	if 2*r.gone > len(r.records) {
-		r.records = slices.Delete(r.records, 0, r.gone)
-		r.gone = 0
+	if 2*r.dropped > len(r.records) {
+		r.records = slices.Delete(r.records, 0, r.dropped)
+		r.dropped = 0
 	}
-	unused := r.records[r.gone].piece - r.first
+	unused := r.records[r.dropped].piece - r.first
 	r.pieces = slices.Delete(r.pieces, 0, unused)
 	r.first += unused
 }
 
 // after returns the events after an id.
 func (r *ring) after(id ID) []Event {
-	records := r.records[r.gone:]
+	records := r.records[r.dropped:]
 	records = records[sort.Search(len(records), func(i int) bool { return records[i].id.Compare(id) > 0 }):]
 	if len(records) == 0 {
 		return nil
 	}
 	events := make([]Event, len(records))
 	for i, rec := range records {
-		events[i] = Event{ID: rec.id, Prev: rec.prev, Name: r.names[rec.name], Data: r.pieces[rec.piece-r.first][rec.from:rec.end:rec.end]}
+		events[i] = Event{
+			ID: rec.id, Prev: rec.prev, Name: r.names[rec.name],
+			Data: r.pieces[rec.piece-r.first][rec.from:rec.end:rec.end],
+		}
 	}
 	return events
 }
 
-// has reports whether there is an event with the id.
+// has reports whether the ring contains the event with this id.
 func (r *ring) has(id ID) bool {
-	records := r.records[r.gone:]
+	records := r.records[r.dropped:]
 	_, found := sort.Find(len(records), func(i int) int { return id.Compare(records[i].id) })
 	return found
 }

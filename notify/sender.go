@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// readLimit is how much of an answer is read, keepLimit how much is kept.
+	// readLimit is how many bytes of a response body are read. keepLimit is how many are kept.
 	readLimit = 16 << 10
 	keepLimit = 4 << 10
-	// userAgent is what receivers see.
+	// userAgent is the User-Agent header of callbacks.
 	userAgent = "Coatcheck/1 (callbacks; Standard Webhooks 1.0)"
 )
 
@@ -32,23 +32,23 @@ var (
 	errProxy       = errors.New("the proxy for callbacks does not work")
 )
 
-// A SenderConfig is what a [Sender] needs.
+// A SenderConfig configures a [Sender].
 type SenderConfig struct {
 	Guard *Guard
-	// Timeout is for all of an attempt, from the look-up of the name to the
-	// end of the answer. Default 20 seconds.
+	// Timeout limits a whole attempt, from the DNS lookup to the end of the response. Default 20
+	// seconds.
 	Timeout time.Duration
-	// ProxyURL is a proxy that all callbacks go through, which then decides
-	// what they may reach. Environment variables are not looked at.
+	// ProxyURL is a proxy for all callbacks. The proxy then decides what they may reach.
+	// Environment variables are ignored.
 	ProxyURL *url.URL
-	// CheckForProxy looks names up and checks their addresses before the proxy
-	// is asked, which then gets an address (over https) instead of a name.
+	// CheckForProxy resolves names and checks their addresses before a request is sent to the
+	// proxy. Over https, the proxy gets the address instead of the name.
 	CheckForProxy bool
-	// Resolver looks names up. Default the system's.
+	// Resolver resolves names. Default: the system's resolver.
 	Resolver *net.Resolver
-	// Local takes what is sent to a [LocalURL]; nil when there are none.
+	// Local handles requests to a [LocalURL]; nil if there are none.
 	Local http.RoundTripper
-	// TLS is for tests that have a certificate authority of their own.
+	// TLS is for tests with their own certificate authority.
 	TLS *tls.Config
 }
 
@@ -60,7 +60,7 @@ type Sender struct {
 	lookups lookupHealth
 }
 
-// A Request is a callback to be sent. Its body is sent as it stands.
+// A Request is a callback to send. Its body is sent unchanged.
 type Request struct {
 	ID   string // the webhook-id, the same for every attempt
 	URL  string
@@ -68,17 +68,17 @@ type Request struct {
 	Keys []webhook.Key
 }
 
-// A Result is what came of an attempt.
+// A Result is the outcome of an attempt.
 type Result struct {
 	Class      Class
-	StatusCode int    // 0 without an answer
+	StatusCode int    // 0 without a response
 	Code       string // such as "ok", "http_500", "timeout" or "connect_failed"
 	Message    string // a sentence without secrets, for the owner of the job
 	RetryAfter time.Duration
 	Timing     Timing
-	Response   string // the beginning of the answer's body
-	// RequestHeader and ResponseHeader are what was sent and answered; of a
-	// large answer only a part.
+	Response   string // the beginning of the response body
+	// RequestHeader and ResponseHeader are the headers of the request and of the response. Large
+	// response headers are truncated.
 	RequestHeader, ResponseHeader http.Header
 }
 
@@ -95,7 +95,7 @@ func NewSender(c SenderConfig) *Sender {
 		TLSHandshakeTimeout:    5 * time.Second,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
-		DisableCompression:     true, // a small answer could unpack to a huge one
+		DisableCompression:     true, // a small compressed response could expand to a huge one
 		MaxResponseHeaderBytes: 16 << 10,
 		MaxIdleConns:           512,
 		MaxIdleConnsPerHost:    16,
@@ -125,7 +125,7 @@ func NewSender(c SenderConfig) *Sender {
 	}
 }
 
-// dialProxy connects to the proxy, whose absence is no fault of a receiver's.
+// dialProxy connects to the proxy. If the proxy is unavailable, that is not a receiver's fault.
 func dialProxy(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
 	if err != nil {
@@ -134,7 +134,7 @@ func dialProxy(ctx context.Context, network, addr string) (net.Conn, error) {
 	return conn, nil
 }
 
-// checkProxy looks at a proxy's answer to CONNECT.
+// checkProxy checks a proxy's response to CONNECT.
 func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		return errProxy
@@ -145,7 +145,7 @@ func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respo
 // Close closes idle connections.
 func (s *Sender) Close() { s.client.CloseIdleConnections() }
 
-// Send makes one attempt. It never fails otherwise than by its result.
+// Send makes one attempt. All errors are reported in the result.
 func (s *Sender) Send(ctx context.Context, r Request) Result {
 	start := time.Now()
 	attempt, cancel := context.WithTimeoutCause(ctx, s.timeout, errSendTimeout)
@@ -153,7 +153,7 @@ func (s *Sender) Send(ctx context.Context, r Request) Result {
 	timing := new(timer)
 	result := s.send(timing.trace(attempt, start), r, start)
 	if ctx.Err() != nil && result.Class != Delivered {
-		// The process stops; whether the request arrived is not known.
+		// The process is stopping; it is unknown whether the request arrived.
 		result = Result{Class: Local, Code: "canceled", Message: "the attempt was broken off"}
 	}
 	result.Timing = timing.stop(start)
@@ -169,14 +169,14 @@ func (s *Sender) send(ctx context.Context, r Request, now time.Time) Result {
 	if err != nil {
 		return Result{Class: Final, Code: "invalid_url", Message: "the URL is not valid"}
 	}
-	// No Idempotency-Key: with one, net/http would send the request again by
-	// itself when a kept connection breaks.
+	// No Idempotency-Key: with one, net/http would retry the request by itself if a reused
+	// connection breaks.
 	req.Header = header
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		result := s.blame(req.URL.Hostname(), classifyError(ctx, err))
+		result := s.attributeLookup(req.URL.Hostname(), classifyError(ctx, err))
 		result.RequestHeader = header
 		return result
 	}
@@ -187,29 +187,28 @@ func (s *Sender) send(ctx context.Context, r Request, now time.Time) Result {
 	}
 	result := classifyStatus(resp)
 	result.RequestHeader, result.ResponseHeader = header, clipHeader(resp.Header)
-	// The status decides; what happens to the body changes nothing. What is
-	// beyond the limit is not read: the connection is closed.
+	// The status alone decides; errors in the body are ignored. The rest beyond the limit is not
+	// read: the connection is closed.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, readLimit))
 	result.Response = strings.ToValidUTF8(string(body[:min(len(body), keepLimit)]), "\uFFFD")
 	return result
 }
 
-// blame makes a name that could not be looked up a fault of our own when that
-// happens to all of them.
-func (s *Sender) blame(host string, r Result) Result {
+// attributeLookup turns a failed name lookup into a fault of our own if all lookups fail.
+func (s *Sender) attributeLookup(host string, r Result) Result {
 	switch r.Code {
 	case "dns_failed":
 		if s.lookups.note(host, false) {
 			return Result{Class: Local, Code: "dns_away", Message: "no name can be looked up here at the moment"}
 		}
 	case "dns_not_found", "blocked_address", "connect_failed", "tls_certificate", "tls_failed", "no_answer":
-		s.lookups.note(host, true) // the name server answered
+		s.lookups.note(host, true) // the name server responded
 	}
 	return r
 }
 
-// clipHeader returns as much of a header as is worth keeping, as text that any
-// database can hold.
+// clipHeader returns the first keepLimit bytes of a header, as valid UTF-8 that any database can
+// store.
 func clipHeader(h http.Header) http.Header {
 	kept, size := make(http.Header), 0
 	for _, name := range slices.Sorted(maps.Keys(h)) {

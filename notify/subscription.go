@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// subscribeTimeout is how long a viewer waits for the log. After that it is
-// served from the database, and with what comes later.
+// subscribeTimeout is how long a viewer waits for the log. After that it gets the state from the
+// database, and later events.
 const subscribeTimeout = 500 * time.Millisecond
 
-// A Subscription is one viewer's place in a topic. Its methods must not be
-// called at the same time.
+// A Subscription is a viewer's position in a topic. Its methods must not be called concurrently.
 type Subscription struct {
 	hub    *Hub
 	topic  *topic
-	wake   func() // must not block; called with the topic locked
+	wake   func() // must not block; called with the topic's mutex held
 	woken  chan struct{}
-	cursor ID // the newest event that was handed out
+	cursor ID // the newest event that was returned
 }
 
-// Subscribe returns a view of a topic. The caller then says where to begin,
-// by [Subscription.Resume], Follow or Start, and must close it.
+// Subscribe returns a subscription to a topic. The caller must set its position with
+// [Subscription.Resume], Follow or Start, and must close it.
 func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error) {
 	woken := make(chan struct{}, 1)
 	subs, err := h.SubscribeAll(ctx, []string{topic}, func() {
@@ -37,13 +36,13 @@ func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error
 	return subs[0], nil
 }
 
-// SubscribeAll returns views of topics for one viewer, who is told by wake
-// when one of them may have something to [Subscription.Take]. wake is called
-// from the goroutine that has something to tell, and must not block.
+// SubscribeAll returns subscriptions to topics for one viewer. It calls wake when one of them may
+// have something to [Subscription.Take]. wake is called from the goroutine that adds the events and
+// must not block.
 func (h *Hub) SubscribeAll(ctx context.Context, topics []string, wake func()) ([]*Subscription, error) {
 	subs := make([]*Subscription, 0, len(topics))
 	for _, name := range topics {
-		s, err := h.view(name, wake)
+		s, err := h.subscribe(name, wake)
 		if err != nil {
 			closeAll(subs)
 			return nil, err
@@ -54,7 +53,7 @@ func (h *Hub) SubscribeAll(ctx context.Context, topics []string, wake func()) ([
 	if h.feed.degraded() {
 		wait = 0
 	}
-	timer := time.NewTimer(wait) // for all of them
+	timer := time.NewTimer(wait) // shared by all topics
 	defer timer.Stop()
 	for _, s := range subs {
 		select {
@@ -80,9 +79,8 @@ func closeAll(subs []*Subscription) {
 	}
 }
 
-// Resume makes the subscription go on after an event, and returns whether
-// exactly what follows it is there. If not, the caller must send a snapshot
-// and call Start.
+// Resume continues the subscription after an event. It reports whether the hub has all events that
+// follow it. If not, the caller must send a snapshot and call Start.
 func (s *Subscription) Resume(after ID) bool {
 	t := s.topic
 	t.mu.Lock()
@@ -94,8 +92,8 @@ func (s *Subscription) Resume(after ID) bool {
 	return known
 }
 
-// Follow makes the subscription go on after an event that the hub does not
-// have: what is missing after it shows as a gap.
+// Follow continues the subscription after an event that the hub may not have. Missing events after
+// it appear as a gap.
 func (s *Subscription) Follow(after ID) {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
@@ -104,11 +102,11 @@ func (s *Subscription) Follow(after ID) {
 	}
 }
 
-// UpToDate reports whether the hub knows of no event after this one.
+// UpToDate reports whether the hub has no event after this one.
 func (s *Subscription) UpToDate(id ID) bool { return s.topic.newest().Compare(id) <= 0 }
 
-// Ahead reports whether an event is newer than all that the hub knows of its
-// topic. If so, it looks whether the log has more.
+// Ahead reports whether an event is newer than all that the hub knows of its topic. If so, it
+// starts reading the log for newer events.
 func (s *Subscription) Ahead(id ID) bool {
 	if s.topic.newest().Compare(id) >= 0 {
 		return false
@@ -117,13 +115,12 @@ func (s *Subscription) Ahead(id ID) bool {
 	return true
 }
 
-// Reset makes the subscription forget where it was.
+// Reset discards the subscription's position.
 func (s *Subscription) Reset() { s.cursor = ID{} }
 
-// Start makes the subscription go on after a snapshot of the state right
-// after an event, and returns the id that the snapshot should have: a later
-// one when that event is gone from the log, so that ids grow. It never goes
-// back.
+// Start continues the subscription after a snapshot of the state directly after an event. It
+// returns the id for the snapshot: a later id if the event is no longer in the log, so that ids
+// increase. The position never moves back.
 func (s *Subscription) Start(after ID) ID {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
@@ -135,9 +132,9 @@ func (s *Subscription) Start(after ID) ID {
 	return s.cursor
 }
 
-// Take returns the events after the last one that was handed out, if there
-// are any. With gap the caller must send a snapshot and call Start, because
-// some are missing. It returns [ErrClosed] when the hub is closed.
+// Take returns the events after the last one that was returned, if any. If gap is true, some are
+// missing, and the caller must send a snapshot and call Start. It returns [ErrClosed] if the hub is
+// closed.
 func (s *Subscription) Take() (events []Event, gap bool, err error) {
 	if s.hub.isClosed() {
 		return nil, false, ErrClosed
@@ -154,8 +151,7 @@ func (s *Subscription) Take() (events []Event, gap bool, err error) {
 	return events, false, nil
 }
 
-// Next waits until Take has something to return. It returns the error of ctx
-// when that is done first.
+// Next waits until Take has something to return. It returns the error of ctx if that is done first.
 func (s *Subscription) Next(ctx context.Context) (events []Event, gap bool, err error) {
 	for {
 		if events, gap, err = s.Take(); err != nil || gap || len(events) > 0 {
@@ -170,4 +166,4 @@ func (s *Subscription) Next(ctx context.Context) (events []Event, gap bool, err 
 }
 
 // Close ends the subscription.
-func (s *Subscription) Close() { s.hub.leave(s) }
+func (s *Subscription) Close() { s.hub.unsubscribe(s) }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Timing says how long an attempt took, in milliseconds from its start to
-// each point; 0 where it was not reached.
+// A Timing contains the milliseconds from the start of an attempt to each point; 0 for a point that
+// was not reached.
 type Timing struct {
 	DNS       float64 `json:"dns_ms" doc:"Until the name was looked up."`
 	Connect   float64 `json:"connect_ms" doc:"Until there was a connection."`
@@ -18,10 +18,10 @@ type Timing struct {
 	Total     float64 `json:"total_ms"`
 }
 
-// A timer writes a Timing. A connection may still be made, for others to use,
-// when the request that asked for it is over.
+// A timer records a Timing. A connection may still be established, for other requests, after the
+// request that asked for it is over.
 type timer struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards timing and over
 	timing Timing
 	over   bool
 }
@@ -43,7 +43,7 @@ func (t *timer) trace(ctx context.Context, start time.Time) context.Context {
 	})
 }
 
-// stop returns the timing of a request that is over.
+// stop returns the timing of a finished request.
 func (t *timer) stop(start time.Time) Timing {
 	t.mu.Lock()
 	defer t.mu.Unlock()

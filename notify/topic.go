@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// ringEvents and ringBytes bound the newest events that a watched topic
-	// keeps. Who falls further behind gets a snapshot.
+	// ringEvents and ringBytes limit the newest events that are kept for a watched topic. A viewer
+	// that falls further behind gets a snapshot.
 	ringEvents = 512
 	ringBytes  = 256 << 10
 )
@@ -17,22 +17,25 @@ type topic struct {
 	name  string
 	ready chan struct{} // closed when the log was read for the first time
 
-	mu    sync.Mutex
-	views map[*Subscription]struct{}
-	ring  ring // each event is the next after the one before
-	base  ID   // the one right before the ring
-	head  ID   // the newest known
+	mu            sync.Mutex // guards the fields below
+	subscriptions map[*Subscription]struct{}
+	ring          ring // each event directly follows the previous one
+	base          ID   // the event directly before the ring
+	head          ID   // the newest known event
 
-	live     bool          // what is published from now on comes by itself
+	live     bool          // the feed delivers all later events
 	reading  bool          // the log is being read
-	again    bool          // and must be read once more
-	came     chan struct{} // holds a value if an event came while the log is read
-	known    ID            // what the log should have
-	prepared bool          // ready is closed
+	reread   bool          // the log must be read once more
+	arrived  chan struct{} // has a value if an event arrived while the log is being read
+	expected ID            // the newest event that the log should contain
+	prepared bool          // whether ready is closed
 }
 
 func newTopic(name string) *topic {
-	return &topic{name: name, ready: make(chan struct{}), came: make(chan struct{}, 1), views: make(map[*Subscription]struct{})}
+	return &topic{
+		name: name, ready: make(chan struct{}), arrived: make(chan struct{}, 1),
+		subscriptions: make(map[*Subscription]struct{}),
+	}
 }
 
 func (t *topic) confirm() {
@@ -47,41 +50,41 @@ func (t *topic) newest() ID {
 	return t.head
 }
 
-// append takes an event as it comes. It returns false when it can't be told
-// whether others are missing before it: then the log must be read.
+// append adds a new event. It returns false if events before it may be missing: then the log must
+// be read.
 func (t *topic) append(e Event) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.reading:
-		t.again = true // the reader may or may not see it
-		t.know(e.ID)
+		t.reread = true // the reader may or may not see the event
+		t.expect(e.ID)
 		select {
-		case t.came <- struct{}{}:
+		case t.arrived <- struct{}{}:
 		default:
 		}
 	case e.ID.Compare(t.head) <= 0:
 	case e.Prev == t.head:
 		t.push(e)
-		t.rouseAll()
+		t.wakeViewersLocked()
 	default:
 		return false
 	}
 	return true
 }
 
-func (t *topic) know(id ID) {
-	if t.known.Compare(id) < 0 {
-		t.known = id
+func (t *topic) expect(id ID) {
+	if t.expected.Compare(id) < 0 {
+		t.expected = id
 	}
 }
 
-// push adds an event to the ring. What is in it is forgotten when something
-// is missing in between.
+// push adds an event to the ring. If events before it are missing, it drops the ring's previous
+// content.
 func (t *topic) push(e Event) {
 	if e.Prev != t.head || t.ring.len() == 0 {
 		if t.base = e.Prev; e.Prev.IsZero() {
-			t.base = before(e.ID) // nobody knows what was there
+			t.base = before(e.ID) // the previous event is unknown
 		}
 		if e.Prev != t.head {
 			t.ring = ring{}
@@ -95,7 +98,7 @@ func (t *topic) push(e Event) {
 	}
 }
 
-// before returns the largest id that is smaller.
+// before returns the largest id that is smaller than id.
 func before(id ID) ID {
 	if id.N > 0 {
 		return ID{id.Version, id.N - 1}
@@ -103,43 +106,43 @@ func before(id ID) ID {
 	return ID{id.Version - 1, math.MaxUint64}
 }
 
-// beginCatchUp returns false when somebody reads the log already.
-func (t *topic) beginCatchUp(known ID) bool {
+// beginCatchUp returns false if the log is already being read.
+func (t *topic) beginCatchUp(expected ID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.know(known)
+	t.expect(expected)
 	if t.reading {
-		t.again = true
+		t.reread = true
 		return false
 	}
 	t.reading = true
 	return true
 }
 
-// endCatchUp takes what was read from the log, and returns whether that is
-// all. If not, the log must be read again, after a wait when an event is known
-// to exist that was not there. With final, that shows as a gap instead.
+// endCatchUp adds the events that were read from the log, and reports whether that is all. If not,
+// the log must be read again; wait asks for a delay first, because an event is known to exist that
+// was not there. With final, that event appears as a gap instead.
 func (t *topic) endCatchUp(events []Event, ok, final bool) (done, wait bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	defer t.rouseAll()
+	defer t.wakeViewersLocked()
 	for _, e := range events {
 		if e.ID.Compare(t.head) > 0 {
 			t.push(e)
 		}
 	}
-	short := t.head.Compare(t.known) < 0
+	short := t.head.Compare(t.expected) < 0
 	switch {
-	case ok && t.again:
-		t.again = false
+	case ok && t.reread:
+		t.reread = false
 		return false, false
 	case ok && short && !final:
 		return false, true
 	case short:
 		t.ring = ring{}
-		t.base, t.head = t.known, t.known
+		t.base, t.head = t.expected, t.expected
 	}
-	t.again, t.reading = false, false
+	t.reread, t.reading = false, false
 	if t.live && !t.prepared {
 		t.prepared = true
 		close(t.ready)
@@ -147,22 +150,22 @@ func (t *topic) endCatchUp(events []Event, ok, final bool) (done, wait bool) {
 	return true, false
 }
 
-func (t *topic) rouse() {
+func (t *topic) wakeViewers() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rouseAll()
+	t.wakeViewersLocked()
 }
 
-func (t *topic) rouseAll() {
-	for s := range t.views {
+func (t *topic) wakeViewersLocked() {
+	for s := range t.subscriptions {
 		s.wake()
 	}
 }
 
-// leave returns how many views are left.
-func (t *topic) leave(s *Subscription) int {
+// removeSubscription removes a subscription and returns how many are left.
+func (t *topic) removeSubscription(s *Subscription) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.views, s)
-	return len(t.views)
+	delete(t.subscriptions, s)
+	return len(t.subscriptions)
 }

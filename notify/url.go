@@ -13,18 +13,18 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxURL is the longest callback URL, in bytes.
+// maxURL is the maximum length of a callback URL, in bytes.
 const maxURL = 2048
 
-// A URLError says why a callback URL is refused. Its text may be shown to
-// whoever sent the URL.
+// A URLError is the reason why a callback URL is rejected. Its text may be shown to the caller that
+// sent the URL.
 type URLError struct{ Reason string }
 
 // Error implements error.
 func (e *URLError) Error() string { return e.Reason }
 
-// CheckURL returns the callback URL as it will be called, or a [*URLError].
-// It asks no name server: what a name resolves to is checked when it is dialed.
+// CheckURL returns the normalized callback URL, or a [*URLError]. It does not resolve names: their
+// addresses are checked when they are dialed.
 func (g *Guard) CheckURL(raw string) (string, error) {
 	refuse := func(format string, args ...any) (string, error) {
 		return "", &URLError{fmt.Sprintf(format, args...)}
@@ -67,7 +67,8 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 		return refuse("the port is not a number from 1 to 65535")
 	}
 	if !allowed && (number < 1024 && number != 80 && number != 443 || slices.Contains(deniedPorts, port)) {
-		return refuse("port %s is not allowed: use 443, 80, or one from 1024 that is no database's or mail server's", port)
+		return refuse("port %s is not allowed: use 443, 80, or one from 1024 that is no database's or mail server's",
+			port)
 	}
 	if u.Scheme == "http" && !allowed {
 		return refuse("expected https: a callback over http can be read and changed on its way")
@@ -92,13 +93,14 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 	return u.String(), nil
 }
 
-// hostNames maps host names as the WHATWG URL standard does ("domain to ASCII"):
-// UTS #46 with CheckHyphens and UseSTD3ASCIIRules false. Names of containers have
-// underscores, and those of previews two hyphens at the third place.
-var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false))
+// hostNames maps host names like the WHATWG URL standard ("domain to ASCII"): UTS #46 with
+// CheckHyphens and UseSTD3ASCIIRules false. Container names may contain underscores, and names of
+// preview deployments may have two hyphens in the third position.
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false),
+	idna.CheckHyphens(false))
 
-// idnaLookup returns the name in ASCII and lower case. Of the other characters that
-// the standard allows, such as ! and $, none is in a name that can be looked up.
+// idnaLookup returns the name in ASCII and lowercase. It rejects other characters that the standard
+// allows, such as ! and $, because no name with them can be looked up.
 func idnaLookup(name string) (string, error) {
 	ascii, err := hostNames.ToASCII(strings.TrimSuffix(name, "."))
 	if err != nil || len(ascii) > 253 || strings.Contains(ascii, "..") || strings.ContainsFunc(ascii, unusualInHost) {
@@ -111,8 +113,8 @@ func unusualInHost(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }
 
-// numericHost reports whether the last label is a number, which makes the
-// whole an odd notation of an IPv4 address (WHATWG URL, "ends in a number").
+// numericHost reports whether the last label is a number, which makes the host an unusual notation
+// of an IPv4 address (WHATWG URL, "ends in a number").
 func numericHost(host string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if hex, ok := strings.CutPrefix(last, "0x"); ok {
@@ -121,7 +123,7 @@ func numericHost(host string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// RedactURL returns the URL without what may be secret, for logs.
+// RedactURL returns the URL without user info, query and fragment, which may be secret, for logs.
 func RedactURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

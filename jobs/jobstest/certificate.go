@@ -14,15 +14,18 @@ import (
 	"time"
 )
 
-// Certificate writes a certificate for this machine with a serial number, and
-// its key, as cert.pem and key.pem into the directory.
+// Certificate creates a self-signed certificate for 127.0.0.1 with a serial number, and writes it
+// and its key to cert.pem and key.pem in dir. It returns their paths.
 func Certificate(t testing.TB, dir string, serial int64) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)

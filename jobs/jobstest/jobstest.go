@@ -1,5 +1,5 @@
-// Package jobstest gives tests real databases: SQLite always, PostgreSQL and
-// Redis where they answer.
+// Package jobstest provides real databases for tests: SQLite always, PostgreSQL and Redis if they
+// are reachable.
 package jobstest
 
 import (
@@ -20,9 +20,8 @@ import (
 	"coatcheck/migrations"
 )
 
-// EachDatabase runs the test or benchmark on SQLite and on PostgreSQL, each
-// time with a migrated database of its own; tests run in parallel, with each other and
-// with other tests. Without PostgreSQL that half is skipped, or fails when
+// EachDatabase runs the test or benchmark on SQLite and on PostgreSQL, each time with a new
+// migrated database. Tests run in parallel. Without PostgreSQL that half is skipped, or fails if
 // REQUIRE_SERVICES=1.
 func EachDatabase[T interface {
 	testing.TB
@@ -46,7 +45,7 @@ func EachDatabase[T interface {
 	})
 }
 
-// SQLite returns a migrated SQLite database of the test's own.
+// SQLite returns a new migrated SQLite database.
 func SQLite(t testing.TB) *jobs.Database {
 	t.Helper()
 	empty, err := emptySQLite()
@@ -65,8 +64,8 @@ func SQLite(t testing.TB) *jobs.Database {
 	return db
 }
 
-// emptySQLite returns the file of a migrated database: each test gets a copy,
-// because to migrate takes longer than most tests.
+// emptySQLite returns the file of a migrated database. Each test gets a copy, because migrating
+// takes longer than most tests.
 var emptySQLite = sync.OnceValues(func() (file []byte, err error) {
 	dir, err := os.MkdirTemp("", "coatcheck-empty-")
 	if err != nil {
@@ -81,11 +80,11 @@ var emptySQLite = sync.OnceValues(func() (file []byte, err error) {
 	if err := errors.Join(migrate(ctx, db), db.Close()); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(dir, jobs.DatabaseFile)) //nolint:gosec // made above
+	return os.ReadFile(filepath.Join(dir, jobs.DatabaseFile)) //nolint:gosec // created above
 })
 
-// Open returns the PostgreSQL database at url, migrated. Several may be open
-// at once, as in several processes.
+// Open returns the PostgreSQL database at url, migrated. A test may open it several times to
+// simulate several processes.
 func Open(t testing.TB, url string) *jobs.Database {
 	t.Helper()
 	db, err := jobs.OpenPostgres(t.Context(), url, 12)
@@ -99,8 +98,7 @@ func Open(t testing.TB, url string) *jobs.Database {
 	return db
 }
 
-// Keys returns the keys in the database, encrypted under a secret that all
-// tests share.
+// Keys returns the signing keys in the database, encrypted with a secret that all tests share.
 func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
 	t.Helper()
 	keys, err := jobs.OpenKeys(t.Context(), db, []byte("the secret of all tests"))
@@ -110,8 +108,8 @@ func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
 	return keys
 }
 
-// closed closes the database at the test's end. The server may have cut its
-// connections before, which TLS then can't say goodbye on.
+// closed closes the database at the end of the test. If the server has cut its connections, TLS
+// cannot send close_notify; that error is ignored.
 func closed(t testing.TB, db *jobs.Database) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -129,9 +127,8 @@ func migrate(ctx context.Context, db *jobs.Database) error {
 	return m.Up(ctx)
 }
 
-// PostgresURL returns the URL of an empty database of the test's own, on the
-// server of DATABASE_URL or else the one on the standard local port. It skips
-// the test where there is none.
+// PostgresURL returns the URL of a new empty database on the server of DATABASE_URL, default the
+// standard local port. It skips the test if there is no server.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("DATABASE_URL")
@@ -153,7 +150,8 @@ func PostgresURL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := admin.ExecContext(context.Background(), `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
+		if _, err := admin.ExecContext(context.Background(),
+			`DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
 			t.Error(err)
 		}
 	})
@@ -161,9 +159,8 @@ func PostgresURL(t testing.TB) string {
 	return u.String()
 }
 
-// RedisURL returns the URL of Redis: REDIS_URL, or else the one on the
-// standard local port. It skips the test where there is none. Tests share it
-// and choose a key prefix of their own.
+// RedisURL returns the URL of Redis: REDIS_URL, default the standard local port. It skips the test
+// if there is no server. Tests share the server and must use different key prefixes.
 func RedisURL(t testing.TB) string {
 	t.Helper()
 	if u := os.Getenv("REDIS_URL"); u != "" {
@@ -187,8 +184,7 @@ func needLocal(t testing.TB, what, addr string) {
 	t.Skipf("no %s on %s: this half of the test is not run", what, addr)
 }
 
-// Until waits for something to happen; the test fails when it has not after
-// half a minute.
+// Until waits until happened returns true. The test fails after 30 seconds.
 func Until(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !happened(); time.Sleep(10 * time.Millisecond) {

@@ -2,6 +2,5 @@
 
 package jobstest
 
-// Race reports whether the race detector is on, with which SQLite takes twenty
-// times as long.
+// Race reports whether the race detector is on. With it, SQLite takes twenty times as long.
 const Race = false

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// PgBouncer starts a pooler before the PostgreSQL at an address and returns its own.
-// It skips the test where there is none.
+// PgBouncer starts PgBouncer in front of the PostgreSQL at an address and returns its address. It
+// skips the test if PgBouncer is not installed.
 func PgBouncer(t testing.TB, postgres, mode string) (addr string) {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")
@@ -38,7 +38,7 @@ func PgBouncer(t testing.TB, postgres, mode string) (addr string) {
 		}
 	}
 	s.command = func() *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), path, config) //nolint:gosec // the path is LookPath's
+		cmd := exec.CommandContext(context.Background(), path, config) //nolint:gosec // the path comes from LookPath
 		cmd.SysProcAttr = attributes
 		return cmd
 	}

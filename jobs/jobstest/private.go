@@ -21,10 +21,9 @@ import (
 	"time"
 )
 
-// A Server is a database or Redis of a test's own, which it may stop, kill
-// and freeze.
+// A Server is a private PostgreSQL, PgBouncer or Redis that a test may stop, kill and freeze.
 type Server struct {
-	Addr string // as in "127.0.0.1:5432"
+	Addr string // such as "127.0.0.1:5432"
 
 	t       testing.TB
 	command func() *exec.Cmd
@@ -32,12 +31,11 @@ type Server struct {
 	process *exec.Cmd
 }
 
-// FindAddr returns an address on this machine that a program can be told to
-// listen on. Its port is below those that the system gives out by itself, so
-// that nobody takes it meanwhile.
+// FindAddr returns a free address on this machine for a program to listen on. The port is below the
+// ephemeral range, so that no other program is likely to take it meanwhile.
 func FindAddr() (string, error) {
 	for range 100 {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.N(15_000))) //nolint:gosec // any will do
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.N(15_000))) //nolint:gosec // any port will do
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String(), nil
@@ -56,8 +54,7 @@ func FreeAddr(t testing.TB) string {
 	return addr
 }
 
-// PrivatePostgres starts a PostgreSQL of the test's own. It skips the test
-// where there are no binaries.
+// PrivatePostgres starts a private PostgreSQL. It skips the test if there are no binaries.
 func PrivatePostgres(t testing.TB) *Server {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -70,7 +67,7 @@ func PrivatePostgres(t testing.TB) *Server {
 	bin := filepath.Dir(found[len(found)-1])
 	dir, attributes := unprivileged(t)
 	run := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...) //nolint:gosec // the names are those below
+		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...) //nolint:gosec // the names are constants below
 		cmd.Dir, cmd.SysProcAttr = dir, attributes
 		return cmd
 	}
@@ -81,8 +78,9 @@ func PrivatePostgres(t testing.TB) *Server {
 	s := &Server{Addr: FreeAddr(t), t: t}
 	_, port, _ := net.SplitHostPort(s.Addr)
 	s.command = func() *exec.Cmd {
-		os.Remove(filepath.Join(data, "postmaster.pid")) // of the one that was killed
-		return run("postgres", "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=300", "-c", "fsync=off")
+		os.Remove(filepath.Join(data, "postmaster.pid")) // left by a killed server
+		return run("postgres", "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-c", "max_connections=300", "-c",
+			"fsync=off")
 	}
 	s.ready = func(ctx context.Context) error {
 		db, err := sql.Open("pgx", "postgres://postgres@"+s.Addr+"/postgres?connect_timeout=2")
@@ -97,11 +95,11 @@ func PrivatePostgres(t testing.TB) *Server {
 	return s
 }
 
-// unprivileged returns a directory and the user for a program that refuses to run
-// as root.
+// unprivileged returns a directory and process attributes for a program that refuses to run as
+// root.
 func unprivileged(t testing.TB) (dir string, attributes *syscall.SysProcAttr) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "coatcheck-private-") //nolint:usetesting // only root could reach into t.TempDir
+	dir, err := os.MkdirTemp("", "coatcheck-private-") //nolint:usetesting // only root could access t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +121,8 @@ func unprivileged(t testing.TB) (dir string, attributes *syscall.SysProcAttr) {
 	return dir, attributes
 }
 
-// PrivateRedis starts a Redis of the test's own, perhaps with arguments. It
-// skips the test where there is no binary.
+// PrivateRedis starts a private Redis with optional arguments. It skips the test if there is no
+// binary.
 func PrivateRedis(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -138,7 +136,7 @@ func PrivateRedis(t testing.TB, args ...string) *Server {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	dir := t.TempDir()
 	s.command = func() *exec.Cmd {
-		cmd := exec.CommandContext(context.Background(), path, append(args, "--port", port, "--bind", "127.0.0.1", "--dir", dir)...) //nolint:gosec // the path is LookPath's
+		cmd := exec.CommandContext(context.Background(), path, append(args, "--port", port, "--bind", "127.0.0.1", "--dir", dir)...) //nolint:gosec // the path comes from LookPath
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		return cmd
 	}
@@ -148,7 +146,7 @@ func PrivateRedis(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// missing skips the test, or fails it when REQUIRE_SERVICES=1.
+// missing skips the test, or fails it if REQUIRE_SERVICES=1.
 func missing(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("REQUIRE_SERVICES") == "1" {
@@ -157,7 +155,7 @@ func missing(t testing.TB, why string) {
 	t.Skip(why)
 }
 
-// Start starts the server and waits until it answers.
+// Start starts the server and waits until it is ready.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.process = s.command()
@@ -182,37 +180,37 @@ func (s *Server) accepts(ctx context.Context) error {
 	return err
 }
 
-// Kill ends the server at once, without a goodbye, if it runs.
+// Kill kills the server, if it runs, without a clean shutdown.
 func (s *Server) Kill() {
 	s.t.Helper()
 	if s.process == nil {
 		return
 	}
-	// Stopped first, so that it makes no process that survives: PostgreSQL does not
-	// start while one of before is there.
+	// Stopped first, so that it cannot fork a process that survives: PostgreSQL does not start
+	// while an old process is alive.
 	_ = s.process.Process.Signal(syscall.SIGSTOP)
 	s.signal(syscall.SIGKILL)
-	_ = s.process.Wait() // it was killed, as asked
+	_ = s.process.Wait() // killed on purpose
 	s.process = nil
 }
 
-// Stop ends the server as an operator does who cannot wait for clients.
+// Stop shuts the server down without waiting for its clients (SIGINT).
 func (s *Server) Stop() {
 	s.t.Helper()
 	if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
 		s.t.Fatal(err)
 	}
-	_ = s.process.Wait() // its exit code is no news
+	_ = s.process.Wait() // the exit code does not matter
 	s.process = nil
 }
 
-// Freeze keeps the server from doing anything until Thaw.
+// Freeze suspends the server until Thaw.
 func (s *Server) Freeze() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)
 }
 
-// Thaw ends Freeze.
+// Thaw resumes the server.
 func (s *Server) Thaw() {
 	s.t.Helper()
 	s.signal(syscall.SIGCONT)
@@ -228,7 +226,7 @@ func (s *Server) signal(signal syscall.Signal) {
 	}
 }
 
-// pids returns the server's processes, whose groups differ on PostgreSQL.
+// pids returns the server's process ids. PostgreSQL's processes are in different groups.
 func (s *Server) pids() []int {
 	pids := []int{s.process.Process.Pid}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.process.Process.Pid))

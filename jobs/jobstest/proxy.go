@@ -11,15 +11,15 @@ import (
 // A Fault is what a [Proxy] does to its connections.
 type Fault int
 
-// The faults of a network.
+// The faults.
 const (
 	None     Fault = iota
-	Latency        // everything takes a while
-	Reset          // connections are reset, and new ones too
-	HalfOpen       // connections stay, but nothing comes through any more, even after the fault
+	Latency        // all traffic is delayed
+	Reset          // connections are reset, including new ones
+	HalfOpen       // connections stay open but carry no traffic, even after the fault
 )
 
-// A Proxy stands between a client and a server and does harm when asked to.
+// A Proxy is a TCP proxy that injects faults.
 type Proxy struct {
 	Addr string
 
@@ -28,7 +28,7 @@ type Proxy struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards fault, conns and dead of each link
 	fault Fault
 	conns map[*link]struct{}
 }
@@ -39,7 +39,7 @@ type link struct {
 	dead           bool // half open
 }
 
-// NewProxy starts a proxy before the server at target.
+// NewProxy starts a proxy in front of the server at target.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -60,7 +60,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Set changes the fault.
+// Set sets the fault.
 func (p *Proxy) Set(fault Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,7 +79,7 @@ func (p *Proxy) Set(fault Fault) {
 func (c *link) close() {
 	for _, conn := range []net.Conn{c.client, c.server} {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // a reset, not a goodbye
+			_ = tcp.SetLinger(0) // close with a reset (RST), not a FIN
 		}
 		conn.Close()
 	}
@@ -123,7 +123,7 @@ func (p *Proxy) serve(client net.Conn) {
 	wg.Wait()
 }
 
-// copy passes on what comes from one side, with the fault of the moment.
+// copy forwards data from one side to the other, subject to the current fault.
 func (p *Proxy) copy(c *link, to, from net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -132,7 +132,7 @@ func (p *Proxy) copy(c *link, to, from net.Conn) {
 		fault, dead := p.fault, c.dead
 		p.mu.Unlock()
 		if dead && err == nil {
-			continue // the other side is told nothing
+			continue // the other side is not notified
 		}
 		if fault == Latency {
 			time.Sleep(50 * time.Millisecond)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Program returns the path of a program. It skips the test where it is not
-// installed, or fails it when REQUIRE_SERVICES=1.
+// Program returns the path of a program. It skips the test if the program is not installed, or
+// fails it if REQUIRE_SERVICES=1.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -23,7 +23,7 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// Do sends a command to a Redis and returns the first line of the answer.
+// Do sends a command to Redis and returns the first line of the reply.
 func (s *Server) Do(args ...string) (string, error) {
 	conn, err := net.DialTimeout("tcp", s.Addr, time.Second) //nolint:noctx // has a timeout
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// secrets are what no log may have, by their form: the tests' own are made as
-// those of users are.
+// secrets are patterns of secrets that must never be logged. The secrets of tests have the same
+// form as those of users.
 var secrets = map[string]*regexp.Regexp{
 	"job's token":       regexp.MustCompile(`job_\w+\.[\w-]{16,}`),
 	"API key":           regexp.MustCompile(`\bck_[\w-]{43}`),
@@ -17,7 +17,7 @@ var secrets = map[string]*regexp.Regexp{
 	"cookie":            regexp.MustCompile(`coatcheck_session=\w+`),
 }
 
-// NoSecrets fails the test for each secret that was logged.
+// NoSecrets fails the test for each secret in a log.
 func NoSecrets(t testing.TB, log string) {
 	t.Helper()
 	for _, s := range Secrets(log) {
@@ -25,7 +25,7 @@ func NoSecrets(t testing.TB, log string) {
 	}
 }
 
-// Secrets returns the secrets that a text has, each with what it is.
+// Secrets returns the secrets in a text, each prefixed with its kind.
 func Secrets(text string) []string {
 	var found []string
 	for what, pattern := range secrets {

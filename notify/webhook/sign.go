@@ -1,6 +1,5 @@
-// Package webhook signs and verifies webhooks as Standard Webhooks 1.0 says,
-// with both of its schemes. It needs nothing but the standard library, so that
-// receivers can use it too.
+// Package webhook signs and verifies webhooks according to Standard Webhooks 1.0, with both of its
+// schemes. It depends only on the standard library, so that receivers can use it too.
 package webhook
 
 import (
@@ -20,40 +19,40 @@ import (
 
 // The signature schemes of Standard Webhooks 1.0.
 const (
-	V1  = "v1"  // HMAC-SHA256 under a secret that both sides know
-	V1a = "v1a" // Ed25519, whose public key anybody may know
+	V1  = "v1"  // HMAC-SHA256 with a shared secret
+	V1a = "v1a" // Ed25519 with a public key that may be published
 )
 
-// The forms in which Standard Webhooks writes keys.
+// The prefixes of keys in Standard Webhooks.
 const (
 	secretPrefix  = "whsec_"
 	privatePrefix = "whsk_"
 	publicPrefix  = "whpk_"
 )
 
-// The lengths of a v1 secret in bytes that Standard Webhooks allows, and the
-// one that NewKey makes.
+// The minimum and maximum length of a v1 secret in Standard Webhooks, and the length of the secrets
+// of NewKey, in bytes.
 const (
 	minSecret = 24
 	maxSecret = 64
 	newSecret = 32
 )
 
-// A Key signs callbacks. Its zero value is no key.
+// A Key signs callbacks. The zero value is not a valid key.
 type Key struct {
 	scheme string
-	secret []byte // v1: shared, v1a: seed of the private key
+	secret []byte // v1: shared secret; v1a: seed of the private key
 }
 
-// NewKey makes a random key for the scheme, V1 or V1a.
+// NewKey returns a new random key for the scheme, V1 or V1a.
 func NewKey(scheme string) Key {
-	k := Key{scheme, make([]byte, newSecret)} // an Ed25519 seed has as many bytes
+	k := Key{scheme, make([]byte, newSecret)} // an Ed25519 seed has the same length
 	rand.Read(k.secret)                       // never fails
 	return k
 }
 
-// ParseKey reads what Secret writes: a secret "whsec_…" or a private
-// key "whsk_…". Its error does not quote the key.
+// ParseKey parses the result of Secret: a secret "whsec_…" or a private key "whsk_…". Its error
+// does not quote the key.
 func ParseKey(s string) (Key, error) {
 	scheme := V1
 	text, ok := strings.CutPrefix(s, secretPrefix)
@@ -71,7 +70,7 @@ func ParseKey(s string) (Key, error) {
 	case scheme == V1 && (len(secret) < minSecret || len(secret) > maxSecret):
 		return Key{}, fmt.Errorf("secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
 	case scheme == V1a && len(secret) == ed25519.PrivateKeySize:
-		secret = secret[:ed25519.SeedSize] // others write the seed and the public key
+		secret = secret[:ed25519.SeedSize] // other implementations write the seed and the public key
 	case scheme == V1a && len(secret) != ed25519.SeedSize:
 		return Key{}, fmt.Errorf("private key has %d bytes, want %d", len(secret), ed25519.SeedSize)
 	}
@@ -81,8 +80,8 @@ func ParseKey(s string) (Key, error) {
 // Scheme returns V1 or V1a.
 func (k Key) Scheme() string { return k.scheme }
 
-// Secret returns the key as Standard Webhooks writes it, to be stored or shown
-// to its owner once.
+// Secret returns the key in the format of Standard Webhooks, to store it or to show it to its owner
+// once.
 func (k Key) Secret() string {
 	if k.scheme == V1a {
 		return privatePrefix + base64.StdEncoding.EncodeToString(k.secret)
@@ -90,13 +89,13 @@ func (k Key) Secret() string {
 	return secretPrefix + base64.StdEncoding.EncodeToString(k.secret)
 }
 
-// String keeps the key out of logs.
+// String returns a text without the key, for logs.
 func (k Key) String() string { return k.scheme + " key" }
 
-// GoString keeps the key out of logs.
+// GoString returns a text without the key, for logs.
 func (k Key) GoString() string { return k.String() }
 
-// PublicKey returns the public half of a V1a key, "whpk_…"; "" for others.
+// PublicKey returns the public key of a V1a key, "whpk_…"; "" for other keys.
 func (k Key) PublicKey() string {
 	if k.scheme != V1a {
 		return ""
@@ -109,12 +108,13 @@ func (k Key) public() ed25519.PublicKey {
 	return public
 }
 
-// JWK returns the public half of a V1a key as a JSON Web Key (RFC 8037) whose
-// kid is its thumbprint (RFC 7638).
+// JWK returns the public key of a V1a key as a JSON Web Key (RFC 8037) whose kid is its thumbprint
+// (RFC 7638).
 func (k Key) JWK() json.RawMessage {
 	x := base64.RawURLEncoding.EncodeToString(k.public())
 	thumbprint := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}`))
-	return fmt.Appendf(nil, `{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"use":"sig","alg":"EdDSA"}`, x, base64.RawURLEncoding.EncodeToString(thumbprint[:]))
+	return fmt.Appendf(nil, `{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"use":"sig","alg":"EdDSA"}`,
+		x, base64.RawURLEncoding.EncodeToString(thumbprint[:]))
 }
 
 // sign returns the signature with its scheme, "v1,…".
@@ -131,9 +131,8 @@ func mac(secret, signed []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Sign returns the headers webhook-id, webhook-timestamp and webhook-signature,
-// the last with the signatures of all keys. The id must not contain a dot,
-// which separates what is signed.
+// Sign returns the headers webhook-id, webhook-timestamp and webhook-signature, the last with the
+// signatures of all keys. The id must not contain a dot, because dots separate the signed parts.
 func Sign(id string, at time.Time, body []byte, keys []Key) (http.Header, error) {
 	if id == "" || strings.Contains(id, ".") {
 		return nil, errors.New("webhook id is empty or has a dot")

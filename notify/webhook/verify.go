@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// tolerance is how far the clocks of both sides may differ, and so how long a
-// callback can be played back by somebody who has seen it.
+// tolerance is the maximum difference between the clocks of sender and receiver. It is also how
+// long a captured callback can be replayed.
 const tolerance = 5 * time.Minute
 
-// Verify checks a callback on the receiver's side, as Standard Webhooks 1.0
-// says: body is the request's, byte for byte, and key the secret "whsec_…" or
-// the public key "whpk_…". The error says what is wrong.
+// Verify verifies a callback on the receiver's side according to Standard Webhooks 1.0. body is the
+// request's body, byte for byte. key is the secret "whsec_…" or the public key "whpk_…". The error
+// describes what is wrong.
 func Verify(key string, header http.Header, body []byte, now time.Time) error {
 	check, scheme, err := verifier(key)
 	if err != nil {
@@ -33,7 +33,8 @@ func Verify(key string, header http.Header, body []byte, now time.Time) error {
 		return fmt.Errorf("webhook-timestamp %.40q is no number of seconds", timestamp)
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return fmt.Errorf("webhook-timestamp is %s away from this clock, more than %s", age.Round(time.Second), tolerance)
+		return fmt.Errorf("webhook-timestamp is %s away from this clock, more than %s", age.Round(time.Second),
+			tolerance)
 	}
 	signed := signedContent(id, timestamp, body)
 	seen := false
@@ -53,7 +54,7 @@ func Verify(key string, header http.Header, body []byte, now time.Time) error {
 	return errors.New("no signature matches: the body was changed on its way, or it was signed with another key")
 }
 
-// verifier returns how to check a signature with the key, and its scheme.
+// verifier returns a function that checks a signature with the key, and its scheme.
 func verifier(key string) (check func(signed, signature []byte) bool, scheme string, err error) {
 	if text, ok := strings.CutPrefix(key, publicPrefix); ok {
 		public, err := base64.StdEncoding.DecodeString(text)

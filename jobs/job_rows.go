@@ -1,0 +1,114 @@
+package jobs
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A text is a value that is stored as JSON text. Scanning NULL does not change it.
+type text[T any] struct{ v *T }
+
+func (t text[T]) Value() (driver.Value, error) {
+	b, err := json.Marshal(*t.v)
+	return string(b), err
+}
+
+func (t text[T]) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		return nil
+	case string:
+		return json.Unmarshal([]byte(src), t.v)
+	case []byte:
+		return json.Unmarshal(src, t.v)
+	default:
+		return fmt.Errorf("cannot scan %T as JSON text", src)
+	}
+}
+
+// nullable returns v as JSON text, or NULL if it is nil.
+func nullable[T any](v *T) any {
+	if v == nil {
+		return nil
+	}
+	return text[T]{v}
+}
+
+// raw returns JSON text unchanged, or NULL.
+func raw(b json.RawMessage) any {
+	if b == nil {
+		return nil
+	}
+	return string(b)
+}
+
+type rawScanner struct{ b *json.RawMessage }
+
+func (r rawScanner) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*r.b = nil
+	case string:
+		*r.b = json.RawMessage(src)
+	case []byte:
+		*r.b = append(json.RawMessage(nil), src...)
+	default:
+		return fmt.Errorf("cannot scan %T as JSON text", src)
+	}
+	return nil
+}
+
+const (
+	jobHead = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, step_count, `
+	jobTail = `, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
+	cancel_requested_at IS NOT NULL, cancel_reason, COALESCE(run_id, ''), river_job_id, recoveries,
+	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
+
+	// jobColumns are all columns of a job.
+	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
+	// shortColumns omit a large output.
+	shortColumns = jobHead + `steps, history, CASE WHEN octet_length(output) <= ` + inline + ` THEN output END, COALESCE(octet_length(output) > ` + inline + `, FALSE)` + jobTail
+	// listColumns omit the large columns (inputs, outputs and history), which the database then
+	// does not read.
+	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail
+)
+
+// scanJob reads a row of jobColumns, shortColumns or listColumns.
+func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
+	var j Job
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, text[[]Step]{&j.Chain}, text[[]Attempt]{&j.History},
+		rawScanner{&j.Output}, &j.OutputOmitted, text[*Error]{&j.Error}, text[Report]{&j.Progress},
+		text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
+		&j.ExpiresAt, &j.retain,
+		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
+		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL, &j.RetryOf, &j.logLines)
+	if err != nil {
+		return Job{}, err
+	}
+	if len(j.Chain) > 0 {
+		// A process of the previous release, which does not write step_count, may still submit jobs
+		// while this one runs them.
+		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
+	}
+	j.Token = Optional(q.Keys.token(j.ID))
+	j.refresh()
+	return j, nil
+}
+
+// refresh sets the fields that are derived from others.
+func (j *Job) refresh() {
+	j.Done = j.Status.Done()
+	j.LastEventID = j.EventID().String()
+	j.CallbackURL = Optional(j.callback.url)
+	j.RemovedAt = j.removeAt()
+}
+
+// removeAt returns when the record of the job is removed; nil before its end.
+func (j *Job) removeAt() *Time {
+	if j.FinishedAt == nil {
+		return nil
+	}
+	return new(At(j.FinishedAt.Add(time.Duration(j.retain))))
+}
