@@ -34,7 +34,7 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
 			a.writeProblem(w, r, errMediaType())
 		default:
-			if err := a.acceptBody(r); err != nil {
+			if err := a.checkBodyHeaders(r); err != nil {
 				a.writeProblem(w, r, err)
 				return
 			}
@@ -59,7 +59,7 @@ func accepted(accept string, offers ...string) string {
 		quality float64
 	}
 	var choices []choice
-	for element := range preferences(accept) {
+	for element := range splitList(accept) {
 		media, params, err := mime.ParseMediaType(element)
 		if err != nil {
 			continue

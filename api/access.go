@@ -19,17 +19,17 @@ import (
 
 // find returns the job that ref names, an id or a token, as the caller may see
 // it. What belongs to somebody else does not exist.
-func (a *API) find(ctx context.Context, ref string) (jobs.Job, error) {
-	job, err := a.look(ctx, ref)
+func (a *API) findJob(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	return infoOf(ctx).show(ref, job), nil
+	return infoOf(ctx).visibleJob(ref, job), nil
 }
 
 // look is find for callers that do not show the job. Of one that was removed
 // it returns the id, beside [jobs.ErrRemoved].
-func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
+func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
 	user := infoOf(ctx).user
 	id, byToken := ref, isTokenRef(ref)
 	if byToken {
@@ -50,8 +50,8 @@ func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
 }
 
 // own returns the job that ref names if the caller may change it.
-func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
-	job, err := a.look(ctx, ref)
+func (a *API) ownedJob(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
@@ -66,42 +66,42 @@ func isTokenRef(ref string) bool { return strings.Contains(ref, ".") }
 
 // show returns the job as the caller may see it who named it by ref: with its
 // token when that was it, and with its input when the caller owns it.
-func (info *requestInfo) show(ref string, job jobs.Job) jobs.Job {
+func (info *requestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
 	switch {
 	case isTokenRef(ref):
-		return job.Opened(info.base)
+		return job.Opened(info.baseURL)
 	case info.user.Admin || info.user.Name == job.Owner:
-		return job.Closed(info.base)
+		return job.Closed(info.baseURL)
 	default:
-		return job.Closed(info.base).WithoutInput()
+		return job.Closed(info.baseURL).WithoutInput()
 	}
 }
 
 // rates limits how fast each user submits. Users come from the configuration,
 // so there are not many.
-type rates struct {
+type submitLimiter struct {
 	limit rate.Limit
 	mu    sync.Mutex
 	users map[string]*rate.Limiter
 }
 
-func newRates(perSecond float64) *rates {
-	return &rates{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
+func newSubmitLimiter(perSecond float64) *submitLimiter {
+	return &submitLimiter{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
 }
 
 // take returns how long the user must wait; 0 when it need not.
-func (r *rates) take(user string) time.Duration {
-	if r.limit == 0 {
+func (s *submitLimiter) reserve(user string) time.Duration {
+	if s.limit == 0 {
 		return 0
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l := r.users[user]
-	if l == nil {
-		l = rate.NewLimiter(r.limit, max(1, int(math.Ceil(float64(r.limit)))))
-		r.users[user] = l
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limiter := s.users[user]
+	if limiter == nil {
+		limiter = rate.NewLimiter(s.limit, max(1, int(math.Ceil(float64(s.limit)))))
+		s.users[user] = limiter
 	}
-	reservation := l.Reserve()
+	reservation := limiter.Reserve()
 	wait := reservation.Delay()
 	if wait > 0 {
 		reservation.Cancel()
@@ -111,10 +111,10 @@ func (r *rates) take(user string) time.Duration {
 
 // authorize looks at the credentials of requests that need them, before their
 // body is read.
-func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
+func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
-		if who == users || who == tokenOrUser && !needsToken(r) {
+		if required == userOnly || required == tokenOrUser && !usesToken(r) {
 			if err := a.authenticate(r); err != nil {
 				a.writeProblem(w, r, err)
 				return
@@ -129,7 +129,7 @@ func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
 func (a *API) authenticate(r *http.Request) error {
 	err := a.authenticateHeader(r)
 	if errors.Is(err, auth.ErrNoCredentials) {
-		infoOf(r.Context()).user, err = a.resume(r)
+		infoOf(r.Context()).user, err = a.sessionUser(r)
 	}
 	return err
 }
@@ -138,6 +138,6 @@ func (a *API) authenticate(r *http.Request) error {
 // header only.
 func (a *API) authenticateHeader(r *http.Request) (err error) {
 	infoOf(r.Context()).user, err = a.Auth.Authenticate(r)
-	a.noteLogin(r.Context(), claimedName(r), err)
+	a.recordLogin(r.Context(), claimedName(r), err)
 	return err
 }

@@ -69,20 +69,20 @@ type Config struct {
 // An API answers requests.
 type API struct {
 	Config
-	handler     http.Handler
-	crossOrigin *http.CrossOriginProtection
-	huma        huma.API
-	router      *chi.Mux
-	rates       *rates
-	metrics     *metrics
-	failed      *failedLogins
-	documents   documents
-	crowd       *crowd
-	large       *largeQueue
-	pages       *web.Renderer
-	started     time.Time
-	draining    context.Context //nolint:containedctx // done when the server shuts down
-	drain       context.CancelFunc
+	handler      http.Handler
+	crossOrigin  *http.CrossOriginProtection
+	huma         huma.API
+	router       *chi.Mux
+	submits      *submitLimiter
+	metrics      *metrics
+	failedLogins *failedLogins
+	docs         docsCache
+	streams      *streamLimiter
+	largeOutputs *largeQueue
+	pages        *web.Renderer
+	startedAt    time.Time
+	draining     context.Context //nolint:containedctx // done when the server shuts down
+	drain        context.CancelFunc
 }
 
 // New returns an API. Its error names everything that the config lacks.
@@ -101,7 +101,7 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), large: newLargeQueue(), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
+	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(), pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)
@@ -130,12 +130,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // it, which waits for streams.
 func (a *API) Drain() {
 	a.drain()
-	a.crowd.drain()
+	a.streams.drain()
 }
 
 // Wait waits until all streams have ended after [API.Drain]. Those that have
 // not when ctx is done are cut off.
-func (a *API) Wait(ctx context.Context) { a.crowd.wait(ctx) }
+func (a *API) Wait(ctx context.Context) { a.streams.wait(ctx) }
 
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
@@ -162,8 +162,8 @@ func (a *API) humaConfig() huma.Config {
 type access int
 
 const (
-	anybody     access = iota
-	users              // with credentials
+	public      access = iota
+	userOnly           // with credentials
 	tokenOrUser        // {job} is a token, or an id with credentials
 )
 
@@ -182,7 +182,7 @@ type operation struct {
 func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
-		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: a.bodyTime(), // the limit itself is allowed
+		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: a.bodyReadTimeout(), // the limit itself is allowed
 		SkipValidateBody: true, // bodyOf and decode do
 		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {
@@ -191,11 +191,11 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		}},
 	}
 	switch o.access {
-	case users:
+	case userOnly:
 		op.Security = []map[string][]string{{"basic": {}}, {"api_key": {}}}
 	case tokenOrUser:
 		op.Security = []map[string][]string{{}, {"basic": {}}, {"api_key": {}}}
-	case anybody:
+	case public:
 		op.Security = []map[string][]string{}
 	}
 	if o.more != nil {

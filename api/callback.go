@@ -25,7 +25,7 @@ type callbackData struct {
 }
 
 // callback documents what is sent to callback_url.
-func (a *API) callback() map[string]*huma.PathItem {
+func (a *API) describeCallback() map[string]*huma.PathItem {
 	schema := a.Validator.schemas.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
 	header := func(name, description string) *huma.Param {
 		return &huma.Param{Name: name, In: "header", Required: true, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}

@@ -204,7 +204,7 @@ func (w *wanderer) wander(ctx context.Context, t *testing.T, servers []*fixture)
 // happen. Viewers wander between them; for each, ids grow, nothing is missing
 // that a snapshot does not stand for, the end comes, and soon after Redis is
 // back it knows how its job is. CHAOS=10m goes on for that long.
-func TestEvents21Chaos(t *testing.T) {
+func TestStreamChaos(t *testing.T) {
 	r := jobstest.PrivateRedis(t)
 	url := jobstest.PostgresURL(t)
 	rounds, end := 1, time.Time{}

@@ -8,9 +8,9 @@ import (
 
 // shareTokens lets pages of other origins read what is under a job's token,
 // and answers their browsers' questions before (CORS).
-func (a *API) shareTokens(next http.Handler) http.Handler {
+func (a *API) allowTokenCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if needsToken(r) {
+		if usesToken(r) {
 			allowOrigins(w.Header())
 			if r.Method == http.MethodOptions {
 				allowHeaders(w.Header(), r.Header)
@@ -23,7 +23,7 @@ func (a *API) shareTokens(next http.Handler) http.Handler {
 }
 
 // needsToken reports whether the request is one for which tokens are enough.
-func needsToken(r *http.Request) bool {
+func usesToken(r *http.Request) bool {
 	if r.URL.Path == "/v1/events" {
 		refs := r.URL.Query()["job"]
 		return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref string) bool { return !strings.Contains(ref, ".") })
@@ -47,19 +47,19 @@ func allowOrigins(h http.Header) {
 
 // maxAskedHeaders bounds the names of headers that a preflight may ask for, in
 // bytes.
-const maxAskedHeaders = 4 << 10
+const maxRequestedHeaders = 4 << 10
 
 // allowHeaders lets the request that a preflight asks about have the headers
 // that it asks for: no credentials are involved, and tracing SDKs add their own.
 // They are named one by one, because * leaves Authorization out.
 func allowHeaders(answer, request http.Header) {
 	answer.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-	asked := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
-	if asked == "" || len(asked) > maxAskedHeaders {
+	requested := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
+	if requested == "" || len(requested) > maxRequestedHeaders {
 		return
 	}
 	var names []string
-	for name := range strings.SplitSeq(asked, ",") {
+	for name := range strings.SplitSeq(requested, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}

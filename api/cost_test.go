@@ -165,7 +165,7 @@ func (l *leaver) Err() error {
 }
 
 // Work on a body stops soon after the caller disconnects, at any point.
-func TestCostOfLeaving(t *testing.T) {
+func TestDisconnectStopsValidation(t *testing.T) {
 	t.Parallel()
 	a := newCostAPI(t)
 	for name, body := range costs {

@@ -84,7 +84,7 @@ func TestEmptyChunks(t *testing.T) {
 
 // What takes longer than the deadlines by right is not cut off, and the same
 // connection serves the next request.
-func TestDeadlinesSpareWaiting(t *testing.T) {
+func TestDeadlinesAllowLongPolls(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: impatient})
 	reused := f.Client().Transport
@@ -142,7 +142,7 @@ func (f *fixture) tight(t *testing.T) *httptest.Server {
 }
 
 // An answer that nobody reads ends; one that is read slowly does not.
-func TestAnswerDeadline(t *testing.T) {
+func TestResponseDeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: impatient})
 	job := f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30").job(t)
@@ -264,7 +264,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 // Those who wait for a job are counted as those who watch it.
-func TestWaitingIsLimited(t *testing.T) {
+func TestLongPollsAreLimited(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.PerJob = 2 }})
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)
 	for range 2 {

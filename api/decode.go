@@ -50,13 +50,13 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
-			errs = append(errs, misfit(err, "body"))
+			errs = append(errs, decodeMistake(err, "body"))
 		}
 		return jobs.Submission{}, invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
-			errs = append(errs, misfit(err, "body.input"))
+			errs = append(errs, decodeMistake(err, "body.input"))
 		}
 	}
 	s := jobs.Submission{
@@ -72,7 +72,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 && (d != 0 || field != "delay") {
-			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", clipped(text))
+			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", truncate(text))
 			return 0
 		}
 		return d
@@ -106,7 +106,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
-			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
+			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", truncate(step.Service))
 		}
 	}
 	if in.CallbackURL != "" {

@@ -55,19 +55,19 @@ type callbackTestBody struct {
 // addDeliveries adds the calls that show callbacks and send them again.
 func (a *API) addDeliveries() {
 	register(a, operation{
-		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: users, tag: "callbacks",
+		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
 	}, a.jobDeliveries)
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first", access: users, tag: "callbacks",
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first", access: userOnly, tag: "callbacks",
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: users, tag: "callbacks",
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
 		return &deliveryAnswer{http.StatusOK, d}, err
 	})
 	register(a, operation{
-		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "With the same id and body, and the whole schedule of attempts before it.",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
@@ -77,7 +77,7 @@ func (a *API) addDeliveries() {
 		return &deliveryAnswer{http.StatusAccepted, d}, err
 	})
 	register(a, operation{
-		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
 	}, func(ctx context.Context, req *bodyRequest) (*redeliverAnswer, error) {
 		body, err := bodyOf[redeliverBody](ctx, a, req.RawBody)
@@ -90,7 +90,7 @@ func (a *API) addDeliveries() {
 		return answer, err
 	})
 	register(a, operation{
-		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
 	}, func(ctx context.Context, req *bodyRequest) (*deliveryAnswer, error) {
 		body, err := bodyOf[callbackTestBody](ctx, a, req.RawBody)
@@ -101,7 +101,7 @@ func (a *API) addDeliveries() {
 		if err != nil {
 			return nil, newProblem("invalid-callback-url", err.Error(), ProblemError{Location: "body.url", Message: err.Error()})
 		}
-		if err := a.mayIn(ctx); err != nil {
+		if err := a.checkMaySubmit(ctx); err != nil {
 			return nil, err
 		}
 		d, err := a.Queue.SendTest(ctx, infoOf(ctx).user.Name, url)
@@ -134,7 +134,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 	Job string `path:"job" doc:"The job's id or token."`
 },
 ) (*deliveryList, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}

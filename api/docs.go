@@ -34,7 +34,7 @@ type docsAnswer struct{ Status, Description string }
 // addDocs adds the OpenAPI document and a page that shows it.
 func (a *API) addDocs() {
 	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
-		d, err := a.documentationFor(r)
+		d, err := a.docsFor(r)
 		if err != nil {
 			a.writeProblem(w, r, err)
 			return
@@ -48,7 +48,7 @@ func (a *API) addDocs() {
 		w.Write(text)
 	})
 	a.router.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
-		d, err := a.documentationFor(r)
+		d, err := a.docsFor(r)
 		if err != nil {
 			a.writeProblem(w, r, err)
 			return

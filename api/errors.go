@@ -16,14 +16,14 @@ import (
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	info := infoOf(ctx)
 	if p := knownProblem(err); p != nil {
-		return p.finish(info)
+		return p.forRequest(info)
 	}
 	if ctx.Err() != nil {
 		// Nobody reads the answer.
-		return newProblem("request-timeout", "the request was given up").finish(info)
+		return newProblem("request-timeout", "the request was given up").forRequest(info)
 	}
 	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.id, "err", err)
-	return newProblem("internal", "something went wrong here; the log has the rest under this request id").finish(info)
+	return newProblem("internal", "something went wrong here; the log has the rest under this request id").forRequest(info)
 }
 
 func knownProblem(err error) *Problem {
@@ -31,7 +31,7 @@ func knownProblem(err error) *Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*auth.RetryError](err); ok {
-		return newProblem("rate-limited", e.Error()).after(e.After)
+		return newProblem("rate-limited", e.Error()).retryAfter(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
 		return newProblem("invalid-callback-url", e.Reason, ProblemError{Location: "body.callback_url", Message: e.Reason})
@@ -67,13 +67,13 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, jobs.ErrKeyReused):
 		return newProblem("idempotency-key-reused", "this Idempotency-Key came with another request before; use a new key for each new request")
 	case errors.Is(err, jobs.ErrQueueFull):
-		return newProblem("queue-full", "too many jobs are waiting").after(5 * time.Second)
+		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUserQueueFull):
-		return newProblem("queue-full", "too many of your jobs are waiting").after(5 * time.Second)
+		return newProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUnavailable):
-		return newProblem("unavailable", "the database is away; nothing was done").after(2 * time.Second)
+		return newProblem("unavailable", "the database is away; nothing was done").retryAfter(2 * time.Second)
 	case jobs.Unavailable(err):
-		return newProblem("unavailable", "the database does not answer; if this was to change something, ask whether it did, or repeat it with the same Idempotency-Key").after(2 * time.Second)
+		return newProblem("unavailable", "the database does not answer; if this was to change something, ask whether it did, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
 	}
 	return nil
 }

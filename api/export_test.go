@@ -2,7 +2,7 @@ package api
 
 // FillLarge takes the turns of all answers with a large output.
 func (a *API) FillLarge() {
-	for range maxLarge {
-		a.large.turns <- struct{}{}
+	for range maxLargeOutputs {
+		a.largeOutputs.permits <- struct{}{}
 	}
 }

@@ -53,7 +53,7 @@ func newFailedLogins() *failedLogins {
 
 // note counts a failed login from the address, and returns how many to log
 // now; 0 for none.
-func (f *failedLogins) note(address string) int {
+func (f *failedLogins) count(address string) int {
 	f.total.Inc()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,13 +69,13 @@ func (f *failedLogins) note(address string) int {
 
 // noteLogin counts and logs the error of a login with the name, if it is one
 // of wrong credentials.
-func (a *API) noteLogin(ctx context.Context, name string, err error) {
+func (a *API) recordLogin(ctx context.Context, name string, err error) {
 	_, throttled := errors.AsType[*auth.RetryError](err)
 	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
 		return
 	}
 	info := infoOf(ctx)
-	if count := a.failed.note(auth.Address(info.remoteAddr)); count > 0 {
+	if count := a.failedLogins.count(auth.Address(info.remoteAddr)); count > 0 {
 		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id), slog.String("name", loggedName(name)),
 			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled), slog.Int("count", count))
 	}

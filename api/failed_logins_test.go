@@ -51,7 +51,7 @@ func withPasswords(t testing.TB) (c auth.Credentials, key string) {
 }
 
 // Invented names from one address, or from many, lock out nobody.
-func TestInventedNamesLockNobodyOut(t *testing.T) {
+func TestUnknownNamesLockNoUserOut(t *testing.T) {
 	t.Parallel()
 	credentials, key := withPasswords(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: behindProxy})
@@ -154,7 +154,7 @@ func TestFailedLoginsAreLogged(t *testing.T) {
 }
 
 // Tokens stay out of the log and of problems wherever they stand in a path.
-func TestTokensAreCutFromPaths(t *testing.T) {
+func TestTokensAreRedactedFromPaths(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "maths.add", `{"input": {"a": 1, "b": 2}}`)
 	token := path(job.StatusURL)[len("/v1/jobs/"):]

@@ -15,7 +15,7 @@ import (
 // answered whatever they call us: load balancers use the address, or nothing.
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
+		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
 			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
 			return
 		}
@@ -25,7 +25,7 @@ func (a *API) checkHost(next http.Handler) http.Handler {
 
 // isOurHost reports whether a Host header is that of the public URL, or one of
 // the names in the configuration, with any port.
-func (a *API) isOurHost(host string) bool {
+func (a *API) isOwnHost(host string) bool {
 	if !validHost(host) {
 		return false
 	}
@@ -36,7 +36,9 @@ func (a *API) isOurHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	return slices.ContainsFunc(a.Hosts, func(ours string) bool { return strings.EqualFold(ours, host) || strings.EqualFold(ours, name) })
+	return slices.ContainsFunc(a.Hosts, func(configured string) bool {
+		return strings.EqualFold(configured, host) || strings.EqualFold(configured, name)
+	})
 }
 
 // loopbackHost reports whether a Host header names this machine to itself.

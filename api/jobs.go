@@ -50,7 +50,7 @@ type cancelBody struct {
 // addJobs adds the calls that read and change jobs.
 func (a *API) addJobs() {
 	register(a, operation{
-		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: users, tag: "jobs",
+		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: userOnly, tag: "jobs",
 		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
@@ -82,7 +82,7 @@ func (a *API) addJobs() {
 		},
 	}, a.getLog)
 	register(a, operation{
-		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: users, tag: "jobs",
+		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: userOnly, tag: "jobs",
 		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
 		more: func(op *huma.Operation) {
 			op.Responses["202"] = &huma.Response{
@@ -92,28 +92,28 @@ func (a *API) addJobs() {
 		},
 	}, a.cancelJob)
 	register(a, operation{
-		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again", access: users, tag: "jobs",
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again", access: userOnly, tag: "jobs",
 		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.", status: http.StatusAccepted,
 	}, a.retryJob)
 	register(a, operation{
-		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: users, tag: "jobs",
+		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: userOnly, tag: "jobs",
 		description: "Erases input, output, log, events and callbacks.", status: http.StatusNoContent,
 	}, a.deleteJob)
 }
 
 // await returns the job when it is as wanted, or as it is when the wait is over
 // or the server shuts down, or at once when too many wait.
-func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
+func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}
 	info := infoOf(ctx)
 	s := a.newStream(info, info.remoteAddr)
-	s.seats = append(s.seats, seat{"job", job.ID})
-	if a.crowd.enter(s) != "" {
+	s.quotas = append(s.quotas, quota{"job", job.ID})
+	if a.streams.acquire(s) != "" {
 		return job, nil
 	}
-	defer a.crowd.leave(s)
+	defer a.streams.release(s)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(a.draining, cancel)()
@@ -122,27 +122,27 @@ func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wante
 		return job, nil // the job as it is, is an answer too
 	}
 	defer sub.Close()
-	for over := false; ; {
+	for timedOut := false; ; {
 		if job, err = a.Queue.Get(context.WithoutCancel(ctx), job.ID); err != nil {
 			return job, err
 		}
-		if over || wanted(&job) {
+		if timedOut || wanted(&job) {
 			return job, nil
 		}
 		sub.Start(job.EventID())
 		_, _, err = sub.Next(ctx)
-		over = err != nil // then it is looked at once more
+		timedOut = err != nil // then it is looked at once more
 	}
 }
 
-func (a *API) getJob(ctx context.Context, req *getRequest) (*writtenAnswer, error) {
-	job, err := a.find(ctx, req.Job)
+func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedAnswer, error) {
+	job, err := a.findJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	unchanged := func(j *jobs.Job) bool { return matches(req.IfNoneMatch, j.ETag()) }
+	unchanged := func(j *jobs.Job) bool { return matchesETag(req.IfNoneMatch, j.ETag()) }
 	if wait := min(time.Duration(req.Wait)*time.Second, maxWait); wait > 0 && !job.Done {
-		job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool {
+		job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool {
 			if req.IfNoneMatch == "" {
 				return j.Done
 			}
@@ -151,21 +151,21 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*writtenAnswer, erro
 		if err != nil {
 			return nil, err
 		}
-		job = infoOf(ctx).show(req.Job, job)
+		job = infoOf(ctx).visibleJob(req.Job, job)
 	}
 	answer := &jobAnswer{Status: http.StatusOK}
 	if unchanged(&job) {
 		answer.Status = http.StatusNotModified
-	} else if err := a.complete(ctx, &job); err != nil {
+	} else if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
 	answer.fill(job)
-	return answer.written()
+	return answer.render()
 }
 
 // matches reports whether an If-None-Match header names the tag (RFC 9110,
 // section 13.1.2).
-func matches(header, tag string) bool {
+func matchesETag(header, tag string) bool {
 	if strings.TrimSpace(header) == "*" {
 		return true
 	}
@@ -178,7 +178,7 @@ func matches(header, tag string) bool {
 }
 
 func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 		return nil, err
 	}
 	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(infoOf(ctx).show(job.ID, job))
+	answer.fill(infoOf(ctx).visibleJob(job.ID, job))
 	if job.Done {
 		answer.Status = http.StatusOK
 	}
@@ -198,7 +198,7 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 }
 
 func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -207,17 +207,17 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	job, replayed, err := a.handIn(ctx, func() (jobs.Submission, error) { return job.Again(info.base, key) })
+	job, replayed, err := a.submitJob(ctx, func() (jobs.Submission, error) { return job.Again(info.baseURL, key) })
 	if err != nil {
 		return nil, err
 	}
-	answer := a.submitted(ctx, job)
-	answer.replay(replayed)
+	answer := a.submittedAnswer(ctx, job)
+	answer.setReplayed(replayed)
 	return answer, nil
 }
 
 func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}

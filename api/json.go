@@ -32,7 +32,7 @@ const (
 
 	// checkEvery is how many values are read, or mistakes examined, between two
 	// checks of the context, so that the work stops when the caller disconnects.
-	checkEvery = 1000
+	checkInterval = 1000
 )
 
 // A document is a parsed JSON text.
@@ -40,7 +40,7 @@ type document struct {
 	root     any
 	at       string         // its location
 	mistakes []ProblemError // at most maxMistakes
-	known    pathSet        // where the mistakes are; root may have a substitute there
+	reported pathSet        // where the mistakes are; root may have a substitute there
 }
 
 // A jsonReader reads all JSON that comes from outside, more strictly than
@@ -88,10 +88,10 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 }
 
 // wrong records a mistake in the current value.
-func (r *jsonReader) wrong(message string) {
+func (r *jsonReader) addMistake(message string) {
 	if len(r.mistakes) < maxMistakes {
 		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})
-		r.known.add(r.path)
+		r.reported.add(r.path)
 	}
 }
 
@@ -117,11 +117,11 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	if r.values++; r.values > maxValues {
 		return nil, fmt.Errorf("it has more than %d values", maxValues)
 	}
-	if r.values%checkEvery == 0 && ctx.Err() != nil {
+	if r.values%checkInterval == 0 && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if r.StackDepth() > maxDepth {
-		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, clipped(r.location()))
+		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, truncate(r.location()))
 	}
 	switch token.Kind() {
 	case '{':
@@ -131,13 +131,13 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	case '"':
 		text := token.String()
 		if strings.ContainsRune(text, 0) {
-			r.wrong(`expected text without NUL (\u0000)`)
+			r.addMistake(`expected text without NUL (\u0000)`)
 		}
 		return text, nil
 	case '0':
 		number := token.String()
 		if !jobs.CheapNumber(number, maxDigits) {
-			r.wrong(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
+			r.addMistake(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -157,10 +157,10 @@ func (r *jsonReader) object(ctx context.Context) (any, error) {
 		}
 		name := token.String()
 		if strings.ContainsRune(name, 0) {
-			r.wrong(`expected names without NUL (\u0000)`)
+			r.addMistake(`expected names without NUL (\u0000)`)
 		}
 		if len(name) > maxName {
-			r.wrong(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, clipped(name), len(name)))
+			r.addMistake(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name), len(name)))
 			if err := r.SkipValue(); err != nil {
 				return nil, err
 			}

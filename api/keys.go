@@ -40,7 +40,7 @@ type rotateBody struct {
 // addKeys adds the calls about the keys that callbacks are signed with.
 func (a *API) addKeys() {
 	register(a, operation{
-		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: anybody, tag: "callbacks",
+		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: public, tag: "callbacks",
 		summary: "Get the public keys that callbacks are signed with", description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
 	}, func(ctx context.Context, _ *struct{}) (*keySet, error) {
 		keys, err := a.Queue.Keys.Public(ctx)
@@ -52,7 +52,7 @@ func (a *API) addKeys() {
 		return set, nil
 	})
 	register(a, operation{
-		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: users, tag: "callbacks",
+		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: userOnly, tag: "callbacks",
 		summary: "List the keys that your callbacks are signed with", description: "Your secrets and the server's own key; what is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		keys, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
@@ -61,11 +61,11 @@ func (a *API) addKeys() {
 		return list, err
 	})
 	register(a, operation{
-		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: users, tag: "callbacks", status: http.StatusCreated,
+		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make another secret", description: "It signs your callbacks beside those there are, and is shown this once.",
 	}, func(ctx context.Context, _ *struct{}) (*newKeyAnswer, error) { return a.createKey(ctx, nil) })
 	register(a, operation{
-		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: users, tag: "callbacks", status: http.StatusCreated,
+		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
 	}, func(ctx context.Context, req *bodyRequest) (*newKeyAnswer, error) {
 		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
@@ -79,7 +79,7 @@ func (a *API) addKeys() {
 		return a.createKey(ctx, &grace)
 	})
 	register(a, operation{
-		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: users, tag: "callbacks", status: http.StatusNoContent,
+		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: userOnly, tag: "callbacks", status: http.StatusNoContent,
 		summary: "End one of your secrets now",
 	}, func(ctx context.Context, req *struct {
 		Key string `path:"key"`

@@ -61,7 +61,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 			list.Body.NextCursor, list.Link = &cursor, link
 			break
 		}
-		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).base).WithoutInput())
+		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).baseURL).WithoutInput())
 	}
 	return list, nil
 }
@@ -90,7 +90,7 @@ func (a *API) nextPage(ctx context.Context, list, after string, limit int, query
 	cursor = a.sealCursor(after, list, query)
 	query.Set("cursor", cursor)
 	query.Set("limit", strconv.Itoa(limit))
-	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
+	return cursor, "<" + infoOf(ctx).baseURL + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
 }
 
 // query returns the filters of the list, in one form: the statuses are sorted.

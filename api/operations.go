@@ -26,8 +26,8 @@ func newMetrics(a *API) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.crowd.refused, a.failed.total,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.crowd.size()) }),
+	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.streams.openStreams()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
 			if a.Hub.Degraded() {
 				return 1
@@ -75,14 +75,14 @@ type readyAnswer struct {
 // addOperations adds the calls for those who run the server.
 func (a *API) addOperations() {
 	register(a, operation{
-		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: anybody, tag: "operations",
+		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public, tag: "operations",
 	}, func(context.Context, *struct{}) (*liveAnswer, error) {
 		answer := new(liveAnswer)
 		answer.Body.Status = "ok"
 		return answer, nil
 	})
 	register(a, operation{
-		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: anybody, tag: "operations",
+		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: public, tag: "operations",
 		description: "503 while the database is away or takes nothing, and while the server shuts down. What else is wrong is a warning.",
 	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })
 	exposition := promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
@@ -98,7 +98,7 @@ func (a *API) addOperations() {
 // ready says whether the server takes jobs, by what its watchdogs saw last.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
-		return nil, newProblem("shutting-down", "the server is shutting down").after(time.Second)
+		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
 	}
 	answer := &readyAnswer{Status: http.StatusOK}
 	answer.Body.Status, answer.Body.Checks = jobs.OK, a.checks()
@@ -112,7 +112,7 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, newProblem("unavailable", "jobs can't be taken now", failing...).after(2 * time.Second)
+		return nil, newProblem("unavailable", "jobs can't be taken now", failing...).retryAfter(2 * time.Second)
 	}
 	return answer, nil
 }

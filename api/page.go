@@ -27,33 +27,33 @@ func (a *API) addPages() {
 	}
 	a.addEngine()
 	r := a.router
-	r.Get("/", a.page(a.servicesPage))
-	r.Get("/services/{service}", a.page(a.servicesPage))
+	r.Get("/", a.servePage(a.servicesPage))
+	r.Get("/services/{service}", a.servePage(a.servicesPage))
 	r.Post("/services/{service}", a.submitPage)
-	r.Get("/jobs", a.page(a.jobsPage))
-	r.Post("/jobs", a.action(a.changeJobs))
+	r.Get("/jobs", a.servePage(a.jobsPage))
+	r.Post("/jobs", a.serveForm(a.bulkAction))
 	r.Get("/jobs/{job}", a.jobPage)
-	r.Post("/jobs/{job}/cancel", a.action(a.cancelAction))
-	r.Post("/jobs/{job}/retry", a.action(a.retryAction))
-	r.Get("/deliveries", a.page(a.deliveriesPage))
-	r.Post("/deliveries", a.action(a.redeliverAllAction))
-	r.Get("/deliveries/{delivery}", a.page(a.deliveryPage))
-	r.Post("/deliveries/{delivery}/redeliver", a.action(a.redeliverAction))
-	r.Get("/receiver", a.page(a.receiverPage))
-	r.Post("/receiver", a.action(a.setReceiver))
-	r.Post("/receiver/new", a.action(a.newReceiver))
-	r.Post("/receiver/test", a.action(a.testReceiver))
+	r.Post("/jobs/{job}/cancel", a.serveForm(a.cancelAction))
+	r.Post("/jobs/{job}/retry", a.serveForm(a.retryAction))
+	r.Get("/deliveries", a.servePage(a.deliveriesPage))
+	r.Post("/deliveries", a.serveForm(a.redeliverAllAction))
+	r.Get("/deliveries/{delivery}", a.servePage(a.deliveryPage))
+	r.Post("/deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
+	r.Get("/receiver", a.servePage(a.receiverPage))
+	r.Post("/receiver", a.serveForm(a.setReceiver))
+	r.Post("/receiver/new", a.serveForm(a.newReceiver))
+	r.Post("/receiver/test", a.serveForm(a.testReceiver))
 	r.Post("/receiver/check", a.checkReceived)
-	r.Get("/system", a.page(a.systemPage))
+	r.Get("/system", a.servePage(a.systemPage))
 	r.Get("/login", a.loginPage)
 	r.Post("/login", a.login)
 	r.Post("/logout", a.logout)
 }
 
 // page serves a page to those who are signed in.
-func (a *API) page(show page) http.HandlerFunc {
+func (a *API) servePage(show page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		name, view, err := show(r)
@@ -71,9 +71,9 @@ func (a *API) page(show page) http.HandlerFunc {
 
 // action serves a form of those who are signed in. Forms of other origins do
 // not get here: see wrap.
-func (a *API) action(act action) http.HandlerFunc {
+func (a *API) serveForm(act action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		if !a.readForm(w, r) {
@@ -90,7 +90,7 @@ func (a *API) action(act action) http.HandlerFunc {
 
 // enter finds out who makes the request. Who is not signed in is sent to the
 // page for it.
-func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
+func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 	err := a.authenticate(r)
 	if err == nil {
 		a.rotateSession(w, r)
@@ -110,7 +110,7 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
 
 // readForm reads a form that is not larger than a request may be.
 func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
-	if err := a.acceptBody(r); err != nil {
+	if err := a.checkBodyHeaders(r); err != nil {
 		a.problemPage(w, r, err)
 		return false
 	}
@@ -132,7 +132,7 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // frame returns what all pages have.
-func (a *API) frame(ctx context.Context, title, here string) web.Page {
+func (a *API) pageFrame(ctx context.Context, title, here string) web.Page {
 	info := infoOf(ctx)
 	return web.Page{Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "", Engine: info.user.Admin && a.Engine != nil}
 }
@@ -148,7 +148,7 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !isToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
+	if !hasToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
 		// Where browsers do not send Sec-Fetch-Site, forms must say where they
 		// come from: that is all there is against those of other sites.
 		h.Set("Referrer-Policy", "same-origin")
@@ -161,7 +161,7 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	view := web.ProblemPage{
-		Page: a.frame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
+		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
 	}
 	if p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
 		view.Heading = "This could not be loaded"
@@ -190,4 +190,4 @@ func localPath(raw string) string {
 }
 
 // isToken reports whether a path has a token in it.
-func isToken(path string) bool { return withoutToken(path) != path }
+func hasToken(path string) bool { return redactPathTokens(path) != path }

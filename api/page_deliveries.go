@@ -25,7 +25,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 			return "", nil, invalid([]ProblemError{{Location: "query.status", Message: "expected pending, delivered or failed"}})
 		}
 	}
-	v := web.DeliveriesPage{Page: a.frame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
+	v := web.DeliveriesPage{Page: a.pageFrame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
 	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true}
 	var err error
 	if filter.Before, err = a.openCursor(values.Get("cursor"), "page", query); err != nil {
@@ -73,7 +73,7 @@ func (a *API) deliveryPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	v := web.DeliveryPage{Page: a.frame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body), LastErr: d.LastError}
+	v := web.DeliveryPage{Page: a.pageFrame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body), LastErr: d.LastError}
 	if d.Status == "pending" {
 		v.Refresh = 1
 	}

@@ -66,7 +66,7 @@ func (f *form) body() (json.RawMessage, error) {
 	input := make(map[string]json.RawMessage)
 	for name := range f.schema.Properties {
 		if value := f.values.Get(inputPrefix + name); value != "" {
-			input[name] = typed(f.property(name), value)
+			input[name] = fieldJSON(f.property(name), value)
 		}
 	}
 	body := map[string]any{"input": input}
@@ -75,8 +75,8 @@ func (f *form) body() (json.RawMessage, error) {
 		case value == "":
 		case option.Name == "tags":
 			body["tags"] = slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
-		case slices.Contains(numeric, option.Name):
-			body[option.Name] = typed(&schema{Type: huma.TypeNumber}, value)
+		case slices.Contains(numericOptions, option.Name):
+			body[option.Name] = fieldJSON(&schema{Type: huma.TypeNumber}, value)
 		default:
 			body[option.Name] = value
 		}
@@ -86,20 +86,20 @@ func (f *form) body() (json.RawMessage, error) {
 
 // typed returns what was typed as JSON of the type that the schema wants. What
 // is not of the type stays text, so that the validator says so.
-func typed(p *schema, value string) json.RawMessage {
+func fieldJSON(p *schema, value string) json.RawMessage {
 	if p.Type == huma.TypeString {
-		return quoted(strings.ReplaceAll(value, "\r\n", "\n")) // as forms send line breaks
+		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // as forms send line breaks
 	}
 	if value = strings.TrimSpace(value); !json.Valid([]byte(value)) {
-		return quoted(value)
+		return jsonString(value)
 	}
 	if len(p.Enum) > 0 && p.Type == "" {
-		return quoted(value)
+		return jsonString(value)
 	}
 	return json.RawMessage(value)
 }
 
-func quoted(s string) json.RawMessage {
+func jsonString(s string) json.RawMessage {
 	b, _ := json.Marshal(s) // a string always can be
 	return b
 }
@@ -110,11 +110,11 @@ var (
 )
 
 // mistakes takes over what the validator found, field by field.
-func (f *form) mistakes(p *Problem) {
+func (f *form) setErrors(p *Problem) {
 	f.errors = make(map[string][]string)
-	known := make(map[string]bool)
+	fieldNames := make(map[string]bool)
 	for _, field := range slices.Concat(f.fields(), options) {
-		known[field.Name] = true
+		fieldNames[field.Name] = true
 	}
 	for _, e := range p.Errors {
 		at, message := strings.TrimPrefix(e.Location, "body."), e.Message
@@ -130,7 +130,7 @@ func (f *form) mistakes(p *Problem) {
 		default:
 			at = firstName.FindString(at)
 		}
-		if !known[at] && (at != "body" || !f.json) {
+		if !fieldNames[at] && (at != "body" || !f.json) {
 			at, message = "", e.Location+": "+e.Message
 		}
 		f.errors[at] = append(f.errors[at], message)
@@ -144,7 +144,7 @@ func (f *form) mistakes(p *Problem) {
 }
 
 // again fills the form in with what a job was submitted with.
-func (f *form) again(j *jobs.Job) {
+func (f *form) fillFrom(j *jobs.Job) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true
@@ -173,7 +173,7 @@ func (f *form) again(j *jobs.Job) {
 	d.UseNumber()
 	if d.Decode(&input) == nil {
 		for name, value := range input {
-			f.values.Set(inputPrefix+name, plain(value))
+			f.values.Set(inputPrefix+name, fieldText(value))
 		}
 	}
 	if j.CallbackURL != "" {

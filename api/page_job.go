@@ -22,19 +22,19 @@ const maxShown = 256 << 10
 // done to its owner.
 func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
 	ref := r.PathValue("job")
-	if !isToken(r.URL.Path) {
-		a.page(a.ownJobPage)(w, r)
+	if !hasToken(r.URL.Path) {
+		a.servePage(a.ownJobPage)(w, r)
 		return
 	}
 	// Whoever can do more has no need of the token in the address.
 	if err := a.authenticate(r); err == nil {
 		a.rotateSession(w, r)
-		if job, err := a.own(r.Context(), ref); err == nil {
+		if job, err := a.ownedJob(r.Context(), ref); err == nil {
 			http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 			return
 		}
 	}
-	job, err := a.find(r.Context(), ref)
+	job, err := a.findJob(r.Context(), ref)
 	if err != nil {
 		a.problemPage(w, r, err)
 		return
@@ -48,7 +48,7 @@ func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) ownJobPage(r *http.Request) (string, any, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -57,19 +57,19 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 }
 
 // jobView returns the page of a job.
-func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage, error) {
-	if err := a.complete(ctx, j); err != nil {
+func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
+	if err := a.loadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
 	v := web.JobPage{
-		Page: a.frame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
-		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",
+		Page: a.pageFrame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",
 		Timeline: timeline(j), Facts: facts(j),
 	}
-	if mine {
+	if owned {
 		// By the session, so that the token is not in the page's requests.
 		path := "/v1/jobs/" + j.ID
-		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).base)
+		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).baseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
 		v.Input = clippedText(prettyJSON(j.Input))
@@ -87,7 +87,7 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage,
 		v.Steps = stepRows(j)
 	}
 	var err error
-	opened := j.Opened(infoOf(ctx).base)
+	opened := j.Opened(infoOf(ctx).baseURL)
 	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
 }
@@ -135,7 +135,7 @@ func timeline(j *jobs.Job) []web.Moment {
 			continue
 		}
 		last = attempt.FinishedAt.Time
-		moments = append(moments, ended(j, &attempt))
+		moments = append(moments, attemptMoment(j, &attempt))
 	}
 	if j.Status == jobs.Retrying && j.RunAt != nil {
 		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
@@ -148,7 +148,7 @@ func timeline(j *jobs.Job) []web.Moment {
 }
 
 // ended says what came of an attempt.
-func ended(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
+func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	m := web.Moment{At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)), Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time))}
 	switch {
 	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
@@ -210,7 +210,7 @@ func stepRows(j *jobs.Job) []web.StepRow {
 }
 
 func (a *API) cancelAction(r *http.Request) (string, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
@@ -223,12 +223,12 @@ func (a *API) cancelAction(r *http.Request) (string, error) {
 }
 
 func (a *API) retryAction(r *http.Request) (string, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
-	job, _, err = a.handIn(r.Context(), func() (jobs.Submission, error) {
-		return job.Again(infoOf(r.Context()).base, "")
+	job, _, err = a.submitJob(r.Context(), func() (jobs.Submission, error) {
+		return job.Again(infoOf(r.Context()).baseURL, "")
 	})
 	return "/jobs/" + job.ID, err
 }

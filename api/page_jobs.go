@@ -94,14 +94,14 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		return "", nil, err
 	}
 	if strings.HasPrefix(f.q, "job_") {
-		if job, err := a.own(ctx, f.q); err == nil {
+		if job, err := a.ownedJob(ctx, f.q); err == nil {
 			return "", nil, redirect("/jobs/" + job.ID)
 		}
 	}
 	owner := a.ownerFilter(ctx)
 	filter := f.filter(owner, now)
 	v := web.JobsPage{
-		Page: a.frame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service, Since: f.since, Tag: f.q,
+		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service, Since: f.since, Tag: f.q,
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
 	}
@@ -131,7 +131,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		v.Refresh = listRefresh
 	}
 	if do := values.Get("do"); do != "" {
-		if v.Bulk, err = a.askBulk(ctx, do, f.filter(owner, now), now); err != nil {
+		if v.Bulk, err = a.confirmBulk(ctx, do, f.filter(owner, now), now); err != nil {
 			return "", nil, err
 		}
 		for name, value := range f.query() {
@@ -151,7 +151,7 @@ func (r redirect) Error() string { return "the page is at " + string(r) }
 
 // askBulk asks before all jobs that match are changed, and says how many they
 // are.
-func (a *API) askBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
+func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
 	filter.CreatedBefore = now
 	b := &web.Bulk{Verb: do, Most: jobs.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
 	var err error
@@ -175,7 +175,7 @@ func (a *API) askBulk(ctx context.Context, do string, filter jobs.Filter, now ti
 }
 
 // changeJobs cancels or retries all jobs that match.
-func (a *API) changeJobs(r *http.Request) (string, error) {
+func (a *API) bulkAction(r *http.Request) (string, error) {
 	ctx := r.Context()
 	f, err := jobFilterOf(r.PostForm)
 	if err != nil {
@@ -192,7 +192,7 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	case "cancel":
 		n, err = a.Queue.CancelAll(ctx, filter, "")
 	case "retry":
-		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).base, infoOf(ctx).user.MayRun)
+		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).baseURL, infoOf(ctx).user.MayRun)
 	default:
 		return "", newProblem("bad-request", "jobs can be canceled and retried")
 	}

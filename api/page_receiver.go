@@ -37,7 +37,7 @@ func (a *API) receiverPage(r *http.Request) (string, any, error) {
 // receiverView shows what came, and what a key of the reader's says of it.
 func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
 	ctx := r.Context()
-	v := web.ReceiverPage{Page: a.frame(ctx, "Test receiver", "/deliveries")}
+	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
 	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
 	if errors.Is(err, jobs.ErrNoReceiver) {
 		return v, nil
@@ -99,7 +99,7 @@ func receivedRow(c *jobs.Received) web.ReceivedRow {
 // checkReceived checks what came with a key of the reader's own, which is not
 // kept.
 func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
-	if !a.enter(w, r) || !a.readForm(w, r) {
+	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
 	secret := strings.TrimSpace(r.PostForm.Get("secret"))
@@ -134,7 +134,7 @@ func (a *API) testReceiver(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := a.mayIn(ctx); err != nil {
+	if err := a.checkMaySubmit(ctx); err != nil {
 		return "", err
 	}
 	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, mine.URL)

@@ -28,7 +28,7 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 		}
 	}
 	if name == "" {
-		return "services", web.ServicesPage{Page: a.frame(r.Context(), "Services", "/")}, nil
+		return "services", web.ServicesPage{Page: a.pageFrame(r.Context(), "Services", "/")}, nil
 	}
 	s, err := a.service(r.Context(), name)
 	if err != nil {
@@ -36,11 +36,11 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	}
 	f := &form{service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
 	if from := r.URL.Query().Get("from"); from != "" {
-		job, err := a.own(r.Context(), from)
+		job, err := a.ownedJob(r.Context(), from)
 		if err != nil {
 			return "", nil, err
 		}
-		f.again(&job)
+		f.fillFrom(&job)
 	}
 	view, err := a.serviceView(r.Context(), f)
 	return "services", view, err
@@ -49,7 +49,7 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 // submitPage submits a job by a form. What is wrong stands at its field, and
 // what was typed stays.
 func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
-	if !a.enter(w, r) || !a.readForm(w, r) {
+	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
 	s, err := a.service(r.Context(), r.PathValue("service"))
@@ -64,7 +64,7 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.problem(r.Context(), err)
-	f.mistakes(p)
+	f.setErrors(p)
 	view, err := a.serviceView(r.Context(), f)
 	if err != nil {
 		a.problemPage(w, r, err)
@@ -79,10 +79,10 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	job, _, err := a.handIn(ctx, func() (jobs.Submission, error) {
+	job, _, err := a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, f.service.Name, "application/json", body)
-		s.Owner, s.BaseURL = info.user.Name, info.base
+		s.Owner, s.BaseURL = info.user.Name, info.baseURL
 		// A form that is sent twice is one job; changed in between, it is two.
 		sum := sha256.Sum256(body)
 		s.Fingerprint = hex.EncodeToString(sum[:])
@@ -107,7 +107,7 @@ func (a *API) inputSchema(service string) *schema {
 func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
-		Page: a.frame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
+		Page: a.pageFrame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
 		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.servicesOf(ctx) {

@@ -18,7 +18,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	v := web.SystemPage{Page: a.frame(r.Context(), "System", "/system"), Refresh: systemRefresh}
+	v := web.SystemPage{Page: a.pageFrame(r.Context(), "System", "/system"), Refresh: systemRefresh}
 	oldest := "–"
 	if s.Oldest != nil {
 		oldest = web.Took(time.Since(s.Oldest.Time))
@@ -35,7 +35,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d at once", slots)},
 		{Name: "Later", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]), Note: web.Count(s.Depth[jobs.Retrying]) + " to be retried"},
 		{Name: "Callbacks waiting", Value: web.Count(s.Callbacks)},
-		{Name: "Streams", Value: web.Count(int64(a.crowd.size())), Note: "of this process"},
+		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "of this process"},
 	}
 	columns := make([]web.Column, len(s.Minutes))
 	for i, m := range s.Minutes {
@@ -61,7 +61,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		{Name: "Database", Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes))},
 		{Name: "Live events", Text: events},
 		{Name: "Version", Text: a.Version},
-		{Name: "Up since", At: &a.started},
+		{Name: "Up since", At: &a.startedAt},
 	}
 	return "system", v, nil
 }
@@ -98,7 +98,7 @@ func (a *API) addEngine() {
 	}
 	a.router.Handle(EnginePath, http.RedirectHandler(EnginePath+"/", http.StatusSeeOther))
 	a.router.Handle(EnginePath+"/*", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		if !infoOf(r.Context()).user.Admin {

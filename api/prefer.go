@@ -13,7 +13,7 @@ const maxWait = 55 * time.Second
 // at most [maxWait]. What makes no sense is ignored, as the RFC says; the
 // first of several counts.
 func waitPreference(lines []string) (time.Duration, bool) {
-	for preference := range preferences(strings.Join(lines, ",")) {
+	for preference := range splitList(strings.Join(lines, ",")) {
 		token, _, _ := strings.Cut(preference, ";")
 		name, value, _ := strings.Cut(token, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
@@ -37,7 +37,7 @@ func waitPreference(lines []string) (time.Duration, bool) {
 
 // preferences yields the elements of a list, which commas outside of quotes
 // separate (RFC 9110, section 5.6).
-func preferences(s string) func(yield func(string) bool) {
+func splitList(s string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		start, quoted := 0, false
 		for i := 0; i < len(s); i++ {

@@ -87,14 +87,14 @@ func newProblem(code, detail string, errs ...ProblemError) *Problem {
 }
 
 // after adds a Retry-After header, in seconds.
-func (p *Problem) after(wait time.Duration) *Problem {
+func (p *Problem) retryAfter(wait time.Duration) *Problem {
 	p.header.Set("Retry-After", strconv.Itoa(max(1, int(wait.Seconds()))))
 	return p
 }
 
 // finish says to which request the problem belongs.
-func (p *Problem) finish(info *requestInfo) *Problem {
-	p.Type = info.base + "/problems/" + p.Code
+func (p *Problem) forRequest(info *requestInfo) *Problem {
+	p.Type = info.baseURL + "/problems/" + p.Code
 	p.Instance = info.path
 	p.RequestID = info.id
 	return p

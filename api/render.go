@@ -31,7 +31,7 @@ func renderJob(job *jobs.Job) ([]byte, error) {
 }
 
 // A writtenAnswer is an answer with a job whose body is written by a function.
-type writtenAnswer struct {
+type renderedAnswer struct {
 	Status int
 	JobHeaders
 	Body func(huma.Context)
@@ -39,8 +39,8 @@ type writtenAnswer struct {
 
 // written returns the answer with its job rendered, or without a body when the
 // job has not changed.
-func (answer *jobAnswer) written() (*writtenAnswer, error) {
-	w := &writtenAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders}
+func (answer *jobAnswer) render() (*renderedAnswer, error) {
+	w := &renderedAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders}
 	if answer.Status == http.StatusNotModified {
 		w.Body = func(hc huma.Context) { hc.SetStatus(answer.Status) }
 		return w, nil

@@ -22,10 +22,10 @@ import (
 
 // requestInfo is what is known of a request.
 type requestInfo struct {
-	id     string // in the answer, its problems and the log
-	base   string // how the caller reached us, "https://host"
-	path   string // without what may be secret
-	method string
+	id      string // in the answer, its problems and the log
+	baseURL string // how the caller reached us, "https://host"
+	path    string // without what may be secret
+	method  string
 	// remoteAddr is the address and port of who made it.
 	remoteAddr string
 	header     http.Header
@@ -37,7 +37,7 @@ type requestInfo struct {
 	sessionState jobs.Session
 
 	// atEnd is called when the answer is over.
-	atEnd []func()
+	onEnd []func()
 
 	start    time.Time
 	pattern  string // of its route, when it is over
@@ -47,7 +47,7 @@ type requestInfo struct {
 // forStream returns what a stream needs to know, which lasts longer than
 // headers should be kept.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, remoteAddr: info.remoteAddr, conn: info.conn, user: info.user, start: info.start}
+	return &requestInfo{id: info.id, baseURL: info.baseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr, conn: info.conn, user: info.user, start: info.start}
 }
 
 type infoKey struct{}
@@ -71,21 +71,21 @@ func (a *API) wrap(h http.Handler) http.Handler {
 		}
 	}
 	h = a.crossOrigin.Handler(h)
-	h = a.unambiguous(h)
-	h = a.shareTokens(h)
+	h = a.rejectAmbiguous(h)
+	h = a.allowTokenCORS(h)
 	h = a.checkHost(h)
 	h = a.refuseProxied(h)
 	h = a.recoverPanic(h)
-	return a.observe(a.paced(h))
+	return a.withRequestInfo(a.dw(h))
 }
 
 // observe gives the request its id, logs it and counts it.
-func (a *API) observe(next http.Handler) http.Handler {
+func (a *API) withRequestInfo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := a.callerOf(r)
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(caller), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
+			id:    "req_" + strings.ToLower(rand.Text()), baseURL: a.base(caller), path: redactPathTokens(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
 		}
 		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
 		route.Routes = a.router
@@ -103,20 +103,20 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("Vary", "Authorization, Cookie") // jobs look different to their owners
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() { // also after a panic
-			for _, fn := range info.atEnd {
+			for _, fn := range info.onEnd {
 				fn()
 			}
 		}()
 		next.ServeHTTP(ww, r)
 		if !info.detached {
 			info.pattern = route.RoutePattern()
-			a.observed(info, cmp.Or(ww.Status(), http.StatusOK), ww.BytesWritten())
+			a.recordRequest(info, cmp.Or(ww.Status(), http.StatusOK), ww.BytesWritten())
 		}
 	})
 }
 
 // observed logs and counts a request that is over.
-func (a *API) observed(info *requestInfo, status, bytes int) {
+func (a *API) recordRequest(info *requestInfo, status, bytes int) {
 	took := time.Since(info.start)
 	a.metrics.observe(info.method, info.pattern, status, took)
 	level := slog.LevelInfo
@@ -132,7 +132,7 @@ func (a *API) base(c caller) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
-	case !loopbackHost(c.host) && !a.isOurHost(c.host):
+	case !loopbackHost(c.host) && !a.isOwnHost(c.host):
 		return "" // it is refused; nothing of ours leads there
 	case c.https:
 		return "https://" + c.host

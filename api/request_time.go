@@ -13,7 +13,7 @@ import (
 const timeExample = "2026-01-31T12:00:00Z"
 
 // errTime is the error for a text that is no time.
-var errTime = errors.New("expected " + nouns["date-time"] + "; in a query, write the + of a time zone as %2B")
+var errTime = errors.New("expected " + typeNouns["date-time"] + "; in a query, write the + of a time zone as %2B")
 
 // parseTime reads a time as RFC 3339 has it, where t and z may be lower case.
 func parseTime(text string) (at time.Time, err error) {

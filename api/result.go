@@ -24,14 +24,14 @@ type logAnswer struct {
 }
 
 func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultAnswer, error) {
-	job, err := a.find(ctx, req.Job)
+	job, err := a.findJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	if job.Status == jobs.Succeeded && matches(req.IfNoneMatch, job.ETag()) {
+	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
 		return &resultAnswer{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
 	}
-	if err := a.complete(ctx, &job); err != nil {
+	if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
 	answer := &resultAnswer{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
@@ -49,7 +49,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultAnswer,
 }
 
 func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
-	job, err := a.look(ctx, req.Job)
+	job, err := a.loadJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}

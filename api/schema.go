@@ -122,7 +122,7 @@ func (v *Validator) Validate(service string, input []byte) error {
 		return fmt.Errorf("decode input: %w", err)
 	}
 	if err := v.services.Get(service).Fits(input); err != nil && len(mistakes) == 0 {
-		mistakes = append(mistakes, misfit(err, "input"))
+		mistakes = append(mistakes, decodeMistake(err, "input"))
 	}
 	var errs []error
 	for _, e := range mistakes {
@@ -133,7 +133,7 @@ func (v *Validator) Validate(service string, input []byte) error {
 
 // misfit returns the mistake of a value that its schema allows and that yet
 // does not fit into its Go type.
-func misfit(err error, location string) ProblemError {
+func decodeMistake(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		l := newLocation(location)
 		if e.Field != "" {

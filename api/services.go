@@ -34,7 +34,7 @@ type serviceAnswer struct{ Body service }
 // addServices adds the calls that describe services and submit jobs to them.
 func (a *API) addServices() {
 	register(a, operation{
-		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: users, tag: "services",
+		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: userOnly, tag: "services",
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
 		list.Body.Data = []service{}
@@ -48,7 +48,7 @@ func (a *API) addServices() {
 		return list, nil
 	})
 	register(a, operation{
-		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service", access: users, tag: "services",
+		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service", access: userOnly, tag: "services",
 	}, func(ctx context.Context, req *struct {
 		Service string `path:"service" example:"sleep"`
 	},
@@ -68,7 +68,7 @@ func (a *API) addServices() {
 	}
 	// What no service took.
 	register(a, operation{
-		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: users, tag: "services",
+		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: userOnly, tag: "services",
 		more: func(op *huma.Operation) { op.Hidden = true },
 	}, func(context.Context, *struct {
 		Service string `path:"service"`
@@ -113,6 +113,6 @@ func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 	}
 	return service{
 		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(), MaxAttempts: s.MaxAttempts,
-		SubmitURL: infoOf(ctx).base + "/v1/services/" + s.Name + "/jobs",
+		SubmitURL: infoOf(ctx).baseURL + "/v1/services/" + s.Name + "/jobs",
 	}, nil
 }

@@ -26,11 +26,11 @@ func (a *API) cookieName(r *http.Request) string {
 
 // secure reports whether the caller came by TLS.
 func (a *API) secure(r *http.Request) bool {
-	return strings.HasPrefix(infoOf(r.Context()).base, "https://")
+	return strings.HasPrefix(infoOf(r.Context()).baseURL, "https://")
 }
 
 // setSession sets the cookie, or takes it back with an empty secret.
-func (a *API) setSession(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
+func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
 	//nolint:gosec // secure wherever there is TLS; without, a browser would not send it back
 	c := &http.Cookie{Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time}
 	if secret == "" {
@@ -40,7 +40,7 @@ func (a *API) setSession(w http.ResponseWriter, r *http.Request, secret string, 
 }
 
 // resume returns the user of the request's session.
-func (a *API) resume(r *http.Request) (auth.User, error) {
+func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 	c, err := r.Cookie(a.cookieName(r))
 	if err != nil || c.Value == "" {
 		return auth.User{}, auth.ErrNoCredentials
@@ -53,7 +53,7 @@ func (a *API) resume(r *http.Request) (auth.User, error) {
 		return auth.User{}, err
 	}
 	// Who is no longer a user, or has another password, must sign in again.
-	if !a.Auth.Knows(session.Owner, session.Credential) {
+	if !a.Auth.ValidCredential(session.Owner, session.Credential) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
 	info := infoOf(r.Context())
@@ -74,7 +74,7 @@ func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
 	}
 	if fresh != "" {
 		info.session = fresh
-		a.setSession(w, r, fresh, info.sessionState)
+		a.setSessionCookie(w, r, fresh, info.sessionState)
 	}
 }
 
@@ -85,7 +85,7 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
 		return
 	}
-	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next})
+	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next})
 }
 
 // login begins a session.
@@ -96,9 +96,9 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	name, next := r.PostForm.Get("name"), localPath(r.PostForm.Get("next"))
 	credential, err := a.Auth.SignIn(r, name, r.PostForm.Get("password"))
 	if err != nil {
-		a.noteLogin(r.Context(), name, err)
+		a.recordLogin(r.Context(), name, err)
 		p := a.problem(r.Context(), err)
-		view := web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
+		view := web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
 		if errors.Is(err, auth.ErrBadCredentials) {
 			view.Error = "There is no such name with this password or key."
 		}
@@ -117,7 +117,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	infoOf(r.Context()).user = a.Auth.User(name)
-	a.setSession(w, r, secret, session)
+	a.setSessionCookie(w, r, secret, session)
 	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
 }
 
@@ -129,6 +129,6 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	a.setSession(w, r, "", jobs.Session{})
+	a.setSessionCookie(w, r, "", jobs.Session{})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -19,7 +19,7 @@ import (
 // descends from, with its answers, for its callers.
 func (a *API) addSkeleton() {
 	a.router.Group(func(r chi.Router) {
-		r.Use(a.refuseElsewhere, a.authorizeSkeleton(a.authenticateHeader))
+		r.Use(a.refuseCrossSite, a.authorizeSkeleton(a.authenticateHeader))
 		r.Get("/sleep/{amount}", a.skeletonSleep)
 		r.Get("/math/{a}/{b}", a.skeletonMath)
 	})
@@ -88,16 +88,16 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		return
 	}
 	info := infoOf(r.Context())
-	job, _, err := a.handIn(r.Context(), func() (jobs.Submission, error) {
+	job, _, err := a.submitJob(r.Context(), func() (jobs.Submission, error) {
 		checked, err := a.decode(r.Context(), s.Service, "application/json", body)
-		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
+		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.baseURL
 		return s, err
 	})
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return
 	}
-	job = job.Opened(info.base)
+	job = job.Opened(info.baseURL)
 	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
 		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL, EventsURL: job.EventsURL,
 	})
@@ -105,9 +105,9 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 
 // skeletonTask answers how a job is, in Celery's words.
 func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
-	job, err := a.find(r.Context(), r.PathValue("id"))
+	job, err := a.findJob(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = a.complete(r.Context(), &job)
+		err = a.loadOutput(r.Context(), &job)
 	}
 	if err != nil {
 		a.skeletonError(w, r, err)

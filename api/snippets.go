@@ -44,7 +44,7 @@ func (snippetView) ShellQuoted(s string) string {
 
 // submitSnippets submit a job and wait for its output.
 func (a *API) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
-	return snippets("submit", snippetView{URL: infoOf(ctx).base + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open()})
+	return snippets("submit", snippetView{URL: infoOf(ctx).baseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open()})
 }
 
 // jobSnippets watch a job by its token, without credentials, and fetch its

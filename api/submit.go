@@ -41,7 +41,7 @@ type jobAnswer struct {
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
-		summary: "Submit a job: " + s.Summary, access: users, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
+		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
 		more: func(op *huma.Operation) {
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
@@ -50,9 +50,9 @@ func (a *API) addSubmit(s *jobs.Service) {
 				Content:     streamTypes(),
 			}
 			maps.Copy(op.Responses["200"].Content, job)
-			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.callback()}
+			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
 		},
-	}, func(ctx context.Context, req *submitRequest) (*writtenAnswer, error) {
+	}, func(ctx context.Context, req *submitRequest) (*renderedAnswer, error) {
 		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream || format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
@@ -60,30 +60,30 @@ func (a *API) addSubmit(s *jobs.Service) {
 		if err != nil {
 			return nil, err
 		}
-		return answer.written()
+		return answer.render()
 	})
 	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
 }
 
 func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobAnswer, error) {
-	job, replayed, err := a.admit(ctx, service, req)
+	job, replayed, err := a.createJob(ctx, service, req)
 	if err != nil {
 		return nil, err
 	}
 	answer := new(jobAnswer)
 	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
-		if job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
+		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
 		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
 	// The job exists: a caller who got an error now would submit it again.
-	if err := a.complete(ctx, &job); err != nil && knownProblem(err) == nil {
+	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
 		a.Logger.WarnContext(ctx, "output left out of an answer", "request_id", infoOf(ctx).id, "err", err)
 	}
 	applied := answer.PreferenceApplied
-	answer = a.submitted(ctx, job)
-	answer.replay(replayed)
+	answer = a.submittedAnswer(ctx, job)
+	answer.setReplayed(replayed)
 	if answer.PreferenceApplied = applied; applied != "" && job.Done {
 		answer.Status = http.StatusOK
 	}
@@ -91,18 +91,18 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 }
 
 // admit makes a job of the request, or finds the one that it made before.
-func (a *API) admit(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
+func (a *API) createJob(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
 	req.RawBody = withoutBOM(req.RawBody)
-	return a.handIn(ctx, func() (jobs.Submission, error) {
+	return a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
 		if err != nil {
 			return s, err
 		}
-		s.Owner, s.BaseURL = info.user.Name, info.base
+		s.Owner, s.BaseURL = info.user.Name, info.baseURL
 		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
 			s.Fingerprint = fingerprint(ctx, req.RawBody)
 		}
@@ -111,16 +111,16 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 }
 
 // submitted returns the answer to who submitted the job.
-func (a *API) submitted(ctx context.Context, job jobs.Job) *jobAnswer {
+func (a *API) submittedAnswer(ctx context.Context, job jobs.Job) *jobAnswer {
 	info := infoOf(ctx)
 	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(job.Opened(info.base))
-	answer.Location = info.base + "/v1/jobs/" + job.ID
+	answer.fill(job.Opened(info.baseURL))
+	answer.Location = info.baseURL + "/v1/jobs/" + job.ID
 	return answer
 }
 
 // replay says that the job was submitted before.
-func (answer *jobAnswer) replay(replayed bool) {
+func (answer *jobAnswer) setReplayed(replayed bool) {
 	if replayed {
 		answer.Replayed = "true"
 	}
@@ -128,8 +128,8 @@ func (answer *jobAnswer) replay(replayed bool) {
 
 // handIn submits what read returns, if the caller may: all jobs come in here.
 // The rate is that of attempts: whoever sends what can't be read has had one.
-func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
-	if err := a.mayIn(ctx); err != nil {
+func (a *API) submitJob(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
+	if err := a.checkMaySubmit(ctx); err != nil {
 		return job, false, err
 	}
 	s, err := read()
@@ -146,12 +146,12 @@ func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) 
 }
 
 // mayIn returns a problem when the caller may not submit anything now.
-func (a *API) mayIn(ctx context.Context) error {
+func (a *API) checkMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
-		return newProblem("shutting-down", "the server is shutting down; try again").after(time.Second)
+		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
 	}
-	if wait := a.rates.take(infoOf(ctx).user.Name); wait > 0 {
-		return newProblem("rate-limited", fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).after(wait + time.Second)
+	if wait := a.submits.reserve(infoOf(ctx).user.Name); wait > 0 {
+		return newProblem("rate-limited", fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
 	}
 	return nil
 }

@@ -80,33 +80,33 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 
 // validate returns the mistakes that are not yet known, up to maxMistakes in
 // all. Mistakes that excuse reports true for are ignored.
-func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, excuse func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
+func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	room := maxMistakes - len(d.mistakes)
-	if room <= 0 {
+	remaining := maxMistakes - len(d.mistakes)
+	if remaining <= 0 {
 		return nil, nil
 	}
-	leaveOut(schema, d.root)
+	dropNulls(schema, d.root)
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.root))
 	if !ok {
 		return nil, nil
 	}
-	list := description{document: d, excuse: excuse, room: room, seen: make(map[ProblemError]bool)}
-	list.add(ctx, invalid)
+	collector := mistakeCollector{document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
+	collector.add(ctx, invalid)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	slices.SortFunc(list.found, func(a, b ProblemError) int {
+	slices.SortFunc(collector.found, func(a, b ProblemError) int {
 		return cmp.Or(strings.Compare(a.Location, b.Location), strings.Compare(a.Message, b.Message))
 	})
-	return list.found, nil
+	return collector.found, nil
 }
 
 // leaveOut takes members that are null and need not be there out of a value: to
 // Go's decoder, and to most who write JSON, that is the same.
-func leaveOut(schema *jsonschema.Schema, value any) {
+func dropNulls(schema *jsonschema.Schema, value any) {
 	for schema != nil && schema.Ref != nil {
 		schema = schema.Ref
 	}
@@ -122,62 +122,62 @@ func leaveOut(schema *jsonschema.Schema, value any) {
 			} else if member == nil && !slices.Contains(schema.Required, name) {
 				delete(value, name)
 			}
-			leaveOut(property, member)
+			dropNulls(property, member)
 		}
 	case []any:
 		for _, item := range value {
-			leaveOut(schema.Items2020, item)
+			dropNulls(schema.Items2020, item)
 		}
 	}
 }
 
 // A description flattens the tree of validation errors into a list of at most
 // room mistakes.
-type description struct {
+type mistakeCollector struct {
 	*document
-	excuse func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
-	room   int
-	looked int  // how many errors were examined
-	left   bool // whether the caller has disconnected
-	found  []ProblemError
-	seen   map[ProblemError]bool // without values
-	path   []string              // buffer for the path of a member
+	ignore       func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
+	remaining    int
+	examined     int  // how many errors were examined
+	disconnected bool // whether the caller has disconnected
+	found        []ProblemError
+	seen         map[ProblemError]bool // without values
+	path         []string              // buffer for the path of a member
 }
 
 // over reports whether to stop: the list is full, or the caller is gone.
-func (d *description) over(ctx context.Context) bool {
-	d.looked++
-	d.left = d.left || d.looked%checkEvery == 0 && ctx.Err() != nil
-	return d.left || len(d.found) >= d.room
+func (d *mistakeCollector) done(ctx context.Context) bool {
+	d.examined++
+	d.disconnected = d.disconnected || d.examined%checkInterval == 0 && ctx.Err() != nil
+	return d.disconnected || len(d.found) >= d.remaining
 }
 
-func (d *description) note(path []string, k jsonschema.ErrorKind, message string) {
+func (d *mistakeCollector) record(path []string, k jsonschema.ErrorKind, message string) {
 	// What can't be taken has another value in its place.
-	if len(d.found) >= d.room || d.known.has(path) || d.excuse != nil && d.excuse(path, k) {
+	if len(d.found) >= d.remaining || d.reported.has(path) || d.ignore != nil && d.ignore(path, k) {
 		return
 	}
 	where, value := locate(d.root, d.at, path)
 	mistake := ProblemError{Location: where, Message: message}
 	if !d.seen[mistake] {
 		d.seen[mistake] = true
-		mistake.Value = brief(value)
+		mistake.Value = shortValue(value)
 		d.found = append(d.found, mistake)
 	}
 }
 
 // noteMembers records the same mistake for several members of a value.
-func (d *description) noteMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
+func (d *mistakeCollector) recordMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
 	for _, name := range names {
-		if d.over(ctx) {
+		if d.done(ctx) {
 			return
 		}
 		d.path = append(append(d.path[:0], path...), name)
-		d.note(d.path, k, message)
+		d.record(d.path, k, message)
 	}
 }
 
-func (d *description) add(ctx context.Context, e *jsonschema.ValidationError) {
-	if d.over(ctx) {
+func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationError) {
+	if d.done(ctx) {
 		return
 	}
 	path := e.InstanceLocation
@@ -201,29 +201,29 @@ func (d *description) add(ctx context.Context, e *jsonschema.ValidationError) {
 			d.add(ctx, meant[0])
 			return
 		}
-		d.note(path, k, "expected one of the allowed forms")
+		d.record(path, k, "expected one of the allowed forms")
 	case *kind.Required:
-		d.noteMembers(ctx, path, k.Missing, k, "this is required")
+		d.recordMembers(ctx, path, k.Missing, k, "this is required")
 	case *kind.DependentRequired:
-		d.noteMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", clipped(k.Prop)))
+		d.recordMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", truncate(k.Prop)))
 	case *kind.AdditionalProperties:
-		d.noteMembers(ctx, path, k.Properties, k, unexpected)
+		d.recordMembers(ctx, path, k.Properties, k, unexpectedMessage)
 	case *kind.PropertyNames: // its location may be a sibling's
-		d.note(nil, k, fmt.Sprintf("unexpected property name %q", clipped(k.Property)))
+		d.record(nil, k, fmt.Sprintf("unexpected property name %q", truncate(k.Property)))
 	default:
-		d.note(path, k, sentence(k))
+		d.record(path, k, validationMessage(k))
 	}
 }
 
 // unexpected is what is said of a property that there is not.
-const unexpected = "unexpected property"
+const unexpectedMessage = "unexpected property"
 
 func unevaluated(e *jsonschema.ValidationError) bool {
 	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") || strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
 }
 
 // brief returns a value that is short enough to be repeated, or nil.
-func brief(value any) any {
+func shortValue(value any) any {
 	switch v := value.(type) {
 	case string:
 		if len(v) <= 100 {

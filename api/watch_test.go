@@ -82,7 +82,7 @@ func cutter(t *testing.T, server string, cuts int64) (url string, connections *a
 }
 
 // Whatever is cut off on the way, our client sees each event once.
-func TestWatchThroughCuts(t *testing.T) {
+func TestWatchAcrossDisconnects(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{services: talk})
 	proxy, connections := cutter(t, f.URL, 10)
@@ -123,7 +123,7 @@ func TestWatchThroughCuts(t *testing.T) {
 
 // r3labs' client hands on what was cut off, and takes its id for the newest
 // one. Even so it misses nothing, because ids come last.
-func TestCutsWithR3labs(t *testing.T) {
+func TestDisconnectsWithR3labs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{services: talk})
 	proxy, connections := cutter(t, f.URL, 10)

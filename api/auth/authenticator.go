@@ -11,14 +11,14 @@ import (
 // An Authenticator finds out who makes a request. It may be used by many
 // goroutines at once.
 type Authenticator struct {
-	current atomic.Pointer[roster]
+	current atomic.Pointer[userSet]
 }
 
 // New reports all mistakes in the credentials together, by the
 // names of the users and without their hashes. Without any users and keys the
 // authenticator is open.
 func New(c Credentials) (*Authenticator, error) {
-	r, err := newRoster(c)
+	r, err := newUserSet(c)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func New(c Credentials) (*Authenticator, error) {
 // an error it goes on with those it has. It can't become open, or no longer be:
 // the rest of the server was made for the one or the other.
 func (a *Authenticator) Reload(c Credentials) error {
-	r, err := newRoster(c)
+	r, err := newUserSet(c)
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func (a *Authenticator) SignIn(r *http.Request, name, password string) (credenti
 }
 
 // Knows reports whether the user could still sign in with the credential.
-func (a *Authenticator) Knows(name, credential string) bool {
-	return a.current.Load().knows(name, credential)
+func (a *Authenticator) ValidCredential(name, credential string) bool {
+	return a.current.Load().validCredential(name, credential)
 }
 
 // User returns the user of a name that [Authenticator.SignIn] or

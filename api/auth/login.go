@@ -33,15 +33,15 @@ const (
 // a while, requests with the same ones share it, and a [hashQueue] limits how
 // many run at once.
 type logins struct {
-	hashes   map[string]verifier
-	names    []string // of hashes, sorted
-	key      []byte   // of the MACs, random and only in this process
-	seed     maphash.Seed
-	failures *throttle     // by address, over all names
-	known    *throttle     // by address, over the names that exist
-	unknown  *rate.Limiter // computations for names that do not exist
-	took     atomic.Int64  // nanoseconds of the last computation
-	hashing  *hashQueue
+	hashes        map[string]verifier
+	names         []string // of hashes, sorted
+	key           []byte   // of the MACs, random and only in this process
+	seed          maphash.Seed
+	failures      *throttle     // by address, over all names
+	knownFailures *throttle     // by address, over the names that exist
+	unknownNames  *rate.Limiter // computations for names that do not exist
+	lastDuration  atomic.Int64  // nanoseconds of the last computation
+	hashing       *hashQueue
 
 	mu       sync.Mutex
 	verified map[loginMAC]time.Time // to when they are forgotten
@@ -58,18 +58,18 @@ type flight struct {
 }
 
 // newLogins returns logins that compute at most atOnce hashes at once.
-func newLogins(hashes map[string]verifier, atOnce int) *logins {
+func newLogins(hashes map[string]verifier, concurrency int) *logins {
 	return &logins{
-		hashes:   hashes,
-		names:    slices.Sorted(maps.Keys(hashes)),
-		key:      []byte(rand.Text()),
-		seed:     maphash.MakeSeed(),
-		failures: newThrottle(),
-		known:    newThrottle(),
-		unknown:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
-		hashing:  newHashQueue(atOnce),
-		verified: map[loginMAC]time.Time{},
-		flights:  map[loginMAC]*flight{},
+		hashes:        hashes,
+		names:         slices.Sorted(maps.Keys(hashes)),
+		key:           []byte(rand.Text()),
+		seed:          maphash.MakeSeed(),
+		failures:      newThrottle(),
+		knownFailures: newThrottle(),
+		unknownNames:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
+		hashing:       newHashQueue(concurrency),
+		verified:      map[loginMAC]time.Time{},
+		flights:       map[loginMAC]*flight{},
 	}
 }
 
@@ -118,12 +118,12 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if f.err == nil {
-			l.remember(mac)
+			l.cache(mac)
 		}
 		delete(l.flights, mac)
 		close(f.done)
 	}()
-	f.err = l.throttled(ctx, from, name, password)
+	f.err = l.verifyThrottled(ctx, from, name, password)
 	return f.err
 }
 
@@ -133,30 +133,30 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 // over all names, so that invented names can't keep users out who share their
 // address. Whether a name exists shows neither in the answer nor in its time:
 // over the first allowance, only a right password is answered differently.
-func (l *logins) throttled(ctx context.Context, from, name, password string) error {
-	_, known := l.hashes[name]
+func (l *logins) verifyThrottled(ctx context.Context, from, name, password string) error {
+	_, exists := l.hashes[name]
 	wait := l.failures.take(from)
-	compute := wait == 0 && (known || l.unknown.Allow())
-	if known {
-		waitKnown := l.known.take(from)
-		if compute = waitKnown == 0; !compute && wait == 0 {
-			l.failures.giveBack(from)
+	compute := wait == 0 && (exists || l.unknownNames.Allow())
+	if exists {
+		knownWait := l.knownFailures.take(from)
+		if compute = knownWait == 0; !compute && wait == 0 {
+			l.failures.refund(from)
 		}
-		wait = max(wait, waitKnown)
+		wait = max(wait, knownWait)
 	}
 	err := ErrBadCredentials
 	if compute {
 		err = l.compare(ctx, from, name, password)
-	} else if ctxErr := l.pretend(ctx); ctxErr != nil {
+	} else if ctxErr := l.simulateCompute(ctx); ctxErr != nil {
 		err = ctxErr
 	}
 	switch {
 	case !errors.Is(err, ErrBadCredentials) && compute:
-		if known {
-			l.known.giveBack(from)
+		if exists {
+			l.knownFailures.refund(from)
 		}
 		if wait == 0 {
-			l.failures.giveBack(from)
+			l.failures.refund(from)
 		}
 	case errors.Is(err, ErrBadCredentials) && wait > 0:
 		return retryAfter(wait)
@@ -166,22 +166,22 @@ func (l *logins) throttled(ctx context.Context, from, name, password string) err
 
 // compare computes the hash when it is its turn.
 func (l *logins) compare(ctx context.Context, from, name, password string) error {
-	matches, known := l.hashes[name]
-	if !known {
+	matches, exists := l.hashes[name]
+	if !exists {
 		// Somebody else's hash, always the same one for a name: the time it
 		// takes must not tell which names exist.
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
 		matches = l.hashes[l.names[decoy]]
 	}
-	leave, err := l.hashing.enter(ctx, from)
+	release, err := l.hashing.acquire(ctx, from)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	start := time.Now()
 	ok := matches(password)
-	l.took.Store(int64(time.Since(start)))
-	if !ok || !known {
+	l.lastDuration.Store(int64(time.Since(start)))
+	if !ok || !exists {
 		return ErrBadCredentials
 	}
 	return nil
@@ -189,8 +189,8 @@ func (l *logins) compare(ctx context.Context, from, name, password string) error
 
 // pretend takes about the time that a computation takes. Its error is the one
 // of ctx.
-func (l *logins) pretend(ctx context.Context) error {
-	timer := time.NewTimer(time.Duration(l.took.Load()))
+func (l *logins) simulateCompute(ctx context.Context) error {
+	timer := time.NewTimer(time.Duration(l.lastDuration.Load()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -202,7 +202,7 @@ func (l *logins) pretend(ctx context.Context) error {
 
 // remember is called with mu held. It walks through all logins, which is
 // nothing beside the computation that came before it.
-func (l *logins) remember(mac loginMAC) {
+func (l *logins) cache(mac loginMAC) {
 	now := time.Now()
 	maps.DeleteFunc(l.verified, func(_ loginMAC, until time.Time) bool { return !now.Before(until) })
 	if len(l.verified) >= maxLogins {

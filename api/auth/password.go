@@ -27,7 +27,7 @@ import (
 // two cores. A password that no request could carry is refused: an empty one,
 // or one with NUL or invalid UTF-8.
 func HashPassword(password string) (string, error) {
-	if password == "" || !wellFormed(password) {
+	if password == "" || !validText(password) {
 		return "", errors.New("the password is empty or has NUL or invalid UTF-8 in it")
 	}
 	const memory, passes, lanes = 64 << 10, 3, 4
@@ -43,7 +43,7 @@ func HashPassword(password string) (string, error) {
 
 // wellFormed reports whether s may be a user name or a password: NUL divides
 // the two where both are hashed together.
-func wellFormed(s string) bool {
+func validText(s string) bool {
 	return utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }
 

@@ -19,7 +19,7 @@ type throttle struct {
 
 	mu sync.Mutex
 	// full is when, counted from start, a bucket has its whole allowance again.
-	full [1 << 14]time.Duration
+	fullAt [1 << 14]time.Duration
 }
 
 const (
@@ -46,14 +46,14 @@ func (t *throttle) take(key string) time.Duration {
 }
 
 // giveBack returns what take took, when there was no failure.
-func (t *throttle) giveBack(key string) {
+func (t *throttle) refund(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*t.bucket(key) -= failureInterval
 }
 
 func (t *throttle) bucket(key string) *time.Duration {
-	return &t.full[maphash.String(t.seed, key)%uint64(len(t.full))]
+	return &t.fullAt[maphash.String(t.seed, key)%uint64(len(t.fullAt))]
 }
 
 // Address returns what failures from the address of a connection are counted

@@ -38,7 +38,7 @@ type StreamLimits struct {
 	Stall time.Duration
 }
 
-func (l *StreamLimits) complete() {
+func (l *StreamLimits) setDefaults() {
 	l.Total = cmp.Or(l.Total, 10_000)
 	l.PerAddress = cmp.Or(l.PerAddress, 1000)
 	l.PerUser = cmp.Or(l.PerUser, 2000)
@@ -48,7 +48,7 @@ func (l *StreamLimits) complete() {
 	l.Stall = cmp.Or(l.Stall, 10*time.Second)
 }
 
-func (l *StreamLimits) of(limit string) int64 {
+func (l *StreamLimits) byName(limit string) int64 {
 	switch limit {
 	case "address":
 		return l.PerAddress
@@ -60,144 +60,144 @@ func (l *StreamLimits) of(limit string) int64 {
 }
 
 // drainTime is over how long many viewers are sent away.
-const drainTime = 2 * time.Second
+const drainDuration = 2 * time.Second
 
 // A seat is what a stream takes of a limit: of the address's, for example.
-type seat struct{ limit, name string }
+type quota struct{ limit, key string }
 
 // A crowd is all who watch.
-type crowd struct {
+type streamLimiter struct {
 	limits  StreamLimits
 	refused *prometheus.CounterVec
 
 	mu       sync.Mutex
 	streams  map[*stream]struct{}
-	taken    map[seat]int64
+	used     map[quota]int64
 	draining bool
 	empty    chan struct{} // closed when all have left for good
 }
 
-func newCrowd(limits StreamLimits) *crowd {
-	limits.complete()
-	c := &crowd{
-		limits: limits, streams: make(map[*stream]struct{}), taken: make(map[seat]int64), empty: make(chan struct{}),
+func newStreamLimiter(limits StreamLimits) *streamLimiter {
+	limits.setDefaults()
+	l := &streamLimiter{
+		limits: limits, streams: make(map[*stream]struct{}), used: make(map[quota]int64), empty: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_streams_refused_total", Help: "Streams of events there was no room for, by the limit that was reached.",
 		}, []string{"limit"}),
 	}
 	for _, limit := range []string{"total", "address", "user", "job", "draining"} {
-		c.refused.WithLabelValues(limit) // from 0 on, or the first time would be no change
+		l.refused.WithLabelValues(limit) // from 0 on, or the first time would be no change
 	}
-	return c
+	return l
 }
 
 // enter lets a stream in that has the seats, or returns the limit that is
 // reached.
-func (c *crowd) enter(s *stream) (limit string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if limit = c.reached(s); limit != "" {
-		c.refused.WithLabelValues(limit).Inc()
+func (l *streamLimiter) acquire(s *stream) (limit string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limit = l.exceededLimit(s); limit != "" {
+		l.refused.WithLabelValues(limit).Inc()
 		return limit
 	}
-	c.streams[s] = struct{}{}
+	l.streams[s] = struct{}{}
 	if s.info.conn != nil {
-		s.info.conn.viewers.Add(1)
+		s.info.conn.streams.Add(1)
 	}
-	for _, seat := range s.seats {
-		c.taken[seat]++
+	for _, q := range s.quotas {
+		l.used[q]++
 	}
 	return ""
 }
 
-func (c *crowd) reached(s *stream) string {
+func (l *streamLimiter) exceededLimit(s *stream) string {
 	switch {
-	case c.draining:
+	case l.draining:
 		return "draining"
-	case int64(len(c.streams)) >= c.limits.Total:
+	case int64(len(l.streams)) >= l.limits.Total:
 		return "total"
 	}
-	for _, seat := range s.seats {
-		if c.taken[seat] >= c.limits.of(seat.limit) {
-			return seat.limit
+	for _, q := range s.quotas {
+		if l.used[q] >= l.limits.byName(q.limit) {
+			return q.limit
 		}
 	}
 	return ""
 }
 
 // leave gives the seats back.
-func (c *crowd) leave(s *stream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.streams, s)
+func (l *streamLimiter) release(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.streams, s)
 	if s.info.conn != nil {
-		s.info.conn.viewers.Add(-1)
+		s.info.conn.streams.Add(-1)
 	}
-	if c.draining && len(c.streams) == 0 {
-		close(c.empty)
+	if l.draining && len(l.streams) == 0 {
+		close(l.empty)
 	}
-	for _, seat := range s.seats {
-		if c.taken[seat]--; c.taken[seat] == 0 {
-			delete(c.taken, seat)
+	for _, q := range s.quotas {
+		if l.used[q]--; l.used[q] == 0 {
+			delete(l.used, q)
 		}
 	}
 }
 
 // drain lets nobody in any more and tells all to leave, one after the other
 // when they are many: so they come to another server.
-func (c *crowd) drain() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.draining {
+func (l *streamLimiter) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.draining {
 		return
 	}
-	c.draining = true
-	if len(c.streams) == 0 {
-		close(c.empty)
+	l.draining = true
+	if len(l.streams) == 0 {
+		close(l.empty)
 	}
-	at, step := time.Now(), min(time.Millisecond, drainTime/time.Duration(max(1, len(c.streams))))
-	for s := range c.streams {
-		s.leaveBy(at)
+	at, step := time.Now(), min(time.Millisecond, drainDuration/time.Duration(max(1, len(l.streams))))
+	for s := range l.streams {
+		s.endBy(at)
 		at = at.Add(step)
 	}
 }
 
 // wait waits until all have left after a drain, without which it would wait
 // for ctx; those who have not by then are cut off.
-func (c *crowd) wait(ctx context.Context) {
+func (l *streamLimiter) wait(ctx context.Context) {
 	select {
-	case <-c.empty:
+	case <-l.empty:
 		return
 	case <-ctx.Done():
 	}
-	c.mu.Lock()
-	for s := range c.streams {
-		if wire := s.wire.Load(); wire != nil {
-			wire.cut()
+	l.mu.Lock()
+	for s := range l.streams {
+		if conn := s.conn.Load(); conn != nil {
+			conn.abort()
 		}
 	}
-	c.mu.Unlock()
+	l.mu.Unlock()
 	select {
-	case <-c.empty:
+	case <-l.empty:
 	case <-time.After(time.Second): // nothing may keep the program from its end
 	}
 }
 
-func (c *crowd) size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.streams)
+func (l *streamLimiter) openStreams() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.streams)
 }
 
 // seatsOf returns what a stream of this request takes.
-func seatsOf(remoteAddr string, info *requestInfo) []seat {
-	var seats []seat
+func quotasOf(remoteAddr string, info *requestInfo) []quota {
+	var quotas []quota
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	if err == nil && !addr.Addr().Unmap().IsLoopback() {
-		seats = append(seats, seat{"address", auth.Address(remoteAddr)})
+		quotas = append(quotas, quota{"address", auth.Address(remoteAddr)})
 	}
 	if info.user.Name != "" && info.user.Name != auth.LocalUser {
-		seats = append(seats, seat{"user", info.user.Name})
+		quotas = append(quotas, quota{"user", info.user.Name})
 	}
-	return seats
+	return quotas
 }

@@ -10,12 +10,12 @@ import (
 )
 
 // Answers with large outputs take turns; an address has only a share of them.
-func TestLargeAnswersTakeTurns(t *testing.T) {
+func TestLargeResponsesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newLargeQueue()
 		var leave []func()
 		enter := func(address string) bool {
-			done, err := q.enter(t.Context(), address, nil)
+			done, err := q.acquire(t.Context(), address, nil)
 			if err != nil {
 				p := knownProblem(err)
 				if p == nil || p.Code != "unavailable" || p.header.Get("Retry-After") == "" {
@@ -26,8 +26,8 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 			leave = append(leave, done)
 			return true
 		}
-		for n := range maxLargeByAddress + 1 {
-			if got, want := enter("192.0.2.1"), n < maxLargeByAddress; got != want {
+		for n := range maxLargeOutputsPerAddress + 1 {
+			if got, want := enter("192.0.2.1"), n < maxLargeOutputsPerAddress; got != want {
 				t.Errorf("answer %d of an address: %t", n+1, got)
 			}
 		}
@@ -40,7 +40,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 			t.Errorf("the turn of an answer over the share of its address came after %s", time.Since(start))
 		}
 		leave = leave[1:]
-		for range maxLarge - maxLargeByAddress {
+		for range maxLargeOutputs - maxLargeOutputsPerAddress {
 			if !enter("") {
 				t.Error("no turn while there are some")
 			}
@@ -58,29 +58,29 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := q.enter(ctx, "", nil); err == nil {
+		if _, err := q.acquire(ctx, "", nil); err == nil {
 			t.Error("a turn for a caller who has left")
 		}
 		for _, done := range leave[1:] {
 			done()
 		}
-		if len(q.turns) != 0 || len(q.addresses) != 0 {
-			t.Errorf("%d turns and %v are left", len(q.turns), q.addresses)
+		if len(q.permits) != 0 || len(q.addresses) != 0 {
+			t.Errorf("%d turns and %v are left", len(q.permits), q.addresses)
 		}
 	})
 }
 
 // Whoever reads a large output too slowly loses its turn when others wait.
-func TestSlowReadersLoseTheirTurns(t *testing.T) {
+func TestSlowReadersAreDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newLargeQueue()
 		all := NewConnections(100, slog.New(slog.DiscardHandler))
 		ends := make(map[*connection]func())
 		enter := func(address string) (took time.Duration) {
 			server, client := net.Pipe()
-			conn := &connection{Conn: server, all: all}
+			conn := &connection{Conn: server, set: all}
 			start := time.Now()
-			leave, err := q.enter(t.Context(), address, conn)
+			leave, err := q.acquire(t.Context(), address, conn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,22 +94,22 @@ func TestSlowReadersLoseTheirTurns(t *testing.T) {
 			ends[conn] = func() { conn.Close(); <-gone }
 			return took
 		}
-		for n := range maxLarge {
+		for n := range maxLargeOutputs {
 			enter([]string{"192.0.2.1", "192.0.2.2"}[n%2])
 			time.Sleep(time.Millisecond)
 		}
-		if took := enter("192.0.2.3"); took < slowAfter-cutAfter || took > slowAfter+cutAfter {
+		if took := enter("192.0.2.3"); took < slowAfter-closeSlowestAfter || took > slowAfter+closeSlowestAfter {
 			t.Errorf("a turn came after %s, want when the slowest was too slow", took)
 		}
-		if took := enter("192.0.2.1"); took != cutAfter && took != 0 {
+		if took := enter("192.0.2.1"); took != closeSlowestAfter && took != 0 {
 			t.Errorf("the next turn came after %s", took)
 		}
 		for _, end := range ends {
 			end()
 		}
 		synctest.Wait()
-		if len(q.turns) != 0 || len(q.addresses) != 0 || len(q.under) != 0 {
-			t.Errorf("%d turns, %v and %v are left", len(q.turns), q.addresses, q.under)
+		if len(q.permits) != 0 || len(q.addresses) != 0 || len(q.active) != 0 {
+			t.Errorf("%d turns, %v and %v are left", len(q.permits), q.addresses, q.active)
 		}
 	})
 }

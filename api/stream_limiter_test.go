@@ -12,10 +12,10 @@ import (
 // A stream that panics gives its seats back.
 func TestStreamPanics(t *testing.T) {
 	t.Parallel()
-	a := &API{crowd: newCrowd(StreamLimits{})} // without a hub
+	a := &API{streams: newStreamLimiter(StreamLimits{})} // without a hub
 	s := a.newStream(new(requestInfo), "192.0.2.1:1")
-	s.places = []*place{{id: "job"}}
-	if limit := a.crowd.enter(s); limit != "" {
+	s.cursors = []*streamCursor{{id: "job"}}
+	if limit := a.streams.acquire(s); limit != "" {
 		t.Fatal(limit)
 	}
 	func() {
@@ -26,23 +26,23 @@ func TestStreamPanics(t *testing.T) {
 		}()
 		s.body(eventStream)(humachi.NewContext(new(huma.Operation), httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()))
 	}()
-	if n := a.crowd.size(); n != 0 || len(a.crowd.taken) != 0 {
-		t.Errorf("%d streams, %v", n, a.crowd.taken)
+	if n := a.streams.openStreams(); n != 0 || len(a.streams.used) != 0 {
+		t.Errorf("%d streams, %v", n, a.streams.used)
 	}
-	a.crowd.drain()
-	a.crowd.wait(t.Context())
+	a.streams.drain()
+	a.streams.wait(t.Context())
 }
 
 // Who must leave earlier need not care who says so first.
-func TestLeaveBy(t *testing.T) {
+func TestStreamEndBy(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, times := range [][]time.Duration{{time.Minute, 0}, {0, time.Minute}} {
 		s := new(API).newStream(new(requestInfo), "")
 		for _, d := range times {
-			s.leaveBy(now.Add(d))
+			s.endBy(now.Add(d))
 		}
-		if at := s.leave.Load(); at != now.UnixNano() {
+		if at := s.deadline.Load(); at != now.UnixNano() {
 			t.Errorf("%v: leaves at %d", times, at)
 		}
 	}

@@ -15,7 +15,7 @@ var (
 
 // withoutToken cuts the secret half off tokens in a path, wherever they stand
 // and however they are encoded.
-func withoutToken(path string) string {
+func redactPathTokens(path string) string {
 	plain := path
 	for range 3 { // each round takes off one layer of percent-encoding
 		if cut := redactPath(plain); cut != plain {

@@ -41,7 +41,7 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 		return body, invalid(mistakes)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, invalid([]ProblemError{misfit(err, "body")})
+		return body, invalid([]ProblemError{decodeMistake(err, "body")})
 	}
 	return body, nil
 }

@@ -36,11 +36,11 @@ func (v *Validator) checkStep(ctx context.Context, service string, text []byte, 
 	if err != nil {
 		return nil, nil //nolint:nilerr // the body is valid JSON, so the input is missing, which its schema reports
 	}
-	mistakes, err := d.validate(ctx, schema, d.pending)
+	mistakes, err := d.validate(ctx, schema, d.inPlaceholder)
 	if err != nil {
 		return nil, err
 	}
-	w := pointerCheck{document: d, room: maxMistakes - len(mistakes)}
+	w := pointerCheck{document: d, remaining: maxMistakes - len(mistakes)}
 	w.walk(d.root)
 	return append(mistakes, w.found...), nil
 }
@@ -48,13 +48,13 @@ func (v *Validator) checkStep(ctx context.Context, service string, text []byte, 
 // pending reports whether a mistake is in a placeholder, so that it may be gone
 // once the placeholder is replaced. An unexpected member stays unexpected,
 // whatever its value.
-func (d *document) pending(path []string, k jsonschema.ErrorKind) bool {
+func (d *document) inPlaceholder(path []string, k jsonschema.ErrorKind) bool {
 	value := d.root
 	for _, name := range path {
 		if _, ok := placeholder(value); ok {
 			return true
 		}
-		value = inside(value, name)
+		value = child(value, name)
 	}
 	switch k.(type) {
 	case *kind.AdditionalProperties, *kind.FalseSchema:
@@ -67,20 +67,20 @@ func (d *document) pending(path []string, k jsonschema.ErrorKind) bool {
 // A pointerCheck finds placeholders with malformed pointers.
 type pointerCheck struct {
 	*document
-	path  []string
-	room  int
-	found []ProblemError
+	path      []string
+	remaining int
+	found     []ProblemError
 }
 
 func (c *pointerCheck) walk(value any) {
-	if len(c.found) >= c.room {
+	if len(c.found) >= c.remaining {
 		return
 	}
 	if pointer, ok := placeholder(value); ok {
 		if !wellFormedPointer(pointer) {
 			where, _ := locate(c.root, c.at, append(c.path, outputMember))
 			c.found = append(c.found, ProblemError{
-				Location: where, Value: brief(pointer),
+				Location: where, Value: shortValue(pointer),
 				Message: `expected a JSON pointer (RFC 6901): "" for the whole output, or a slash before each name, with ~ written as ~0 and / as ~1`,
 			})
 		}

@@ -10,7 +10,7 @@ import (
 
 // Repeated values and malformed queries are rejected on all routes, with their
 // location; lists that are split are joined.
-func TestUnambiguousRequests(t *testing.T) {
+func TestAmbiguousRequests(t *testing.T) {
 	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials})

@@ -18,7 +18,7 @@ var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key",
 
 // repeatable are the query parameters that can be repeated, by path, with the
 // separator that joins their values; "" if the operation takes them one by one.
-var repeatable = map[string]map[string]string{
+var repeatableParams = map[string]map[string]string{
 	"/v1/jobs":   {"status": ","},
 	"/v1/events": {"job": ""},
 }
@@ -27,7 +27,7 @@ var repeatable = map[string]map[string]string{
 // one value, of which the first would silently win, and requests with a malformed
 // query, of which the malformed part would be ignored. It joins lists that are
 // split over several parameters or header lines.
-func (a *API) unambiguous(next http.Handler) http.Handler {
+func (a *API) rejectAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := combineHeaders(r.Header)
 		if err == nil && r.URL.Path != EnginePath && !strings.HasPrefix(r.URL.Path, EnginePath+"/") { // River's UI repeats parameters
@@ -69,7 +69,7 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	if r.URL.RawQuery == "" {
 		return r, nil
 	}
-	values, separators := r.URL.Query(), repeatable[r.URL.Path]
+	values, separators := r.URL.Query(), repeatableParams[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
 	if errs != nil {
 		return r, invalid(errs[:min(len(errs), maxMistakes)])
@@ -96,14 +96,14 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxMistakes {
-			errs = append(errs, ProblemError{Location: at + "." + shownName(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
+			errs = append(errs, ProblemError{Location: at + "." + displayName(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
 		}
 	}
 	return errs
 }
 
 // shownName returns a name as locations show it.
-func shownName(name string) string { return clipped(strings.ToValidUTF8(name, "\uFFFD")) }
+func displayName(name string) string { return truncate(strings.ToValidUTF8(name, "\uFFFD")) }
 
 // malformed returns the syntax errors of a query.
 func malformed(query string) (errs []ProblemError) {
@@ -115,7 +115,7 @@ func malformed(query string) (errs []ProblemError) {
 		location := "query"
 		name, err := url.QueryUnescape(raw)
 		if err == nil && !strings.Contains(raw, ";") {
-			location += "." + shownName(name)
+			location += "." + displayName(name)
 		}
 		if strings.Contains(part, ";") {
 			errs = append(errs, ProblemError{Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value"})

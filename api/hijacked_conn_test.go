@@ -48,7 +48,7 @@ func TestStreamLogged(t *testing.T) {
 }
 
 // A viewer who says more after its request than any has reason to is gone.
-func TestStreamTalkative(t *testing.T) {
+func TestStreamUnsolicitedInput(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
@@ -62,7 +62,7 @@ func TestStreamTalkative(t *testing.T) {
 
 // Who can't be told to leave, because it takes nothing, is cut off when the
 // time of the shutdown is over.
-func TestStreamCutOff(t *testing.T) {
+func TestStreamAbortedOnDrainTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = time.Hour }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":1000,"size":16000,"pause":1}}`)

@@ -20,10 +20,10 @@ type caller struct {
 func (a *API) callerOf(r *http.Request) caller {
 	c := caller{addr: r.RemoteAddr, host: r.Host, https: r.TLS != nil}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !a.trusts(peer.Addr()) {
+	if err != nil || !a.isTrustedProxy(peer.Addr()) {
 		return c
 	}
-	chain, protos, hosts := forwardedBy(r.Header)
+	chain, protos, hosts := forwardedValues(r.Header)
 	// Each proxy adds a value at the end. The walk back ends at the first
 	// address that is not a trusted proxy's: what stands before it is only
 	// what the caller claims.
@@ -35,7 +35,7 @@ func (a *API) callerOf(r *http.Request) caller {
 		}
 		client = netip.AddrPortFrom(ip, 0)
 		hops++
-		if !a.trusts(ip) {
+		if !a.isTrustedProxy(ip) {
 			break
 		}
 	}
@@ -57,12 +57,12 @@ func (a *API) callerOf(r *http.Request) caller {
 // forwardedBy returns the client addresses, schemes and hosts in the headers of
 // proxies, with those of the nearest proxy last. Forwarded (RFC 7239) counts when there are
 // no X-Forwarded headers, which proxies rather know to replace.
-func forwardedBy(h http.Header) (chain, protos, hosts []string) {
-	chain, protos, hosts = elements(h, "X-Forwarded-For"), elements(h, "X-Forwarded-Proto"), elements(h, "X-Forwarded-Host")
+func forwardedValues(h http.Header) (chain, protos, hosts []string) {
+	chain, protos, hosts = headerElements(h, "X-Forwarded-For"), headerElements(h, "X-Forwarded-Proto"), headerElements(h, "X-Forwarded-Host")
 	if len(chain)+len(protos)+len(hosts) > 0 {
 		return chain, protos, hosts
 	}
-	for _, element := range elements(h, "Forwarded") {
+	for _, element := range headerElements(h, "Forwarded") {
 		parts := make(map[string]string)
 		for pair := range strings.SplitSeq(element, ";") {
 			name, value, _ := strings.Cut(pair, "=")
@@ -74,7 +74,7 @@ func forwardedBy(h http.Header) (chain, protos, hosts []string) {
 }
 
 // elements returns the elements of a header that is a list.
-func elements(h http.Header, name string) []string {
+func headerElements(h http.Header, name string) []string {
 	var all []string
 	for element := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
 		if element = strings.TrimSpace(element); element != "" {
@@ -102,6 +102,6 @@ func parseHop(s string) (netip.Addr, bool) {
 	return addr.WithZone(""), err == nil
 }
 
-func (a *API) trusts(ip netip.Addr) bool {
+func (a *API) isTrustedProxy(ip netip.Addr) bool {
 	return slices.ContainsFunc(a.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
 }

@@ -11,13 +11,13 @@ import (
 
 // acceptBody returns a problem when the headers of a request say that its body
 // will not be taken, so that a client that waits for 100 Continue never sends it.
-func (a *API) acceptBody(r *http.Request) error {
+func (a *API) checkBodyHeaders(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := newProblem("unsupported-media-type", "expected a body without compression, not with Content-Encoding: "+clipped(coding))
+			p := newProblem("unsupported-media-type", "expected a body without compression, not with Content-Encoding: "+truncate(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}
@@ -49,7 +49,7 @@ func errEncoding(text []byte) error {
 // a client that reads the answer only after it has sent everything: closing the
 // connection at once would reset it, and the client would never see the answer.
 // The deadline of leftoverTimeout bounds it.
-func (w *pacedWriter) linger(r *http.Request) {
+func (w *deadlineWriter) discardBody(r *http.Request) {
 	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
 		return
 	}

@@ -21,15 +21,15 @@ import (
 
 // limits are the tags that limit what a field may be, with the types of JSON
 // that they can be said of; those of a list's items stand at the list.
-var limits = map[string][]string{
-	"minimum": ofNumber, "maximum": ofNumber, "exclusiveMinimum": ofNumber, "exclusiveMaximum": ofNumber, "multipleOf": ofNumber,
+var limitTags = map[string][]string{
+	"minimum": numericTypes, "maximum": numericTypes, "exclusiveMinimum": numericTypes, "exclusiveMaximum": numericTypes, "multipleOf": numericTypes,
 	"minLength": {huma.TypeString}, "maxLength": {huma.TypeString}, "pattern": {huma.TypeString},
 	"minItems": {huma.TypeArray}, "maxItems": {huma.TypeArray}, "uniqueItems": {huma.TypeArray},
 	"minProperties": {huma.TypeObject}, "maxProperties": {huma.TypeObject},
 }
 
 var (
-	ofNumber = []string{huma.TypeNumber, huma.TypeInteger}
+	numericTypes = []string{huma.TypeNumber, huma.TypeInteger}
 	// otherTags say something else to the schema.
 	otherTags = []string{"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated", "readOnly", "writeOnly", "hidden", "encoding", "timeFormat"}
 	tagKey    = regexp.MustCompile(`(\w+):"`)
@@ -76,7 +76,7 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 			name = cmp.Or(name, f.Name)
 			if property := schema.Properties[name]; property != nil { // else it is embedded, or not shown
 				names := append(slices.Clone(names), "properties", name)
-				c.field(at+"."+name, f.Tag, property, names...)
+				c.checkField(at+"."+name, f.Tag, property, names...)
 				c.check(at+"."+name, f.Type, property, names...)
 			}
 		}
@@ -84,7 +84,7 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 }
 
 // field checks the tags of a field whose schema is p, to which the names lead.
-func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
+func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
 	wrong := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
 	types := []string{c.resolve(p).Type}
 	if p.Type == huma.TypeArray {
@@ -92,14 +92,14 @@ func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, nam
 	}
 	for _, m := range tagKey.FindAllStringSubmatch(string(tag), -1) {
 		key := m[1]
-		allowed, known := limits[key]
+		allowed, known := limitTags[key]
 		switch {
 		case key == "patternDescription":
 			wrong("the tag %s is said to nobody; doc is", key)
 		case known && !slices.ContainsFunc(types, func(t string) bool { return slices.Contains(allowed, t) }):
 			wrong("the tag %s is for a field of type %s, and this is %s", key, strings.Join(allowed, " or "), types[0])
 		case !known && !slices.Contains(otherTags, key):
-			for _, meant := range slices.Concat(slices.Sorted(maps.Keys(limits)), otherTags) {
+			for _, meant := range slices.Concat(slices.Sorted(maps.Keys(limitTags)), otherTags) {
 				if strings.EqualFold(meant, key) || len(key) >= 3 && strings.HasPrefix(strings.ToLower(meant), strings.ToLower(key)) {
 					wrong("there is no tag %s; %s may be meant", key, meant)
 					break
@@ -119,15 +119,15 @@ func (c *tagChecker) field(at string, tag reflect.StructTag, p *huma.Schema, nam
 		return
 	}
 	if p.Default != nil {
-		c.fits(at, "default", schema, p.Default)
+		c.checkValue(at, "default", schema, p.Default)
 	}
 	for _, example := range p.Examples {
-		c.fits(at, "example", schema, example)
+		c.checkValue(at, "example", schema, example)
 	}
 }
 
 // fits checks that a value in a tag is one that callers may send.
-func (c *tagChecker) fits(at, tag string, schema *jsonschema.Schema, value any) {
+func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is no JSON: %w", at, tag, err))

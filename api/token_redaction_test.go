@@ -2,7 +2,7 @@ package api
 
 import "testing"
 
-func TestWithoutToken(t *testing.T) {
+func TestRedactPathTokens(t *testing.T) {
 	const id, secret = "job_06h2k8zv4c7q9m3n5p1r0s2t4v", "dhds9kd06h2k8zv4c7q9m3n5p1"
 	for path, want := range map[string]string{
 		"/v1/jobs/" + id:                                        "/v1/jobs/" + id,
@@ -15,7 +15,7 @@ func TestWithoutToken(t *testing.T) {
 		"/100%":                                                 "/100%",
 		"/":                                                     "/",
 	} {
-		if got := withoutToken(path); got != want {
+		if got := redactPathTokens(path); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}

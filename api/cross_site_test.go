@@ -11,7 +11,7 @@ import (
 
 // The skeleton's routes that start work by GET start nothing for another site,
 // for a HEAD or for a browser that fetches in advance.
-func TestSkeletonStartsNothingForOthers(t *testing.T) {
+func TestSkeletonRefusesCrossSiteRequests(t *testing.T) {
 	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	closed := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: func(c *api.Config) { c.Hosts = []string{"jobs.test"} }})

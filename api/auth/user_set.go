@@ -71,7 +71,7 @@ type Credentials struct {
 }
 
 // A roster is the users as they are until the configuration is read again.
-type roster struct {
+type userSet struct {
 	logins    *logins
 	keys      apiKeys
 	admins    []string
@@ -79,7 +79,7 @@ type roster struct {
 	passwords map[string]string // by user, hashes of the hashes: another password, another text
 }
 
-func newRoster(c Credentials) (*roster, error) {
+func newUserSet(c Credentials) (*userSet, error) {
 	hashes, keys := map[string]verifier{}, apiKeys{}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
@@ -101,19 +101,19 @@ func newRoster(c Credentials) (*roster, error) {
 		}
 		errs = append(errs, checkName(name))
 	}
-	known := func(name string) bool {
+	exists := func(name string) bool {
 		_, hasPassword := c.Users[name]
 		_, hasKey := c.APIKeys[name]
 		return hasPassword || hasKey
 	}
 	for _, name := range c.Admins {
-		if !known(name) {
+		if !exists(name) {
 			errs = append(errs, fmt.Errorf("admin %q has neither a password nor an API key", name))
 		}
 	}
 	services := make(map[string][]string)
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		if !known(name) {
+		if !exists(name) {
 			errs = append(errs, fmt.Errorf("allowed_services of %q: this user has neither a password nor an API key", name))
 		}
 		services[name] = append([]string{}, c.Services[name]...) // an empty list allows nothing
@@ -121,19 +121,19 @@ func newRoster(c Credentials) (*roster, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	passwords, dearest := make(map[string]string), hashCost{}
+	passwords, maxCost := make(map[string]string), hashCost{}
 	for name, hash := range c.Users {
 		cost := costOf(hash)
-		dearest.memory, dearest.cores = max(dearest.memory, cost.memory), max(dearest.cores, cost.cores)
+		maxCost.memory, maxCost.cores = max(maxCost.memory, cost.memory), max(maxCost.cores, cost.cores)
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &roster{logins: newLogins(hashes, hashesAtOnce(dearest)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
+	return &userSet{logins: newLogins(hashes, maxConcurrentHashes(maxCost)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
 // checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
 func checkName(name string) error {
-	if name == "" || !wellFormed(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
+	if name == "" || !validText(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("user %q: a name is not empty and has no colon and no control characters", name)
 	}
 	return nil
@@ -142,12 +142,12 @@ func checkName(name string) error {
 // LocalUser is the admin who makes every request while there are no users.
 const LocalUser = "local"
 
-func (a *roster) open() bool {
-	return len(a.logins.hashes) == 0 && len(a.keys) == 0
+func (u *userSet) open() bool {
+	return len(u.logins.hashes) == 0 && len(u.keys) == 0
 }
 
-func (a *roster) authenticate(r *http.Request) (User, error) {
-	if a.open() {
+func (u *userSet) authenticate(r *http.Request) (User, error) {
+	if u.open() {
 		return User{Name: LocalUser, Admin: true}, nil
 	}
 	header := r.Header.Get("Authorization")
@@ -155,44 +155,44 @@ func (a *roster) authenticate(r *http.Request) (User, error) {
 		return User{}, ErrNoCredentials
 	}
 	if scheme, key, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
-		name, ok := a.keys.user(strings.TrimSpace(key))
+		name, ok := u.keys.user(strings.TrimSpace(key))
 		if !ok {
 			return User{}, ErrBadCredentials
 		}
-		return a.user(name), nil
+		return u.user(name), nil
 	}
 	name, password, ok := r.BasicAuth()
-	if !ok || !wellFormed(name) || !wellFormed(password) || len(a.logins.hashes) == 0 {
+	if !ok || !validText(name) || !validText(password) || len(u.logins.hashes) == 0 {
 		return User{}, ErrBadCredentials
 	}
-	if err := a.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
+	if err := u.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
 		return User{}, err
 	}
-	return a.user(name), nil
+	return u.user(name), nil
 }
 
-func (a *roster) user(name string) User {
-	return User{Name: name, Admin: slices.Contains(a.admins, name), Services: a.services[name]}
+func (u *userSet) user(name string) User {
+	return User{Name: name, Admin: slices.Contains(u.admins, name), Services: u.services[name]}
 }
 
-func (a *roster) signIn(r *http.Request, name, password string) (credential string, err error) {
-	if owner, ok := a.keys.user(password); ok && owner == name {
+func (u *userSet) signIn(r *http.Request, name, password string) (credential string, err error) {
+	if owner, ok := u.keys.user(password); ok && owner == name {
 		sum := sha256.Sum256([]byte(password))
 		return "key:" + hex.EncodeToString(sum[:]), nil
 	}
-	if a.open() || len(a.logins.hashes) == 0 || !wellFormed(name) || !wellFormed(password) {
+	if u.open() || len(u.logins.hashes) == 0 || !validText(name) || !validText(password) {
 		return "", ErrBadCredentials
 	}
-	if err := a.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
+	if err := u.logins.verify(r.Context(), Address(r.RemoteAddr), name, password); err != nil {
 		return "", err
 	}
-	return a.passwords[name], nil
+	return u.passwords[name], nil
 }
 
-func (a *roster) knows(name, credential string) bool {
+func (u *userSet) validCredential(name, credential string) bool {
 	if digits, ok := strings.CutPrefix(credential, "key:"); ok {
 		sum, err := hex.DecodeString(digits)
-		return err == nil && len(sum) == sha256.Size && a.keys[[sha256.Size]byte(sum)] == name
+		return err == nil && len(sum) == sha256.Size && u.keys[[sha256.Size]byte(sum)] == name
 	}
-	return credential != "" && a.passwords[name] == credential
+	return credential != "" && u.passwords[name] == credential
 }

@@ -12,7 +12,7 @@ import (
 
 // Redis has lost its log, and with it events that came after the newest one
 // that the table knows and the viewer has: it is not led past the gap.
-func TestResumeAtTheRowBeforeAGap(t *testing.T) {
+func TestResumeAtRowBeforeGap(t *testing.T) {
 	t.Parallel()
 	r := jobstest.PrivateRedis(t)
 	hub, err := notify.NewRedisHub("redis://"+r.Addr, "test", slogDiscard)

@@ -20,21 +20,21 @@ const maxDocuments = 64
 
 // documents are the versions of the documentation. Each is rendered when it is
 // first asked for: most processes are never asked.
-type documents struct {
+type docsCache struct {
 	mu       sync.Mutex
-	rendered map[string]*documentation
+	rendered map[string]*userDocs
 }
 
 // documentation is the OpenAPI document and the page that shows it.
-type documentation struct {
+type userDocs struct {
 	spec, page func() ([]byte, error)
 }
 
 // documentationFor returns the documentation that the caller of the request is
 // shown: that of the services that they may run. The error is one of
 // [auth.Authenticator.Authenticate].
-func (a *API) documentationFor(r *http.Request) (*documentation, error) {
-	user, err := a.reader(r)
+func (a *API) docsFor(r *http.Request) (*userDocs, error) {
+	user, err := a.docsUser(r)
 	if err != nil {
 		return nil, err
 	}
@@ -46,15 +46,15 @@ func (a *API) documentationFor(r *http.Request) (*documentation, error) {
 			key.WriteString(s.Name + "\x00")
 		}
 	}
-	a.documents.mu.Lock()
-	defer a.documents.mu.Unlock()
-	if d := a.documents.rendered[key.String()]; d != nil {
+	a.docs.mu.Lock()
+	defer a.docs.mu.Unlock()
+	if d := a.docs.rendered[key.String()]; d != nil {
 		return d, nil
 	}
-	if len(a.documents.rendered) >= maxDocuments || a.documents.rendered == nil {
-		a.documents.rendered = make(map[string]*documentation)
+	if len(a.docs.rendered) >= maxDocuments || a.docs.rendered == nil {
+		a.docs.rendered = make(map[string]*userDocs)
 	}
-	d := &documentation{
+	d := &userDocs{
 		spec: sync.OnceValues(func() ([]byte, error) {
 			document, err := a.documentWithout(hidden)
 			if err != nil {
@@ -70,13 +70,13 @@ func (a *API) documentationFor(r *http.Request) (*documentation, error) {
 			return renderDocs(document)
 		}),
 	}
-	a.documents.rendered[key.String()] = d
+	a.docs.rendered[key.String()] = d
 	return d, nil
 }
 
 // reader returns the user whose services the documentation shows. A request
 // without credentials sees all services or, if any user is restricted, none.
-func (a *API) reader(r *http.Request) (auth.User, error) {
+func (a *API) docsUser(r *http.Request) (auth.User, error) {
 	err := a.authenticate(r)
 	_, throttled := errors.AsType[*auth.RetryError](err)
 	switch {
@@ -96,14 +96,14 @@ func (a *API) reader(r *http.Request) (auth.User, error) {
 // documentWithout returns the OpenAPI document without the services, and
 // without the schemas that only they need.
 func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
-	whole := a.huma.OpenAPI()
+	full := a.huma.OpenAPI()
 	if len(hidden) == 0 {
-		return whole, nil
+		return full, nil
 	}
-	document, components := *whole, *whole.Components
+	document, components := *full, *full.Components
 	document.Paths = make(map[string]*huma.PathItem)
 	var shown, removed []any // what refers to schemas
-	for p, item := range whole.Paths {
+	for p, item := range full.Paths {
 		if service, ok := serviceOfPath(p); ok && hidden[service] {
 			removed = append(removed, item)
 			continue
@@ -118,22 +118,22 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 			shown = append(shown, schemas...)
 		}
 	}
-	schemas := whole.Components.Schemas.Map()
-	keep, err := referred(schemas, shown)
+	schemas := full.Components.Schemas.Map()
+	keep, err := referencedSchemas(schemas, shown)
 	if err != nil {
 		return nil, err
 	}
-	drop, err := referred(schemas, removed)
+	drop, err := referencedSchemas(schemas, removed)
 	if err != nil {
 		return nil, err
 	}
-	left := make(map[string]*huma.Schema)
+	remaining := make(map[string]*huma.Schema)
 	for name, schema := range schemas {
 		if keep[name] || !drop[name] {
-			left[name] = schema
+			remaining[name] = schema
 		}
 	}
-	components.Schemas = &partOfRegistry{Registry: whole.Components.Schemas, schemas: left}
+	components.Schemas = &filteredRegistry{Registry: full.Components.Schemas, schemas: remaining}
 	document.Components = &components
 	return &document, nil
 }
@@ -150,7 +150,7 @@ func serviceOfPath(p string) (string, bool) {
 
 // referred returns the names of the schemas that the values refer to, directly
 // or through other schemas.
-func referred(schemas map[string]*huma.Schema, values []any) (map[string]bool, error) {
+func referencedSchemas(schemas map[string]*huma.Schema, values []any) (map[string]bool, error) {
 	found := make(map[string]bool)
 	for len(values) > 0 {
 		text, err := json.Marshal(values[0])
@@ -191,13 +191,13 @@ func refsIn(value any, names []string) []string {
 }
 
 // partOfRegistry is a registry that shows only some of its schemas.
-type partOfRegistry struct {
+type filteredRegistry struct {
 	huma.Registry
 	schemas map[string]*huma.Schema
 }
 
 // Map implements [huma.Registry].
-func (p *partOfRegistry) Map() map[string]*huma.Schema { return p.schemas }
+func (p *filteredRegistry) Map() map[string]*huma.Schema { return p.schemas }
 
 // MarshalJSON implements [json.Marshaler].
-func (p *partOfRegistry) MarshalJSON() ([]byte, error) { return json.Marshal(p.schemas) }
+func (p *filteredRegistry) MarshalJSON() ([]byte, error) { return json.Marshal(p.schemas) }

@@ -13,7 +13,7 @@ import (
 )
 
 // nouns name the types and formats of JSON Schema.
-var nouns = map[string]string{
+var typeNouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
 	"date-time": "a time such as " + timeExample, "date": "a date such as 2026-01-31",
@@ -25,16 +25,16 @@ var nouns = map[string]string{
 }
 
 // sentence says what a value should be.
-func sentence(k jsonschema.ErrorKind) string {
+func validationMessage(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
-		return "expected " + choice(nullLast(k.Want), func(s string) string { return nouns[s] }) + unlike(k)
+		return "expected " + joinOr(nullLast(k.Want), func(s string) string { return typeNouns[s] }) + gotType(k)
 	case *kind.Enum:
-		return "expected " + choice(k.Want, rendered)
+		return "expected " + joinOr(k.Want, jsonText)
 	case *kind.Const:
-		return "expected " + rendered(k.Want)
+		return "expected " + jsonText(k.Want)
 	case *kind.Format:
-		if noun := nouns[k.Want]; noun != "" {
+		if noun := typeNouns[k.Want]; noun != "" {
 			return "expected " + noun
 		}
 		return "expected the format " + k.Want
@@ -49,17 +49,17 @@ func sentence(k jsonschema.ErrorKind) string {
 	case *kind.MultipleOf:
 		return "expected a multiple of " + decimal(k.Want)
 	case *kind.MinLength:
-		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "character"), k.Got)
+		return fmt.Sprintf("expected at least %s, not %d", countNoun(k.Want, "character"), k.Got)
 	case *kind.MaxLength:
-		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "character"), k.Got)
+		return fmt.Sprintf("expected at most %s, not %d", countNoun(k.Want, "character"), k.Got)
 	case *kind.MinItems:
-		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "item"), k.Got)
+		return fmt.Sprintf("expected at least %s, not %d", countNoun(k.Want, "item"), k.Got)
 	case *kind.MaxItems:
-		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "item"), k.Got)
+		return fmt.Sprintf("expected at most %s, not %d", countNoun(k.Want, "item"), k.Got)
 	case *kind.MinProperties:
-		return fmt.Sprintf("expected at least %s, not %d", counted(k.Want, "member"), k.Got)
+		return fmt.Sprintf("expected at least %s, not %d", countNoun(k.Want, "member"), k.Got)
 	case *kind.MaxProperties:
-		return fmt.Sprintf("expected at most %s, not %d", counted(k.Want, "member"), k.Got)
+		return fmt.Sprintf("expected at most %s, not %d", countNoun(k.Want, "member"), k.Got)
 	case *kind.Pattern:
 		return "expected a text that matches " + k.Want
 	case *kind.UniqueItems:
@@ -77,23 +77,23 @@ func nullLast(types []string) []string {
 }
 
 // unlike says what the value is, unless it is a number with a fraction.
-func unlike(k *kind.Type) string {
+func gotType(k *kind.Type) string {
 	if k.Got == "number" && slices.Contains(k.Want, "integer") {
 		return ""
 	}
-	return ", not " + nouns[k.Got]
+	return ", not " + typeNouns[k.Got]
 }
 
 // choice lists what may be, but not a hundred of it.
-func choice[T any](list []T, say func(T) string) string {
-	const most = 20
+func joinOr[T any](list []T, format func(T) string) string {
+	const maxListed = 20
 	var words []string
-	for _, v := range list[:min(len(list), most)] {
-		words = append(words, say(v))
+	for _, v := range list[:min(len(list), maxListed)] {
+		words = append(words, format(v))
 	}
 	last := len(words) - 1
 	switch {
-	case len(list) > most:
+	case len(list) > maxListed:
 		return strings.Join(words, ", ") + " or others"
 	case last > 0:
 		return strings.Join(words[:last], ", ") + " or " + words[last]
@@ -101,16 +101,16 @@ func choice[T any](list []T, say func(T) string) string {
 	return strings.Join(words, "")
 }
 
-func rendered(v any) string {
+func jsonText(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
 	}
-	return clipped(string(b))
+	return truncate(string(b))
 }
 
 // counted returns "1 item" or "2 items".
-func counted(n int, noun string) string {
+func countNoun(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

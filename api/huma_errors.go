@@ -14,7 +14,7 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	return a.problemOf(model).finish(infoOf(ctx.Context())), nil
+	return a.problemOf(model).forRequest(infoOf(ctx.Context())), nil
 }
 
 // problemOf translates an error of huma's.

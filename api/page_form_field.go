@@ -24,7 +24,7 @@ var options = []web.Field{
 }
 
 // numeric are the options that are numbers in JSON.
-var numeric = []string{"max_attempts", "priority"}
+var numericOptions = []string{"max_attempts", "priority"}
 
 // fields returns the fields of the input, in the order of the schema.
 func (f *form) fields() []web.Field {
@@ -62,10 +62,10 @@ func (f *form) property(name string) *schema {
 func (f *form) field(name string, p *schema) web.Field {
 	field := web.Field{
 		Name: inputPrefix + name, ID: "input-" + name, Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,
-		Required: slices.Contains(f.schema.Required, name), Value: plain(p.Default), Errors: f.errors[inputPrefix+name],
+		Required: slices.Contains(f.schema.Required, name), Value: fieldText(p.Default), Errors: f.errors[inputPrefix+name],
 	}
 	if len(p.Examples) > 0 {
-		field.Placeholder = plain(p.Examples[0])
+		field.Placeholder = fieldText(p.Examples[0])
 	}
 	switch {
 	case f.values != nil:
@@ -89,7 +89,7 @@ func (f *form) field(name string, p *schema) web.Field {
 			field.Options = append(field.Options, "")
 		}
 		for _, e := range p.Enum {
-			field.Options = append(field.Options, plain(e))
+			field.Options = append(field.Options, fieldText(e))
 		}
 		if p.Type == huma.TypeBoolean {
 			field.Options = append(field.Options, "false", "true")
@@ -110,7 +110,7 @@ func (f *form) field(name string, p *schema) web.Field {
 }
 
 // plain returns a value as one types it: text as it is, all else as JSON.
-func plain(v any) string {
+func fieldText(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
@@ -154,7 +154,7 @@ func (f *form) example() string {
 		if b.Len() > 1 {
 			b.WriteString(", ")
 		}
-		b.Write(quoted(strings.TrimPrefix(field.Name, inputPrefix)))
+		b.Write(jsonString(strings.TrimPrefix(field.Name, inputPrefix)))
 		b.WriteString(": ")
 		b.Write(text)
 	}

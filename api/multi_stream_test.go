@@ -36,7 +36,7 @@ func jobOf(t testing.TB, e event) string {
 
 // A stream of many jobs has the events of each, the end of each, and ends
 // with the last; one that breaks goes on with each job where it was.
-func TestManyJobs(t *testing.T) {
+func TestMultiStream(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	var tokens []string
@@ -109,7 +109,7 @@ func TestManyJobs(t *testing.T) {
 
 // One job more than there may be is too many; what was removed is over for
 // who had seen it.
-func TestManyJobsRemoved(t *testing.T) {
+func TestMultiStreamRemovedJobs(t *testing.T) {
 	credentials, keys := aliceAndBob(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: func(c *api.Config) { c.Streams.Ping = 100 * time.Millisecond }})
 	alice := "Authorization: Bearer " + keys["alice"]
@@ -231,7 +231,7 @@ func TestSubmitAndWatchMistake(t *testing.T) {
 
 // The snapshot of a job that has ended has an id among many, too. Who resumes
 // from it gets the end that it has missed.
-func TestManyJobsEnded(t *testing.T) {
+func TestMultiStreamFinishedJobs(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	ended := f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input": {"a": 1, "b": 2}}`, "Prefer: wait=30").job(t)
 	held := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)

@@ -14,12 +14,12 @@ var skeletonStarts = []string{"/sleep/{amount}", "/math/{a}/{b}"}
 // site can make a browser send a GET by as little as an image, so a request
 // must either be one that no browser made, or one that its user or a page of
 // this server made.
-func (a *API) refuseElsewhere(next http.Handler) http.Handler {
+func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case isPrefetch(r.Header):
 			a.writeProblem(w, r, newProblem("forbidden", "this starts work, so that a browser can't fetch it in advance"))
-		case !a.fromHere(r):
+		case !a.isSameOriginOrDirect(r):
 			a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
 		default:
 			next.ServeHTTP(w, r)
@@ -29,9 +29,9 @@ func (a *API) refuseElsewhere(next http.Handler) http.Handler {
 
 // fromHere reports whether no page of another site can have made a browser
 // send the request.
-func (a *API) fromHere(r *http.Request) bool {
+func (a *API) isSameOriginOrDirect(r *http.Request) bool {
 	for _, name := range []string{"Origin", "Referer"} {
-		if value := r.Header.Get(name); value != "" && !a.isOurOrigin(r, value) {
+		if value := r.Header.Get(name); value != "" && !a.isOwnOrigin(r, value) {
 			return false
 		}
 	}
@@ -49,7 +49,7 @@ func (a *API) fromHere(r *http.Request) bool {
 
 // isOurOrigin reports whether a URL is one of this server's, as the caller
 // reaches it.
-func (a *API) isOurOrigin(r *http.Request, raw string) bool {
+func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
 		return false
