@@ -12,26 +12,27 @@ import (
 	"time"
 )
 
-// Challenge is the WWW-Authenticate header that every 401 needs (RFC 9110,
-// section 11.6.1), here of HTTP Basic (RFC 7617).
+// Challenge is the value of the WWW-Authenticate header for HTTP Basic (RFC
+// 7617). Every 401 response must have this header (RFC 9110, section 11.6.1).
 const Challenge = `Basic realm="Authentication Required"`
 
 var (
-	// ErrNoCredentials says that a request has no Authorization header.
+	// ErrNoCredentials means that a request has no Authorization header.
 	ErrNoCredentials = errors.New("no credentials")
-	// ErrBadCredentials says that there is no such user, password or API key,
-	// and not which of them.
+	// ErrBadCredentials means that the user name, the password or the API key
+	// is wrong. It does not reveal which.
 	ErrBadCredentials = errors.New("wrong credentials")
 )
 
-// A RetryError refuses to look at credentials: their sender failed too often,
-// or too many logins are waiting.
+// A RetryError means that credentials were not verified because the client had
+// too many failures or because too many logins are waiting.
 type RetryError struct {
-	// After is how long to wait, in whole seconds, for the Retry-After header.
+	// After is how long to wait before the next attempt, in whole seconds, for
+	// the Retry-After header.
 	After time.Duration
 }
 
-// Error says when to try again.
+// Error implements error.
 func (e *RetryError) Error() string {
 	return fmt.Sprintf("too many login attempts, try again in %s", e.After)
 }
@@ -40,13 +41,14 @@ func retryAfter(wait time.Duration) *RetryError {
 	return &RetryError{After: (wait + time.Second - 1).Truncate(time.Second)}
 }
 
-// A User is who makes a request.
+// A User is an authenticated user who makes a request.
 type User struct {
 	// Name is the owner of the jobs that the user submits.
 	Name string
-	// Admin users see the jobs of everybody.
+	// Admin reports whether the user may see the jobs of all users.
 	Admin bool
-	// Services are the names of those that the user may run; nil for all.
+	// Services are the names of the services that the user may run. If it is
+	// nil, the user may run all services.
 	Services []string
 }
 
@@ -55,28 +57,30 @@ func (u User) MayRun(service string) bool {
 	return u.Services == nil || slices.Contains(u.Services, service)
 }
 
-// Credentials are the users of the config file. A name may have a password,
-// keys, or both.
+// Credentials are the users in the configuration file. A user has a password,
+// API keys, or both.
 type Credentials struct {
-	// Users maps a name to the hash of a password, of [HashPassword] or of
-	// Werkzeug (pbkdf2, scrypt), bcrypt or argon2id.
+	// Users maps a user name to a password hash from [HashPassword], Werkzeug
+	// (pbkdf2 or scrypt), bcrypt or argon2id.
 	Users map[string]string
-	// APIKeys maps a name to hashes of keys, of [NewAPIKey].
+	// APIKeys maps a user name to hashes of API keys from [NewAPIKey].
 	APIKeys map[string][]string
-	// Admins are the names, from the two above, of those who see all jobs.
+	// Admins are the names of the users, from Users or APIKeys, who see all
+	// jobs.
 	Admins []string
-	// Services maps a name to the services that the user may run; a user who
-	// is not named may run all.
+	// Services maps a user name to the services that the user may run. Users
+	// without an entry may run all services.
 	Services map[string][]string
 }
 
-// A roster is the users as they are until the configuration is read again.
+// A userSet is an immutable set of users. A reload of the configuration
+// replaces it.
 type userSet struct {
 	logins    *logins
 	keys      apiKeys
 	admins    []string
 	services  map[string][]string
-	passwords map[string]string // by user, hashes of the hashes: another password, another text
+	passwords map[string]string // user name to hash of the password hash, which changes with the password
 }
 
 func newUserSet(c Credentials) (*userSet, error) {
@@ -116,7 +120,7 @@ func newUserSet(c Credentials) (*userSet, error) {
 		if !exists(name) {
 			errs = append(errs, fmt.Errorf("allowed_services of %q: this user has neither a password nor an API key", name))
 		}
-		services[name] = append([]string{}, c.Services[name]...) // an empty list allows nothing
+		services[name] = append([]string{}, c.Services[name]...) // an empty list allows no service
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -131,7 +135,8 @@ func newUserSet(c Credentials) (*userSet, error) {
 	return &userSet{logins: newLogins(hashes, maxConcurrentHashes(maxCost)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
 }
 
-// checkName refuses the names that HTTP Basic cannot carry (RFC 7617, section 2).
+// checkName returns an error for names that HTTP Basic cannot carry (RFC 7617,
+// section 2).
 func checkName(name string) error {
 	if name == "" || !validText(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("user %q: a name is not empty and has no colon and no control characters", name)
@@ -139,7 +144,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// LocalUser is the admin who makes every request while there are no users.
+// LocalUser is the name of the admin who makes every request while no users are
+// configured.
 const LocalUser = "local"
 
 func (u *userSet) open() bool {
