@@ -15,31 +15,34 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Connections bounds the connections of a server. When one more comes than
-// there is room for, the oldest idle one is closed in its place: a connection
-// without a request, or one whose request body does not come. When none is idle,
-// that is one whose answer has not been read for long, or the new one waits.
-// Give its methods to a [net/http.Server].
+// Connections limits the number of open connections of a server. At the limit,
+// a new connection evicts the oldest idle one: a connection without a request,
+// or one whose request body is incomplete. If no connection is idle, the new
+// one evicts the oldest one whose request is taking long, as its client may
+// have stopped reading the response. Otherwise the new connection waits.
+//
+// Use the methods Listen, Context and State with a [net/http.Server].
 type Connections struct {
 	max         int
 	logger      *slog.Logger
 	evicted     prometheus.Counter
-	roomChanged chan struct{} // has a value when one may have become idle
+	roomChanged chan struct{} // has a value when a connection may have closed or become idle
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards open and warned
 	open   map[*connection]struct{}
-	warned time.Time // when it was last logged that there is no room
+	warned time.Time // when the limit was last logged
 }
 
 const (
-	// warnInterval is how often it is logged that there is no room.
+	// warnInterval is the minimum interval between log lines about the limit.
 	warnInterval = time.Minute
-	// slowAfter is how long a request may take before its connection can be
-	// taken for one whose peer does not read.
+	// slowAfter is how long a request may take before its client is assumed to
+	// have stopped reading.
 	slowAfter = 5 * time.Second
 )
 
-// NewConnections returns a bound of that many connections.
+// NewConnections returns a Connections that allows up to limit open
+// connections.
 func NewConnections(limit int, logger *slog.Logger) *Connections {
 	return &Connections{
 		max: limit, logger: logger, open: make(map[*connection]struct{}), roomChanged: make(chan struct{}, 1),
@@ -49,22 +52,23 @@ func NewConnections(limit int, logger *slog.Logger) *Connections {
 	}
 }
 
-// A connection is one that is counted from Accept to Close.
+// A connection is a connection that counts towards the limit, from Accept to
+// Close.
 type connection struct {
 	net.Conn
 	set           *Connections
 	openedAt      time.Time
-	addr          string       // the IPv4 address, or the /64 of an IPv6 address
-	activeSince   atomic.Int64 // since when it has a request, in nanoseconds since 1970; 0 while it has none
-	pendingBodies atomic.Int32 // requests whose body has not come whole
-	streams       atomic.Int32 // streams and requests that wait for a job, which are bounded elsewhere
+	addr          string       // the IPv4 address, or the /64 network of an IPv6 address
+	activeSince   atomic.Int64 // start of the current request as Unix time in nanoseconds; 0 without a request
+	pendingBodies atomic.Int32 // requests whose body is incomplete
+	streams       atomic.Int32 // streams and long polls, which have limits of their own
 	once          sync.Once
 }
 
-// idle reports whether the connection waits for its peer.
+// idle reports whether the server is waiting for the client.
 func (c *connection) idle() bool { return c.activeSince.Load() == 0 || c.pendingBodies.Load() > 0 }
 
-// slow reports whether the connection may wait for its peer.
+// slow reports whether the client may have stopped reading the response.
 func (c *connection) slow(now time.Time) bool {
 	return c.streams.Load() == 0 && now.Sub(time.Unix(0, c.activeSince.Load())) > slowAfter
 }
@@ -80,7 +84,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// change wakes Accept, which may wait for room for a connection.
+// wakeAccept wakes an Accept that waits for a free connection.
 func (c *Connections) wakeAccept() {
 	select {
 	case c.roomChanged <- struct{}{}:
@@ -88,7 +92,7 @@ func (c *Connections) wakeAccept() {
 	}
 }
 
-// Listen returns a listener whose connections are counted.
+// Listen returns a listener whose connections count towards the limit.
 func (c *Connections) Listen(l net.Listener) net.Listener {
 	return &boundListener{Listener: l, set: c, closed: make(chan struct{})}
 }
@@ -124,7 +128,8 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	return counted, nil
 }
 
-// admit counts a connection when there is room for it, or the place of another.
+// admit counts the connection if the limit allows it, or after evicting another
+// one. It reports whether the connection is counted.
 func (c *Connections) admit(conn *connection) bool {
 	c.mu.Lock()
 	var victim *connection
@@ -152,9 +157,9 @@ func (c *Connections) admit(conn *connection) bool {
 	return true
 }
 
-// oldest returns the connection of that kind that is open for longest, of the
-// address that has most of them: so who opens many loses his own. It is nil when
-// there is none.
+// oldest returns the oldest eligible connection of the address that has the
+// most of them, or nil if there is none. An address that opens many connections
+// therefore loses its own.
 func (c *Connections) oldest(eligible func(*connection) bool) *connection {
 	counts := make(map[string]int)
 	oldest := make(map[string]*connection)
@@ -174,7 +179,7 @@ func (c *Connections) oldest(eligible func(*connection) bool) *connection {
 	return oldest[busiest]
 }
 
-// size returns how many connections are open.
+// size returns the number of open connections.
 func (c *Connections) size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,11 +209,12 @@ func (c *Connections) State(conn net.Conn, state http.ConnState) {
 		counted.set.wakeAccept()
 	case http.StateActive, http.StateHijacked:
 		counted.activeSince.Store(time.Now().UnixNano())
-	case http.StateClosed: // Close has been called
+	case http.StateClosed: // Close has already removed it
 	}
 }
 
-// ours returns the connection of ours that is in conn, perhaps below TLS.
+// trackedConnection returns the counted connection behind conn, unwrapping TLS,
+// or nil.
 func trackedConnection(conn net.Conn) *connection {
 	if tlsConn, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = tlsConn.NetConn()
@@ -217,8 +223,8 @@ func trackedConnection(conn net.Conn) *connection {
 	return c
 }
 
-// connectionOf returns the connection of a request; nil if connections are not
-// counted.
+// connectionOf returns the connection of a request, or nil if connections are
+// not counted.
 func connectionOf(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c

@@ -13,21 +13,23 @@ import (
 	"coatcheck/notify"
 )
 
-// A sink takes the events of a stream to its viewer, in one of two forms.
+// An eventWriter buffers and sends the events of a stream, as Server-Sent
+// Events or as NDJSON.
 type eventWriter struct {
 	header       http.Header
 	out          eventOutput
 	stallTimeout time.Duration
 	sent         int    // bytes
 	ndjson       bool   // NDJSON instead of Server-Sent Events
-	buf          []byte // what is not sent yet; nil while the stream is quiet
+	buf          []byte // events not sent yet; nil while the stream is idle
 }
 
 func newEventWriter(w http.ResponseWriter, format string, stall time.Duration) *eventWriter {
 	return &eventWriter{header: w.Header(), out: responseOutput{w, http.NewResponseController(w)}, ndjson: format == ndjson, stallTimeout: stall}
 }
 
-// An outlet is what a sink writes to: a response, or its wire.
+// An eventOutput is the destination of an eventWriter: an HTTP response or a
+// hijacked connection.
 type eventOutput interface {
 	io.Writer
 	Flush() error
@@ -39,7 +41,7 @@ type responseOutput struct {
 	*http.ResponseController
 }
 
-// begin sends the headers, and when to come back after the stream breaks.
+// begin sends the response headers and the reconnection time.
 func (w *eventWriter) begin(retry time.Duration) error {
 	h := w.header
 	h.Set("Content-Type", eventStream)
@@ -52,14 +54,15 @@ func (w *eventWriter) begin(retry time.Duration) error {
 	return w.flush()
 }
 
-// retry says when to come back after the stream breaks. Lines can't say it.
+// appendRetry adds the reconnection time to the buffer. NDJSON has no field for
+// it.
 func (w *eventWriter) appendRetry(after time.Duration) {
 	if !w.ndjson {
 		w.buf = append(strconv.AppendInt(append(w.buf, "retry: "...), after.Milliseconds(), 10), "\n\n"...)
 	}
 }
 
-// event adds an event to what is to be sent.
+// appendEvent adds an event to the buffer.
 func (w *eventWriter) appendEvent(name, id string, data []byte) error {
 	if w.buf == nil {
 		w.buf = getBuffer()
@@ -80,12 +83,13 @@ func (w *eventWriter) appendEvent(name, id string, data []byte) error {
 	return nil
 }
 
-// flush sends what there is. The deadline ends with it: HTTP/2 would end the
-// stream when it is over, quiet or not.
+// flush sends the buffer. It sets a write deadline and clears it afterwards,
+// because HTTP/2 resets a stream whose deadline expires, even if the stream is
+// idle.
 func (w *eventWriter) flush() error {
 	last := time.Now().Add(w.stallTimeout + time.Duration(len(w.buf))*time.Second/minWriteRate)
 	for rest := w.buf; ; {
-		at := time.Now().Add(w.stallTimeout) // moves on with what is read
+		at := time.Now().Add(w.stallTimeout) // extended while the client keeps reading
 		if at.After(last) {
 			at = last
 		}
@@ -119,8 +123,7 @@ func (w *eventWriter) setDeadline(at time.Time) error {
 	return nil
 }
 
-// buffers are for what is about to be sent: the streams that are quiet need
-// none.
+// bufferPool has the buffers of unsent events. Idle streams hold no buffer.
 var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
 
 func getBuffer() []byte {

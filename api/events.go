@@ -16,11 +16,12 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// Resumption is where a stream goes on. It is exported for huma, which looks into it.
+// Resumption has the parameters for resuming a stream. It is exported because
+// huma reads it by reflection.
 type Resumption struct {
 	LastEventID string `header:"Last-Event-ID" doc:"Go on after this event."`
 	After       string `query:"after" doc:"The same, for callers that can't set the header, which wins."`
-	// The names that polyfills of EventSource use.
+	// Names used by polyfills of EventSource.
 	LastEventIDQuery string `query:"last_event_id" doc:"The same as after."`
 	LastEventIDCamel string `query:"lastEventId" doc:"The same as after."`
 }
@@ -35,7 +36,7 @@ type multiEventsRequest struct {
 	Resumption
 }
 
-// addEvents adds the calls that stream the events of jobs.
+// addEvents adds the operations that stream the events of jobs.
 func (a *API) addEvents() {
 	streams := func(op *huma.Operation) {
 		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: streamTypes()}
@@ -63,8 +64,8 @@ func streamTypes() map[string]*huma.MediaType {
 	return map[string]*huma.MediaType{eventStream: text, ndjson: text}
 }
 
-// streamEvents answers with the events of the jobs. Errors come before the
-// stream.
+// streamEvents responds with the events of the jobs. Errors are returned before
+// the stream starts.
 func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *Resumption) (*huma.StreamResponse, error) {
 	info := infoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
@@ -78,14 +79,14 @@ func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *
 	case err != nil && (format == ndjson || knownProblem(err) != nil):
 		return nil, err
 	case err != nil && ctx.Err() != nil:
-		return a.respondBusy(), nil //nolint:nilerr // the viewer has left
+		return a.respondBusy(), nil //nolint:nilerr // the client has disconnected
 	case err != nil:
 		a.Logger.ErrorContext(ctx, "stream not begun", "request_id", info.id, "err", err)
 		return a.respondBusy(), nil
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humachi.Unwrap(hc)
-			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // nobody sees more than the headers
+			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // a HEAD response has only headers
 		}}, nil
 	}
 	for _, c := range s.cursors {
@@ -99,8 +100,9 @@ func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *
 	return &huma.StreamResponse{Body: s.body(format)}, nil
 }
 
-// find finds the viewer's place in each job. One whose record is gone meanwhile
-// is over, for a viewer of many who comes back: the others go on.
+// findJobs creates a cursor for each job and restores its position. If the
+// record of a job was removed since, a client that resumes a stream of several
+// jobs gets the events of the other jobs.
 func (s *stream) findJobs(ctx context.Context, refs []string, last string) error {
 	errs := make(map[*streamCursor]error)
 	for i, ref := range refs {
@@ -129,7 +131,7 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 	return nil
 }
 
-// noRoom returns the problem of a limit that is reached.
+// streamLimitProblem returns the problem for an exceeded stream limit.
 func streamLimitProblem(limit string) *Problem {
 	if limit == "draining" {
 		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
@@ -137,8 +139,8 @@ func streamLimitProblem(limit string) *Problem {
 	return newProblem("unavailable", "too many streams of events are open (limits."+limit+"); try again").retryAfter(busyRetry)
 }
 
-// busy answers an EventSource, which gives up for good on anything else, that
-// it may come back later.
+// respondBusy asks an EventSource to reconnect later. On any other response, an
+// EventSource stops reconnecting.
 func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
@@ -148,8 +150,8 @@ func (a *API) respondBusy() *huma.StreamResponse {
 	}}
 }
 
-// body returns the body of the answer that is the stream, which has entered
-// the crowd and leaves it with its end.
+// body returns the response body with the stream's events. The stream must have
+// been acquired from the limiter. It is released when it ends.
 func (s *stream) body(format string) func(huma.Context) {
 	return func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
@@ -170,15 +172,16 @@ func (s *stream) body(format string) func(huma.Context) {
 	}
 }
 
-// detach lets the stream go on without the request, over its wire, and
-// reports whether that could be done.
+// detach hijacks the connection and continues the stream in a goroutine of its
+// own, so that the handler can return. It reports false if the connection
+// cannot be hijacked.
 func (s *stream) detach(r *http.Request) bool {
 	answer, _ := s.writer.out.(responseOutput)
 	conn, ok := hijack(r, answer.ResponseController)
 	if !ok {
 		return false
 	}
-	infoOf(r.Context()).detached = true // nothing is logged with its handler's return; s.info is for the end
+	infoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.writer.out, s.writer.header = conn, nil
 	s.conn.Store(conn)
@@ -194,7 +197,7 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.api.logPanic(ctx, s.info, v)
-			err = errStreamEnded // that was all to say
+			err = errStreamEnded // logPanic has logged the panic
 		}
 	}()
 	if err = s.run(ctx); !errors.Is(err, errStreamEnded) {
@@ -203,9 +206,10 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 	return errors.Join(err, s.writer.out.(*hijackedConn).writeLastChunk())
 }
 
-// over takes the error with which the stream has ended.
+// logEnd logs the error with which the stream has ended, unless the stream is
+// complete or the client has disconnected.
 func (s *stream) logEnd(err error) {
-	if !errors.Is(err, errStreamEnded) && !errors.Is(err, context.Canceled) { // the viewer has left
+	if !errors.Is(err, errStreamEnded) && !errors.Is(err, context.Canceled) { // the client has disconnected
 		s.api.Logger.Debug("stream broke off", "request_id", s.info.id, "err", err)
 	}
 }

@@ -10,26 +10,27 @@ import (
 	"time"
 )
 
-// mostUnasked is how much a viewer may say after its request; then it counts as
-// gone.
+// maxUnsolicited is how many bytes a client may send after its request before
+// it counts as disconnected.
 const maxUnsolicited = 64 << 10
 
-// A wire is a connection taken over from net/http after the headers of an
-// answer. Without net/http's buffers and its request, a viewer that waits
-// costs a fifth of the memory.
+// A hijackedConn is a connection taken over from net/http after the response
+// headers. Without the buffers and the request of net/http, an idle stream uses
+// a fifth of the memory.
 type hijackedConn struct {
 	net.Conn
-	chunked bool // as in RFC 9112, section 7.1; else the end of the connection is the end
+	chunked bool // chunked encoding (RFC 9112, section 7.1); otherwise the response ends when the connection closes
 }
 
-// takeWire takes the connection over. HTTP/2 has none to take: then ok is
-// false, and all is as it was. HTTP/1 fails only for whom it was taken before.
+// hijack takes over the connection of the request. It reports false and changes
+// nothing if that is not possible: in HTTP/2, or if the connection is already
+// hijacked.
 func hijack(r *http.Request, control *http.ResponseController) (h *hijackedConn, ok bool) {
 	conn, _, err := control.Hijack()
 	if err != nil {
 		return nil, false
 	}
-	_ = conn.SetDeadline(time.Time{}) // of the request; if it fails, so does the next write
+	_ = conn.SetDeadline(time.Time{}) // clear the request's deadline; if that fails, the next write fails too
 	return &hijackedConn{conn, r.ProtoAtLeast(1, 1)}, true
 }
 
@@ -48,11 +49,11 @@ func (h *hijackedConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush does nothing: nothing is held back.
+// Flush does nothing because writes are not buffered.
 func (h *hijackedConn) Flush() error { return nil }
 
-// SetWriteDeadline sets when writes fail. It need not be taken back: what is
-// quiet does not write.
+// SetWriteDeadline sets the deadline of subsequent writes. A zero time is
+// ignored: an idle stream does not write, so the old deadline does no harm.
 func (h *hijackedConn) SetWriteDeadline(at time.Time) error {
 	if at.IsZero() {
 		return nil
@@ -60,8 +61,8 @@ func (h *hijackedConn) SetWriteDeadline(at time.Time) error {
 	return h.Conn.SetWriteDeadline(at)
 }
 
-// finish says that the answer is whole, within the deadline of what was written
-// before.
+// writeLastChunk completes the response, within the deadline of the previous
+// write.
 func (h *hijackedConn) writeLastChunk() error {
 	if !h.chunked {
 		return nil
@@ -70,7 +71,8 @@ func (h *hijackedConn) writeLastChunk() error {
 	return err
 }
 
-// cut ends the connection without a word, which TLS would wait to say.
+// abort closes the connection immediately. It skips the TLS close_notify alert,
+// which could block.
 func (h *hijackedConn) abort() {
 	if tlsConn, ok := h.Conn.(*tls.Conn); ok {
 		tlsConn.NetConn().Close()
@@ -79,8 +81,8 @@ func (h *hijackedConn) abort() {
 	h.Close()
 }
 
-// watched calls fn with a context that ends when the viewer has left, and
-// closes the connection after it.
+// serve calls fn with a context that is canceled when the client disconnects,
+// and closes the connection when fn returns.
 func (h *hijackedConn) serve(fn func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -9,53 +9,56 @@ import (
 )
 
 const (
-	// maxLarge is how many answers with a large output may be under way: each
-	// takes several times the memory of the output, until it is read.
+	// maxLargeOutputs is the maximum number of concurrent responses with a
+	// large output. Each uses several times the memory of the output until the
+	// client has read it.
 	maxLargeOutputs = 16
-	// maxLargeByAddress is how many of them may be for one address.
+	// maxLargeOutputsPerAddress is the maximum number of these responses per
+	// address.
 	maxLargeOutputsPerAddress = maxLargeOutputs / 2
-	// largeTimeout is how long one waits for its turn.
+	// largeTimeout is how long a response waits for a permit.
 	largeTimeout = 8 * time.Second
-	// cutAfter is how long one waits before the slowest answer is cut off, if that
-	// is under way for longer than slowAfter.
+	// closeSlowestAfter is how long a response waits before the slowest active
+	// response is closed, if that has been active for longer than slowAfter.
 	closeSlowestAfter = time.Second
 )
 
-// A largeQueue is where answers with a large output wait for their turn.
+// A largeQueue limits the number of concurrent responses with a large output.
 type largeQueue struct {
-	permits chan struct{} // holds a value for each answer under way
+	permits chan struct{} // one element per active response
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards addresses, active and the fields of their values
 	addresses map[string]*addressPermits
-	active    map[*largeResponse]struct{} // the answers under way
+	active    map[*largeResponse]struct{} // responses that hold a permit
 }
 
-// A largeTurn is an answer under way.
+// A largeResponse is a response with a large output.
 type largeResponse struct {
 	address   string
 	startedAt time.Time
 	conn      *connection // nil if connections are not counted
 }
 
-// addressTurns are the turns of one address.
+// addressPermits are the permits of one address.
 type addressPermits struct {
-	permits chan struct{} // holds a value for each answer under way or next
-	users   int           // answers under way or waiting
+	permits chan struct{} // one element per response that is active or waits for a global permit
+	users   int           // responses that are active or waiting
 }
 
 func newLargeQueue() *largeQueue {
 	return &largeQueue{permits: make(chan struct{}, maxLargeOutputs), addresses: make(map[string]*addressPermits), active: make(map[*largeResponse]struct{})}
 }
 
-// enter waits for a turn, first among the answers for the same address; the
-// caller calls leave at its end. The error is a problem. When others
-// wait, the connection of the slowest reader is closed.
+// acquire waits for a permit, first for one of the address and then for a
+// global one. The caller must call release at the end of the response. The
+// error is a problem. While responses are waiting, acquire closes the
+// connection of the slowest client.
 func (q *largeQueue) acquire(ctx context.Context, address string, conn *connection) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
 	perAddress := q.permitsOf(address)
 	queues := []chan struct{}{perAddress.permits, q.permits}
-	if address == "" { // this machine itself is not limited, because a proxy may be on it
+	if address == "" { // loopback clients have no limit per address, because a proxy may run on this machine
 		queues = queues[1:]
 	}
 	response := &largeResponse{address: address, conn: conn}
@@ -86,8 +89,8 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 	return release, nil
 }
 
-// cutSlowest closes the connection of the answer of some that is under way for
-// longest, if that is long.
+// closeSlowest closes the connection of the eligible response that has been
+// active longest, if that is longer than slowAfter.
 func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -98,12 +101,13 @@ func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 		}
 	}
 	if slowest != nil {
-		slowest.conn.Close() // its answer ends with an error
-		slowest.conn = nil   // and is cut off once
+		slowest.conn.Close() // its response fails
+		slowest.conn = nil   // close it only once
 	}
 }
 
-// join returns the turns of the address; part gives them back.
+// permitsOf returns the permits of the address. The caller must call
+// releaseAddress.
 func (q *largeQueue) permitsOf(address string) *addressPermits {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,8 +129,9 @@ func (q *largeQueue) releaseAddress(response *largeResponse, permits *addressPer
 	}
 }
 
-// complete reads the output of a job that was read without, because it is
-// large, when it is the turn of this answer. The turn ends with the request.
+// loadOutput reads the output of a job that was read without it because the
+// output is large. It waits for a permit, which is released at the end of the
+// request.
 func (a *API) loadOutput(ctx context.Context, job *jobs.Job) error {
 	info := infoOf(ctx)
 	release, err := a.acquireOutput(ctx, info, job)
@@ -136,8 +141,9 @@ func (a *API) loadOutput(ctx context.Context, job *jobs.Job) error {
 	return err
 }
 
-// completeFor is [API.complete] for a caller who ends the turn himself. Without
-// a large output there is no turn, and leave is nil.
+// acquireOutput is [API.loadOutput] for callers that release the permit
+// themselves. If the job has no large output, no permit is needed and release
+// is nil.
 func (a *API) acquireOutput(ctx context.Context, info *requestInfo, job *jobs.Job) (release func(), err error) {
 	if !job.OutputOmitted {
 		return nil, nil

@@ -11,33 +11,35 @@ import (
 	"coatcheck/jobs"
 )
 
-// busyRetry is when a viewer whom the server has no room for comes back.
-// Browsers give up for good on 429 and 503.
+// busyRetry is when a client reconnects after a stream limit was reached. The
+// response is an empty stream with this reconnection time, because browsers
+// stop reconnecting after 429 or 503.
 const busyRetry = 15 * time.Second
 
-// errOver ends a stream as it should end.
+// errStreamEnded means that the stream has ended as intended.
 var errStreamEnded = errors.New("the stream is over")
 
-// A stream is one viewer of a job, or of several.
+// A stream sends the events of one or more jobs to a client. Long polls use it
+// too, to count towards the stream limits.
 type stream struct {
 	api     *API
 	info    *requestInfo
 	cursors []*streamCursor
-	multi   bool // each event says of which job it is
+	multi   bool // each event has a job_id
 	quotas  []quota
 	writer  *eventWriter
-	conn    atomic.Pointer[hijackedConn] // when it has one for itself
+	conn    atomic.Pointer[hijackedConn] // set once the connection is hijacked
 
 	wakeups  chan struct{}
-	deadline atomic.Int64 // when the viewer must leave, in nanoseconds since 1970
-	nextPing time.Time    // when to say that the stream is alive
+	deadline atomic.Int64 // when the stream must end, as Unix time in nanoseconds; 0 for not set
+	nextPing time.Time    // when to send the next heartbeat
 }
 
 func (a *API) newStream(info *requestInfo, remoteAddr string) *stream {
 	return &stream{api: a, info: info, quotas: quotasOf(remoteAddr, info), wakeups: make(chan struct{}, 1)}
 }
 
-// wake makes the stream look whether there is something to do.
+// wake makes run check for new events and deadlines.
 func (s *stream) wake() {
 	select {
 	case s.wakeups <- struct{}{}:
@@ -45,7 +47,7 @@ func (s *stream) wake() {
 	}
 }
 
-// leaveBy says when the viewer must leave, unless it must leave earlier.
+// endBy sets the time when the stream must end, unless it must end earlier.
 func (s *stream) endBy(at time.Time) {
 	for {
 		before := s.deadline.Load()
@@ -59,7 +61,7 @@ func (s *stream) endBy(at time.Time) {
 	}
 }
 
-// close takes the stream off the hub and out of the crowd.
+// close closes the subscriptions and releases the stream from the limiter.
 func (s *stream) close() {
 	for _, c := range s.cursors {
 		if c.sub != nil {
@@ -69,11 +71,11 @@ func (s *stream) close() {
 	s.api.streams.release(s)
 }
 
-// run writes the jobs' events until all jobs have ended, the viewer leaves
-// or must leave.
+// run sends events until all jobs have ended, the client disconnects or the
+// stream's deadline passes.
 func (s *stream) run(ctx context.Context) error {
-	// The alarm is set again when it has rung or must ring earlier, not with
-	// each event: that would cost more than the event.
+	// The timer is reset only after it has fired or if it must fire earlier.
+	// Resetting it for each event would cost more than the event.
 	var due time.Time
 	var fired atomic.Bool
 	timer := time.AfterFunc(0, func() { fired.Store(true); s.wake() })
@@ -95,14 +97,14 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// chance returns a duration below d: viewers that come together shall not do
-// so again.
+// jitter returns a random duration below d, so that clients that connected at
+// the same time do not reconnect at the same time.
 func jitter(d time.Duration) time.Duration {
-	return rand.N(max(d, 1)) //nolint:gosec // it spreads load and keeps no secret
+	return rand.N(max(d, 1)) //nolint:gosec // spreads load and is not a secret
 }
 
-// open finds the viewer's places, and writes what brings it up to date. The
-// viewer is in the crowd.
+// open subscribes to the jobs and writes the events or snapshots that bring the
+// client up to date. The stream must have been acquired from the limiter.
 func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) error {
 	ctx := r.Context()
 	limits := &s.api.streams.limits
@@ -125,7 +127,8 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		if c.ended {
 			continue
 		}
-		// The job is read after subscribing, so nothing falls in between.
+		// Read the job after subscribing, so that no event is missed in
+		// between.
 		if found[i], err = s.loadVisibleJob(ctx, c); err != nil {
 			return errors.Join(err, s.writer.begin(busyRetry))
 		}
@@ -137,7 +140,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		return errStreamEnded
 	}
 	if r.ProtoMajor == 1 {
-		s.writer.header.Set("Connection", "close") // the wire is the stream's alone
+		s.writer.header.Set("Connection", "close") // the connection will be hijacked
 	}
 	if err := s.writer.begin(2*time.Second + jitter(3*time.Second)); err != nil {
 		return err
@@ -152,7 +155,8 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 	return nil
 }
 
-// step writes what there is, and returns when to look again at the latest.
+// step sends the available events, and returns when it must run again at the
+// latest.
 func (s *stream) step(ctx context.Context) (next time.Time, err error) {
 	now, deadline := time.Now(), time.Unix(0, s.deadline.Load())
 	if !now.Before(deadline) {
@@ -190,7 +194,7 @@ func (s *stream) step(ctx context.Context) (next time.Time, err error) {
 	return next, nil
 }
 
-// keepAlive says that the stream is alive when it was silent for long.
+// heartbeat adds a ping event if no event was written for the ping interval.
 func (s *stream) heartbeat(now time.Time, wrote bool) error {
 	if !wrote && now.Before(s.nextPing) {
 		return nil
@@ -201,10 +205,10 @@ func (s *stream) heartbeat(now time.Time, wrote bool) error {
 	if wrote || first {
 		return nil
 	}
-	return s.writer.appendEvent("ping", "", []byte("{}")) // comments would be invisible to an EventSource
+	return s.writer.appendEvent("ping", "", []byte("{}")) // an EventSource does not expose comments
 }
 
-// sendAway ends a stream whose viewer is to come back soon.
+// endWithRetry ends the stream and asks the client to reconnect soon.
 func (s *stream) endWithRetry() error {
 	s.writer.appendRetry(time.Second + jitter(time.Second))
 	if err := s.writer.flush(); err != nil {

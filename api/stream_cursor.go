@@ -14,55 +14,57 @@ import (
 const (
 	// loadTimeout is how long a stream waits for the database.
 	loadTimeout = 5 * time.Second
-	// mostUnsent is what a stream gathers before it sends it.
+	// maxBuffered is how many bytes of events a stream buffers before it
+	// flushes them.
 	maxBuffered = 64 << 10
-	// doubtTime is how long a viewer is believed that it has seen more than
-	// the server knows of.
+	// aheadTimeout is how long a cursor may be ahead of the newest event that
+	// the server has, before the client gets a snapshot.
 	aheadTimeout = time.Second
 )
 
-// A place is how far a viewer is in the events of a job.
+// A streamCursor is the client's position in the events of a job.
 type streamCursor struct {
 	id         string
-	ref        string    // how the viewer named the job
-	at         notify.ID // the newest event that the viewer has
-	resume     bool      // whether it said so
+	ref        string    // id or token in the request
+	at         notify.ID // newest event that the client has
+	resume     bool      // whether the client sent a Last-Event-ID
 	sub        *notify.Subscription
-	ended      bool      // the viewer has the job's end
-	aheadUntil time.Time // when at must have turned out to be true; zero if it has
+	ended      bool      // the client has the end event
+	aheadUntil time.Time // when a cursor ahead of the server gets a snapshot; zero if it is not ahead
 }
 
-// place begins where the viewer is in the events of the job, or with a
-// snapshot.
+// resumeOrSnapshot resumes the events after the client's position, or writes a
+// snapshot if that is not possible.
 func (s *stream) resumeOrSnapshot(ctx context.Context, c *streamCursor, job *jobs.Job) error {
 	newest := job.EventID()
 	switch {
 	case c.resume && c.sub.Resume(c.at):
-		s.api.Hub.Behind(c.id, newest) // the log may have lost the last word
+		s.api.Hub.Behind(c.id, newest) // the log may have lost the latest event
 		return nil
 	case c.resume && c.at == newest:
-		c.sub.Follow(newest) // nothing has happened since, or a gap shows
+		c.sub.Follow(newest) // no event was missed; any loss after this one shows as a gap
 		return nil
 	case c.resume && c.at.Compare(newest) < 0 && c.sub.UpToDate(c.at):
-		// What the table has already is about to be published, or was lost;
-		// then a snapshot follows.
+		// The events in the table are about to be published. If they are lost
+		// instead, a snapshot follows.
 		c.sub.Follow(c.at)
 		s.api.Hub.Behind(c.id, newest)
 		return nil
 	case c.resume && c.at.Version == newest.Version && c.sub.Ahead(c.at):
-		// It was on another server, and what this one lacks is on its way; or
-		// the log was lost, and the table is behind what a run says.
+		// The client comes from another server, and the events that this server
+		// lacks are about to arrive. Or the log was lost, and the table is
+		// behind the events that a run has published.
 		c.sub.Follow(c.at)
 		c.aheadUntil = time.Now().Add(aheadTimeout)
 		return nil
 	case c.at.Version > newest.Version:
-		c.at = notify.ID{} // never was
+		c.at = notify.ID{} // no such event ever existed
 	}
 	return s.writeSnapshot(ctx, c, job, c.resume)
 }
 
-// settle sends a snapshot to a viewer who claims to have seen what seems not
-// to be.
+// resolveAhead writes a snapshot if the client's position is still newer than
+// any known event. It reports whether it did.
 func (s *stream) resolveAhead(ctx context.Context, c *streamCursor) (sent bool, err error) {
 	c.aheadUntil = time.Time{}
 	if !c.sub.Ahead(c.at) {
@@ -73,11 +75,12 @@ func (s *stream) resolveAhead(ctx context.Context, c *streamCursor) (sent bool, 
 		return false, err
 	}
 	c.sub.Reset()
-	s.wake() // to take what follows
+	s.wake() // to write the events after the snapshot
 	return true, s.writeSnapshot(ctx, c, &job, true)
 }
 
-// take writes the newest events of a job, and reports whether there were any.
+// writeEvents writes the new events of a job, and reports whether there were
+// any.
 func (s *stream) writeEvents(ctx context.Context, c *streamCursor) (wrote bool, err error) {
 	if !c.aheadUntil.IsZero() && !time.Now().Before(c.aheadUntil) {
 		if wrote, err = s.resolveAhead(ctx, c); wrote || err != nil {
@@ -93,7 +96,7 @@ func (s *stream) writeEvents(ctx context.Context, c *streamCursor) (wrote bool, 
 		if err != nil {
 			return true, err
 		}
-		s.wake() // to take what follows
+		s.wake() // to write the events after the snapshot
 		return true, s.writeSnapshot(ctx, c, &job, true)
 	}
 	for _, e := range events {
@@ -101,7 +104,7 @@ func (s *stream) writeEvents(ctx context.Context, c *streamCursor) (wrote bool, 
 			err = s.appendEvent(c, e.Name, e.ID, e.Data)
 		} else if job, loadErr := s.loadVisibleJob(ctx, c); loadErr != nil {
 			return true, loadErr
-		} else if job.Done { // else it was retried since; what follows says so
+		} else if job.Done { // otherwise the job was retried since, which the next events show
 			return true, s.writeEnd(ctx, c, &job)
 		}
 		if err == nil && len(s.writer.buf) > maxBuffered {
@@ -114,7 +117,7 @@ func (s *stream) writeEvents(ctx context.Context, c *streamCursor) (wrote bool, 
 	return len(events) > 0, nil
 }
 
-// load reads a job as the viewer may see it.
+// loadVisibleJob reads a job as the client may see it.
 func (s *stream) loadVisibleJob(ctx context.Context, c *streamCursor) (jobs.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -125,10 +128,11 @@ func (s *stream) loadVisibleJob(ctx context.Context, c *streamCursor) (jobs.Job,
 	return s.info.visibleJob(c.ref, job), nil
 }
 
-// snapshot writes the job as it is, in place of the events before; for a job
-// that has ended, its end too. Then only the end has an id: a viewer that is
-// cut off between the two comes back for it. It is truncated when it stands
-// for events that the viewer has missed, log lines perhaps.
+// writeSnapshot writes the current job in place of the events before it. If the
+// job has ended, writeSnapshot also writes the end event, and only that event
+// has an id: a client that disconnects between the two receives the end event
+// after it reconnects. A snapshot is truncated if it replaces events that the
+// client has missed, such as log lines.
 func (s *stream) writeSnapshot(ctx context.Context, c *streamCursor, job *jobs.Job, truncated bool) error {
 	id := c.sub.Start(job.EventID())
 	if !job.Done {
@@ -140,7 +144,7 @@ func (s *stream) writeSnapshot(ctx context.Context, c *streamCursor, job *jobs.J
 	return s.writeEnd(ctx, c, job)
 }
 
-// end writes the job's last event.
+// writeEnd writes the job's last event.
 func (s *stream) writeEnd(ctx context.Context, c *streamCursor, job *jobs.Job) error {
 	c.ended = true
 	return s.writeJobEvent(ctx, c, "end", job.EventID(), job, false)
@@ -170,17 +174,17 @@ func (s *stream) writeJobEvent(ctx context.Context, c *streamCursor, name string
 	return s.writer.flush()
 }
 
-// event adds an event of a job to what is to be sent.
+// appendEvent adds an event of a job to the buffer.
 func (s *stream) appendEvent(c *streamCursor, name string, id notify.ID, data []byte) error {
-	text := "" // unless it is newer than what the viewer has
+	text := "" // events that are not newer than the client's position have no id
 	if id.Compare(c.at) > 0 {
 		c.at = id
 		text = s.position(c)
-	} else if s.multi && id.IsZero() { // the snapshot of a job that has ended: it moves no position
+	} else if s.multi && id.IsZero() { // the snapshot of a job that has ended does not change the position
 		text = s.position(c)
 	}
 	if s.multi {
-		data = append([]byte(`{"job_id":"`+c.id+`",`), data[1:]...) // an object, never an empty one
+		data = append([]byte(`{"job_id":"`+c.id+`",`), data[1:]...) // data is an object and never empty
 	}
 	return s.writer.appendEvent(name, text, data)
 }

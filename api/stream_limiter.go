@@ -12,29 +12,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// StreamLimits bound what viewers may take: streams, and requests that wait for
-// a job. What is zero has its default.
+// StreamLimits limit streams and long polls. Zero values mean the defaults.
 type StreamLimits struct {
-	// Total is how many of both may be open. Default 10,000.
+	// Total is the maximum number of open streams and long polls. The default
+	// is 10,000.
 	Total int64
-	// PerAddress is how many of them for one address: an IPv4 address or the
-	// /64 of an IPv6 address. Default 1,000. This machine itself is not
-	// limited, because a proxy may be on it.
+	// PerAddress is the maximum number per client address: an IPv4 address or
+	// the /64 network of an IPv6 address. The default is 1,000. Loopback
+	// addresses have no limit, because a proxy may run on this machine.
 	PerAddress int64
-	// PerUser is how many with a user's credentials. Default 2,000.
+	// PerUser is the maximum number per authenticated user. The default is
+	// 2,000.
 	PerUser int64
-	// PerJob is how many of one job. Default 5,000.
+	// PerJob is the maximum number per job. The default is 5,000.
 	PerJob int64
-	// Age is how long a stream lasts; then its viewer is told to come back,
-	// which spreads viewers over the servers there are. Default 30 minutes, of
-	// which up to a fifth is left to chance.
+	// Age is the maximum duration of a stream. After it, the client is asked to
+	// reconnect, which distributes clients over all servers. The default is 30
+	// minutes. It is shortened at random by up to a fifth.
 	Age time.Duration
-	// Ping is how often a quiet stream says that it is alive. Default 15
-	// seconds, a tenth more or less.
+	// Ping is the heartbeat interval of an idle stream. The default is 15
+	// seconds. It varies at random by up to a tenth.
 	Ping time.Duration
-	// Stall is how long a client may read nothing of a stream or a response before
-	// its connection is closed. A viewer of a stream can reconnect and resume.
-	// Default 10 seconds.
+	// Stall is how long a client may stop reading a stream or a response before
+	// its connection is closed. The client of a stream can reconnect and
+	// resume. The default is 10 seconds.
 	Stall time.Duration
 }
 
@@ -59,22 +60,24 @@ func (l *StreamLimits) byName(limit string) int64 {
 	}
 }
 
-// drainTime is over how long many viewers are sent away.
+// drainDuration is the maximum time over which a drain spreads the ends of
+// streams.
 const drainDuration = 2 * time.Second
 
-// A seat is what a stream takes of a limit: of the address's, for example.
+// A quota identifies a limit that a stream counts towards, such as the limit of
+// one address.
 type quota struct{ limit, key string }
 
-// A crowd is all who watch.
+// A streamLimiter limits the number of open streams and long polls.
 type streamLimiter struct {
 	limits  StreamLimits
 	refused *prometheus.CounterVec
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
 	streams  map[*stream]struct{}
 	used     map[quota]int64
 	draining bool
-	empty    chan struct{} // closed when all have left for good
+	empty    chan struct{} // closed when all streams have ended after a drain
 }
 
 func newStreamLimiter(limits StreamLimits) *streamLimiter {
@@ -86,13 +89,13 @@ func newStreamLimiter(limits StreamLimits) *streamLimiter {
 		}, []string{"limit"}),
 	}
 	for _, limit := range []string{"total", "address", "user", "job", "draining"} {
-		l.refused.WithLabelValues(limit) // from 0 on, or the first time would be no change
+		l.refused.WithLabelValues(limit) // start at 0, so that the first rejection shows as an increase
 	}
 	return l
 }
 
-// enter lets a stream in that has the seats, or returns the limit that is
-// reached.
+// acquire counts the stream and returns "". If a limit is reached, it returns
+// the name of that limit instead.
 func (l *streamLimiter) acquire(s *stream) (limit string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +128,7 @@ func (l *streamLimiter) exceededLimit(s *stream) string {
 	return ""
 }
 
-// leave gives the seats back.
+// release removes the stream and frees its quotas.
 func (l *streamLimiter) release(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,8 +146,9 @@ func (l *streamLimiter) release(s *stream) {
 	}
 }
 
-// drain lets nobody in any more and tells all to leave, one after the other
-// when they are many: so they come to another server.
+// drain rejects new streams and ends all open ones. If there are many, they end
+// one after another, so that their clients do not reconnect to another server
+// all at once.
 func (l *streamLimiter) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,8 +166,9 @@ func (l *streamLimiter) drain() {
 	}
 }
 
-// wait waits until all have left after a drain, without which it would wait
-// for ctx; those who have not by then are cut off.
+// wait waits until all streams have ended after a drain, or until ctx is done.
+// Without a drain, it always waits for ctx. It closes the connections of
+// streams that are still open when ctx is done.
 func (l *streamLimiter) wait(ctx context.Context) {
 	select {
 	case <-l.empty:
@@ -179,7 +184,7 @@ func (l *streamLimiter) wait(ctx context.Context) {
 	l.mu.Unlock()
 	select {
 	case <-l.empty:
-	case <-time.After(time.Second): // nothing may keep the program from its end
+	case <-time.After(time.Second): // never block the shutdown
 	}
 }
 
@@ -189,7 +194,8 @@ func (l *streamLimiter) openStreams() int {
 	return len(l.streams)
 }
 
-// seatsOf returns what a stream of this request takes.
+// quotasOf returns the quotas of a stream of this request: those of its address
+// and its user.
 func quotasOf(remoteAddr string, info *requestInfo) []quota {
 	var quotas []quota
 	addr, err := netip.ParseAddrPort(remoteAddr)

@@ -8,9 +8,10 @@ import (
 	"coatcheck/notify"
 )
 
-// position returns the id that the viewer comes back with. With one job, it
-// is the event's. With many, it is a checksum of their ids and then the newest
-// event that the viewer has of each, as in "1885230371.4-7..5-0".
+// position returns the event id from which the client can resume. For a stream
+// of one job, it is the id of the event. For several jobs, it is a checksum of
+// the job ids, followed by the client's position in each job, as in
+// "1885230371.4-7..5-0".
 func (s *stream) position(c *streamCursor) string {
 	if !s.multi {
 		return c.at.String()
@@ -25,9 +26,9 @@ func (s *stream) position(c *streamCursor) string {
 	return string(b)
 }
 
-// goOn finds the viewer's places by what it came back with. What makes no
-// sense, or belongs to other jobs, counts as nothing: the viewer gets
-// snapshots, not an error.
+// restoreCursors sets the cursors from the position that the client resumes
+// from. A position that is malformed or belongs to other jobs is ignored: the
+// client gets snapshots, not an error.
 func (s *stream) restoreCursors(position string) {
 	parts := []string{position}
 	if s.multi {
@@ -43,7 +44,7 @@ func (s *stream) restoreCursors(position string) {
 	}
 }
 
-// checksum tells lists of jobs apart.
+// checksum identifies a list of jobs.
 func checksum(cursors []*streamCursor) uint32 {
 	sum := crc32.NewIEEE()
 	for _, c := range cursors {

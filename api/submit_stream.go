@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// submitAndWatch answers with the events of the job. When there is no room
-// for another stream, nothing is submitted.
+// submitAndWatch submits a job and responds with its events. If a stream limit
+// is reached, it does not submit the job.
 func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*renderedAnswer, error) {
 	info := infoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
@@ -27,6 +27,6 @@ func (a *API) submitAndWatch(ctx context.Context, service string, req *submitReq
 	s.cursors = []*streamCursor{{id: job.ID, ref: string(job.Token)}}
 	answer := a.submittedAnswer(ctx, job)
 	answer.setReplayed(replayed)
-	answer.ETag, answer.RetryAfter = "", "" // of the job, not of the stream
+	answer.ETag, answer.RetryAfter = "", "" // they describe the job, not the stream
 	return &renderedAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
 }
