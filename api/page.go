@@ -13,14 +13,14 @@ import (
 	"coatcheck/web"
 )
 
-// A page answers a request for a page with the name of its template and what
-// it shows; an error becomes a page too.
+// A page returns the template name and the view of a page. An error is shown as
+// a problem page.
 type page func(r *http.Request) (name string, view any, err error)
 
-// An action answers a form with the path that shows what came of it.
+// An action processes a form and returns the path to redirect to.
 type action func(r *http.Request) (next string, err error)
 
-// addPages adds what people see.
+// addPages adds the web pages and their static files.
 func (a *API) addPages() {
 	for path, file := range web.Files() {
 		a.router.Method(http.MethodGet, path, file)
@@ -50,7 +50,7 @@ func (a *API) addPages() {
 	r.Post("/logout", a.logout)
 }
 
-// page serves a page to those who are signed in.
+// servePage serves a page to signed-in users.
 func (a *API) servePage(show page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
@@ -69,8 +69,8 @@ func (a *API) servePage(show page) http.HandlerFunc {
 	}
 }
 
-// action serves a form of those who are signed in. Forms of other origins do
-// not get here: see wrap.
+// serveForm processes a form of a signed-in user. Forms of other origins are
+// rejected earlier: see wrap.
 func (a *API) serveForm(act action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
@@ -88,8 +88,8 @@ func (a *API) serveForm(act action) http.HandlerFunc {
 	}
 }
 
-// enter finds out who makes the request. Who is not signed in is sent to the
-// page for it.
+// authorizePage authenticates the request. It redirects unauthenticated
+// requests to the login page and reports whether the request may proceed.
 func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 	err := a.authenticate(r)
 	if err == nil {
@@ -108,7 +108,8 @@ func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readForm reads a form that is not larger than a request may be.
+// readForm parses a form of at most MaxBody bytes. If that fails, it responds
+// with a problem page and returns false.
 func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 	if err := a.checkBodyHeaders(r); err != nil {
 		a.problemPage(w, r, err)
@@ -131,13 +132,13 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// frame returns what all pages have.
+// pageFrame returns the data that all pages share.
 func (a *API) pageFrame(ctx context.Context, title, here string) web.Page {
 	info := infoOf(ctx)
 	return web.Page{Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "", Engine: info.user.Admin && a.Engine != nil}
 }
 
-// render answers with a page.
+// render responds with a page.
 func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
 	b, err := a.pages.Render(name, view)
 	if err != nil {
@@ -149,15 +150,16 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if !hasToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
-		// Where browsers do not send Sec-Fetch-Site, forms must say where they
-		// come from: that is all there is against those of other sites.
+		// Browsers that do not send Sec-Fetch-Site must send Origin or Referer
+		// with forms: it is the only protection against cross-site requests
+		// there.
 		h.Set("Referrer-Policy", "same-origin")
 	}
 	w.WriteHeader(status)
 	w.Write(b)
 }
 
-// problemPage says what is wrong to a person.
+// problemPage responds with a page that describes the error.
 func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	view := web.ProblemPage{
@@ -179,8 +181,8 @@ func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	a.render(w, r, p.Status, "problem", view)
 }
 
-// localPath returns the path and query of a URL, if it is one of this site's
-// that can be led to.
+// localPath returns the path and query of a URL if redirecting to them stays on
+// this site, or "" otherwise.
 func localPath(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(raw, `\`) {
@@ -189,5 +191,5 @@ func localPath(raw string) string {
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 }
 
-// isToken reports whether a path has a token in it.
+// hasToken reports whether a path contains a job token.
 func hasToken(path string) bool { return redactPathTokens(path) != path }

@@ -60,13 +60,13 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	return "deliveries", v, nil
 }
 
-// redeliverAllAction sends all callbacks that failed again.
+// redeliverAllAction resends all failed callbacks.
 func (a *API) redeliverAllAction(r *http.Request) (string, error) {
 	n, err := a.Queue.RedeliverAll(r.Context(), jobs.DeliveryFilter{Owner: a.ownerFilter(r.Context()), Status: "failed"})
 	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
 }
 
-// deliveryPage shows a callback with the exact request and answer of every
+// deliveryPage shows a callback with the exact request and response of each
 // attempt.
 func (a *API) deliveryPage(r *http.Request) (string, any, error) {
 	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
@@ -92,7 +92,7 @@ func (a *API) redeliverAction(r *http.Request) (string, error) {
 	return "/deliveries/" + d.ID, err
 }
 
-// deliveryRow returns a callback as lists show it.
+// deliveryRow returns a callback as a list row.
 func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
 	row := web.DeliveryRow{Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: string(d.JobID), Attempts: d.AttemptCount, Code: "–", Created: d.CreatedAt.Time}
 	if d.LastStatusCode != nil {
@@ -107,8 +107,8 @@ func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
 	return row
 }
 
-// attemptRow returns an attempt with its request and answer as they went over
-// the wire, but for what the connection adds.
+// attemptRow returns an attempt with its request and response as sent, except
+// for headers that the connection adds.
 func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow {
 	row := web.AttemptRow{
 		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code, Message: string(attempt.Error),
@@ -132,7 +132,7 @@ func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow 
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// headerText returns a header as it is sent.
+// headerText returns a header in HTTP/1.1 format.
 func headerText(h http.Header) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h)) {

@@ -17,23 +17,24 @@ import (
 // schema is a JSON Schema.
 type schema = huma.Schema
 
-// A form asks for a submission: a field for each property of the service's
-// input and for the most important options, or all of it as JSON.
+// A form creates a submission. It has a field for each property of the
+// service's input and for the most important options, or one field for the
+// whole submission as JSON.
 type form struct {
 	service *jobs.Service
 	schema  *schema
 	resolve func(ref string) *schema
 	json    bool
-	values  url.Values          // as typed; nil at first
-	errors  map[string][]string // by the name of the field; "" for none
+	values  url.Values          // as entered; nil for a new form
+	errors  map[string][]string // by field name; "" for errors without a field
 }
 
-// inputPrefix is what the names of fields of the input begin with, so that
-// they are told from the options.
+// inputPrefix is the prefix of the names of input fields. It distinguishes them
+// from options.
 const inputPrefix = "input."
 
-// view returns the form for the page. The key makes a form that is sent twice
-// one job.
+// view returns the form for the page. The idempotency key prevents a second job
+// if the form is sent twice.
 func (f *form) view(key string) web.Form {
 	v := web.Form{Action: serviceHref(f.service.Name, nil), Key: key, JSON: f.json, Errors: f.errors[""]}
 	if f.json {
@@ -57,8 +58,7 @@ func (f *form) view(key string) web.Form {
 	return v
 }
 
-// body returns the submission that the form stands for, as a program would
-// send it.
+// body returns the submission as the JSON body of the equivalent API request.
 func (f *form) body() (json.RawMessage, error) {
 	if f.json {
 		return json.RawMessage(f.values.Get("body")), nil
@@ -84,11 +84,12 @@ func (f *form) body() (json.RawMessage, error) {
 	return json.Marshal(body)
 }
 
-// typed returns what was typed as JSON of the type that the schema wants. What
-// is not of the type stays text, so that the validator says so.
+// fieldJSON converts the text of a field to JSON of the type in the schema.
+// Text that is not of this type becomes a JSON string, so that the validator
+// reports it.
 func fieldJSON(p *schema, value string) json.RawMessage {
 	if p.Type == huma.TypeString {
-		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // as forms send line breaks
+		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // forms send line breaks as CRLF
 	}
 	if value = strings.TrimSpace(value); !json.Valid([]byte(value)) {
 		return jsonString(value)
@@ -100,7 +101,7 @@ func fieldJSON(p *schema, value string) json.RawMessage {
 }
 
 func jsonString(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // a string always can be
+	b, _ := json.Marshal(s) // marshaling a string cannot fail
 	return b
 }
 
@@ -109,7 +110,7 @@ var (
 	firstName = regexp.MustCompile(`^[^.\[]*`) // of a location such as input.list[0].name
 )
 
-// mistakes takes over what the validator found, field by field.
+// setErrors assigns the validation errors of a problem to the fields.
 func (f *form) setErrors(p *Problem) {
 	f.errors = make(map[string][]string)
 	fieldNames := make(map[string]bool)
@@ -143,7 +144,7 @@ func (f *form) setErrors(p *Problem) {
 	}
 }
 
-// again fills the form in with what a job was submitted with.
+// fillFrom fills in the form with the submission of a job.
 func (f *form) fillFrom(j *jobs.Job) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {

@@ -13,7 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// options are asked for beside the input, under their names in a submission.
+// options are the fields for options of a submission, by their names in the
+// API.
 var options = []web.Field{
 	{Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks", Help: "Is called when the job ends. The test receiver has one to try."},
 	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "Not started before this is over."},
@@ -23,10 +24,10 @@ var options = []web.Field{
 	{Name: "tags", Label: "Tags", Kind: "text", Placeholder: "web, test", Help: "To find the job by, separated by commas."},
 }
 
-// numeric are the options that are numbers in JSON.
+// numericOptions are the options that are numbers in JSON.
 var numericOptions = []string{"max_attempts", "priority"}
 
-// fields returns the fields of the input, in the order of the schema.
+// fields returns the fields of the input, sorted by rank.
 func (f *form) fields() []web.Field {
 	names := slices.SortedFunc(maps.Keys(f.schema.Properties), func(x, y string) int {
 		return cmp.Or(f.rank(x)-f.rank(y), strings.Compare(x, y))
@@ -38,7 +39,7 @@ func (f *form) fields() []web.Field {
 	return fields
 }
 
-// rank puts what is required first, and then what x-order says.
+// rank sorts required properties first, then by x-order.
 func (f *form) rank(name string) int {
 	rank := 1000
 	if order, ok := f.property(name).Extensions["x-order"].(float64); ok {
@@ -71,7 +72,7 @@ func (f *form) field(name string, p *schema) web.Field {
 	case f.values != nil:
 		field.Value = f.values.Get(field.Name)
 	case field.Required && field.Value == "":
-		field.Value = field.Placeholder // so that a newcomer need only press Run
+		field.Value = field.Placeholder // so that a new user only has to press Run
 	}
 	if p.Minimum != nil {
 		field.Min = strconv.FormatFloat(*p.Minimum, 'f', -1, 64)
@@ -109,7 +110,8 @@ func (f *form) field(name string, p *schema) web.Field {
 	return field
 }
 
-// plain returns a value as one types it: text as it is, all else as JSON.
+// fieldText returns a value as the text of a field: strings unchanged, other
+// values as JSON.
 func fieldText(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -124,8 +126,8 @@ func fieldText(v any) string {
 	return string(b)
 }
 
-// example returns an input that the service would take, as far as its schema
-// has examples.
+// example returns an example input, from the examples, defaults and types in
+// the schema.
 func (f *form) example() string {
 	var b strings.Builder
 	b.WriteString("{")

@@ -14,19 +14,19 @@ import (
 	"coatcheck/web"
 )
 
-// maxShown is how much of an output the page shows; the rest is for the
-// download.
+// maxShown is how many bytes of an output the page shows. The download has the
+// whole output.
 const maxShown = 256 << 10
 
-// jobPage shows a job: to those who hold its token, and with all that can be
-// done to its owner.
+// jobPage shows a job to clients with its token, and with all actions to its
+// owner.
 func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
 	ref := r.PathValue("job")
 	if !hasToken(r.URL.Path) {
 		a.servePage(a.ownJobPage)(w, r)
 		return
 	}
-	// Whoever can do more has no need of the token in the address.
+	// Redirect users who may change the job to the URL without the token.
 	if err := a.authenticate(r); err == nil {
 		a.rotateSession(w, r)
 		if job, err := a.ownedJob(r.Context(), ref); err == nil {
@@ -56,7 +56,7 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 	return "job", view, err
 }
 
-// jobView returns the page of a job.
+// jobView returns the view of a job.
 func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
 	if err := a.loadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
@@ -67,7 +67,8 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage
 		Timeline: timeline(j), Facts: facts(j),
 	}
 	if owned {
-		// By the session, so that the token is not in the page's requests.
+		// Use the session, so that the page's requests do not contain the
+		// token.
 		path := "/v1/jobs/" + j.ID
 		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).baseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
@@ -92,8 +93,8 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage
 	return v, err
 }
 
-// addDeliveriesTo adds the callbacks of the job, and keeps the page fresh
-// while one is under way after the job's end.
+// addDeliveriesTo adds the callbacks of the job, and refreshes the page while a
+// callback is pending.
 func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
 	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: j.ID, Limit: 50})
 	if err != nil {
@@ -115,7 +116,7 @@ func clippedText(s string) string {
 	return s
 }
 
-// timeline tells the life of a job, the oldest first.
+// timeline returns the history of a job, oldest first.
 func timeline(j *jobs.Job) []web.Moment {
 	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
 	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
@@ -128,7 +129,7 @@ func timeline(j *jobs.Job) []web.Moment {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
 		}
 		if i == 0 && attempt.Number > 1 {
-			started.Note = "" // those before are forgotten
+			started.Note = "" // the history before this attempt was truncated
 		}
 		moments = append(moments, started)
 		if attempt.FinishedAt == nil {
@@ -147,7 +148,7 @@ func timeline(j *jobs.Job) []web.Moment {
 	return moments
 }
 
-// ended says what came of an attempt.
+// attemptMoment returns the timeline entry for the end of an attempt.
 func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	m := web.Moment{At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)), Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time))}
 	switch {
@@ -164,10 +165,10 @@ func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	return m
 }
 
-// title begins a word with a capital.
+// title capitalizes a word.
 func title(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
 
-// facts is what else is known of a job.
+// facts returns further properties of a job for display.
 func facts(j *jobs.Job) []web.Fact {
 	all := []web.Fact{
 		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
@@ -193,7 +194,7 @@ func moment(t *jobs.Time) *time.Time {
 	return &t.Time
 }
 
-// stepRows shows how far a chain is.
+// stepRows returns the progress of the steps of a job.
 func stepRows(j *jobs.Job) []web.StepRow {
 	rows := make([]web.StepRow, 0, len(j.Chain))
 	for i, step := range j.Chain {

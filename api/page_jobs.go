@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// pageLimit is how many rows a list has.
+	// pageLimit is the number of rows in a list.
 	pageLimit = 50
-	// listRefresh is how often lists are kept fresh, in seconds.
+	// listRefresh is the refresh interval of lists, in seconds.
 	listRefresh = 3
 )
 
-// statuses are what jobs can be looked for by.
+// statuses are the values of the status filter.
 var statuses = []string{"scheduled", "queued", "running", "retrying", "succeeded", "failed", "canceled", "expired"}
 
-// A jobFilter is what the list of jobs is narrowed to, as in its URL.
+// A jobFilter is the filter of the job list, as in its URL.
 type jobFilter struct{ status, service, since, q string }
 
 func jobFilterOf(v url.Values) (jobFilter, error) {
@@ -50,7 +50,7 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 	return f, nil
 }
 
-// query returns the filter as in a URL.
+// query returns the filter as URL parameters.
 func (f jobFilter) query() url.Values {
 	q := make(url.Values)
 	for name, value := range map[string]string{"status": f.status, "service": f.service, "since": f.since, "q": f.q} {
@@ -61,7 +61,7 @@ func (f jobFilter) query() url.Values {
 	return q
 }
 
-// filter returns what the jobs package chooses by.
+// filter returns the filter for package jobs.
 func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
 	filter := jobs.Filter{Owner: owner, Service: f.service, Tag: f.q}
 	if f.status != "" {
@@ -73,7 +73,8 @@ func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
 	return filter
 }
 
-// href returns the path of the list with more in its query.
+// href returns a path with a query and further parameters, given as pairs of
+// names and values.
 func href(path string, query url.Values, more ...string) string {
 	q := make(url.Values)
 	maps.Copy(q, query)
@@ -137,20 +138,21 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		for name, value := range f.query() {
 			v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
 		}
-		// What stands here when the question was asked is what is changed.
+		// Do not refresh: the confirmed action must apply to the jobs shown
+		// here.
 		v.Refresh = 0
 	}
 	return "jobs", v, nil
 }
 
-// A redirect is the error of a page that is elsewhere.
+// A redirect is an error that redirects to the given path.
 type redirect string
 
 // Error implements error.
 func (r redirect) Error() string { return "the page is at " + string(r) }
 
-// askBulk asks before all jobs that match are changed, and says how many they
-// are.
+// confirmBulk returns the confirmation for an action on all matching jobs, with
+// their number.
 func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
 	filter.CreatedBefore = now
 	b := &web.Bulk{Verb: do, Most: jobs.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
@@ -174,7 +176,7 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, no
 	return b, err
 }
 
-// changeJobs cancels or retries all jobs that match.
+// bulkAction cancels or retries all matching jobs.
 func (a *API) bulkAction(r *http.Request) (string, error) {
 	ctx := r.Context()
 	f, err := jobFilterOf(r.PostForm)
@@ -202,7 +204,7 @@ func (a *API) bulkAction(r *http.Request) (string, error) {
 	return href("/jobs", f.query(), "did", r.PostForm.Get("do"), "n", strconv.Itoa(n)), nil
 }
 
-// notice says what came of a bulk change.
+// notice returns the message about the result of a bulk action.
 func notice(v url.Values) string {
 	n, err := strconv.ParseInt(v.Get("n"), 10, 64)
 	if err != nil {
@@ -219,7 +221,7 @@ func notice(v url.Values) string {
 	return ""
 }
 
-// jobRow returns a job as lists show it.
+// jobRow returns a job as a list row.
 func jobRow(j *jobs.Job) web.JobRow {
 	row := web.JobRow{
 		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner, Percent: j.Progress.Percent, Message: j.Progress.Message,
@@ -237,7 +239,7 @@ func jobRow(j *jobs.Job) web.JobRow {
 	return row
 }
 
-// isRedirect returns where an error leads.
+// isRedirect returns the path that an error redirects to, if any.
 func isRedirect(err error) (string, bool) {
 	to, ok := errors.AsType[redirect](err)
 	return string(to), ok

@@ -13,11 +13,11 @@ import (
 	"coatcheck/web"
 )
 
-// receiverRefresh is how often the page of the test receiver is kept fresh,
-// in seconds.
+// receiverRefresh is the refresh interval of the test receiver's page, in
+// seconds.
 const receiverRefresh = 1
 
-// What the test receiver can do, for people.
+// Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
 		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again", jobs.AnswerGone: "410: it will not be tried again",
@@ -34,7 +34,8 @@ func (a *API) receiverPage(r *http.Request) (string, any, error) {
 	return "receiver", view, err
 }
 
-// receiverView shows what came, and what a key of the reader's says of it.
+// receiverView returns the received callbacks. If secret is not empty, it
+// verifies their signatures with that secret.
 func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
 	ctx := r.Context()
 	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
@@ -53,7 +54,7 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == mine.Damage})
 	}
 	if secret != "" {
-		v.Refresh = 0 // what was checked would be lost
+		v.Refresh = 0 // a refresh would lose the verification results
 	}
 	seen := make(map[string]int)
 	for _, c := range mine.Received {
@@ -96,8 +97,8 @@ func receivedRow(c *jobs.Received) web.ReceivedRow {
 	return row
 }
 
-// checkReceived checks what came with a key of the reader's own, which is not
-// kept.
+// checkReceived verifies the received callbacks with a secret or public key
+// from the form, which is not stored.
 func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
 	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
@@ -127,7 +128,7 @@ func (a *API) setReceiver(r *http.Request) (string, error) {
 	return "/receiver", err
 }
 
-// testReceiver sends the receiver a test callback.
+// testReceiver sends a test callback to the receiver.
 func (a *API) testReceiver(r *http.Request) (string, error) {
 	ctx := r.Context()
 	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)

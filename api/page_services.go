@@ -15,7 +15,7 @@ import (
 	"coatcheck/web"
 )
 
-// recentJobs is how many jobs the first page shows.
+// recentJobs is the number of recent jobs on the services page.
 const recentJobs = 8
 
 // servicesPage shows the services and the form of one of them.
@@ -46,8 +46,8 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	return "services", view, err
 }
 
-// submitPage submits a job by a form. What is wrong stands at its field, and
-// what was typed stays.
+// submitPage submits a job from a form. If there are errors, it shows the form
+// again with the entered values and an error at each invalid field.
 func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
@@ -73,7 +73,7 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, p.Status, "services", view)
 }
 
-// submitForm submits what the form says, by the same rules as the API.
+// submitForm submits the job of the form, with the same validation as the API.
 func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	body, err := f.body()
 	if err != nil {
@@ -83,7 +83,8 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, f.service.Name, "application/json", body)
 		s.Owner, s.BaseURL = info.user.Name, info.baseURL
-		// A form that is sent twice is one job; changed in between, it is two.
+		// Sending the same form twice creates one job. Sending it with changes
+		// creates two.
 		sum := sha256.Sum256(body)
 		s.Fingerprint = hex.EncodeToString(sum[:])
 		if key := f.values.Get("key"); key != "" && len(key) <= 64 {
@@ -103,7 +104,7 @@ func (a *API) inputSchema(service string) *schema {
 	return s
 }
 
-// serviceView returns the page of a service with the form as it is filled in.
+// serviceView returns the view of a service, with the form.
 func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
@@ -131,7 +132,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 	return v, nil
 }
 
-// prettyJSON indents JSON.
+// prettyJSON indents JSON. It returns invalid JSON unchanged.
 func prettyJSON(b json.RawMessage) string {
 	var out bytes.Buffer
 	if json.Indent(&out, b, "", "  ") != nil {
@@ -140,7 +141,7 @@ func prettyJSON(b json.RawMessage) string {
 	return out.String()
 }
 
-// serviceHref returns the path of the form for a service.
+// serviceHref returns the path of a service's page.
 func serviceHref(name string, query url.Values) string {
 	href := "/services/" + url.PathEscape(name)
 	if len(query) > 0 {

@@ -9,10 +9,10 @@ import (
 	"coatcheck/web"
 )
 
-// systemRefresh is how often the page of the system is kept fresh, in seconds.
+// systemRefresh is the refresh interval of the system page, in seconds.
 const systemRefresh = 5
 
-// systemPage shows how the queue is.
+// systemPage shows the state of the queue, the workers and the database.
 func (a *API) systemPage(r *http.Request) (string, any, error) {
 	s, err := a.Queue.Stats(r.Context())
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	return "system", v, nil
 }
 
-// serviceRows shows percentiles on a scale that all services share.
+// serviceRows returns the percentiles of the services, on a common scale.
 func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
 	var longest time.Duration
 	for _, s := range stats {
@@ -84,14 +84,14 @@ func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
 	return rows
 }
 
-// EnginePath is where River's own tables are shown.
+// EnginePath is the path of River's UI.
 const EnginePath = "/admin/river"
 
-// enginePolicy is the Content-Security-Policy of River's pages, which set
-// styles of their own.
+// enginePolicy is the Content-Security-Policy of River's UI, which uses inline
+// styles.
 const enginePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// addEngine adds the engine room, for admins.
+// addEngine serves River's UI to admins.
 func (a *API) addEngine() {
 	if a.Engine == nil {
 		return
