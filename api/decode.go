@@ -12,8 +12,8 @@ import (
 	"coatcheck/jobs"
 )
 
-// submitBody is the body of a submission; its schema has the service's in the
-// place of input.
+// submitBody is the body of a submission. In the schema of a service's
+// submissions, input has the schema of the service's input.
 type submitBody struct {
 	Input          json.RawMessage `json:"input"`
 	CallbackURL    string          `json:"callback_url,omitempty" doc:"Is called when something happens to the job: https, at a public address." example:"https://client.example/hooks/jobs"`
@@ -31,14 +31,14 @@ type submitBody struct {
 	Then           []nextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
 }
 
-// nextStep is a further step, as in the contract.
+// nextStep is a further step of a submission.
 type nextStep struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input" doc:"{\"$output\": \"/json/pointer\"} stands for a part of the output of the step before; the pointer \"\" is all of it."`
 }
 
-// decode returns the submission that a body is, or a problem with all that is
-// wrong with it.
+// decode validates the body of a submission and converts it. Its error is a
+// problem that lists all errors in the body.
 func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
@@ -87,7 +87,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 			s.RunAt = at
 		}
 	}
-	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports that there are more
+	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports the excess
 		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
 			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
@@ -122,14 +122,14 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	return s, nil
 }
 
-// isJSON reports whether a Content-Type is one of JSON.
+// isJSON reports whether a Content-Type is a JSON media type.
 func isJSON(contentType string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-// unreadable returns the error for a body that is not valid JSON, or whose caller
-// has disconnected.
+// unreadable returns the error for a body that is not valid JSON, or whose
+// client has disconnected.
 func unreadable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))

@@ -12,11 +12,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// formats are checked by what decodes the value later, where the validator's
-// own would be another: to JSON Schema 1.0, 1e3 and 1e30 are integers, and a
-// duration is PT30S.
+// formats are the formats that the server validates itself, with the same
+// functions that decode the value later. The validator's own rules differ: JSON
+// Schema treats 1.0, 1e3 and 1e30 as integers, and a duration is PT30S.
 var formats = []*jsonschema.Format{
-	// What Go type it must fit is seen when it is decoded.
+	// The range of the Go type is checked when the value is decoded.
 	integerFormat("int32"), integerFormat("int64"),
 	textFormat("date-time", func(s string) error { _, err := parseTime(s); return err }),
 	textFormat("date-time-http", func(s string) error { _, err := http.ParseTime(s); return err }),
@@ -32,8 +32,9 @@ var formats = []*jsonschema.Format{
 	textFormat("idn-email", func(s string) error { _, err := mail.ParseAddress(s); return err }),
 }
 
-// textFormats are those that a text's format tag can name: ours, the
-// validator's, and some that only say what to show.
+// textFormats are the formats allowed in the format tag of a string field:
+// those of this package, those of the validator, and some that only affect how
+// a field is displayed.
 var textFormats = append(strings.Fields(`regex uuid ipv4 ipv6 hostname email date uri uri-reference iri iri-reference uri-template
 	json-pointer relative-json-pointer semver period password binary byte`), formatNames()...)
 
@@ -53,7 +54,8 @@ func textFormat(name string, check func(string) error) *jsonschema.Format {
 	}}
 }
 
-// integerFormat is of whole numbers as Go's decoder takes them.
+// integerFormat returns a format that accepts the integers that encoding/json
+// accepts.
 func integerFormat(name string) *jsonschema.Format {
 	return &jsonschema.Format{Name: name, Validate: func(v any) error {
 		n, ok := v.(json.Number)

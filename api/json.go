@@ -17,35 +17,37 @@ import (
 )
 
 // Limits on JSON from clients. They keep the cost of a request body linear in
-// its size: at most 700 bytes are allocated for each byte of it (TestCostIsLinear).
-// A body is read a fixed number of times, however many steps it submits: here,
-// by the schema, twice by encoding/json, and once more here for the inputs of
-// further steps and for the fingerprint. Looking up the place of a mistake takes
-// at most maxDepth steps; its location is rendered only if it is reported, and at
-// most maxMistakes are.
+// its size: at most 700 bytes are allocated per byte of the body
+// (TestCostIsLinear). A body is read a fixed number of times, regardless of the
+// number of steps: once here, once by the schema, twice by encoding/json, and
+// once more here for the inputs of further steps and for the fingerprint.
+// Looking up the position of an error takes at most maxDepth steps. The
+// location of an error is rendered only if the error is reported, and at most
+// maxMistakes errors are.
 const (
 	maxDepth    = 100
 	maxValues   = 100_000
-	maxName     = 1024 // bytes in the name of a member
+	maxName     = 1024 // bytes in a member name
 	maxMistakes = 100
-	maxDigits   = 10_000 // of a number
+	maxDigits   = 10_000 // in a number
 
-	// checkEvery is how many values are read, or mistakes examined, between two
-	// checks of the context, so that the work stops when the caller disconnects.
+	// checkInterval is how many values are read, or errors examined, between
+	// two checks of the context. The checks stop the work when the client
+	// disconnects.
 	checkInterval = 1000
 )
 
 // A document is a parsed JSON text.
 type document struct {
 	root     any
-	at       string         // its location
+	at       string         // location of root in the request
 	mistakes []ProblemError // at most maxMistakes
-	reported pathSet        // where the mistakes are; root may have a substitute there
+	reported pathSet        // paths of the mistakes; root may have substitute values there
 }
 
-// A jsonReader reads all JSON that comes from outside, more strictly than
-// encoding/json, which takes repeated names and halves of surrogate pairs.
-// Numbers stay as they were written.
+// A jsonReader reads JSON from clients. It is stricter than encoding/json,
+// which accepts duplicate names and unpaired surrogates. Numbers keep their
+// original spelling.
 type jsonReader struct {
 	*jsontext.Decoder
 	document
@@ -53,16 +55,17 @@ type jsonReader struct {
 	path   []segment // of the current value
 }
 
-// A segment of a path is the name of a member of an object, or the index of an
-// item of a list.
+// A segment of a path is the name of an object member or the index of a list
+// item.
 type segment struct {
 	name  string
 	index int // -1 for a member
 }
 
-// readJSON reads one JSON text (RFC 8259, with unique names as in RFC 7493),
-// located at at. The error says why the text is not valid JSON, or is the
-// context's. Mistakes of the document are in valid JSON that is not accepted.
+// readJSON parses one JSON text (RFC 8259, with unique names as in RFC 7493) at
+// the given location of the request. It returns an error if the text is not
+// valid JSON or the context is done. The mistakes of the document are valid
+// JSON that the server does not accept.
 func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("it is empty")
@@ -87,7 +90,7 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	return nil, err
 }
 
-// wrong records a mistake in the current value.
+// addMistake records a mistake in the current value.
 func (r *jsonReader) addMistake(message string) {
 	if len(r.mistakes) < maxMistakes {
 		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})

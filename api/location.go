@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// maxLocation is the longest location of a mistake, in bytes.
+	// maxLocation is the maximum length of an error location in bytes.
 	maxLocation = 1000
-	// maxClipped is how much of a caller's text is repeated, in bytes.
+	// maxEcho is the maximum number of bytes of a client's text that an error
+	// message repeats.
 	maxEcho = 100
 )
 
-// A location says where in a request something is, such as body.tags[0]. It is
-// for people. Never compare locations, compare paths: a member can have any
-// name, even "tags[0]".
+// A location is a human-readable position in a request, such as body.tags[0].
+// Do not compare locations; compare paths. A member can have any name, even
+// "tags[0]".
 type location struct{ strings.Builder }
 
 func newLocation(at string) *location {
@@ -42,7 +43,8 @@ func (l *location) add(before, name, after string) {
 	}
 }
 
-// locationOf returns the location of a JSON pointer (RFC 6901) below at.
+// locationOf returns the location of a JSON pointer (RFC 6901) relative to the
+// location at.
 func locationOf(at string, pointer jsontext.Pointer) string {
 	l := newLocation(at)
 	for token := range pointer.Tokens() {
@@ -55,8 +57,8 @@ func locationOf(at string, pointer jsontext.Pointer) string {
 	return l.String()
 }
 
-// locate returns the location of a path in a value, which is itself located at
-// at, and what it leads to.
+// locate returns the location of a path in a value, and the value at that path.
+// The value itself has the location at.
 func locate(value any, at string, path []string) (where string, found any) {
 	l := newLocation(at)
 	for _, name := range path {
@@ -70,7 +72,7 @@ func locate(value any, at string, path []string) (where string, found any) {
 	return l.String(), value
 }
 
-// inside returns a member or item of a value, or nil if it has none of this name.
+// child returns a member or item of a value, or nil if it does not exist.
 func child(value any, name string) any {
 	switch value := value.(type) {
 	case []any:
@@ -99,7 +101,7 @@ func children(value any) iter.Seq2[string, any] {
 	}
 }
 
-// A pathSet is a set of paths, kept as a trie: a lookup takes one step for each
+// A pathSet is a set of paths, stored as a trie. A lookup takes one step per
 // segment of the path.
 type pathSet struct {
 	terminal bool
@@ -132,7 +134,7 @@ func (s *pathSet) has(path []string) bool {
 	return s.terminal
 }
 
-// clipped returns the first maxClipped bytes of a text, without splitting a
+// truncate returns the first maxEcho bytes of a text, without splitting a
 // character.
 func truncate(s string) string {
 	if len(s) <= maxEcho {

@@ -9,8 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// bodies are the types of the bodies of requests, other than submissions, by
-// the ids of their operations.
+// bodies are the types of request bodies, by operation id. Submissions are not
+// included.
 var bodies = map[string]reflect.Type{
 	"cancel-job":           reflect.TypeFor[cancelBody](),
 	"redeliver-all":        reflect.TypeFor[redeliverBody](),
@@ -18,16 +18,16 @@ var bodies = map[string]reflect.Type{
 	"test-callback":        reflect.TypeFor[callbackTestBody](),
 }
 
-// describeBody describes the body of what a path takes by POST; to huma it is
-// only bytes.
+// describeBody adds the schema of a POST operation's body to the OpenAPI
+// document. Without it, huma documents the body as bytes.
 func (a *API) describeBody(path string, schema *huma.Schema) {
 	body := a.huma.OpenAPI().Paths[path].Post.RequestBody
 	body.Required = len(a.Validator.resolve(schema).Required) > 0
 	body.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
 }
 
-// bodyOf reads the JSON body of a request as strictly as a submission's. An
-// empty one is as good as {}.
+// bodyOf parses the JSON body of a request with the same validation as a
+// submission. An empty body is equivalent to {}.
 func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error) {
 	text = withoutBOM(text)
 	if len(bytes.TrimSpace(text)) == 0 {

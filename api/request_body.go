@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// acceptBody returns a problem when the headers of a request say that its body
-// will not be taken, so that a client that waits for 100 Continue never sends it.
+// checkBodyHeaders returns a problem if the headers of the request already show
+// that its body is not acceptable. A client that waits for 100 Continue then
+// never sends the body.
 func (a *API) checkBodyHeaders(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -28,16 +29,16 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 	return nil
 }
 
-// tooLarge returns the problem of a body over the limit.
+// tooLarge returns the problem of a body larger than MaxBody.
 func (a *API) tooLarge() *Problem {
 	return newProblem("payload-too-large", fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
 }
 
-// withoutBOM returns a request body without the byte order mark that some clients
-// put before it (RFC 8259, section 8.1).
+// withoutBOM removes the byte order mark that some clients prepend to a body
+// (RFC 8259, section 8.1).
 func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
-// errEncoding says why text is not UTF-8.
+// errEncoding returns the error for text that is not UTF-8.
 func errEncoding(text []byte) error {
 	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
 		return errors.New("it begins with the byte order mark of UTF-16: expected UTF-8")
@@ -45,14 +46,14 @@ func errEncoding(text []byte) error {
 	return errors.New("it has bytes that are not UTF-8")
 }
 
-// linger reads and drops the rest of a body that was refused as too large, for
-// a client that reads the answer only after it has sent everything: closing the
-// connection at once would reset it, and the client would never see the answer.
-// The deadline of leftoverTimeout bounds it.
+// discardBody reads and discards the rest of a body that was rejected as too
+// large, for clients that send everything before they read the response.
+// Closing the connection immediately would reset it, and such a client would
+// never see the response. discardTimeout limits the time.
 func (w *deadlineWriter) discardBody(r *http.Request) {
 	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
 		return
 	}
 	_ = w.control.Flush()
-	_, _ = io.Copy(io.Discard, w.body.ReadCloser) // what remains closes the connection
+	_, _ = io.Copy(io.Discard, w.body.ReadCloser) // if data remains, net/http closes the connection
 }

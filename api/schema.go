@@ -18,21 +18,21 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A Validator checks inputs against the schemas of their services (JSON Schema
-// 2020-12). It compares numbers as they are written, however large.
+// A Validator validates inputs against the JSON Schemas (2020-12) of their
+// services. It compares numbers with arbitrary precision.
 type Validator struct {
 	schemas  huma.Registry
 	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
-	submits  map[string]*huma.Schema // of the whole body of a submission
+	submits  map[string]*huma.Schema // schemas of whole submission bodies
 	bodies   map[reflect.Type]*huma.Schema
 
-	compiled map[*huma.Schema]*jsonschema.Schema // inputs, submits and bodies
+	compiled map[*huma.Schema]*jsonschema.Schema // compiled inputs, submits and bodies
 }
 
-// NewValidator returns a validator for the services. The error names each
-// service, field and tag that can't be honored.
+// NewValidator returns a validator for the services. Its error lists each
+// service, field and tag that is not supported.
 func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
@@ -62,8 +62,8 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	return v, v.compile()
 }
 
-// compile makes validators of the schemas. The error names each service, field
-// and tag that can't be honored.
+// compile compiles the schemas. Its error lists each service, field and tag
+// that is not supported.
 func (v *Validator) compile() error {
 	c, err := newCompiler(map[string]any{"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs, "submits": v.submits})
 	if err != nil {
@@ -90,10 +90,10 @@ func (v *Validator) compile() error {
 	return errors.Join(errs...)
 }
 
-// add makes the schemas of a service.
+// add creates the schemas of a service.
 func (v *Validator) add(s *jobs.Service) (err error) {
 	defer func() {
-		if r := recover(); r != nil { // huma's way to refuse a tag
+		if r := recover(); r != nil { // huma panics on an invalid tag
 			err = fmt.Errorf("%v", r)
 		}
 	}()
@@ -114,8 +114,8 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 	return &huma.Schema{Ref: "#/components/schemas/" + name}
 }
 
-// Validate checks an input as it would come in a request. The error says all
-// that is wrong, for the owner of the job.
+// Validate validates the input of a job as in a request. The error lists all
+// validation errors, in terms that the job's owner understands.
 func (v *Validator) Validate(service string, input []byte) error {
 	mistakes, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
@@ -131,8 +131,8 @@ func (v *Validator) Validate(service string, input []byte) error {
 	return errors.Join(errs...)
 }
 
-// misfit returns the mistake of a value that its schema allows and that yet
-// does not fit into its Go type.
+// decodeMistake returns the validation error for a value that matches its
+// schema but does not fit its Go type.
 func decodeMistake(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		l := newLocation(location)
@@ -147,8 +147,8 @@ func decodeMistake(err error, location string) ProblemError {
 	return ProblemError{Location: location, Message: err.Error()}
 }
 
-// standalone returns a schema with all that it refers to, which a JSON Schema
-// validator can use by itself (JSON Schema 2020-12).
+// standalone returns a schema together with all schemas that it refers to, as
+// one document that any JSON Schema validator can use (JSON Schema 2020-12).
 func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 	defs := make(map[string]json.RawMessage)
 	root, err := v.localRefs(schema, defs)
@@ -176,7 +176,8 @@ func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
-// localRefs renders a schema with references to $defs, and fills these.
+// localRefs renders a schema with references to $defs, and adds the referenced
+// schemas to defs.
 func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessage) (json.RawMessage, error) {
 	const global, local = `"$ref":"#/components/schemas/`, `"$ref":"#/$defs/`
 	b, err := json.Marshal(schema)
@@ -193,7 +194,7 @@ func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessa
 		if _, ok := defs[string(name)]; ok {
 			continue
 		}
-		defs[string(name)] = nil // so that it is not rendered again on the way
+		defs[string(name)] = nil // mark as visited, for recursive schemas
 		if defs[string(name)], err = v.localRefs(v.schemas.Map()[string(name)], defs); err != nil {
 			return nil, err
 		}

@@ -19,8 +19,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// limits are the tags that limit what a field may be, with the types of JSON
-// that they can be said of; those of a list's items stand at the list.
+// limitTags are the tags that limit the values of a field, with the JSON types
+// that they apply to. The tags of a list's items are on the list's field.
 var limitTags = map[string][]string{
 	"minimum": numericTypes, "maximum": numericTypes, "exclusiveMinimum": numericTypes, "exclusiveMaximum": numericTypes, "multipleOf": numericTypes,
 	"minLength": {huma.TypeString}, "maxLength": {huma.TypeString}, "pattern": {huma.TypeString},
@@ -30,13 +30,13 @@ var limitTags = map[string][]string{
 
 var (
 	numericTypes = []string{huma.TypeNumber, huma.TypeInteger}
-	// otherTags say something else to the schema.
+	// otherTags are the tags that affect the schema in other ways.
 	otherTags = []string{"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated", "readOnly", "writeOnly", "hidden", "encoding", "timeFormat"}
 	tagKey    = regexp.MustCompile(`(\w+):"`)
 )
 
-// A tagChecker finds tags that can't be honored, which would be limits in name
-// only.
+// A tagChecker finds tags that have no effect. A limit in such a tag would
+// never be enforced.
 type tagChecker struct {
 	*Validator
 	compiler *compiler
@@ -45,7 +45,7 @@ type tagChecker struct {
 }
 
 // checkTags returns an error for each tag of the service's input and output
-// that can't be honored.
+// that has no effect.
 func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
 	c := tagChecker{Validator: v, compiler: compiler, seen: make(map[reflect.Type]bool)}
 	c.check("input", s.Input(), v.inputs[s.Name], "inputs", s.Name)
@@ -53,7 +53,7 @@ func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
 	return errors.Join(c.errs...)
 }
 
-// check checks the fields of a type and of those in it. The names lead to its
+// check checks the fields of a type, recursively. The names are the path to its
 // schema.
 func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names ...string) {
 	if schema != nil && schema.Ref != "" {
@@ -74,7 +74,7 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 		for _, f := range reflect.VisibleFields(t) {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			name = cmp.Or(name, f.Name)
-			if property := schema.Properties[name]; property != nil { // else it is embedded, or not shown
+			if property := schema.Properties[name]; property != nil { // no property: the field is embedded or hidden
 				names := append(slices.Clone(names), "properties", name)
 				c.checkField(at+"."+name, f.Tag, property, names...)
 				c.check(at+"."+name, f.Type, property, names...)
@@ -83,7 +83,8 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 	}
 }
 
-// field checks the tags of a field whose schema is p, to which the names lead.
+// checkField checks the tags of a field. Its schema is p, and the names are the
+// path to it.
 func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
 	wrong := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
 	types := []string{c.resolve(p).Type}
@@ -126,7 +127,7 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 	}
 }
 
-// fits checks that a value in a tag is one that callers may send.
+// checkValue checks that a value in a tag is valid for the field.
 func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {

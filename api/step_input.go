@@ -8,9 +8,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// outputMember is the only member of a placeholder: an object {"$output": pointer}
-// in the input of a further step, which is replaced with that part of the previous
-// step's output.
+// outputMember is the only member of a placeholder. A placeholder is an object
+// {"$output": pointer} in the input of a further step, and is replaced with
+// that part of the previous step's output.
 const outputMember = "$output"
 
 // placeholder returns the pointer of a value that is a placeholder.
@@ -22,8 +22,8 @@ func placeholder(value any) (pointer string, ok bool) {
 	return pointer, ok
 }
 
-// checkStep checks the input of a further step, except for its placeholders:
-// what replaces them is checked when the step starts.
+// checkStep validates the input of a further step, except for its placeholders.
+// Their replacements are validated when the step starts.
 func (v *Validator) checkStep(ctx context.Context, service string, text []byte, location string) ([]ProblemError, error) {
 	schema := v.compiled[v.inputs[service]]
 	if schema == nil {
@@ -45,9 +45,9 @@ func (v *Validator) checkStep(ctx context.Context, service string, text []byte, 
 	return append(mistakes, w.found...), nil
 }
 
-// pending reports whether a mistake is in a placeholder, so that it may be gone
-// once the placeholder is replaced. An unexpected member stays unexpected,
-// whatever its value.
+// inPlaceholder reports whether an error is inside a placeholder, so that the
+// replacement may fix it. An unexpected member remains an error whatever its
+// value.
 func (d *document) inPlaceholder(path []string, k jsonschema.ErrorKind) bool {
 	value := d.root
 	for _, name := range path {

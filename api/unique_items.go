@@ -12,15 +12,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// uniqueKeyword replaces uniqueItems in the schemas that are compiled. The
-// library's own check compares all items that have the same hash, and it is easy
-// to construct lists of strings that do, at a quadratic cost.
+// uniqueKeyword replaces uniqueItems in compiled schemas. The library's own
+// check compares all items with the same hash. It is easy to construct lists of
+// strings with equal hashes, so its cost can be quadratic.
 const uniqueKeyword = "x-coatcheck-unique-items"
 
 const uniqueVocabulary = "coatcheck:///unique-items"
 
-// uniqueItems checks that no two items of a list are equal, at a cost that is
-// linear in the size of the list.
+// uniqueItems checks that no two items of a list are equal, at a cost linear in
+// the size of the list.
 type uniqueItems struct{}
 
 // addUniqueItems registers uniqueKeyword with the compiler.
@@ -84,8 +84,8 @@ func (uniqueItems) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	}
 }
 
-// appendCanonical appends an encoding of a value that only equal values share.
-// Each part is prefixed with its length.
+// appendCanonical appends an encoding of a value that is the same for equal
+// values only. Each part has its length as a prefix.
 func appendCanonical(b []byte, value any) []byte {
 	sized := func(kind byte, text string) []byte {
 		return append(append(strconv.AppendInt(append(b, kind), int64(len(text)), 10), ':'), text...)
@@ -116,7 +116,7 @@ func appendCanonical(b []byte, value any) []byte {
 // digits without leading or trailing zeros, and their exponent.
 func canonicalNumber(number string) string {
 	mantissa, exponentText, _ := strings.Cut(strings.ToLower(number), "e")
-	exponent, _ := strconv.Atoi(exponentText) // 0 if there is none; readJSON limits its range
+	exponent, _ := strconv.Atoi(exponentText) // 0 without an exponent; readJSON limits its range
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")

@@ -15,15 +15,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// schemaBase is where schemas seem to live, so that a relative reference leads
-// nowhere.
+// schemaBase is the base URL of the schemas. No relative reference resolves to
+// a real location.
 const schemaBase = "coatcheck:///schemas"
 
-// A compiler compiles schemas of one document (JSON Schema 2020-12), by their
-// JSON pointers (RFC 6901) in it.
+// A compiler compiles the schemas in one document (JSON Schema 2020-12), by
+// their JSON pointers (RFC 6901).
 type compiler struct{ *jsonschema.Compiler }
 
-// newCompiler returns a compiler that reads no file and opens no connection.
+// newCompiler returns a compiler that reads no files and opens no connections.
 func newCompiler(document any) (*compiler, error) {
 	text, err := json.Marshal(document)
 	if err != nil {
@@ -51,7 +51,7 @@ func newCompiler(document any) (*compiler, error) {
 	return &compiler{c}, nil
 }
 
-// at compiles the schema that the names lead to.
+// at compiles the schema at the path of names.
 func (c *compiler) at(names ...string) (*jsonschema.Schema, error) {
 	var pointer strings.Builder
 	for _, name := range names {
@@ -66,9 +66,9 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// check returns the mistakes in a JSON text located at at, at most maxMistakes,
-// sorted by location. The error says why the text is not valid JSON, or is the
-// context's.
+// check validates a JSON text with the given location. It returns at most
+// maxMistakes validation errors, sorted by location. The error means that the
+// text is not valid JSON or that the context is done.
 func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
 	d, err := readJSON(ctx, text, at)
 	if err != nil {
@@ -78,8 +78,9 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 	return append(d.mistakes, more...), err
 }
 
-// validate returns the mistakes that are not yet known, up to maxMistakes in
-// all. Mistakes that excuse reports true for are ignored.
+// validate returns the validation errors that are not reported yet, so that
+// there are at most maxMistakes in total. It skips errors for which ignore
+// returns true.
 func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -104,8 +105,8 @@ func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, igno
 	return collector.found, nil
 }
 
-// leaveOut takes members that are null and need not be there out of a value: to
-// Go's decoder, and to most who write JSON, that is the same.
+// dropNulls removes optional members that are null from a value. Go's decoder
+// treats null as absent, and so do most clients.
 func dropNulls(schema *jsonschema.Schema, value any) {
 	for schema != nil && schema.Ref != nil {
 		schema = schema.Ref
@@ -131,20 +132,21 @@ func dropNulls(schema *jsonschema.Schema, value any) {
 	}
 }
 
-// A description flattens the tree of validation errors into a list of at most
-// room mistakes.
+// A mistakeCollector flattens the tree of validation errors into a list, up to
+// a limit.
 type mistakeCollector struct {
 	*document
-	ignore       func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
+	ignore       func(path []string, k jsonschema.ErrorKind) bool // may be nil
 	remaining    int
-	examined     int  // how many errors were examined
-	disconnected bool // whether the caller has disconnected
+	examined     int  // number of errors examined
+	disconnected bool // whether the client has disconnected
 	found        []ProblemError
 	seen         map[ProblemError]bool // without values
 	path         []string              // buffer for the path of a member
 }
 
-// over reports whether to stop: the list is full, or the caller is gone.
+// done reports whether to stop because the list is full or the client has
+// disconnected.
 func (d *mistakeCollector) done(ctx context.Context) bool {
 	d.examined++
 	d.disconnected = d.disconnected || d.examined%checkInterval == 0 && ctx.Err() != nil
@@ -152,7 +154,8 @@ func (d *mistakeCollector) done(ctx context.Context) bool {
 }
 
 func (d *mistakeCollector) record(path []string, k jsonschema.ErrorKind, message string) {
-	// What can't be taken has another value in its place.
+	// Values that readJSON rejected are already reported, and replaced in the
+	// document.
 	if len(d.found) >= d.remaining || d.reported.has(path) || d.ignore != nil && d.ignore(path, k) {
 		return
 	}
@@ -165,7 +168,7 @@ func (d *mistakeCollector) record(path []string, k jsonschema.ErrorKind, message
 	}
 }
 
-// noteMembers records the same mistake for several members of a value.
+// recordMembers records the same error for several members of a value.
 func (d *mistakeCollector) recordMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
 	for _, name := range names {
 		if d.done(ctx) {
@@ -183,7 +186,8 @@ func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationErro
 	path := e.InstanceLocation
 	switch k := e.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
-		// When another rule fails, known properties are taken for unevaluated ones.
+		// If another rule fails, the library also reports known properties as
+		// unevaluated.
 		causes := slices.DeleteFunc(slices.Clone(e.Causes), unevaluated)
 		if len(causes) == 0 {
 			causes = e.Causes
@@ -192,7 +196,7 @@ func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationErro
 			d.add(ctx, cause)
 		}
 	case *kind.AnyOf, *kind.OneOf:
-		// The form whose type fits is the one that was meant.
+		// Report the errors of the only alternative whose type matches.
 		meant := slices.DeleteFunc(slices.Clone(e.Causes), func(c *jsonschema.ValidationError) bool {
 			_, other := c.ErrorKind.(*kind.Type)
 			return other && len(c.InstanceLocation) == len(path)
@@ -208,21 +212,22 @@ func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationErro
 		d.recordMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", truncate(k.Prop)))
 	case *kind.AdditionalProperties:
 		d.recordMembers(ctx, path, k.Properties, k, unexpectedMessage)
-	case *kind.PropertyNames: // its location may be a sibling's
+	case *kind.PropertyNames: // its location may be that of a sibling
 		d.record(nil, k, fmt.Sprintf("unexpected property name %q", truncate(k.Property)))
 	default:
 		d.record(path, k, validationMessage(k))
 	}
 }
 
-// unexpected is what is said of a property that there is not.
+// unexpectedMessage is the error message for an undefined property.
 const unexpectedMessage = "unexpected property"
 
 func unevaluated(e *jsonschema.ValidationError) bool {
 	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") || strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
 }
 
-// brief returns a value that is short enough to be repeated, or nil.
+// shortValue returns a value that is short enough to repeat in an error, or
+// nil.
 func shortValue(value any) any {
 	switch v := value.(type) {
 	case string:
@@ -230,7 +235,7 @@ func shortValue(value any) any {
 			return v
 		}
 	case json.Number:
-		if _, err := v.Float64(); err == nil && len(v) <= 100 { // else readers may not be able to read it
+		if _, err := v.Float64(); err == nil && len(v) <= 100 { // other numbers may be out of range for clients
 			return v
 		}
 	case bool:

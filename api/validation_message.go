@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// nouns name the types and formats of JSON Schema.
+// typeNouns are the names of JSON Schema types and formats in error messages.
 var typeNouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
@@ -24,7 +24,8 @@ var typeNouns = map[string]string{
 	"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
 }
 
-// sentence says what a value should be.
+// validationMessage returns the message for a validation error, which describes
+// the expected value.
 func validationMessage(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
@@ -76,7 +77,8 @@ func nullLast(types []string) []string {
 	return slices.SortedStableFunc(slices.Values(types), func(a, b string) int { return cmp.Compare(strings.Count(a, "null"), strings.Count(b, "null")) })
 }
 
-// unlike says what the value is, unless it is a number with a fraction.
+// gotType returns the part of a message that names the actual type. It is empty
+// for a fractional number where an integer is expected.
 func gotType(k *kind.Type) string {
 	if k.Got == "number" && slices.Contains(k.Want, "integer") {
 		return ""
@@ -84,7 +86,7 @@ func gotType(k *kind.Type) string {
 	return ", not " + typeNouns[k.Got]
 }
 
-// choice lists what may be, but not a hundred of it.
+// joinOr lists the alternatives in a message, up to a maximum number.
 func joinOr[T any](list []T, format func(T) string) string {
 	const maxListed = 20
 	var words []string
@@ -109,7 +111,7 @@ func jsonText(v any) string {
 	return truncate(string(b))
 }
 
-// counted returns "1 item" or "2 items".
+// countNoun returns a number with a noun, such as "1 item" or "2 items".
 func countNoun(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -117,7 +119,7 @@ func countNoun(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// decimal writes a limit as a person would.
+// decimal returns a number in decimal notation, without an exponent.
 func decimal(r *big.Rat) string {
 	digits, _ := r.FloatPrec()
 	return r.FloatString(digits)
