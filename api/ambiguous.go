@@ -13,24 +13,26 @@ import (
 // with commas (RFC 9110, section 5.3).
 var listHeaders = []string{"Accept", "If-None-Match", "Prefer"}
 
-// singleHeaders are the headers we read that have a single value.
+// singleHeaders are the headers used by the server that have a single value.
 var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-Id", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Site"}
 
-// repeatable are the query parameters that can be repeated, by path, with the
-// separator that joins their values; "" if the operation takes them one by one.
+// repeatableParams are the query parameters that can be repeated, by path and
+// name. The value is the separator that joins repeated values, or "" if the
+// operation reads them one by one.
 var repeatableParams = map[string]map[string]string{
 	"/v1/jobs":   {"status": ","},
 	"/v1/events": {"job": ""},
 }
 
-// unambiguous rejects requests with a repeated parameter or header that takes
-// one value, of which the first would silently win, and requests with a malformed
-// query, of which the malformed part would be ignored. It joins lists that are
-// split over several parameters or header lines.
+// rejectAmbiguous rejects requests that repeat a parameter or header with a
+// single value, of which the first would silently win. It also rejects
+// malformed queries, whose malformed part would be ignored. It joins lists that
+// are split over several parameters or header lines.
 func (a *API) rejectAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := combineHeaders(r.Header)
-		if err == nil && r.URL.Path != EnginePath && !strings.HasPrefix(r.URL.Path, EnginePath+"/") { // River's UI repeats parameters
+		isEngine := r.URL.Path == EnginePath || strings.HasPrefix(r.URL.Path, EnginePath+"/")
+		if err == nil && !isEngine { // River's UI repeats parameters
 			r, err = combineQuery(r)
 		}
 		switch {
@@ -86,13 +88,13 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	}
 	u := *r.URL
 	u.RawQuery = values.Encode()
-	r = r.WithContext(r.Context()) // a copy
+	r = r.WithContext(r.Context()) // shallow copy
 	r.URL = &u
 	return r, nil
 }
 
-// repeatedNames returns a mistake for each name that has several values, unless
-// it is repeatable.
+// repeatedNames returns an error for each name with several values, unless the
+// name is repeatable.
 func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxMistakes {
@@ -102,7 +104,7 @@ func repeatedNames(at string, values url.Values, repeatable map[string]string) (
 	return errs
 }
 
-// shownName returns a name as locations show it.
+// displayName returns a parameter name as it appears in error locations.
 func displayName(name string) string { return truncate(strings.ToValidUTF8(name, "\uFFFD")) }
 
 // malformed returns the syntax errors of a query.

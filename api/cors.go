@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// shareTokens lets pages of other origins read what is under a job's token,
-// and answers their browsers' questions before (CORS).
+// allowTokenCORS adds CORS headers to responses for requests that use a job
+// token, and answers their preflight requests. Pages of any origin may then
+// read the responses.
 func (a *API) allowTokenCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if usesToken(r) {
@@ -22,7 +23,8 @@ func (a *API) allowTokenCORS(next http.Handler) http.Handler {
 	})
 }
 
-// needsToken reports whether the request is one for which tokens are enough.
+// usesToken reports whether a token authorizes the request, so that it needs no
+// credentials.
 func usesToken(r *http.Request) bool {
 	if r.URL.Path == "/v1/events" {
 		refs := r.URL.Query()["job"]
@@ -33,10 +35,11 @@ func usesToken(r *http.Request) bool {
 	return ok && strings.Contains(job, ".")
 }
 
-// allowedHeaders are the headers that requests with a token may always have.
+// allowedHeaders are the request headers that are always allowed with a token.
 const allowedHeaders = "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control"
 
-// allowOrigins lets pages of all origins read the answer, without credentials.
+// allowOrigins allows pages of any origin to read the response, without
+// credentials.
 func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
@@ -45,13 +48,14 @@ func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Max-Age", "86400")
 }
 
-// maxAskedHeaders bounds the names of headers that a preflight may ask for, in
-// bytes.
+// maxRequestedHeaders is the maximum size of the Access-Control-Request-Headers
+// header of a preflight request, in bytes.
 const maxRequestedHeaders = 4 << 10
 
-// allowHeaders lets the request that a preflight asks about have the headers
-// that it asks for: no credentials are involved, and tracing SDKs add their own.
-// They are named one by one, because * leaves Authorization out.
+// allowHeaders allows all headers that a preflight request lists. That is safe
+// because no credentials are involved, and necessary because tracing SDKs add
+// headers of their own. The headers are listed by name because * does not
+// include Authorization.
 func allowHeaders(answer, request http.Header) {
 	answer.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	requested := strings.Join(request.Values("Access-Control-Request-Headers"), ",")

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// skeletonStarts are the routes that start work although they are called by GET.
+// skeletonStarts are the routes on which a GET request submits a job.
 var skeletonStarts = []string{"/sleep/{amount}", "/math/{a}/{b}"}
 
-// refuseElsewhere protects routes that start work by GET. A page of another
-// site can make a browser send a GET by as little as an image, so a request
-// must either be one that no browser made, or one that its user or a page of
-// this server made.
+// refuseCrossSite protects routes on which a GET request submits a job against
+// cross-site request forgery: a page of another site can send a GET request
+// with a mere image. It accepts requests from clients other than browsers,
+// requests that the user started, and requests from pages of this server.
 func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -27,8 +27,8 @@ func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 	})
 }
 
-// fromHere reports whether no page of another site can have made a browser
-// send the request.
+// isSameOriginOrDirect reports whether the request cannot come from a page of
+// another site.
 func (a *API) isSameOriginOrDirect(r *http.Request) bool {
 	for _, name := range []string{"Origin", "Referer"} {
 		if value := r.Header.Get(name); value != "" && !a.isOwnOrigin(r, value) {
@@ -39,16 +39,17 @@ func (a *API) isSameOriginOrDirect(r *http.Request) bool {
 	case "same-origin", "none":
 		return true
 	case "":
-		// Browsers leave it out over http, and old ones always; a navigation
-		// or an image then tells nothing of the page that it comes from.
+		// Browsers send no Sec-Fetch-Site over plain HTTP, and old browsers
+		// never do. Without Origin and Referer, the source of a navigation or
+		// an image request is then unknown.
 		return !strings.HasPrefix(r.UserAgent(), "Mozilla/") || r.Header.Get("Origin")+r.Referer() != ""
 	default:
 		return false
 	}
 }
 
-// isOurOrigin reports whether a URL is one of this server's, as the caller
-// reaches it.
+// isOwnOrigin reports whether the URL has the origin of this server, as the
+// client sees it.
 func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
@@ -57,7 +58,8 @@ func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
 	return strings.EqualFold(u.Host, r.Host) || a.PublicURL != "" && strings.EqualFold(u.Scheme+"://"+u.Host, a.PublicURL)
 }
 
-// isPrefetch reports whether a browser asks for what its user may want later.
+// isPrefetch reports whether a browser prefetches or prerenders the URL,
+// without an action of the user.
 func isPrefetch(h http.Header) bool {
 	return slices.ContainsFunc([]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"}, func(name string) bool {
 		value := strings.ToLower(strings.Join(h.Values(name), ","))

@@ -52,7 +52,7 @@ type callbackTestBody struct {
 	URL string `json:"url" doc:"The receiver to try out."`
 }
 
-// addDeliveries adds the calls that show callbacks and send them again.
+// addDeliveries adds the operations that list, show, resend and test callbacks.
 func (a *API) addDeliveries() {
 	register(a, operation{
 		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
@@ -109,7 +109,8 @@ func (a *API) addDeliveries() {
 	})
 }
 
-// ownerFilter returns whose jobs the caller may see; "" for everybody's.
+// ownerFilter returns the user whose jobs the caller may see, or "" if the
+// caller may see the jobs of all users.
 func (a *API) ownerFilter(ctx context.Context) string {
 	if user := infoOf(ctx).user; !user.Admin {
 		return user.Name
@@ -117,7 +118,7 @@ func (a *API) ownerFilter(ctx context.Context) string {
 	return ""
 }
 
-// findDelivery returns a delivery that the caller may see.
+// findDelivery returns a delivery if the caller may see it.
 func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error) {
 	d, err := a.Queue.Delivery(ctx, id)
 	if err != nil {
@@ -129,7 +130,8 @@ func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error
 	return d, nil
 }
 
-// jobDeliveries lists the callbacks of one job, of which there are few.
+// jobDeliveries lists the callbacks of one job. There is no pagination, because
+// a job has few callbacks.
 func (a *API) jobDeliveries(ctx context.Context, req *struct {
 	Job string `path:"job" doc:"The job's id or token."`
 },
@@ -168,7 +170,8 @@ func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deli
 	return list, nil
 }
 
-// query returns the filters of the list, in one form.
+// query returns the filters of the request in canonical form, for cursors and
+// links.
 func (req *deliveriesRequest) query() url.Values {
 	q := make(url.Values)
 	if req.Status != "" {

@@ -20,18 +20,18 @@ var docsFS embed.FS
 
 var docsTemplate = template.Must(template.ParseFS(docsFS, "docs.html"))
 
-// A docsOperation is an operation as the page shows it.
+// A docsOperation is an operation as the documentation page shows it.
 type docsOperation struct {
 	*huma.Operation
 	Method, Path string
 	Anyone       bool
-	Body         string // the schema of the request's body
+	Body         string // schema of the request body
 	Answers      []docsAnswer
 }
 
 type docsAnswer struct{ Status, Description string }
 
-// addDocs adds the OpenAPI document and a page that shows it.
+// addDocs adds the OpenAPI document and the documentation page.
 func (a *API) addDocs() {
 	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		d, err := a.docsFor(r)
@@ -73,7 +73,7 @@ func (a *API) addDocs() {
 	})
 }
 
-// renderDocs renders the page.
+// renderDocs renders the documentation page.
 func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	byTag := make(map[string][]docsOperation)
 	for path, item := range document.Paths {
@@ -101,7 +101,7 @@ func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	schemas := make(map[string]string)
 	for name, schema := range document.Components.Schemas.Map() {
 		if name == "ErrorModel" || name == "ErrorDetail" {
-			continue // huma's own, which ours replace
+			continue // huma's error types, which Problem replaces
 		}
 		text, err := indented(schema)
 		if err != nil {

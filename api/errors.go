@@ -11,15 +11,15 @@ import (
 	"coatcheck/notify"
 )
 
-// problem returns the problem for an error. What it does not know is logged,
-// and the caller only learns that something went wrong.
+// problem returns the problem for an error. It logs unexpected errors, and
+// their details are hidden from the client.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	info := infoOf(ctx)
 	if p := knownProblem(err); p != nil {
 		return p.forRequest(info)
 	}
 	if ctx.Err() != nil {
-		// Nobody reads the answer.
+		// The client has disconnected, so this response is never read.
 		return newProblem("request-timeout", "the request was given up").forRequest(info)
 	}
 	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.id, "err", err)
@@ -84,7 +84,7 @@ func unauthorized(detail string) *Problem {
 	return p
 }
 
-// invalid returns the problem of a request with these mistakes.
+// invalid returns the problem of a request with these validation errors.
 func invalid(errs []ProblemError) *Problem {
 	detail := "the request has a mistake"
 	if len(errs) > 1 {
@@ -93,7 +93,8 @@ func invalid(errs []ProblemError) *Problem {
 	return newProblem("invalid-input", detail, errs...)
 }
 
-// fieldErrors returns the mistakes that jobs found in a submission.
+// fieldErrors returns the validation errors that package jobs found in a
+// submission.
 func fieldErrors(err error) []ProblemError {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// A caller is the client address, host and scheme of a request: those of the
-// connection or, behind a trusted proxy, those in the proxy's headers.
+// A caller is the client address, host and scheme of a request. They are those
+// of the connection or, behind a trusted proxy, those in the proxy's headers.
 type caller struct {
-	addr  string // address and port; the port is 0 when a proxy named the address
+	addr  string // address and port; the port is 0 if a proxy reported the address
 	host  string // as in the Host header
 	https bool
 }
 
-// callerOf returns who made the request. Headers of proxies count only when
-// they come from a trusted one.
+// callerOf returns the caller of the request. Proxy headers are used only if
+// they come from a trusted proxy.
 func (a *API) callerOf(r *http.Request) caller {
 	c := caller{addr: r.RemoteAddr, host: r.Host, https: r.TLS != nil}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -24,9 +24,9 @@ func (a *API) callerOf(r *http.Request) caller {
 		return c
 	}
 	chain, protos, hosts := forwardedValues(r.Header)
-	// Each proxy adds a value at the end. The walk back ends at the first
-	// address that is not a trusted proxy's: what stands before it is only
-	// what the caller claims.
+	// Each proxy appends a value. The loop walks back to the first address that
+	// is not a trusted proxy; values before it are unverified claims of the
+	// client.
 	client, hops := peer, 0
 	for _, value := range slices.Backward(chain) {
 		ip, ok := parseHop(value)
@@ -54,9 +54,10 @@ func (a *API) callerOf(r *http.Request) caller {
 	return c
 }
 
-// forwardedBy returns the client addresses, schemes and hosts in the headers of
-// proxies, with those of the nearest proxy last. Forwarded (RFC 7239) counts when there are
-// no X-Forwarded headers, which proxies rather know to replace.
+// forwardedValues returns the client addresses, schemes and hosts in the proxy
+// headers, with the values of the nearest proxy last. Forwarded (RFC 7239) is
+// used only without X-Forwarded headers, because proxies more reliably
+// overwrite the latter.
 func forwardedValues(h http.Header) (chain, protos, hosts []string) {
 	chain, protos, hosts = headerElements(h, "X-Forwarded-For"), headerElements(h, "X-Forwarded-Proto"), headerElements(h, "X-Forwarded-Host")
 	if len(chain)+len(protos)+len(hosts) > 0 {
@@ -73,7 +74,7 @@ func forwardedValues(h http.Header) (chain, protos, hosts []string) {
 	return chain, protos, hosts
 }
 
-// elements returns the elements of a header that is a list.
+// headerElements returns the elements of a list-based header.
 func headerElements(h http.Header, name string) []string {
 	var all []string
 	for element := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
@@ -84,8 +85,9 @@ func headerElements(h http.Header, name string) []string {
 	return all
 }
 
-// fromEnd returns the value that the proxy has added that is so many hops
-// away, or the first there is when each proxy replaces the one before.
+// fromEnd returns the value added by the proxy that is the given number of hops
+// away. If there are fewer values, because each proxy replaced the previous
+// one, it returns the first.
 func fromEnd(values []string, hops int) string {
 	if len(values) == 0 {
 		return ""
@@ -93,7 +95,7 @@ func fromEnd(values []string, hops int) string {
 	return values[max(0, len(values)-max(1, hops))]
 }
 
-// parseHop parses an address with or without a port, as proxies write them.
+// parseHop parses an address with or without a port, as proxies write it.
 func parseHop(s string) (netip.Addr, bool) {
 	if addrPort, err := netip.ParseAddrPort(s); err == nil {
 		return addrPort.Addr().WithZone(""), true

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// checkHost refuses requests that came by a name that is not ours: a page could
-// point its own name at us (DNS rebinding) and then read everything. Probes are
-// answered whatever they call us: load balancers use the address, or nothing.
+// checkHost rejects requests with an unknown host name, to prevent DNS
+// rebinding: otherwise a page could point its own host name at this server and
+// read everything. Health checks may use any host, because load balancers send
+// the address or no host.
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
@@ -23,8 +24,8 @@ func (a *API) checkHost(next http.Handler) http.Handler {
 	})
 }
 
-// isOurHost reports whether a Host header is that of the public URL, or one of
-// the names in the configuration, with any port.
+// isOwnHost reports whether a Host header matches the host of the public URL,
+// or a configured host with any port.
 func (a *API) isOwnHost(host string) bool {
 	if !validHost(host) {
 		return false
@@ -41,7 +42,8 @@ func (a *API) isOwnHost(host string) bool {
 	})
 }
 
-// loopbackHost reports whether a Host header names this machine to itself.
+// loopbackHost reports whether a Host header is localhost or a loopback
+// address.
 func loopbackHost(hostport string) bool {
 	if !validHost(hostport) {
 		return false
@@ -58,8 +60,8 @@ func loopbackHost(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// validHost reports whether a Host header is one that a URL can have: a name or
-// an address, IPv6 in brackets, and maybe a port.
+// validHost reports whether a Host header is valid in a URL: a name or an
+// address, IPv6 in brackets, optionally with a port.
 func validHost(hostport string) bool {
 	u, err := url.Parse("http://" + hostport)
 	if err != nil || u.Host != hostport || u.User != nil || u.Hostname() == "" || strings.HasSuffix(hostport, ":") {
@@ -77,8 +79,9 @@ func validHost(hostport string) bool {
 	return true
 }
 
-// isLocalhost reports whether a Host header has the name that all servers of a
-// developer's machine share: what browsers remember of it holds for all of them.
+// isLocalhost reports whether a Host header is localhost or a subdomain of it.
+// All servers on a developer's machine share this name, so browser state such
+// as HSTS would affect them all.
 func isLocalhost(hostport string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(hostport), ":")
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")

@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// transformProblem gives huma's own errors our form.
+// transformProblem converts huma's own errors to problems.
 func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -17,7 +17,7 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	return a.problemOf(model).forRequest(infoOf(ctx.Context())), nil
 }
 
-// problemOf translates an error of huma's.
+// problemOf returns the problem for an error of huma.
 func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 	var errs []ProblemError
 	for _, e := range model.Errors {
@@ -41,7 +41,7 @@ func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 	}
 }
 
-// problemError leaves out values that are long.
+// problemError converts an error of huma and omits long values.
 func problemError(e *huma.ErrorDetail) ProblemError {
 	p := ProblemError{Location: e.Location, Message: strings.TrimPrefix(e.Message, "invalid value: ")}
 	switch v := e.Value.(type) {

@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// jobRef names a job in a path.
+// jobRef identifies a job in a path.
 type jobRef struct {
 	Job string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 }
@@ -47,7 +47,7 @@ type cancelBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
 }
 
-// addJobs adds the calls that read and change jobs.
+// addJobs adds the operations that list, read and change jobs.
 func (a *API) addJobs() {
 	register(a, operation{
 		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: userOnly, tag: "jobs",
@@ -101,8 +101,9 @@ func (a *API) addJobs() {
 	}, a.deleteJob)
 }
 
-// await returns the job when it is as wanted, or as it is when the wait is over
-// or the server shuts down, or at once when too many wait.
+// waitForJob waits until the job is as wanted, the wait is over or the server
+// shuts down, and returns the current job. If too many requests wait already,
+// it returns the job immediately.
 func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
@@ -119,7 +120,7 @@ func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, 
 	defer context.AfterFunc(a.draining, cancel)()
 	sub, err := a.Hub.Subscribe(ctx, job.ID)
 	if err != nil {
-		return job, nil // the job as it is, is an answer too
+		return job, nil // respond with the current state of the job
 	}
 	defer sub.Close()
 	for timedOut := false; ; {
@@ -131,7 +132,7 @@ func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, 
 		}
 		sub.Start(job.EventID())
 		_, _, err = sub.Next(ctx)
-		timedOut = err != nil // then it is looked at once more
+		timedOut = err != nil // then read the job one last time
 	}
 }
 
@@ -163,8 +164,8 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedAnswer, err
 	return answer.render()
 }
 
-// matches reports whether an If-None-Match header names the tag (RFC 9110,
-// section 13.1.2).
+// matchesETag reports whether an If-None-Match header matches the ETag (RFC
+// 9110, section 13.1.2).
 func matchesETag(header, tag string) bool {
 	if strings.TrimSpace(header) == "*" {
 		return true
@@ -224,5 +225,5 @@ func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, err
 	if err := a.Queue.Delete(ctx, job.ID, req.Force); err != nil {
 		return nil, err
 	}
-	return nil, nil //nolint:nilnil // an answer without a body
+	return nil, nil //nolint:nilnil // a response without a body
 }

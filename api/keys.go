@@ -37,7 +37,7 @@ type rotateBody struct {
 	Grace string `json:"grace,omitempty" default:"24h" doc:"How long the old secrets go on signing, up to 720h; 0s means not at all."`
 }
 
-// addKeys adds the calls about the keys that callbacks are signed with.
+// addKeys adds the operations on the keys that sign callbacks.
 func (a *API) addKeys() {
 	register(a, operation{
 		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: public, tag: "callbacks",
@@ -89,7 +89,8 @@ func (a *API) addKeys() {
 	})
 }
 
-// createKey makes a secret of the caller's.
+// createKey creates a secret for the caller. With a grace period, the secret
+// replaces the existing ones, which sign callbacks until the period ends.
 func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyAnswer, error) {
 	key, secret, err := a.Queue.Keys.Create(ctx, infoOf(ctx).user.Name, grace)
 	return &newKeyAnswer{CacheControl: "no-store", Body: newKey{key, secret}}, err

@@ -66,8 +66,8 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	return list, nil
 }
 
-// openCursor returns the id that a page begins after. The cursor of another
-// list, or of other filters, is refused.
+// openCursor returns the id after which a page begins. It rejects the cursor of
+// another list or of a list with other filters.
 func (a *API) openCursor(cursor, list string, query url.Values) (before string, err error) {
 	if cursor == "" {
 		return "", nil
@@ -80,12 +80,13 @@ func (a *API) openCursor(cursor, list string, query url.Values) (before string, 
 	return before, nil
 }
 
-// sealCursor returns the cursor that [API.openCursor] opens.
+// sealCursor returns a cursor for [API.openCursor].
 func (a *API) sealCursor(after, list string, query url.Values) string {
 	return a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
 }
 
-// nextPage returns the cursor of the page after an id, and a link to it.
+// nextPage returns the cursor of the page after the given id, and the Link
+// header for that page.
 func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
 	cursor = a.sealCursor(after, list, query)
 	query.Set("cursor", cursor)
@@ -93,7 +94,8 @@ func (a *API) nextPage(ctx context.Context, list, after string, limit int, query
 	return cursor, "<" + infoOf(ctx).baseURL + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
 }
 
-// query returns the filters of the list, in one form: the statuses are sorted.
+// query returns the filters of the request in canonical form, with sorted
+// statuses, for cursors and links.
 func (req *listRequest) query() url.Values {
 	q := make(url.Values)
 	set := func(name, value string) {

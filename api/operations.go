@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what an operator watches, in the Prometheus format.
+// metrics are the Prometheus metrics of the server.
 type metrics struct {
 	registry  *prometheus.Registry
 	durations *prometheus.HistogramVec
@@ -44,12 +44,12 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions:
 	default:
-		method = "other" // callers must not be able to make up labels
+		method = "other" // clients must not be able to create labels
 	}
 	m.durations.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// checks returns how everything is that must be right.
+// checks returns the results of the health checks.
 func (a *API) checks() []jobs.Check {
 	events := jobs.Check{Name: "events", Status: jobs.OK}
 	if a.Hub.Degraded() {
@@ -72,7 +72,7 @@ type readyAnswer struct {
 	}
 }
 
-// addOperations adds the calls for those who run the server.
+// addOperations adds the health checks and the metrics.
 func (a *API) addOperations() {
 	register(a, operation{
 		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public, tag: "operations",
@@ -95,7 +95,8 @@ func (a *API) addOperations() {
 	})
 }
 
-// ready says whether the server takes jobs, by what its watchdogs saw last.
+// ready returns whether the server accepts jobs, from the latest results of the
+// health checks.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
 		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// proxyHeaders are headers that reverse proxies add to requests, beside
+// proxyHeaders are headers that reverse proxies add to requests, in addition to
 // X-Forwarded-*.
 var proxyHeaders = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
 	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop", "X-Arr-Log-Id",
 }
 
-// refuseProxied refuses requests that came through a proxy while there are no
-// users: everybody whom the proxy lets in would be an admin. Probes are
-// answered.
+// refuseProxied rejects requests that came through a proxy while no users are
+// configured: everyone who can reach the proxy would be an admin. Health checks
+// are allowed.
 func (a *API) refuseProxied(next http.Handler) http.Handler {
 	if !a.Auth.Open() || a.AllowProxy {
 		return next
@@ -40,7 +40,7 @@ func proxyHeader(h http.Header) string {
 	return ""
 }
 
-// isProbe reports whether the request only asks whether the server works.
+// isProbe reports whether the request is a health check.
 func isProbe(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false

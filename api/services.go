@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// service is what callers learn of a service.
+// service is the description of a service for clients.
 type service struct {
 	Name        string          `json:"name"`
 	Summary     string          `json:"summary"`
@@ -31,7 +31,8 @@ type serviceList struct {
 
 type serviceAnswer struct{ Body service }
 
-// addServices adds the calls that describe services and submit jobs to them.
+// addServices adds the operations that describe services and submit jobs to
+// them.
 func (a *API) addServices() {
 	register(a, operation{
 		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: userOnly, tag: "services",
@@ -66,7 +67,7 @@ func (a *API) addServices() {
 	for s := range a.Services.All() {
 		a.addSubmit(s)
 	}
-	// What no service took.
+	// The fallback for unknown services.
 	register(a, operation{
 		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: userOnly, tag: "services",
 		more: func(op *huma.Operation) { op.Hidden = true },
@@ -78,7 +79,7 @@ func (a *API) addServices() {
 	})
 }
 
-// service returns the service of this name, which the caller may run.
+// service returns the service with this name if the caller may run it.
 func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
 	s := a.Services.Get(name)
 	if s == nil {
@@ -101,7 +102,7 @@ func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
 	}
 }
 
-// describe returns what callers learn of a service.
+// describe returns the description of a service for clients.
 func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 	input, err := a.Validator.standalone(a.Validator.inputs[s.Name])
 	if err != nil {

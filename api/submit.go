@@ -20,7 +20,8 @@ type submitRequest struct {
 	RawBody        []byte `contentType:"application/json"`
 }
 
-// JobHeaders are the headers of an answer with a job. They are exported for huma, which looks into them.
+// JobHeaders are the headers of a response with a job. It is exported because
+// huma reads it by reflection.
 type JobHeaders struct {
 	ETag              string `header:"ETag" doc:"The id of the job's newest event."`
 	Location          string `header:"Location"`
@@ -30,14 +31,14 @@ type JobHeaders struct {
 	PreferenceApplied string `header:"Preference-Applied"`
 }
 
-// jobAnswer is an answer with a job.
+// jobAnswer is a response with a job.
 type jobAnswer struct {
 	Status int
 	JobHeaders
 	Body jobs.Job
 }
 
-// addSubmit adds the call that submits a job to the service.
+// addSubmit adds the operation that submits a job to the service.
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
@@ -77,7 +78,7 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 		}
 		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
-	// The job exists: a caller who got an error now would submit it again.
+	// The job exists, so an error now would make the client submit it again.
 	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
 		a.Logger.WarnContext(ctx, "output left out of an answer", "request_id", infoOf(ctx).id, "err", err)
 	}
@@ -90,7 +91,8 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 	return answer, nil
 }
 
-// admit makes a job of the request, or finds the one that it made before.
+// createJob creates the job of a submission, or returns the job that the same
+// idempotency key created before.
 func (a *API) createJob(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
@@ -110,7 +112,7 @@ func (a *API) createJob(ctx context.Context, service string, req *submitRequest)
 	})
 }
 
-// submitted returns the answer to who submitted the job.
+// submittedAnswer returns the response to the submission of a job.
 func (a *API) submittedAnswer(ctx context.Context, job jobs.Job) *jobAnswer {
 	info := infoOf(ctx)
 	answer := &jobAnswer{Status: http.StatusAccepted}
@@ -119,15 +121,15 @@ func (a *API) submittedAnswer(ctx context.Context, job jobs.Job) *jobAnswer {
 	return answer
 }
 
-// replay says that the job was submitted before.
+// setReplayed marks the response if the job was submitted before.
 func (answer *jobAnswer) setReplayed(replayed bool) {
 	if replayed {
 		answer.Replayed = "true"
 	}
 }
 
-// handIn submits what read returns, if the caller may: all jobs come in here.
-// The rate is that of attempts: whoever sends what can't be read has had one.
+// submitJob submits the job that read returns, if the caller may. All
+// submissions use it. Invalid submissions count towards the rate limit too.
 func (a *API) submitJob(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
 	if err := a.checkMaySubmit(ctx); err != nil {
 		return job, false, err
@@ -141,11 +143,12 @@ func (a *API) submitJob(ctx context.Context, read func() (jobs.Submission, error
 			return job, false, err
 		}
 	}
-	s.Caller = infoOf(ctx).user.Name // an admin retries the jobs of others
+	s.Caller = infoOf(ctx).user.Name // differs from the owner if an admin retries a job
 	return a.Queue.Submit(ctx, s)
 }
 
-// mayIn returns a problem when the caller may not submit anything now.
+// checkMaySubmit returns a problem if the server is shutting down or the caller
+// has reached the rate limit.
 func (a *API) checkMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
 		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
@@ -156,7 +159,7 @@ func (a *API) checkMaySubmit(ctx context.Context) error {
 	return nil
 }
 
-// fill sets what every answer with this job has.
+// fill sets the fields that all responses with a job have.
 func (answer *jobAnswer) fill(job jobs.Job) {
 	answer.Body = job
 	answer.ETag = job.ETag()
@@ -166,8 +169,8 @@ func (answer *jobAnswer) fill(job jobs.Job) {
 	}
 }
 
-// retryAfterAge returns when to ask for a job of this age again: after a
-// second at first, after half a minute for one that is five minutes old.
+// retryAfterAge returns when to poll a job of this age again, in seconds: a
+// tenth of its age, but at least 1 and at most 30.
 func retryAfterAge(age time.Duration) string {
 	return strconv.Itoa(int(min(max(age/10, time.Second), 30*time.Second).Seconds()))
 }

@@ -6,18 +6,18 @@ import (
 )
 
 var (
-	// tokenInPath matches what may be a token in a segment of a path, after
-	// its id: a dot and a secret, or anything after a whole id.
+	// tokenInPath matches a possible token in a path segment, after the id: a
+	// dot and a secret, or anything after a complete id.
 	tokenInPath = regexp.MustCompile(`(?i)(job_(?:[0-9a-z]{26}|[0-9a-z]*(?:\.|%2e)))[^/]*`)
-	// tokenInText matches the secret half of a token anywhere else.
+	// tokenInText matches the secret half of a token in any text.
 	tokenInText = regexp.MustCompile(`(?i)([0-9a-z]{20,})(?:\.|%2e)[0-9a-z]{16,}`)
 )
 
-// withoutToken cuts the secret half off tokens in a path, wherever they stand
-// and however they are encoded.
+// redactPathTokens removes the secret half of tokens in a path, at any position
+// and in any encoding.
 func redactPathTokens(path string) string {
 	plain := path
-	for range 3 { // each round takes off one layer of percent-encoding
+	for range 3 { // each iteration removes one layer of percent-encoding
 		if cut := redactPath(plain); cut != plain {
 			return cut
 		}
@@ -43,5 +43,5 @@ func redactPath(path string) string {
 	return redactTokens(path)
 }
 
-// redactTokens cuts the secret half off tokens in a text.
+// redactTokens removes the secret half of tokens in a text.
 func redactTokens(text string) string { return tokenInText.ReplaceAllString(text, "$1") }

@@ -14,24 +14,25 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// maxDocuments bounds how many versions of the documentation are kept. There is
-// one for each set of services that users may run.
+// maxDocuments is the maximum number of cached versions of the documentation.
+// There is one version for each set of services that a user may run.
 const maxDocuments = 64
 
-// documents are the versions of the documentation. Each is rendered when it is
-// first asked for: most processes are never asked.
+// docsCache caches the versions of the documentation. Each is rendered on first
+// use, because most processes never serve it.
 type docsCache struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards rendered
 	rendered map[string]*userDocs
 }
 
-// documentation is the OpenAPI document and the page that shows it.
+// userDocs is the OpenAPI document and the documentation page for the users who
+// may run the same services.
 type userDocs struct {
 	spec, page func() ([]byte, error)
 }
 
-// documentationFor returns the documentation that the caller of the request is
-// shown: that of the services that they may run. The error is one of
+// docsFor returns the documentation for the user of the request, which includes
+// only the services that the user may run. It returns the same errors as
 // [auth.Authenticator.Authenticate].
 func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 	user, err := a.docsUser(r)
@@ -74,8 +75,9 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 	return d, nil
 }
 
-// reader returns the user whose services the documentation shows. A request
-// without credentials sees all services or, if any user is restricted, none.
+// docsUser returns the user whose services the documentation includes. Without
+// credentials, the documentation includes all services or, if any user is
+// restricted, none.
 func (a *API) docsUser(r *http.Request) (auth.User, error) {
 	err := a.authenticate(r)
 	_, throttled := errors.AsType[*auth.RetryError](err)
@@ -85,7 +87,7 @@ func (a *API) docsUser(r *http.Request) (auth.User, error) {
 	case throttled, errors.Is(err, auth.ErrBadCredentials):
 		return auth.User{}, err
 	}
-	// Without credentials, or while sessions can't be looked up.
+	// No credentials, or the session lookup failed.
 	infoOf(r.Context()).user = auth.User{}
 	if a.Auth.Restricts() {
 		return auth.User{Services: []string{}}, nil
@@ -93,8 +95,8 @@ func (a *API) docsUser(r *http.Request) (auth.User, error) {
 	return auth.User{}, nil
 }
 
-// documentWithout returns the OpenAPI document without the services, and
-// without the schemas that only they need.
+// documentWithout returns the OpenAPI document without the hidden services and
+// without the schemas that only they use.
 func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 	full := a.huma.OpenAPI()
 	if len(hidden) == 0 {
@@ -102,7 +104,7 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 	}
 	document, components := *full, *full.Components
 	document.Paths = make(map[string]*huma.PathItem)
-	var shown, removed []any // what refers to schemas
+	var shown, removed []any // values that refer to schemas
 	for p, item := range full.Paths {
 		if service, ok := serviceOfPath(p); ok && hidden[service] {
 			removed = append(removed, item)
@@ -138,7 +140,7 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 	return &document, nil
 }
 
-// serviceOfPath returns the service whose path it is.
+// serviceOfPath returns the service in a path, if any.
 func serviceOfPath(p string) (string, bool) {
 	rest, ok := strings.CutPrefix(p, "/v1/services/")
 	if !ok || strings.HasPrefix(rest, "{") {
@@ -148,8 +150,8 @@ func serviceOfPath(p string) (string, bool) {
 	return service, ok
 }
 
-// referred returns the names of the schemas that the values refer to, directly
-// or through other schemas.
+// referencedSchemas returns the names of the schemas that the values refer to,
+// directly or through other schemas.
 func referencedSchemas(schemas map[string]*huma.Schema, values []any) (map[string]bool, error) {
 	found := make(map[string]bool)
 	for len(values) > 0 {
@@ -172,7 +174,7 @@ func referencedSchemas(schemas map[string]*huma.Schema, values []any) (map[strin
 	return found, nil
 }
 
-// refsIn appends the names of schemas that a JSON value refers to.
+// refsIn appends the names of the schemas that a JSON value refers to.
 func refsIn(value any, names []string) []string {
 	switch v := value.(type) {
 	case map[string]any:
@@ -190,7 +192,7 @@ func refsIn(value any, names []string) []string {
 	return names
 }
 
-// partOfRegistry is a registry that shows only some of its schemas.
+// filteredRegistry is a registry with only some of the schemas of another one.
 type filteredRegistry struct {
 	huma.Registry
 	schemas map[string]*huma.Schema
