@@ -31,7 +31,7 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 		r, w := humachi.Unwrap(ctx)
 		switch {
 		case accepted(infoOf(r.Context()).accept(), offers...) == "":
-			a.writeProblem(w, r, newProblem("not-acceptable", "this is offered as "+strings.Join(offers, " or ")))
+			a.writeProblem(w, r, newProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
 			a.writeProblem(w, r, errMediaType())
 		default:

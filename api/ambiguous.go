@@ -60,7 +60,7 @@ func combineHeaders(h http.Header) error {
 		}
 	}
 	if errs != nil {
-		return newProblem("bad-request", "a header with one value is repeated", errs...)
+		return newProblem("bad-request", "a header that allows one value is repeated", errs...)
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func New(c Config) (*API, error) {
 		"Auth": c.Auth == nil, "Validator": c.Validator == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
-			errs = append(errs, fmt.Errorf("api: Config.%s is missing", name))
+			errs = append(errs, fmt.Errorf("api: Config.%s is required", name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -106,7 +106,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
-			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", truncate(step.Service))
+			wrong(fmt.Sprintf("then[%d].service", i), "unknown service", truncate(step.Service))
 		}
 	}
 	if in.CallbackURL != "" {
@@ -134,9 +134,9 @@ func unreadable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
-	return newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+	return newProblem("bad-request", "the body is not valid JSON: "+err.Error())
 }
 
 func errMediaType() *Problem {
-	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
+	return newProblem("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
 }

@@ -81,7 +81,7 @@ func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *
 	case err != nil && ctx.Err() != nil:
 		return a.respondBusy(), nil //nolint:nilerr // the client has disconnected
 	case err != nil:
-		a.Logger.ErrorContext(ctx, "stream not begun", "request_id", info.id, "err", err)
+		a.Logger.ErrorContext(ctx, "stream not started", "request_id", info.id, "err", err)
 		return a.respondBusy(), nil
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
@@ -136,7 +136,7 @@ func streamLimitProblem(limit string) *Problem {
 	if limit == "draining" {
 		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
 	}
-	return newProblem("unavailable", "too many streams of events are open (limits."+limit+"); try again").retryAfter(busyRetry)
+	return newProblem("unavailable", "too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
 }
 
 // respondBusy asks an EventSource to reconnect later. On any other response, an
@@ -145,7 +145,7 @@ func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
 		if err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry); err != nil && r.Context().Err() == nil {
-			a.Logger.DebugContext(r.Context(), "viewer not sent away", "err", err)
+			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}
 	}}
 }
@@ -210,6 +210,6 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 // complete or the client has disconnected.
 func (s *stream) logEnd(err error) {
 	if !errors.Is(err, errStreamEnded) && !errors.Is(err, context.Canceled) { // the client has disconnected
-		s.api.Logger.Debug("stream broke off", "request_id", s.info.id, "err", err)
+		s.api.Logger.Debug("stream failed", "request_id", s.info.id, "err", err)
 	}
 }

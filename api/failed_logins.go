@@ -46,7 +46,7 @@ type failedLogins struct {
 
 func newFailedLogins() *failedLogins {
 	return &failedLogins{
-		total: prometheus.NewCounter(prometheus.CounterOpts{Name: "coatcheck_logins_failed_total", Help: "Logins with a wrong name, password or API key, or refused after too many of them."}),
+		total: prometheus.NewCounter(prometheus.CounterOpts{Name: "coatcheck_logins_failed_total", Help: "Failed logins: wrong name, password or API key, or throttled after too many failures."}),
 		lines: rate.NewLimiter(failedLoginLines, 4*failedLoginLines),
 		seed:  maphash.MakeSeed(),
 	}

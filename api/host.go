@@ -17,7 +17,7 @@ import (
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
-			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
+			a.writeProblem(w, r, newProblem("unknown-host", "unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -31,13 +31,13 @@ func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 	case http.StatusUnsupportedMediaType:
 		return newProblem("unsupported-media-type", "expected application/json")
 	case http.StatusNotAcceptable:
-		return newProblem("not-acceptable", "answers are application/json")
+		return newProblem("not-acceptable", "responses are application/json")
 	case http.StatusRequestTimeout:
 		return newProblem("request-timeout", "the request took too long to arrive")
 	case http.StatusBadRequest:
 		return newProblem("bad-request", model.Detail, errs...)
 	default:
-		return newProblem("internal", "something went wrong here")
+		return newProblem("internal", "internal error")
 	}
 }
 

@@ -68,7 +68,7 @@ type segment struct {
 // JSON that the server does not accept.
 func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, errors.New("the text is empty")
 	}
 	if !utf8.Valid(text) {
 		return nil, errEncoding(text)
@@ -79,13 +79,13 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 		if _, err = r.ReadToken(); errors.Is(err, io.EOF) {
 			return &r.document, nil
 		}
-		return nil, fmt.Errorf("there is more after its end, at byte %d", r.InputOffset())
+		return nil, fmt.Errorf("unexpected data after the end, at byte %d", r.InputOffset())
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		err = fmt.Errorf("at byte %d, %s: %w", syntax.ByteOffset, locationOf(at, syntax.JSONPointer), syntax.Err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("it ends in the middle")
+		err = errors.New("unexpected end")
 	}
 	return nil, err
 }

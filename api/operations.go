@@ -22,13 +22,13 @@ func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: a.Queue.Metrics(a.checks),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_http_request_duration_seconds", Help: "How long requests took; streams last as long as they are watched.",
+			Name: "coatcheck_http_request_duration_seconds", Help: "Duration of HTTP requests. A stream counts until it ends.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
 	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.streams.openStreams()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open event streams and long polls."}, func() float64 { return float64(a.streams.openStreams()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage."}, func() float64 {
 			if a.Hub.Degraded() {
 				return 1
 			}
@@ -53,7 +53,7 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 func (a *API) checks() []jobs.Check {
 	events := jobs.Check{Name: "events", Status: jobs.OK}
 	if a.Hub.Degraded() {
-		events.Status, events.Detail = jobs.Warning, "Redis can't be used, so that viewers see changes two seconds late: start it, or look at the network, redis_url and the log"
+		events.Status, events.Detail = jobs.Warning, "Redis is unavailable, so event streams lag by two seconds: start Redis, or check the network, redis_url and the log"
 	}
 	return append(a.Queue.Health(), events)
 }
@@ -113,7 +113,7 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, newProblem("unavailable", "jobs can't be taken now", failing...).retryAfter(2 * time.Second)
+		return nil, newProblem("unavailable", "the server cannot accept jobs now", failing...).retryAfter(2 * time.Second)
 	}
 	return answer, nil
 }

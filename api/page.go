@@ -118,11 +118,11 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		a.problemPage(w, r, newProblem("payload-too-large", "a form has at most "+web.Size(tooLarge.Limit)))
+		a.problemPage(w, r, newProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
 		return false
 	}
 	if err != nil {
-		a.problemPage(w, r, newProblem("bad-request", "the form can't be read"))
+		a.problemPage(w, r, newProblem("bad-request", "the form is malformed"))
 		return false
 	}
 	if errs := repeatedNames("body", r.PostForm, nil); errs != nil {
@@ -166,11 +166,11 @@ func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
 	}
 	if p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
-		view.Heading = "This could not be loaded"
+		view.Heading = "The page could not be loaded"
 		if r.Method == http.MethodGet {
 			view.Retry = r.URL.RequestURI()
 		} else {
-			view.Heading = "This could not be done"
+			view.Heading = "The action failed"
 			view.Retry = cmp.Or(localPath(r.Referer()), "/")
 		}
 	}

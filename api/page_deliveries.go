@@ -119,7 +119,7 @@ func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow 
 	}
 	if attempt.Timing.FirstByte > 0 {
 		t := attempt.Timing
-		row.Parts = fmt.Sprintf("name looked up after %s, connected after %s, TLS after %s, answer began after %s", web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)), web.Took(milliseconds(t.FirstByte)))
+		row.Parts = fmt.Sprintf("DNS after %s, connected after %s, TLS after %s, first byte after %s", web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)), web.Took(milliseconds(t.FirstByte)))
 	}
 	if u, err := url.Parse(d.URL); err == nil {
 		row.Request = "POST " + cmp.Or(u.RequestURI(), "/") + " HTTP/1.1\nHost: " + u.Host + "\n" + headerText(attempt.Headers.Request) + "\n" + string(d.Body)

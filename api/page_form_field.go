@@ -16,12 +16,12 @@ import (
 // options are the fields for options of a submission, by their names in the
 // API.
 var options = []web.Field{
-	{Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks", Help: "Is called when the job ends. The test receiver has one to try."},
-	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "Not started before this is over."},
-	{Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1", Help: "How often it is tried in all."},
-	{Name: "timeout", Label: "Timeout", Kind: "text", Placeholder: "15m", Help: "Ends an attempt that takes longer."},
-	{Name: "priority", Label: "Priority", Kind: "select", Options: []string{"", "1", "2", "3", "4"}, Help: "1 is first, 2 what is usual."},
-	{Name: "tags", Label: "Tags", Kind: "text", Placeholder: "web, test", Help: "To find the job by, separated by commas."},
+	{Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks", Help: "Called when the job ends. Use the test receiver's URL to try it."},
+	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "The job starts after this delay."},
+	{Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1", Help: "Maximum number of attempts."},
+	{Name: "timeout", Label: "Timeout", Kind: "text", Placeholder: "15m", Help: "Attempts that take longer are stopped."},
+	{Name: "priority", Label: "Priority", Kind: "select", Options: []string{"", "1", "2", "3", "4"}, Help: "1 is the highest, 2 the default."},
+	{Name: "tags", Label: "Tags", Kind: "text", Placeholder: "web, test", Help: "For filtering, separated by commas."},
 }
 
 // numericOptions are the options that are numbers in JSON.

@@ -124,7 +124,7 @@ func timeline(j *jobs.Job) []web.Moment {
 	}
 	last := j.CreatedAt.Time
 	for i, attempt := range j.History {
-		started := web.Moment{At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number), Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " of waiting"}
+		started := web.Moment{At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number), Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " in the queue"}
 		if j.Steps > 1 {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
 		}
@@ -155,9 +155,9 @@ func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
 		m.Text = fmt.Sprintf("Step %d done", attempt.Step)
 	case attempt.Status == jobs.Retrying:
-		m.Text = "Failed, to be tried again"
+		m.Text = "Failed, will be retried"
 	case attempt.Status == jobs.Queued:
-		m.Text = "Given back to the queue"
+		m.Text = "Returned to the queue"
 	}
 	if attempt.Error != nil {
 		m.Note += ": " + attempt.Error.Message
@@ -182,7 +182,7 @@ func facts(j *jobs.Job) []web.Fact {
 		all = append(all, web.Fact{Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts)})
 	}
 	if j.StartedAt != nil && j.FinishedAt != nil {
-		all = append(all, web.Fact{Name: "Took", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
+		all = append(all, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
 	}
 	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
 }

@@ -163,7 +163,7 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, no
 	case "retry":
 		b.Count, err = a.Queue.CountRetryable(ctx, filter)
 	default:
-		return nil, newProblem("bad-request", "jobs can be canceled and retried")
+		return nil, newProblem("bad-request", "expected cancel or retry")
 	}
 	which := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
@@ -185,7 +185,7 @@ func (a *API) bulkAction(r *http.Request) (string, error) {
 	}
 	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
 	if err != nil {
-		return "", newProblem("bad-request", "the form does not say when the question was asked")
+		return "", newProblem("bad-request", "the form has no valid time of confirmation")
 	}
 	filter := f.filter(a.ownerFilter(ctx), before)
 	filter.CreatedBefore = before
@@ -196,7 +196,7 @@ func (a *API) bulkAction(r *http.Request) (string, error) {
 	case "retry":
 		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).baseURL, infoOf(ctx).user.MayRun)
 	default:
-		return "", newProblem("bad-request", "jobs can be canceled and retried")
+		return "", newProblem("bad-request", "expected cancel or retry")
 	}
 	if err != nil {
 		return "", err
@@ -212,7 +212,7 @@ func notice(v url.Values) string {
 	}
 	switch v.Get("did") {
 	case "cancel":
-		return web.Count(n) + " canceled. Those that run were told to stop."
+		return web.Count(n) + " canceled. Running jobs are being stopped."
 	case "retry":
 		return web.Count(n) + " given another attempt."
 	case "redeliver":

@@ -24,7 +24,7 @@ var (
 		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds", jobs.AnswerNever: "nothing, until the sender gives up",
 	}
 	damageNames = map[string]string{
-		jobs.DamageNone: "nothing happens to callbacks", jobs.DamageBody: "somebody changes the body", jobs.DamageTime: "somebody plays it back ten minutes later",
+		jobs.DamageNone: "callbacks are not changed", jobs.DamageBody: "the body is changed in transit", jobs.DamageTime: "replayed ten minutes later",
 	}
 )
 
@@ -65,7 +65,7 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 		seen[row.MessageID]--
 		row.Again = seen[row.MessageID] > 0
 		if secret != "" {
-			row.Checked = "the signature is right."
+			row.Checked = "the signature is valid."
 			if err := c.Verify(secret); err != nil {
 				row.Checked = err.Error()
 			}

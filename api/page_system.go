@@ -31,10 +31,10 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	}
 	v.Tiles = []web.Tile{
 		{Name: "Queued", Value: web.Count(s.Depth[jobs.Queued])},
-		{Name: "Oldest waits", Value: oldest},
-		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d at once", slots)},
-		{Name: "Later", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]), Note: web.Count(s.Depth[jobs.Retrying]) + " to be retried"},
-		{Name: "Callbacks waiting", Value: web.Count(s.Callbacks)},
+		{Name: "Oldest queued", Value: oldest},
+		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d slots", slots)},
+		{Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]), Note: web.Count(s.Depth[jobs.Retrying]) + " retrying"},
+		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
 		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "of this process"},
 	}
 	columns := make([]web.Column, len(s.Minutes))
@@ -44,18 +44,18 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	v.Chart = web.NewChart(columns)
 	v.Services = serviceRows(s.Services)
 	for _, w := range s.Workers {
-		row := web.WorkerRow{ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "beats", Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time}
+		row := web.WorkerRow{ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "OK", Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time}
 		if w.Stale {
-			row.Status, row.Beat = "failed", "silent for "+web.Took(time.Since(w.BeatAt.Time))
+			row.Status, row.Beat = "failed", "stale for "+web.Took(time.Since(w.BeatAt.Time))
 		}
 		v.Workers = append(v.Workers, row)
 	}
-	events := "inside this process"
+	events := "in-process"
 	if a.Redis {
 		events = "Redis"
 	}
 	if a.Hub.Degraded() {
-		events += ", which is away: live events may go missing"
+		events += ", unavailable: live events may be lost"
 	}
 	v.Facts = []web.Fact{
 		{Name: "Database", Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes))},
@@ -75,9 +75,9 @@ func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
 	rows := make([]web.ServiceRow, 0, len(stats))
 	for _, s := range stats {
 		row := web.ServiceRow{Service: s.Service, Jobs: s.Jobs, Bars: web.NewSpread(s.Wait, s.Run, longest)}
-		for i, percent := range []string{"half", "95 %", "99 %"} {
-			row.Wait = append(row.Wait, web.Tile{Name: "waited, " + percent, Value: web.Took(s.Wait[i])})
-			row.Run = append(row.Run, web.Tile{Name: "ran, " + percent, Value: web.Took(s.Run[i])})
+		for i, percentile := range []string{"p50", "p95", "p99"} {
+			row.Wait = append(row.Wait, web.Tile{Name: "queue time " + percentile, Value: web.Took(s.Wait[i])})
+			row.Run = append(row.Run, web.Tile{Name: "run time " + percentile, Value: web.Took(s.Run[i])})
 		}
 		rows = append(rows, row)
 	}
@@ -102,7 +102,7 @@ func (a *API) addEngine() {
 			return
 		}
 		if !infoOf(r.Context()).user.Admin {
-			a.problemPage(w, r, newProblem("forbidden", "the engine room is for admins"))
+			a.problemPage(w, r, newProblem("forbidden", "only admins may open River's UI"))
 			return
 		}
 		w.Header().Set("Content-Security-Policy", enginePolicy)

@@ -112,7 +112,7 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
-		a.Logger.ErrorContext(r.Context(), "problem not rendered", "err", err)
+		a.Logger.ErrorContext(r.Context(), "rendering problem failed", "err", err)
 	}
 	text = append(text, '\n')
 	w.Header().Set("Content-Type", problemType)
@@ -129,10 +129,10 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 		if err := a.authenticate(r); err != nil {
 			infoOf(r.Context()).user = auth.User{} // unauthenticated users get the page too
 		}
-		a.problemPage(w, r, newProblem("not-found", "There is nothing at this address."))
+		a.problemPage(w, r, newProblem("not-found", "Page not found."))
 		return
 	}
-	a.writeProblem(w, r, newProblem("not-found", "there is nothing at this path; GET /docs lists what there is"))
+	a.writeProblem(w, r, newProblem("not-found", "path not found; GET /docs lists the operations"))
 }
 
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +147,7 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.Sort(allowed)
-	p := newProblem("method-not-allowed", "this path takes "+strings.Join(allowed, ", "))
+	p := newProblem("method-not-allowed", "this path allows "+strings.Join(allowed, ", "))
 	p.header.Set("Allow", strings.Join(allowed, ", "))
 	a.writeProblem(w, r, p)
 }

@@ -67,7 +67,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	if a.PublicURL != "" {
 		// A proxy may forward another Host header than the browser sent.
 		if err := a.crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
-			a.Logger.Warn("public_url is no origin", "err", err)
+			a.Logger.Warn("public_url is not an origin", "err", err)
 		}
 	}
 	h = a.crossOrigin.Handler(h)
@@ -156,7 +156,7 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
-			a.writeProblem(w, r, newProblem("internal", "something went wrong here; the log has the rest under this request id"))
+			a.writeProblem(w, r, newProblem("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -18,7 +18,7 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := newProblem("unsupported-media-type", "expected a body without compression, not with Content-Encoding: "+truncate(coding))
+			p := newProblem("unsupported-media-type", "expected an uncompressed body, not Content-Encoding: "+truncate(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}
@@ -41,9 +41,9 @@ func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufe
 // errEncoding returns the error for text that is not UTF-8.
 func errEncoding(text []byte) error {
 	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
-		return errors.New("it begins with the byte order mark of UTF-16: expected UTF-8")
+		return errors.New("it starts with the byte order mark of UTF-16: expected UTF-8")
 	}
-	return errors.New("it has bytes that are not UTF-8")
+	return errors.New("it contains invalid UTF-8")
 }
 
 // discardBody reads and discards the rest of a body that was rejected as too

@@ -139,7 +139,7 @@ func decodeMistake(err error, location string) ProblemError {
 		if e.Field != "" {
 			l.add(".", e.Field, "")
 		}
-		return ProblemError{Location: l.String(), Message: "expected a value that fits: this is too large, or too precise"}
+		return ProblemError{Location: l.String(), Message: "the value is too large or too precise"}
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
 		return ProblemError{Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z"}

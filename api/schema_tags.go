@@ -96,13 +96,13 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 		allowed, known := limitTags[key]
 		switch {
 		case key == "patternDescription":
-			wrong("the tag %s is said to nobody; doc is", key)
+			wrong("the tag %s has no effect; use doc", key)
 		case known && !slices.ContainsFunc(types, func(t string) bool { return slices.Contains(allowed, t) }):
-			wrong("the tag %s is for a field of type %s, and this is %s", key, strings.Join(allowed, " or "), types[0])
+			wrong("the tag %s requires a field of type %s, not %s", key, strings.Join(allowed, " or "), types[0])
 		case !known && !slices.Contains(otherTags, key):
 			for _, meant := range slices.Concat(slices.Sorted(maps.Keys(limitTags)), otherTags) {
 				if strings.EqualFold(meant, key) || len(key) >= 3 && strings.HasPrefix(strings.ToLower(meant), strings.ToLower(key)) {
-					wrong("there is no tag %s; %s may be meant", key, meant)
+					wrong("unknown tag %s; did you mean %s?", key, meant)
 					break
 				}
 			}
@@ -110,9 +110,9 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 	}
 	switch {
 	case p.Type == huma.TypeString && p.Format != "" && !slices.Contains(textFormats, p.Format):
-		wrong("there is no format %s; there are %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
+		wrong("unknown format %s; expected one of %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
 	case p.ReadOnly && strings.HasPrefix(at, "input."):
-		wrong("the tag readOnly is for outputs")
+		wrong("the tag readOnly is only allowed in outputs")
 	}
 	schema, err := c.compiler.at(names...)
 	if err != nil {
@@ -131,7 +131,7 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
-		c.errs = append(c.errs, fmt.Errorf("%s: the %s is no JSON: %w", at, tag, err))
+		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not valid JSON: %w", at, tag, err))
 		return
 	}
 	mistakes, err := check(context.Background(), schema, text, at)

@@ -25,16 +25,16 @@ func TestTags(t *testing.T) {
 		t.Error(err)
 	}
 	for want, err := range map[string]error{
-		"service test: input.n: the tag maxLength is for a field of type string, and this is integer": checked[struct {
+		"service test: input.n: the tag maxLength requires a field of type string, not integer": checked[struct {
 			N int `json:"n" maxLength:"3"`
 		}](t),
-		"input.text: the tag minimum is for a field of type number or integer, and this is string": checked[struct {
+		"input.text: the tag minimum requires a field of type number or integer, not string": checked[struct {
 			Text string `json:"text" minimum:"3"`
 		}](t),
-		"input.text: there is no tag maxlength; maxLength may be meant": checked[struct {
+		"input.text: unknown tag maxlength; did you mean maxLength?": checked[struct {
 			Text string `json:"text" maxlength:"3"`
 		}](t),
-		"input.n: there is no tag min; ": checked[struct {
+		"input.n: unknown tag min; ": checked[struct {
 			N int `json:"n" min:"3"`
 		}](t),
 		"input.n: the default is not allowed: expected at least 3": checked[struct {
@@ -49,13 +49,13 @@ func TestTags(t *testing.T) {
 		"service test: regexp: Compile(`[`)": checked[struct {
 			Text string `json:"text" pattern:"["`
 		}](t),
-		"input.text: there is no format date-tme; there are binary, byte, date, date-time, ": checked[struct {
+		"input.text: unknown format date-tme; expected one of binary, byte, date, date-time, ": checked[struct {
 			Text string `json:"text" format:"date-tme"`
 		}](t),
-		"input.text: the tag readOnly is for outputs": checked[struct {
+		"input.text: the tag readOnly is only allowed in outputs": checked[struct {
 			Text string `json:"text" readOnly:"true"`
 		}](t),
-		"input.text: the tag patternDescription is said to nobody": checked[struct {
+		"input.text: the tag patternDescription has no effect": checked[struct {
 			Text string `json:"text" pattern:"^[a-z]+$" patternDescription:"small letters"`
 		}](t),
 		"input.deep.count: the tag minLength": checked[struct {

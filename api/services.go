@@ -86,7 +86,7 @@ func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
 		return nil, jobs.ErrUnknownService
 	}
 	if !infoOf(ctx).user.MayRun(name) {
-		return nil, newProblem("forbidden", fmt.Sprintf("you may not run %s; GET /v1/services lists what you may", name))
+		return nil, newProblem("forbidden", fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
 	}
 	return s, nil
 }

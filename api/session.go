@@ -101,7 +101,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		p := a.problem(r.Context(), err)
 		view := web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
 		if errors.Is(err, auth.ErrBadCredentials) {
-			view.Error = "There is no such name with this password or key."
+			view.Error = "Incorrect name, password or API key."
 		}
 		for name, values := range p.header {
 			if name != "Www-Authenticate" { // the browser would open a login dialog

@@ -173,6 +173,6 @@ func (a *API) writeSkeleton(w http.ResponseWriter, r *http.Request, status int, 
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(body); err != nil && r.Context().Err() == nil {
-		a.Logger.DebugContext(r.Context(), "answer not sent", "err", err)
+		a.Logger.DebugContext(r.Context(), "response not sent", "err", err)
 	}
 }

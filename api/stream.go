@@ -17,7 +17,7 @@ import (
 const busyRetry = 15 * time.Second
 
 // errStreamEnded means that the stream has ended as intended.
-var errStreamEnded = errors.New("the stream is over")
+var errStreamEnded = errors.New("the stream has ended")
 
 // A stream sends the events of one or more jobs to a client. Long polls use it
 // too, to count towards the stream limits.

@@ -80,7 +80,7 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 	}
 	// The job exists, so an error now would make the client submit it again.
 	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
-		a.Logger.WarnContext(ctx, "output left out of an answer", "request_id", infoOf(ctx).id, "err", err)
+		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", infoOf(ctx).id, "err", err)
 	}
 	applied := answer.PreferenceApplied
 	answer = a.submittedAnswer(ctx, job)

@@ -22,7 +22,7 @@ const (
 func NewAPIKey() (key, hash string, err error) {
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
-		return "", "", fmt.Errorf("make API key: %w", err)
+		return "", "", fmt.Errorf("generate API key: %w", err)
 	}
 	key = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(random)
 	sum := sha256.Sum256([]byte(key))

@@ -37,7 +37,7 @@ func (a *Authenticator) Reload(c Credentials) error {
 		return err
 	}
 	if r.open() != a.Open() {
-		return errors.New("the first users can't come, and the last can't go, while the server runs: restart it")
+		return errors.New("adding the first users or removing the last ones requires a restart")
 	}
 	a.current.Store(r)
 	return nil

@@ -28,12 +28,12 @@ import (
 // cannot carry: empty ones, and ones with NUL or invalid UTF-8.
 func HashPassword(password string) (string, error) {
 	if password == "" || !validText(password) {
-		return "", errors.New("the password is empty or has NUL or invalid UTF-8 in it")
+		return "", errors.New("the password is empty or contains NUL or invalid UTF-8")
 	}
 	const memory, passes, lanes = 64 << 10, 3, 4
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
-		return "", fmt.Errorf("make salt: %w", err)
+		return "", fmt.Errorf("generate salt: %w", err)
 	}
 	key := argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32)
 	b64 := base64.RawStdEncoding
@@ -66,7 +66,7 @@ func parseHash(s string) (verifier, error) {
 	case "argon2id":
 		return parseArgon2id(s)
 	}
-	return nil, errors.New("this is no password hash of a known kind")
+	return nil, errors.New("unknown kind of password hash")
 }
 
 // parsePBKDF2 parses "pbkdf2:sha256:rounds$salt$hex". The number of rounds is
@@ -81,14 +81,14 @@ func parsePBKDF2(s string) (verifier, error) {
 	}
 	digest, ok := map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}[name]
 	if !ok {
-		return nil, errors.New("pbkdf2 hash with a digest other than sha1, sha256 and sha512")
+		return nil, errors.New("pbkdf2 hash with an unsupported digest, want sha1, sha256 or sha512")
 	}
 	if len(want) != digest().Size() {
-		return nil, errors.New("malformed pbkdf2 hash, its length is not that of its digest")
+		return nil, errors.New("malformed pbkdf2 hash, its length does not match its digest")
 	}
 	// RFC 8018, section 4.2, recommends at least 1,000 rounds.
 	if rounds[0] < 1_000 || rounds[0] > 10_000_000 {
-		return nil, errors.New("pbkdf2 hash with less than 1,000 or more than 10,000,000 rounds")
+		return nil, errors.New("pbkdf2 hash with fewer than 1,000 or more than 10,000,000 rounds")
 	}
 	return func(password string) bool {
 		got, err := pbkdf2.Key(digest, password, []byte(salt), int(rounds[0]), len(want))
@@ -108,7 +108,7 @@ func parseScrypt(s string) (verifier, error) {
 	// overflow of the products.
 	const blocks, work = 1 << 23, 1 << 24
 	if n < 1<<10 || n&(n-1) != 0 || r < 1 || p < 1 || r > blocks/n || p > work/n/r {
-		return nil, errors.New("scrypt hash whose N is no power of two from 1,024, or whose N·r is over 2²³ or N·r·p over 2²⁴")
+		return nil, errors.New("scrypt hash whose N is not a power of two of at least 1,024, or with N·r over 2²³ or N·r·p over 2²⁴")
 	}
 	return func(password string) bool {
 		got, err := scrypt.Key([]byte(password), []byte(salt), int(n), int(r), int(p), len(want))
@@ -149,7 +149,7 @@ func parseArgon2id(s string) (verifier, error) {
 	memory, passes, lanes := cost[0], cost[1], cost[2]
 	// RFC 9106, section 3.1: a lane has at least eight blocks.
 	if passes < 1 || lanes < 1 || lanes > 255 || memory < 8*lanes || memory > 1<<20 || passes > 1<<23/memory {
-		return nil, errors.New("argon2id hash whose memory is under 8 KiB a lane or over 1 GiB, or with memory × passes over 8 GiB")
+		return nil, errors.New("argon2id hash with less than 8 KiB of memory per lane, more than 1 GiB of memory, or memory × passes over 8 GiB")
 	}
 	return func(password string) bool {
 		got := argon2.IDKey([]byte(password), salt, passes, memory, uint8(lanes), uint32(len(want))) //nolint:gosec // at most 255 lanes and 64 bytes, see above

@@ -21,7 +21,7 @@ var (
 	ErrNoCredentials = errors.New("no credentials")
 	// ErrBadCredentials means that the user name, the password or the API key
 	// is wrong. It does not reveal which.
-	ErrBadCredentials = errors.New("wrong credentials")
+	ErrBadCredentials = errors.New("incorrect credentials")
 )
 
 // A RetryError means that credentials were not verified because the client had
@@ -89,14 +89,14 @@ func newUserSet(c Credentials) (*userSet, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
 		matches, err := parseHash(c.Users[name])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("password of user %q: %w; make one with `coatcheck hash-password`", name, err))
+			errs = append(errs, fmt.Errorf("password of user %q: %w; create one with `coatcheck hash-password`", name, err))
 		}
 		errs = append(errs, checkName(name))
 		hashes[name] = matches
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.APIKeys)) {
 		if len(c.APIKeys[name]) == 0 {
-			errs = append(errs, fmt.Errorf("API keys of user %q: there are none", name))
+			errs = append(errs, fmt.Errorf("API keys of user %q: the list is empty", name))
 		}
 		for i, hash := range c.APIKeys[name] {
 			if err := keys.add(name, hash); err != nil {
@@ -139,7 +139,7 @@ func newUserSet(c Credentials) (*userSet, error) {
 // section 2).
 func checkName(name string) error {
 	if name == "" || !validText(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
-		return fmt.Errorf("user %q: a name is not empty and has no colon and no control characters", name)
+		return fmt.Errorf("user %q: a name must not be empty or contain a colon or control characters", name)
 	}
 	return nil
 }

@@ -162,12 +162,12 @@ func TestCredentialMistakes(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	want := []string{
-		`user "": a name is not empty and has no colon and no control characters`,
-		"password of user \"bob\": this is no password hash of a known kind; make one with `coatcheck hash-password`",
-		"password of user \"carol\": malformed pbkdf2 hash, its length is not that of its digest; make one with `coatcheck hash-password`",
-		`user "d:e": a name is not empty and has no colon and no control characters`,
+		`user "": a name must not be empty or contain a colon or control characters`,
+		"password of user \"bob\": unknown kind of password hash; create one with `coatcheck hash-password`",
+		"password of user \"carol\": malformed pbkdf2 hash, its length does not match its digest; create one with `coatcheck hash-password`",
+		`user "d:e": a name must not be empty or contain a colon or control characters`,
 		`API key 2 of user "alice": want "sha256:" and 64 hexadecimal digits`,
-		`API keys of user "ci": there are none`,
+		`API keys of user "ci": the list is empty`,
 		`API key 1 of user "frank": the same key is listed for "alice" already`,
 		`admin "ghost" has neither a password nor an API key`,
 	}
