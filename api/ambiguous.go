@@ -74,7 +74,7 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	values, separators := r.URL.Query(), repeatableParams[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
 	if errs != nil {
-		return r, invalid(errs[:min(len(errs), maxMistakes)])
+		return r, invalid(errs[:min(len(errs), maxErrors)])
 	}
 	combined := false
 	for name, separator := range separators {
@@ -97,7 +97,7 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 // name is repeatable.
 func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxMistakes {
+		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxErrors {
 			errs = append(errs, ProblemError{Location: at + "." + displayName(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
 		}
 	}
@@ -121,10 +121,10 @@ func malformed(query string) (errs []ProblemError) {
 		}
 		if strings.Contains(part, ";") {
 			errs = append(errs, ProblemError{Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value"})
-		} else if _, wrong := url.QueryUnescape(value); err != nil || wrong != nil {
+		} else if _, valueErr := url.QueryUnescape(value); err != nil || valueErr != nil {
 			errs = append(errs, ProblemError{Location: location, Message: "expected two hexadecimal digits after each percent sign, and %25 for a percent sign"})
 		}
-		if len(errs) == maxMistakes {
+		if len(errs) == maxErrors {
 			break
 		}
 	}

@@ -68,7 +68,7 @@ func TestBadInput(t *testing.T) {
 			{name: "foreign job to delete", method: "DELETE", path: "/v1/jobs/" + theirs.ID, status: 404, code: "not-found"},
 			{name: "unknown job", method: "GET", path: "/v1/jobs/job_06h0ng0pt1r893pw40s24ftxcr", status: 404, code: "not-found"},
 			{name: "no id", method: "GET", path: "/v1/jobs/1", status: 404, code: "not-found"},
-			{name: "forged token", method: "GET", path: "/v1/jobs/" + forge(string(theirs.Token)), status: 404, code: "not-found"},
+			{name: "forged token", method: "GET", path: "/v1/jobs/" + tamperedToken(string(theirs.Token)), status: 404, code: "not-found"},
 			{name: "forged token's events", method: "GET", path: "/v1/jobs/" + theirs.ID + ".0/events", status: 404, code: "not-found"},
 			{name: "key without a closing quote", body: add(""), headers: []string{`Idempotency-Key: "x`}, status: 400, code: "bad-request", want: []string{"header.Idempotency-Key", "quote"}},
 			{name: "key too long", body: add(""), headers: []string{"Idempotency-Key: " + strings.Repeat("x", 256)}, status: 400, code: "bad-request", want: []string{"1 to 255"}},
@@ -188,7 +188,7 @@ func TestHostOfOpenServer(t *testing.T) {
 }
 
 // forge returns the token with another last character.
-func forge(token string) string {
+func tamperedToken(token string) string {
 	rest, last := token[:len(token)-1], token[len(token)-1:]
 	if last == "0" {
 		return rest + "1"

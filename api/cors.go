@@ -56,8 +56,8 @@ const maxRequestedHeaders = 4 << 10
 // because no credentials are involved, and necessary because tracing SDKs add
 // headers of their own. The headers are listed by name because * does not
 // include Authorization.
-func allowHeaders(answer, request http.Header) {
-	answer.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+func allowHeaders(response, request http.Header) {
+	response.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	requested := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
 	if requested == "" || len(requested) > maxRequestedHeaders {
 		return
@@ -73,7 +73,7 @@ func allowHeaders(answer, request http.Header) {
 		names = append(names, name)
 	}
 	if names != nil {
-		answer.Set("Access-Control-Allow-Headers", allowedHeaders+", "+strings.Join(names, ", "))
+		response.Set("Access-Control-Allow-Headers", allowedHeaders+", "+strings.Join(names, ", "))
 	}
 }
 

@@ -143,15 +143,15 @@ func (w *deadlineWriter) WriteHeader(status int) {
 // Write implements [io.Writer].
 func (w *deadlineWriter) Write(p []byte) (written int, err error) {
 	for {
-		piece := p[:min(len(p), writeChunkSize)]
+		chunk := p[:min(len(p), writeChunkSize)]
 		start := time.Now()
-		left := w.stallTimeout + time.Duration(w.written)*time.Second/minWriteRate - w.waited
-		_ = w.control.SetWriteDeadline(start.Add(min(left, w.stallTimeout)))
-		n, err := w.WrapResponseWriter.Write(piece)
+		timeout := w.stallTimeout + time.Duration(w.written)*time.Second/minWriteRate - w.waited
+		_ = w.control.SetWriteDeadline(start.Add(min(timeout, w.stallTimeout)))
+		n, err := w.WrapResponseWriter.Write(chunk)
 		written += n
 		w.written += n
 		w.waited += time.Since(start)
-		if p = p[len(piece):]; err != nil || len(p) == 0 {
+		if p = p[len(chunk):]; err != nil || len(p) == 0 {
 			return written, err
 		}
 	}

@@ -45,25 +45,25 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	errs, err := check(ctx, a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
-		return jobs.Submission{}, unreadable(ctx, err)
+		return jobs.Submission{}, bodyError(ctx, err)
 	}
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
-			errs = append(errs, decodeMistake(err, "body"))
+			errs = append(errs, decodeError(err, "body"))
 		}
 		return jobs.Submission{}, invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
-			errs = append(errs, decodeMistake(err, "body.input"))
+			errs = append(errs, decodeError(err, "body.input"))
 		}
 	}
 	s := jobs.Submission{
 		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
 		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
 	}
-	wrong := func(field, message string, value any) {
+	addError := func(field, message string, value any) {
 		errs = append(errs, ProblemError{Location: "body." + field, Message: message, Value: value})
 	}
 	duration := func(field, text string) time.Duration {
@@ -72,7 +72,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 && (d != 0 || field != "delay") {
-			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", truncate(text))
+			addError(field, "expected a duration above zero such as 90s, 15m or 24h", truncate(text))
 			return 0
 		}
 		return d
@@ -81,7 +81,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	s.Delay = duration("delay", in.Delay)
 	if in.RunAt != "" {
 		if in.Delay != "" {
-			wrong("run_at", "expected delay or run_at, not both", nil)
+			addError("run_at", "expected delay or run_at, not both", nil)
 		}
 		if at, err := parseTime(in.RunAt); err == nil {
 			s.RunAt = at
@@ -89,7 +89,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports the excess
 		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
-			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
+			addError(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
 	}
 	if string(in.Metadata) == "null" {
@@ -97,27 +97,27 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	for i, step := range in.Then[:min(len(in.Then), jobs.MaxSteps-1)] {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		if len(errs) >= maxMistakes {
+		if len(errs) >= maxErrors {
 			continue
 		}
 		more, err := a.Validator.checkStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
 		if err != nil {
-			return jobs.Submission{}, unreadable(ctx, err)
+			return jobs.Submission{}, bodyError(ctx, err)
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
-			wrong(fmt.Sprintf("then[%d].service", i), "unknown service", truncate(step.Service))
+			addError(fmt.Sprintf("then[%d].service", i), "unknown service", truncate(step.Service))
 		}
 	}
 	if in.CallbackURL != "" {
 		if s.CallbackURL, err = a.Guard.CheckURL(in.CallbackURL); err != nil && len(errs) == 0 {
 			return jobs.Submission{}, fmt.Errorf("check callback_url: %w", err)
 		} else if err != nil {
-			wrong("callback_url", err.Error(), nil)
+			addError("callback_url", err.Error(), nil)
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, invalid(errs[:min(len(errs), maxMistakes)])
+		return jobs.Submission{}, invalid(errs[:min(len(errs), maxErrors)])
 	}
 	return s, nil
 }
@@ -130,7 +130,7 @@ func isJSON(contentType string) bool {
 
 // unreadable returns the error for a body that is not valid JSON, or whose
 // client has disconnected.
-func unreadable(ctx context.Context, err error) error {
+func bodyError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}

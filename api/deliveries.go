@@ -17,7 +17,7 @@ type deliveryList struct {
 	}
 }
 
-type deliveryAnswer struct {
+type deliveryResponse struct {
 	Status int
 	Body   jobs.Delivery
 }
@@ -62,19 +62,19 @@ func (a *API) addDeliveries() {
 	}, a.listDeliveries)
 	register(a, operation{
 		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
-	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
-		return &deliveryAnswer{http.StatusOK, d}, err
+		return &deliveryResponse{http.StatusOK, d}, err
 	})
 	register(a, operation{
 		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "With the same id and body, and the whole schedule of attempts before it.",
-	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
 		if err == nil {
 			d, err = a.Queue.Redeliver(ctx, d.ID)
 		}
-		return &deliveryAnswer{http.StatusAccepted, d}, err
+		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 	register(a, operation{
 		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
@@ -85,14 +85,14 @@ func (a *API) addDeliveries() {
 			return nil, err
 		}
 		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time})
-		answer := new(redeliverAnswer)
-		answer.Body.Count = n
-		return answer, err
+		response := new(redeliverAnswer)
+		response.Body.Count = n
+		return response, err
 	})
 	register(a, operation{
 		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
-	}, func(ctx context.Context, req *bodyRequest) (*deliveryAnswer, error) {
+	}, func(ctx context.Context, req *bodyRequest) (*deliveryResponse, error) {
 		body, err := bodyOf[callbackTestBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
@@ -105,7 +105,7 @@ func (a *API) addDeliveries() {
 			return nil, err
 		}
 		d, err := a.Queue.SendTest(ctx, infoOf(ctx).user.Name, url)
-		return &deliveryAnswer{http.StatusAccepted, d}, err
+		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 }
 

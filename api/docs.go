@@ -26,10 +26,10 @@ type docsOperation struct {
 	Method, Path string
 	Anyone       bool
 	Body         string // schema of the request body
-	Answers      []docsAnswer
+	Answers      []docsResponse
 }
 
-type docsAnswer struct{ Status, Description string }
+type docsResponse struct{ Status, Description string }
 
 // addDocs adds the OpenAPI document and the documentation page.
 func (a *API) addDocs() {
@@ -135,7 +135,7 @@ func describeOperation(document *huma.OpenAPI, method, path string, op *huma.Ope
 		}
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-		d.Answers = append(d.Answers, docsAnswer{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
+		d.Answers = append(d.Answers, docsResponse{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
 	}
 	return d, nil
 }

@@ -99,12 +99,12 @@ func (w *eventWriter) flush() error {
 		if len(rest) == 0 {
 			break
 		}
-		piece := rest[:min(len(rest), writeChunkSize)]
-		n, err := w.out.Write(piece)
+		chunk := rest[:min(len(rest), writeChunkSize)]
+		n, err := w.out.Write(chunk)
 		if w.sent += n; err != nil {
 			return fmt.Errorf("write events: %w", err)
 		}
-		rest = rest[len(piece):]
+		rest = rest[len(chunk):]
 	}
 	if w.buf != nil {
 		putBuffer(w.buf)

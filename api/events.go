@@ -176,8 +176,8 @@ func (s *stream) body(format string) func(huma.Context) {
 // own, so that the handler can return. It reports false if the connection
 // cannot be hijacked.
 func (s *stream) detach(r *http.Request) bool {
-	answer, _ := s.writer.out.(responseOutput)
-	conn, ok := hijack(r, answer.ResponseController)
+	response, _ := s.writer.out.(responseOutput)
+	conn, ok := hijack(r, response.ResponseController)
 	if !ok {
 		return false
 	}

@@ -1,7 +1,7 @@
 package api
 
-// FillLarge takes the turns of all answers with a large output.
-func (a *API) FillLarge() {
+// AcquireAllLargeOutputs takes all permits for responses with a large output.
+func (a *API) AcquireAllLargeOutputs() {
 	for range maxLargeOutputs {
 		a.largeOutputs.permits <- struct{}{}
 	}

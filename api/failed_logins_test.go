@@ -28,8 +28,8 @@ func basic(name, password string) string {
 
 func from(ip string) string { return "X-Forwarded-For: " + ip }
 
-// cheapHash returns a hash of a password that is quick to check.
-func cheapHash(t testing.TB, password string) string {
+// fastHash returns a hash of a password that is quick to check.
+func fastHash(t testing.TB, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
@@ -42,7 +42,7 @@ func cheapHash(t testing.TB, password string) string {
 // alice's.
 func withPasswords(t testing.TB) (c auth.Credentials, key string) {
 	t.Helper()
-	hash := cheapHash(t, "secret")
+	hash := fastHash(t, "secret")
 	key, keyHash, err := auth.NewAPIKey()
 	if err != nil {
 		t.Fatal(err)

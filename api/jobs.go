@@ -136,7 +136,7 @@ func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, 
 	}
 }
 
-func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedAnswer, error) {
+func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedResponse, error) {
 	job, err := a.findJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
@@ -154,14 +154,14 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedAnswer, err
 		}
 		job = infoOf(ctx).visibleJob(req.Job, job)
 	}
-	answer := &jobAnswer{Status: http.StatusOK}
+	response := &jobResponse{Status: http.StatusOK}
 	if unchanged(&job) {
-		answer.Status = http.StatusNotModified
+		response.Status = http.StatusNotModified
 	} else if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
-	answer.fill(job)
-	return answer.render()
+	response.fill(job)
+	return response.render()
 }
 
 // matchesETag reports whether an If-None-Match header matches the ETag (RFC
@@ -178,7 +178,7 @@ func matchesETag(header, tag string) bool {
 	return false
 }
 
-func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {
+func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobResponse, error) {
 	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
@@ -190,15 +190,15 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	if job, err = a.Queue.Cancel(ctx, job.ID, body.Reason); err != nil {
 		return nil, err
 	}
-	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(infoOf(ctx).visibleJob(job.ID, job))
+	response := &jobResponse{Status: http.StatusAccepted}
+	response.fill(infoOf(ctx).visibleJob(job.ID, job))
 	if job.Done {
-		answer.Status = http.StatusOK
+		response.Status = http.StatusOK
 	}
-	return answer, nil
+	return response, nil
 }
 
-func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, error) {
+func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobResponse, error) {
 	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
@@ -212,9 +212,9 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	answer := a.submittedAnswer(ctx, job)
-	answer.setReplayed(replayed)
-	return answer, nil
+	response := a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	return response, nil
 }
 
 func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, error) {

@@ -23,13 +23,13 @@ import (
 // once more here for the inputs of further steps and for the fingerprint.
 // Looking up the position of an error takes at most maxDepth steps. The
 // location of an error is rendered only if the error is reported, and at most
-// maxMistakes errors are.
+// maxErrors errors are.
 const (
-	maxDepth    = 100
-	maxValues   = 100_000
-	maxName     = 1024 // bytes in a member name
-	maxMistakes = 100
-	maxDigits   = 10_000 // in a number
+	maxDepth  = 100
+	maxValues = 100_000
+	maxName   = 1024 // bytes in a member name
+	maxErrors = 100
+	maxDigits = 10_000 // in a number
 
 	// checkInterval is how many values are read, or errors examined, between
 	// two checks of the context. The checks stop the work when the client
@@ -41,8 +41,8 @@ const (
 type document struct {
 	root     any
 	at       string         // location of root in the request
-	mistakes []ProblemError // at most maxMistakes
-	reported pathSet        // paths of the mistakes; root may have substitute values there
+	errs     []ProblemError // at most maxErrors
+	reported pathSet        // paths of errs; root may have substitute values there
 }
 
 // A jsonReader reads JSON from clients. It is stricter than encoding/json,
@@ -64,7 +64,7 @@ type segment struct {
 
 // readJSON parses one JSON text (RFC 8259, with unique names as in RFC 7493) at
 // the given location of the request. It returns an error if the text is not
-// valid JSON or the context is done. The mistakes of the document are valid
+// valid JSON or the context is done. The errs of the document are in valid
 // JSON that the server does not accept.
 func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
@@ -90,10 +90,10 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	return nil, err
 }
 
-// addMistake records a mistake in the current value.
-func (r *jsonReader) addMistake(message string) {
-	if len(r.mistakes) < maxMistakes {
-		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})
+// addError records a validation error in the current value.
+func (r *jsonReader) addError(message string) {
+	if len(r.errs) < maxErrors {
+		r.errs = append(r.errs, ProblemError{Location: r.location(), Message: message})
 		r.reported.add(r.path)
 	}
 }
@@ -134,13 +134,13 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	case '"':
 		text := token.String()
 		if strings.ContainsRune(text, 0) {
-			r.addMistake(`expected text without NUL (\u0000)`)
+			r.addError(`expected text without NUL (\u0000)`)
 		}
 		return text, nil
 	case '0':
 		number := token.String()
 		if !jobs.CheapNumber(number, maxDigits) {
-			r.addMistake(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
+			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -160,10 +160,10 @@ func (r *jsonReader) object(ctx context.Context) (any, error) {
 		}
 		name := token.String()
 		if strings.ContainsRune(name, 0) {
-			r.addMistake(`expected names without NUL (\u0000)`)
+			r.addError(`expected names without NUL (\u0000)`)
 		}
 		if len(name) > maxName {
-			r.addMistake(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name), len(name)))
+			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name), len(name)))
 			if err := r.SkipValue(); err != nil {
 				return nil, err
 			}

@@ -28,7 +28,7 @@ type newKey struct {
 	Secret string `json:"secret" doc:"whsec_…, shown this once."`
 }
 
-type newKeyAnswer struct {
+type newKeyResponse struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         newKey
 }
@@ -63,11 +63,11 @@ func (a *API) addKeys() {
 	register(a, operation{
 		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make another secret", description: "It signs your callbacks beside those there are, and is shown this once.",
-	}, func(ctx context.Context, _ *struct{}) (*newKeyAnswer, error) { return a.createKey(ctx, nil) })
+	}, func(ctx context.Context, _ *struct{}) (*newKeyResponse, error) { return a.createKey(ctx, nil) })
 	register(a, operation{
 		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly, tag: "callbacks", status: http.StatusCreated,
 		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
-	}, func(ctx context.Context, req *bodyRequest) (*newKeyAnswer, error) {
+	}, func(ctx context.Context, req *bodyRequest) (*newKeyResponse, error) {
 		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
@@ -91,7 +91,7 @@ func (a *API) addKeys() {
 
 // createKey creates a secret for the caller. With a grace period, the secret
 // replaces the existing ones, which sign callbacks until the period ends.
-func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyAnswer, error) {
+func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyResponse, error) {
 	key, secret, err := a.Queue.Keys.Create(ctx, infoOf(ctx).user.Name, grace)
-	return &newKeyAnswer{CacheControl: "no-store", Body: newKey{key, secret}}, err
+	return &newKeyResponse{CacheControl: "no-store", Body: newKey{key, secret}}, err
 }

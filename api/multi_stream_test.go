@@ -13,7 +13,7 @@ import (
 )
 
 // many returns the URL of the events of many jobs.
-func (f *fixture) many(refs ...string) string {
+func (f *fixture) multiStreamURL(refs ...string) string {
 	return f.URL + "/v1/events?job=" + strings.Join(refs, "&job=")
 }
 
@@ -51,7 +51,7 @@ func TestMultiStream(t *testing.T) {
 	snapshots := make(map[string]int)
 	last := ""
 	for hops := 0; len(ends) < len(chunks); hops++ {
-		v := f.watch(t, f.many(tokens...), "Last-Event-ID: "+last)
+		v := f.watch(t, f.multiStreamURL(tokens...), "Last-Event-ID: "+last)
 		if v.StatusCode != 200 || v.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Fatalf("%s %v", v.Status, v.Header)
 		}
@@ -92,16 +92,16 @@ func TestMultiStream(t *testing.T) {
 			t.Fatal("no end")
 		}
 	}
-	if a := f.do(t, "GET", f.many(tokens...), "", "Last-Event-ID: "+last); a.StatusCode != 204 {
+	if a := f.do(t, "GET", f.multiStreamURL(tokens...), "", "Last-Event-ID: "+last); a.StatusCode != 204 {
 		t.Errorf("past all ends: %s", a.Status)
 	}
 	// Of other jobs, or of these in another order, the id says nothing.
 	tokens[0], tokens[1] = tokens[1], tokens[0]
-	if got := f.collect(t, f.many(tokens...), "Last-Event-ID: "+last); len(got) != 10 {
+	if got := f.collect(t, f.multiStreamURL(tokens...), "Last-Event-ID: "+last); len(got) != 10 {
 		t.Errorf("%d events", len(got))
 	}
 	for _, id := range []string{"x", "1.", last + ".1-0", "." + last} {
-		if got := f.collect(t, f.many(tokens...), "Last-Event-ID: "+id); len(got) != 10 {
+		if got := f.collect(t, f.multiStreamURL(tokens...), "Last-Event-ID: "+id); len(got) != 10 {
 			t.Errorf("with id %s: %d events", id, len(got))
 		}
 	}
@@ -114,8 +114,8 @@ func TestMultiStreamRemovedJobs(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: func(c *api.Config) { c.Streams.Ping = 100 * time.Millisecond }})
 	alice := "Authorization: Bearer " + keys["alice"]
 	gone := f.submit(t, "maths.add", `{"input":{"a":1,"b":2}}`, alice, "Prefer: wait=20")
-	stays := f.submit(t, "hold", `{"input":{}}`, alice)
-	url := f.many(gone.ID, string(stays.Token))
+	remaining := f.submit(t, "hold", `{"input":{}}`, alice)
+	url := f.multiStreamURL(gone.ID, string(remaining.Token))
 	v := f.watch(t, url, alice)
 	last, names := "", ""
 	for !strings.Contains(names, "a chunk") {
@@ -135,7 +135,7 @@ func TestMultiStreamRemovedJobs(t *testing.T) {
 	}
 	close(f.hold)
 	for e := again.next(t); e.name != "end"; e = again.next(t) {
-		if jobOf(t, e) != stays.ID {
+		if jobOf(t, e) != remaining.ID {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -238,7 +238,7 @@ func TestMultiStreamFinishedJobs(t *testing.T) {
 	defer close(f.hold)
 	last := ""
 	for range 2 {
-		v := f.watch(t, f.many(string(ended.Token), string(held.Token)), "Last-Event-ID: "+last)
+		v := f.watch(t, f.multiStreamURL(string(ended.Token), string(held.Token)), "Last-Event-ID: "+last)
 		e := v.next(t)
 		if e.name != "snapshot" || jobOf(t, e) != ended.ID || e.id == "" {
 			t.Fatalf("got %s with id %q, want the snapshot of the job that has ended, with an id", e.name, e.id)

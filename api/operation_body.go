@@ -33,15 +33,15 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}
-	mistakes, err := check(ctx, a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
+	errs, err := check(ctx, a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
 	if err != nil {
-		return body, unreadable(ctx, err)
+		return body, bodyError(ctx, err)
 	}
-	if len(mistakes) > 0 {
-		return body, invalid(mistakes)
+	if len(errs) > 0 {
+		return body, invalid(errs)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, invalid([]ProblemError{decodeMistake(err, "body")})
+		return body, invalid([]ProblemError{decodeError(err, "body")})
 	}
 	return body, nil
 }

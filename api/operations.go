@@ -77,9 +77,9 @@ func (a *API) addOperations() {
 	register(a, operation{
 		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public, tag: "operations",
 	}, func(context.Context, *struct{}) (*liveAnswer, error) {
-		answer := new(liveAnswer)
-		answer.Body.Status = "ok"
-		return answer, nil
+		response := new(liveAnswer)
+		response.Body.Status = "ok"
+		return response, nil
 	})
 	register(a, operation{
 		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: public, tag: "operations",
@@ -101,19 +101,19 @@ func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
 		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
 	}
-	answer := &readyAnswer{Status: http.StatusOK}
-	answer.Body.Status, answer.Body.Checks = jobs.OK, a.checks()
+	response := &readyAnswer{Status: http.StatusOK}
+	response.Body.Status, response.Body.Checks = jobs.OK, a.checks()
 	var failing []ProblemError
-	for _, check := range answer.Body.Checks {
+	for _, check := range response.Body.Checks {
 		switch check.Status {
 		case jobs.Failing:
 			failing = append(failing, ProblemError{Location: check.Name, Message: check.Detail})
 		case jobs.Warning:
-			answer.Body.Status = jobs.Warning
+			response.Body.Status = jobs.Warning
 		}
 	}
 	if failing != nil {
 		return nil, newProblem("unavailable", "the server cannot accept jobs now", failing...).retryAfter(2 * time.Second)
 	}
-	return answer, nil
+	return response, nil
 }

@@ -139,10 +139,10 @@ func TestDatabaseRefusesLogin(t *testing.T) {
 // Jobs that nobody runs are a warning that says so, until somebody does.
 func TestNoWorkers(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
-		front := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
-		front.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
+		server := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
+		server.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
 		queue := func() jobs.Check {
-			status, r := front.readiness(t)
+			status, r := server.readiness(t)
 			if status != 200 {
 				t.Errorf("readyz: %d, want 200: jobs are taken", status)
 			}

@@ -165,11 +165,11 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, no
 	default:
 		return nil, newProblem("bad-request", "expected cancel or retry")
 	}
-	which := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
+	condition := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
 	switch b.Count {
 	case 0:
-		b.Question = fmt.Sprintf("None of the jobs that match %s.", which)
+		b.Question = fmt.Sprintf("None of the jobs that match %s.", condition)
 	case 1:
 		b.Question = strings.ToUpper(do[:1]) + do[1:] + " 1 job?"
 	}

@@ -39,28 +39,28 @@ func (a *API) receiverPage(r *http.Request) (string, any, error) {
 func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
 	ctx := r.Context()
 	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
-	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
 	if errors.Is(err, jobs.ErrNoReceiver) {
 		return v, nil
 	}
 	if err != nil {
 		return v, err
 	}
-	v.URL, v.Refresh = mine.URL, receiverRefresh
+	v.URL, v.Refresh = receiver.URL, receiverRefresh
 	for _, answer := range jobs.Answers {
-		v.Answers = append(v.Answers, web.Option{Value: answer, Name: answerNames[answer], Chosen: answer == mine.Answer})
+		v.Answers = append(v.Answers, web.Option{Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer})
 	}
 	for _, damage := range jobs.Damages {
-		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == mine.Damage})
+		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage})
 	}
 	if secret != "" {
 		v.Refresh = 0 // a refresh would lose the verification results
 	}
 	seen := make(map[string]int)
-	for _, c := range mine.Received {
+	for _, c := range receiver.Received {
 		seen[c.Header.Get("Webhook-Id")]++
 	}
-	for _, c := range mine.Received {
+	for _, c := range receiver.Received {
 		row := receivedRow(&c)
 		seen[row.MessageID]--
 		row.Again = seen[row.MessageID] > 0
@@ -131,13 +131,13 @@ func (a *API) setReceiver(r *http.Request) (string, error) {
 // testReceiver sends a test callback to the receiver.
 func (a *API) testReceiver(r *http.Request) (string, error) {
 	ctx := r.Context()
-	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
 	if err != nil {
 		return "", err
 	}
 	if err := a.checkMaySubmit(ctx); err != nil {
 		return "", err
 	}
-	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, mine.URL)
+	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, receiver.URL)
 	return "/receiver", err
 }

@@ -37,7 +37,7 @@ func (f *fixture) signIn(t testing.TB, name, password string) string {
 func withPassword(t testing.TB) (auth.Credentials, map[string]string) {
 	t.Helper()
 	c, keys := aliceAndBob(t)
-	hash := cheapHash(t, "correct horse")
+	hash := fastHash(t, "correct horse")
 	c.Users = map[string]string{"alice": hash}
 	return c, keys
 }
@@ -116,7 +116,7 @@ func TestPagePasswordChanged(t *testing.T) {
 	credentials, _ := withPassword(t)
 	f := newFixture(t, db, options{credentials: credentials})
 	cookie := f.signIn(t, "alice", "correct horse")
-	hash := cheapHash(t, "another")
+	hash := fastHash(t, "another")
 	credentials.Users = map[string]string{"alice": hash}
 	authenticator, err := auth.New(credentials)
 	if err != nil {

@@ -30,8 +30,8 @@ func renderJob(job *jobs.Job) ([]byte, error) {
 	})
 }
 
-// A renderedAnswer is a response with a job that is already encoded as JSON.
-type renderedAnswer struct {
+// A renderedResponse is a response with a job that is already encoded as JSON.
+type renderedResponse struct {
 	Status int
 	JobHeaders
 	Body func(huma.Context)
@@ -39,19 +39,19 @@ type renderedAnswer struct {
 
 // render encodes the job of the response, or returns a response without a body
 // if the job has not changed.
-func (answer *jobAnswer) render() (*renderedAnswer, error) {
-	w := &renderedAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders}
-	if answer.Status == http.StatusNotModified {
-		w.Body = func(hc huma.Context) { hc.SetStatus(answer.Status) }
+func (response *jobResponse) render() (*renderedResponse, error) {
+	w := &renderedResponse{Status: response.Status, JobHeaders: response.JobHeaders}
+	if response.Status == http.StatusNotModified {
+		w.Body = func(hc huma.Context) { hc.SetStatus(response.Status) }
 		return w, nil
 	}
-	body, err := renderJob(&answer.Body)
+	body, err := renderJob(&response.Body)
 	if err != nil {
 		return nil, err
 	}
 	w.Body = func(hc huma.Context) {
 		hc.SetHeader("Content-Type", jsonType)
-		hc.SetStatus(answer.Status)
+		hc.SetStatus(response.Status)
 		out := hc.BodyWriter()
 		if _, err := out.Write(body); err == nil {
 			_, _ = out.Write([]byte("\n")) // a failure means that the client has disconnected

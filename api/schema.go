@@ -117,23 +117,23 @@ func (v *Validator) submitSchema(service string) *huma.Schema {
 // Validate validates the input of a job as in a request. The error lists all
 // validation errors, in terms that the job's owner understands.
 func (v *Validator) Validate(service string, input []byte) error {
-	mistakes, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
+	fieldErrs, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
-	if err := v.services.Get(service).Fits(input); err != nil && len(mistakes) == 0 {
-		mistakes = append(mistakes, decodeMistake(err, "input"))
+	if err := v.services.Get(service).Fits(input); err != nil && len(fieldErrs) == 0 {
+		fieldErrs = append(fieldErrs, decodeError(err, "input"))
 	}
 	var errs []error
-	for _, e := range mistakes {
+	for _, e := range fieldErrs {
 		errs = append(errs, fmt.Errorf("%s: %s", e.Location, e.Message))
 	}
 	return errors.Join(errs...)
 }
 
-// decodeMistake returns the validation error for a value that matches its
+// decodeError returns the validation error for a value that matches its
 // schema but does not fit its Go type.
-func decodeMistake(err error, location string) ProblemError {
+func decodeError(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		l := newLocation(location)
 		if e.Field != "" {

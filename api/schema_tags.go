@@ -86,7 +86,7 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 // checkField checks the tags of a field. Its schema is p, and the names are the
 // path to it.
 func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
-	wrong := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
+	addError := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
 	types := []string{c.resolve(p).Type}
 	if p.Type == huma.TypeArray {
 		types = append(types, c.resolve(p.Items).Type)
@@ -96,13 +96,13 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 		allowed, known := limitTags[key]
 		switch {
 		case key == "patternDescription":
-			wrong("the tag %s has no effect; use doc", key)
+			addError("the tag %s has no effect; use doc", key)
 		case known && !slices.ContainsFunc(types, func(t string) bool { return slices.Contains(allowed, t) }):
-			wrong("the tag %s requires a field of type %s, not %s", key, strings.Join(allowed, " or "), types[0])
+			addError("the tag %s requires a field of type %s, not %s", key, strings.Join(allowed, " or "), types[0])
 		case !known && !slices.Contains(otherTags, key):
-			for _, meant := range slices.Concat(slices.Sorted(maps.Keys(limitTags)), otherTags) {
-				if strings.EqualFold(meant, key) || len(key) >= 3 && strings.HasPrefix(strings.ToLower(meant), strings.ToLower(key)) {
-					wrong("unknown tag %s; did you mean %s?", key, meant)
+			for _, similar := range slices.Concat(slices.Sorted(maps.Keys(limitTags)), otherTags) {
+				if strings.EqualFold(similar, key) || len(key) >= 3 && strings.HasPrefix(strings.ToLower(similar), strings.ToLower(key)) {
+					addError("unknown tag %s; did you mean %s?", key, similar)
 					break
 				}
 			}
@@ -110,13 +110,13 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 	}
 	switch {
 	case p.Type == huma.TypeString && p.Format != "" && !slices.Contains(textFormats, p.Format):
-		wrong("unknown format %s; expected one of %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
+		addError("unknown format %s; expected one of %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
 	case p.ReadOnly && strings.HasPrefix(at, "input."):
-		wrong("the tag readOnly is only allowed in outputs")
+		addError("the tag readOnly is only allowed in outputs")
 	}
 	schema, err := c.compiler.at(names...)
 	if err != nil {
-		wrong("%w", err)
+		addError("%w", err)
 		return
 	}
 	if p.Default != nil {
@@ -134,11 +134,11 @@ func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not valid JSON: %w", at, tag, err))
 		return
 	}
-	mistakes, err := check(context.Background(), schema, text, at)
+	fieldErrs, err := check(context.Background(), schema, text, at)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s: %w", at, tag, err))
 	}
-	for _, m := range mistakes {
+	for _, m := range fieldErrs {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not allowed: %s", m.Location, tag, m.Message))
 	}
 }

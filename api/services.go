@@ -29,7 +29,7 @@ type serviceList struct {
 	}
 }
 
-type serviceAnswer struct{ Body service }
+type serviceResponse struct{ Body service }
 
 // addServices adds the operations that describe services and submit jobs to
 // them.
@@ -53,7 +53,7 @@ func (a *API) addServices() {
 	}, func(ctx context.Context, req *struct {
 		Service string `path:"service" example:"sleep"`
 	},
-	) (*serviceAnswer, error) {
+	) (*serviceResponse, error) {
 		s, err := a.service(ctx, req.Service)
 		if err != nil {
 			return nil, err
@@ -62,7 +62,7 @@ func (a *API) addServices() {
 		if err != nil {
 			return nil, err
 		}
-		return &serviceAnswer{d}, nil
+		return &serviceResponse{d}, nil
 	})
 	for s := range a.Services.All() {
 		a.addSubmit(s)
@@ -74,7 +74,7 @@ func (a *API) addServices() {
 	}, func(context.Context, *struct {
 		Service string `path:"service"`
 	},
-	) (*jobAnswer, error) {
+	) (*jobResponse, error) {
 		return nil, jobs.ErrUnknownService
 	})
 }

@@ -53,14 +53,14 @@ func (a *API) jobSnippets(j *jobs.Job) ([]web.Snippet, error) {
 	return snippets("job", snippetView{URL: j.StatusURL, EventsURL: j.EventsURL, ResultURL: j.ResultURL})
 }
 
-func snippets(what string, view snippetView) ([]web.Snippet, error) {
+func snippets(kind string, view snippetView) ([]web.Snippet, error) {
 	var all []web.Snippet
 	for _, language := range snippetLanguages {
 		var b bytes.Buffer
-		if err := snippetTemplates.ExecuteTemplate(&b, what+"."+language.file+".tmpl", view); err != nil {
+		if err := snippetTemplates.ExecuteTemplate(&b, kind+"."+language.file+".tmpl", view); err != nil {
 			return nil, fmt.Errorf("render snippet: %w", err)
 		}
-		all = append(all, web.Snippet{ID: what + "-" + language.file, Language: language.name, Code: strings.TrimSpace(b.String())})
+		all = append(all, web.Snippet{ID: kind + "-" + language.file, Language: language.name, Code: strings.TrimSpace(b.String())})
 	}
 	return all, nil
 }

@@ -36,13 +36,13 @@ func (v *Validator) checkStep(ctx context.Context, service string, text []byte, 
 	if err != nil {
 		return nil, nil //nolint:nilerr // the body is valid JSON, so the input is missing, which its schema reports
 	}
-	mistakes, err := d.validate(ctx, schema, d.inPlaceholder)
+	errs, err := d.validate(ctx, schema, d.inPlaceholder)
 	if err != nil {
 		return nil, err
 	}
-	w := pointerCheck{document: d, remaining: maxMistakes - len(mistakes)}
+	w := pointerCheck{document: d, remaining: maxErrors - len(errs)}
 	w.walk(d.root)
-	return append(mistakes, w.found...), nil
+	return append(errs, w.found...), nil
 }
 
 // inPlaceholder reports whether an error is inside a placeholder, so that the
@@ -78,9 +78,9 @@ func (c *pointerCheck) walk(value any) {
 	}
 	if pointer, ok := placeholder(value); ok {
 		if !wellFormedPointer(pointer) {
-			where, _ := locate(c.root, c.at, append(c.path, outputMember))
+			at, _ := locate(c.root, c.at, append(c.path, outputMember))
 			c.found = append(c.found, ProblemError{
-				Location: where, Value: shortValue(pointer),
+				Location: at, Value: shortValue(pointer),
 				Message: `expected a JSON pointer (RFC 6901): "" for the whole output, or a slash before each name, with ~ written as ~0 and / as ~1`,
 			})
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
-// A stream that panics gives its seats back.
+// A stream that panics releases its quotas.
 func TestStreamPanics(t *testing.T) {
 	t.Parallel()
 	a := &API{streams: newStreamLimiter(StreamLimits{})} // without a hub

@@ -31,8 +31,8 @@ type JobHeaders struct {
 	PreferenceApplied string `header:"Preference-Applied"`
 }
 
-// jobAnswer is a response with a job.
-type jobAnswer struct {
+// jobResponse is a response with a job.
+type jobResponse struct {
 	Status int
 	JobHeaders
 	Body jobs.Job
@@ -53,7 +53,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 			maps.Copy(op.Responses["200"].Content, job)
 			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
 		},
-	}, func(ctx context.Context, req *submitRequest) (*renderedAnswer, error) {
+	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
 		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream || format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
@@ -66,29 +66,29 @@ func (a *API) addSubmit(s *jobs.Service) {
 	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
 }
 
-func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobAnswer, error) {
+func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobResponse, error) {
 	job, replayed, err := a.createJob(ctx, service, req)
 	if err != nil {
 		return nil, err
 	}
-	answer := new(jobAnswer)
+	response := new(jobResponse)
 	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
 		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
-		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+		response.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
 	// The job exists, so an error now would make the client submit it again.
 	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
 		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", infoOf(ctx).id, "err", err)
 	}
-	applied := answer.PreferenceApplied
-	answer = a.submittedAnswer(ctx, job)
-	answer.setReplayed(replayed)
-	if answer.PreferenceApplied = applied; applied != "" && job.Done {
-		answer.Status = http.StatusOK
+	applied := response.PreferenceApplied
+	response = a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	if response.PreferenceApplied = applied; applied != "" && job.Done {
+		response.Status = http.StatusOK
 	}
-	return answer, nil
+	return response, nil
 }
 
 // createJob creates the job of a submission, or returns the job that the same
@@ -112,19 +112,19 @@ func (a *API) createJob(ctx context.Context, service string, req *submitRequest)
 	})
 }
 
-// submittedAnswer returns the response to the submission of a job.
-func (a *API) submittedAnswer(ctx context.Context, job jobs.Job) *jobAnswer {
+// submittedResponse returns the response to the submission of a job.
+func (a *API) submittedResponse(ctx context.Context, job jobs.Job) *jobResponse {
 	info := infoOf(ctx)
-	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(job.Opened(info.baseURL))
-	answer.Location = info.baseURL + "/v1/jobs/" + job.ID
-	return answer
+	response := &jobResponse{Status: http.StatusAccepted}
+	response.fill(job.Opened(info.baseURL))
+	response.Location = info.baseURL + "/v1/jobs/" + job.ID
+	return response
 }
 
 // setReplayed marks the response if the job was submitted before.
-func (answer *jobAnswer) setReplayed(replayed bool) {
+func (response *jobResponse) setReplayed(replayed bool) {
 	if replayed {
-		answer.Replayed = "true"
+		response.Replayed = "true"
 	}
 }
 
@@ -160,12 +160,12 @@ func (a *API) checkMaySubmit(ctx context.Context) error {
 }
 
 // fill sets the fields that all responses with a job have.
-func (answer *jobAnswer) fill(job jobs.Job) {
-	answer.Body = job
-	answer.ETag = job.ETag()
-	answer.Link = "<" + job.EventsURL + `>; rel="monitor"; type="text/event-stream"`
+func (response *jobResponse) fill(job jobs.Job) {
+	response.Body = job
+	response.ETag = job.ETag()
+	response.Link = "<" + job.EventsURL + `>; rel="monitor"; type="text/event-stream"`
 	if !job.Done {
-		answer.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
+		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // submitAndWatch submits a job and responds with its events. If a stream limit
 // is reached, it does not submit the job.
-func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*renderedAnswer, error) {
+func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*renderedResponse, error) {
 	info := infoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	if limit := a.streams.acquire(s); limit != "" {
@@ -25,8 +25,8 @@ func (a *API) submitAndWatch(ctx context.Context, service string, req *submitReq
 	}
 	admitted = true
 	s.cursors = []*streamCursor{{id: job.ID, ref: string(job.Token)}}
-	answer := a.submittedAnswer(ctx, job)
-	answer.setReplayed(replayed)
-	answer.ETag, answer.RetryAfter = "", "" // they describe the job, not the stream
-	return &renderedAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
+	response := a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	response.ETag, response.RetryAfter = "", "" // they describe the job, not the stream
+	return &renderedResponse{Status: http.StatusOK, JobHeaders: response.JobHeaders, Body: s.body(format)}, nil
 }

@@ -118,16 +118,16 @@ func canonicalNumber(number string) string {
 	mantissa, exponentText, _ := strings.Cut(strings.ToLower(number), "e")
 	exponent, _ := strconv.Atoi(exponentText) // 0 without an exponent; readJSON limits its range
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	digits := strings.TrimLeft(whole+fraction, "0")
+	integer, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(integer+fraction, "0")
 	exponent -= len(fraction)
-	short := strings.TrimRight(digits, "0")
-	exponent += len(digits) - len(short)
+	trimmed := strings.TrimRight(digits, "0")
+	exponent += len(digits) - len(trimmed)
 	switch {
-	case short == "":
+	case trimmed == "":
 		return "0"
 	case negative:
-		short = "-" + short
+		trimmed = "-" + trimmed
 	}
-	return short + "e" + strconv.Itoa(exponent)
+	return trimmed + "e" + strconv.Itoa(exponent)
 }

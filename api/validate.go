@@ -67,7 +67,7 @@ func (noLoader) Load(string) (any, error) {
 }
 
 // check validates a JSON text with the given location. It returns at most
-// maxMistakes validation errors, sorted by location. The error means that the
+// maxErrors validation errors, sorted by location. The error means that the
 // text is not valid JSON or that the context is done.
 func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
 	d, err := readJSON(ctx, text, at)
@@ -75,17 +75,17 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 		return nil, err
 	}
 	more, err := d.validate(ctx, schema, nil)
-	return append(d.mistakes, more...), err
+	return append(d.errs, more...), err
 }
 
 // validate returns the validation errors that are not reported yet, so that
-// there are at most maxMistakes in total. It skips errors for which ignore
+// there are at most maxErrors in total. It skips errors for which ignore
 // returns true.
 func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	remaining := maxMistakes - len(d.mistakes)
+	remaining := maxErrors - len(d.errs)
 	if remaining <= 0 {
 		return nil, nil
 	}
@@ -94,7 +94,7 @@ func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, igno
 	if !ok {
 		return nil, nil
 	}
-	collector := mistakeCollector{document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
+	collector := errorCollector{document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
 	collector.add(ctx, invalid)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -132,9 +132,9 @@ func dropNulls(schema *jsonschema.Schema, value any) {
 	}
 }
 
-// A mistakeCollector flattens the tree of validation errors into a list, up to
+// An errorCollector flattens the tree of validation errors into a list, up to
 // a limit.
-type mistakeCollector struct {
+type errorCollector struct {
 	*document
 	ignore       func(path []string, k jsonschema.ErrorKind) bool // may be nil
 	remaining    int
@@ -147,29 +147,29 @@ type mistakeCollector struct {
 
 // done reports whether to stop because the list is full or the client has
 // disconnected.
-func (d *mistakeCollector) done(ctx context.Context) bool {
+func (d *errorCollector) done(ctx context.Context) bool {
 	d.examined++
 	d.disconnected = d.disconnected || d.examined%checkInterval == 0 && ctx.Err() != nil
 	return d.disconnected || len(d.found) >= d.remaining
 }
 
-func (d *mistakeCollector) record(path []string, k jsonschema.ErrorKind, message string) {
+func (d *errorCollector) record(path []string, k jsonschema.ErrorKind, message string) {
 	// Values that readJSON rejected are already reported, and replaced in the
 	// document.
 	if len(d.found) >= d.remaining || d.reported.has(path) || d.ignore != nil && d.ignore(path, k) {
 		return
 	}
-	where, value := locate(d.root, d.at, path)
-	mistake := ProblemError{Location: where, Message: message}
-	if !d.seen[mistake] {
-		d.seen[mistake] = true
-		mistake.Value = shortValue(value)
-		d.found = append(d.found, mistake)
+	at, value := locate(d.root, d.at, path)
+	e := ProblemError{Location: at, Message: message}
+	if !d.seen[e] {
+		d.seen[e] = true
+		e.Value = shortValue(value)
+		d.found = append(d.found, e)
 	}
 }
 
 // recordMembers records the same error for several members of a value.
-func (d *mistakeCollector) recordMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
+func (d *errorCollector) recordMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
 	for _, name := range names {
 		if d.done(ctx) {
 			return
@@ -179,7 +179,7 @@ func (d *mistakeCollector) recordMembers(ctx context.Context, path, names []stri
 	}
 }
 
-func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationError) {
+func (d *errorCollector) add(ctx context.Context, e *jsonschema.ValidationError) {
 	if d.done(ctx) {
 		return
 	}
@@ -197,12 +197,12 @@ func (d *mistakeCollector) add(ctx context.Context, e *jsonschema.ValidationErro
 		}
 	case *kind.AnyOf, *kind.OneOf:
 		// Report the errors of the only alternative whose type matches.
-		meant := slices.DeleteFunc(slices.Clone(e.Causes), func(c *jsonschema.ValidationError) bool {
+		matching := slices.DeleteFunc(slices.Clone(e.Causes), func(c *jsonschema.ValidationError) bool {
 			_, other := c.ErrorKind.(*kind.Type)
 			return other && len(c.InstanceLocation) == len(path)
 		})
-		if len(meant) == 1 {
-			d.add(ctx, meant[0])
+		if len(matching) == 1 {
+			d.add(ctx, matching[0])
 			return
 		}
 		d.record(path, k, "expected one of the allowed forms")

@@ -76,7 +76,7 @@ func newLogins(hashes map[string]verifier, concurrency int) *logins {
 
 // verify returns nil if the password is correct. Otherwise it returns
 // ErrBadCredentials or a *RetryError, or wraps the error of ctx.
-func (l *logins) verify(ctx context.Context, from, name, password string) error {
+func (l *logins) verify(ctx context.Context, address, name, password string) error {
 	mac := l.mac(name, password)
 	for {
 		f, leads := l.join(mac)
@@ -84,7 +84,7 @@ func (l *logins) verify(ctx context.Context, from, name, password string) error 
 			return nil
 		}
 		if leads {
-			return l.lead(ctx, mac, f, from, name, password)
+			return l.lead(ctx, mac, f, address, name, password)
 		}
 		select {
 		case <-f.done:
@@ -124,7 +124,7 @@ func (l *logins) join(mac loginMAC) (f *flight, leads bool) {
 // address. Neither the response nor its timing reveals whether a name exists.
 // Over the limit for all names, only a correct password gets a different
 // response.
-func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, password string) error {
+func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, address, name, password string) error {
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -134,7 +134,7 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 		delete(l.flights, mac)
 		close(f.done)
 	}()
-	f.err = l.verifyThrottled(ctx, from, name, password)
+	f.err = l.verifyThrottled(ctx, address, name, password)
 	return f.err
 }
 
@@ -147,30 +147,30 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, 
 // address. Neither the response nor its timing reveals whether a name exists.
 // Over the limit for all names, only a correct password gets a different
 // response.
-func (l *logins) verifyThrottled(ctx context.Context, from, name, password string) error {
+func (l *logins) verifyThrottled(ctx context.Context, address, name, password string) error {
 	_, exists := l.hashes[name]
-	wait := l.failures.take(from)
+	wait := l.failures.take(address)
 	compute := wait == 0 && (exists || l.unknownNames.Allow())
 	if exists {
-		knownWait := l.knownFailures.take(from)
+		knownWait := l.knownFailures.take(address)
 		if compute = knownWait == 0; !compute && wait == 0 {
-			l.failures.refund(from)
+			l.failures.refund(address)
 		}
 		wait = max(wait, knownWait)
 	}
 	err := ErrBadCredentials
 	if compute {
-		err = l.compare(ctx, from, name, password)
+		err = l.compare(ctx, address, name, password)
 	} else if ctxErr := l.simulateCompute(ctx); ctxErr != nil {
 		err = ctxErr
 	}
 	switch {
 	case !errors.Is(err, ErrBadCredentials) && compute:
 		if exists {
-			l.knownFailures.refund(from)
+			l.knownFailures.refund(address)
 		}
 		if wait == 0 {
-			l.failures.refund(from)
+			l.failures.refund(address)
 		}
 	case errors.Is(err, ErrBadCredentials) && wait > 0:
 		return retryAfter(wait)
@@ -179,7 +179,7 @@ func (l *logins) verifyThrottled(ctx context.Context, from, name, password strin
 }
 
 // compare computes the hash, once the queue admits it, and compares it.
-func (l *logins) compare(ctx context.Context, from, name, password string) error {
+func (l *logins) compare(ctx context.Context, address, name, password string) error {
 	matches, exists := l.hashes[name]
 	if !exists {
 		// For an unknown name, compute the hash of another user. The choice
@@ -188,7 +188,7 @@ func (l *logins) compare(ctx context.Context, from, name, password string) error
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
 		matches = l.hashes[l.names[decoy]]
 	}
-	release, err := l.hashing.acquire(ctx, from)
+	release, err := l.hashing.acquire(ctx, address)
 	if err != nil {
 		return err
 	}
