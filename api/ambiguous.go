@@ -14,7 +14,10 @@ import (
 var listHeaders = []string{"Accept", "If-None-Match", "Prefer"}
 
 // singleHeaders are the headers used by the server that have a single value.
-var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-Id", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Site"}
+var singleHeaders = []string{
+	"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-Id", "Origin", "Referer", "Sec-Fetch-Dest",
+	"Sec-Fetch-Site",
+}
 
 // repeatableParams are the query parameters that can be repeated, by path and
 // name. The value is the separator that joins repeated values, or "" if the
@@ -98,7 +101,10 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxErrors {
-			errs = append(errs, ProblemError{Location: at + "." + displayName(name), Message: fmt.Sprintf("expected one value, not %d", len(values[name]))})
+			errs = append(errs, ProblemError{
+				Location: at + "." + displayName(name),
+				Message:  fmt.Sprintf("expected one value, not %d", len(values[name])),
+			})
 		}
 	}
 	return errs
@@ -120,9 +126,14 @@ func malformed(query string) (errs []ProblemError) {
 			location += "." + displayName(name)
 		}
 		if strings.Contains(part, ";") {
-			errs = append(errs, ProblemError{Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value"})
+			errs = append(errs, ProblemError{
+				Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value",
+			})
 		} else if _, valueErr := url.QueryUnescape(value); err != nil || valueErr != nil {
-			errs = append(errs, ProblemError{Location: location, Message: "expected two hexadecimal digits after each percent sign, and %25 for a percent sign"})
+			errs = append(errs, ProblemError{
+				Location: location,
+				Message:  "expected two hexadecimal digits after each percent sign, and %25 for a percent sign",
+			})
 		}
 		if len(errs) == maxErrors {
 			break

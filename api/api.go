@@ -107,7 +107,11 @@ func New(c Config) (*API, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(), pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now()}
+	a := &API{
+		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
+		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
+		pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now(),
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)
@@ -188,9 +192,10 @@ type operation struct {
 // converts errors of the operation to problems.
 func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
-		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: a.bodyReadTimeout(), // a body of exactly MaxBody is allowed
-		SkipValidateBody: true, // bodyOf and decode validate the body
+		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description,
+		DefaultStatus: o.status, Tags: []string{o.tag}, BodyReadTimeout: a.bodyReadTimeout(),
+		MaxBodyBytes:     a.MaxBody + 1, // a body of exactly MaxBody is allowed
+		SkipValidateBody: true,          // bodyOf and decode validate the body
 		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",

@@ -29,7 +29,10 @@ type callbackData struct {
 func (a *API) describeCallback() map[string]*huma.PathItem {
 	schema := a.Validator.schemas.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
 	header := func(name, description string) *huma.Param {
-		return &huma.Param{Name: name, In: "header", Required: true, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+		return &huma.Param{
+			Name: name, In: "header", Required: true, Description: description,
+			Schema: &huma.Schema{Type: huma.TypeString},
+		}
 	}
 	return map[string]*huma.PathItem{"{$request.body#/callback_url}": {Post: &huma.Operation{
 		Method: http.MethodPost, Summary: "Tell of a job", Tags: []string{"callbacks"},
@@ -39,8 +42,10 @@ func (a *API) describeCallback() map[string]*huma.PathItem {
 			header("webhook-timestamp", "When this attempt was made, in seconds since 1970."),
 			header("webhook-signature", "v1 (HMAC-SHA256) and v1a (Ed25519) signatures."),
 		},
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}},
-		Security:    []map[string][]string{}, // the receiver defines its own security
-		Responses:   map[string]*huma.Response{"2XX": {Description: "The receiver has it."}},
+		RequestBody: &huma.RequestBody{
+			Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+		},
+		Security:  []map[string][]string{}, // the receiver defines its own security
+		Responses: map[string]*huma.Response{"2XX": {Description: "The receiver has it."}},
 	}}}
 }

@@ -47,7 +47,8 @@ func NewConnections(limit int, logger *slog.Logger) *Connections {
 	return &Connections{
 		max: limit, logger: logger, open: make(map[*connection]struct{}), roomChanged: make(chan struct{}, 1),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "coatcheck_connections_evicted_total", Help: "Connections evicted because the connection limit was reached.",
+			Name: "coatcheck_connections_evicted_total",
+			Help: "Connections evicted because the connection limit was reached.",
 		}),
 	}
 }

@@ -18,7 +18,8 @@ func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case isPrefetch(r.Header):
-			a.writeProblem(w, r, newProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
+			a.writeProblem(w, r,
+				newProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
 		case !a.isSameOriginOrDirect(r):
 			a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
 		default:
@@ -55,7 +56,8 @@ func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	return strings.EqualFold(u.Host, r.Host) || a.PublicURL != "" && strings.EqualFold(u.Scheme+"://"+u.Host, a.PublicURL)
+	return strings.EqualFold(u.Host, r.Host) ||
+		a.PublicURL != "" && strings.EqualFold(u.Scheme+"://"+u.Host, a.PublicURL)
 }
 
 // isPrefetch reports whether a browser prefetches or prerenders the URL,
@@ -63,6 +65,7 @@ func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
 func isPrefetch(h http.Header) bool {
 	return slices.ContainsFunc([]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"}, func(name string) bool {
 		value := strings.ToLower(strings.Join(h.Values(name), ","))
-		return strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview")
+		return strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") ||
+			strings.Contains(value, "preview")
 	})
 }

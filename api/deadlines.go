@@ -44,7 +44,9 @@ func (a *API) dw(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		dw := &deadlineWriter{WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.limits.Stall}
+		dw := &deadlineWriter{
+			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.limits.Stall,
+		}
 		if r.ProtoMajor == 1 { // in HTTP/2, an expired deadline would reset the stream
 			dw.extend() // the deadline may be left over from the previous request
 		}

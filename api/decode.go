@@ -60,7 +60,8 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 	}
 	s := jobs.Submission{
-		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
+		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags,
+		Metadata:       in.Metadata,
 		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
 	}
 	addError := func(field, message string, value any) {
@@ -77,7 +78,8 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		return d
 	}
-	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin), duration("retain", in.Retain)
+	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin),
+		duration("retain", in.Retain)
 	s.Delay = duration("delay", in.Delay)
 	if in.RunAt != "" {
 		if in.Delay != "" {

@@ -55,19 +55,23 @@ type callbackTestBody struct {
 // addDeliveries adds the operations that list, show, resend and test callbacks.
 func (a *API) addDeliveries() {
 	register(a, operation{
-		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
+		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries",
+		summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
 	}, a.jobDeliveries)
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first", access: userOnly, tag: "callbacks",
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first",
+		access: userOnly, tag: "callbacks",
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}",
+		summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
 		return &deliveryResponse{http.StatusOK, d}, err
 	})
 	register(a, operation{
-		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver",
+		summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "With the same id and body, and the whole schedule of attempts before it.",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
@@ -77,20 +81,24 @@ func (a *API) addDeliveries() {
 		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 	register(a, operation{
-		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver",
+		summary: "Send many callbacks again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
 	}, func(ctx context.Context, req *bodyRequest) (*redeliverAnswer, error) {
 		body, err := bodyOf[redeliverBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}
-		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time})
+		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{
+			Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
+		})
 		response := new(redeliverAnswer)
 		response.Body.Count = n
 		return response, err
 	})
 	register(a, operation{
-		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
+		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback",
+		access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
 	}, func(ctx context.Context, req *bodyRequest) (*deliveryResponse, error) {
 		body, err := bodyOf[callbackTestBody](ctx, a, req.RawBody)
@@ -99,7 +107,8 @@ func (a *API) addDeliveries() {
 		}
 		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
-			return nil, newProblem("invalid-callback-url", err.Error(), ProblemError{Location: "body.url", Message: err.Error()})
+			return nil, newProblem("invalid-callback-url", err.Error(),
+				ProblemError{Location: "body.url", Message: err.Error()})
 		}
 		if err := a.checkMaySubmit(ctx); err != nil {
 			return nil, err
@@ -150,7 +159,9 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
-	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1}
+	filter := jobs.DeliveryFilter{
+		Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
+	}
 	query := req.query()
 	var err error
 	if filter.Before, err = a.openCursor(req.Cursor, "deliveries", query); err != nil {

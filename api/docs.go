@@ -59,7 +59,8 @@ func (a *API) addDocs() {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		w.Write(text)
 	})
 	a.router.Get("/problems/{code}", func(w http.ResponseWriter, r *http.Request) {
@@ -118,12 +119,16 @@ func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 		problems = append(problems, problem{code, statusOf[code]})
 	}
 	var b bytes.Buffer
-	err := docsTemplate.Execute(&b, map[string]any{"Info": document.Info, "Groups": groups, "Schemas": schemas, "Problems": problems})
+	err := docsTemplate.Execute(&b, map[string]any{
+		"Info": document.Info, "Groups": groups, "Schemas": schemas, "Problems": problems,
+	})
 	return b.Bytes(), err
 }
 
 func describeOperation(document *huma.OpenAPI, method, path string, op *huma.Operation) (docsOperation, error) {
-	d := docsOperation{Operation: op, Method: method, Path: path, Anyone: len(op.Security) == 0 || len(op.Security[0]) == 0}
+	d := docsOperation{
+		Operation: op, Method: method, Path: path, Anyone: len(op.Security) == 0 || len(op.Security[0]) == 0,
+	}
 	if op.RequestBody != nil {
 		schema := op.RequestBody.Content["application/json"].Schema
 		if schema.Ref != "" {
@@ -135,7 +140,8 @@ func describeOperation(document *huma.OpenAPI, method, path string, op *huma.Ope
 		}
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-		d.Answers = append(d.Answers, docsResponse{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
+		d.Answers = append(d.Answers,
+			docsResponse{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
 	}
 	return d, nil
 }

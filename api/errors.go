@@ -34,7 +34,8 @@ func knownProblem(err error) *Problem {
 		return newProblem("rate-limited", e.Error()).retryAfter(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
-		return newProblem("invalid-callback-url", e.Reason, ProblemError{Location: "body.callback_url", Message: e.Reason})
+		return newProblem("invalid-callback-url", e.Reason,
+			ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
 	if errs := fieldErrors(err); errs != nil {
 		return invalid(errs)
@@ -65,7 +66,8 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, jobs.ErrPending):
 		return newProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
 	case errors.Is(err, jobs.ErrKeyReused):
-		return newProblem("idempotency-key-reused", "this Idempotency-Key was used with a different request; use a new key for each new request")
+		return newProblem("idempotency-key-reused",
+			"this Idempotency-Key was used with a different request; use a new key for each new request")
 	case errors.Is(err, jobs.ErrQueueFull):
 		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUserQueueFull):
@@ -73,7 +75,9 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, jobs.ErrUnavailable):
 		return newProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
 	case jobs.Unavailable(err):
-		return newProblem("unavailable", "the database does not respond; the request may or may not have taken effect: check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
+		return newProblem("unavailable",
+			"the database does not respond; the request may or may not have taken effect: "+
+				"check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
 	}
 	return nil
 }

@@ -25,7 +25,10 @@ type eventWriter struct {
 }
 
 func newEventWriter(w http.ResponseWriter, format string, stall time.Duration) *eventWriter {
-	return &eventWriter{header: w.Header(), out: responseOutput{w, http.NewResponseController(w)}, ndjson: format == ndjson, stallTimeout: stall}
+	return &eventWriter{
+		header: w.Header(), out: responseOutput{w, http.NewResponseController(w)}, ndjson: format == ndjson,
+		stallTimeout: stall,
+	}
 }
 
 // An eventOutput is the destination of an eventWriter: an HTTP response or a

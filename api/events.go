@@ -43,14 +43,17 @@ func (a *API) addEvents() {
 		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
 	}
 	register(a, operation{
-		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
+		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job",
+		access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
 		description: "Server-Sent Events (WHATWG HTML, section 9.2): `snapshot`, `status`, `progress`, `log`, `output`, `ping`, and `end` as the last one. " +
 			"A stream that breaks goes on where it was. With `Accept: application/x-ndjson`, the same events as lines {\"id\", \"event\", \"data\"}.",
 	}, func(ctx context.Context, req *eventsRequest) (*huma.StreamResponse, error) {
 		return a.streamEvents(ctx, []string{req.Job}, false, &req.Resumption)
 	})
 	register(a, operation{
-		id: "stream-many-events", method: http.MethodGet, path: "/v1/events", summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
+		id: "stream-many-events", method: http.MethodGet, path: "/v1/events",
+		summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs",
+		offers: []string{eventStream, ndjson}, more: streams,
 		description: "The events of up to 100 jobs, in one stream: browsers allow six connections to a server. The data of each event has the job's id in `job_id`. " +
 			"Each job has its `end`; after the last one the stream ends. An event's `id` says where the caller is in the events of all jobs, " +
 			"in the order in which they are asked for, and is good for the same list of jobs only.",
@@ -66,7 +69,9 @@ func streamTypes() map[string]*huma.MediaType {
 
 // streamEvents responds with the events of the jobs. Errors are returned before
 // the stream starts.
-func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *Resumption) (*huma.StreamResponse, error) {
+func (a *API) streamEvents(
+	ctx context.Context, refs []string, multi bool, req *Resumption,
+) (*huma.StreamResponse, error) {
 	info := infoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
 	if format == "" {
@@ -86,7 +91,7 @@ func (a *API) streamEvents(ctx context.Context, refs []string, multi bool, req *
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humachi.Unwrap(hc)
-			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // a HEAD response has only headers
+			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
 		}}, nil
 	}
 	for _, c := range s.cursors {
@@ -136,7 +141,8 @@ func streamLimitProblem(limit string) *Problem {
 	if limit == "draining" {
 		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
 	}
-	return newProblem("unavailable", "too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
+	return newProblem("unavailable",
+		"too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
 }
 
 // respondBusy asks an EventSource to reconnect later. On any other response, an
@@ -144,7 +150,8 @@ func streamLimitProblem(limit string) *Problem {
 func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
-		if err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry); err != nil && r.Context().Err() == nil {
+		if err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry); err != nil &&
+			r.Context().Err() == nil {
 			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}
 	}}

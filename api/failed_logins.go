@@ -46,7 +46,10 @@ type failedLogins struct {
 
 func newFailedLogins() *failedLogins {
 	return &failedLogins{
-		total: prometheus.NewCounter(prometheus.CounterOpts{Name: "coatcheck_logins_failed_total", Help: "Failed logins: wrong name, password or API key, or throttled after too many failures."}),
+		total: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coatcheck_logins_failed_total",
+			Help: "Failed logins: wrong name, password or API key, or throttled after too many failures.",
+		}),
 		lines: rate.NewLimiter(failedLoginLines, 4*failedLoginLines),
 		seed:  maphash.MakeSeed(),
 	}
@@ -77,8 +80,10 @@ func (a *API) recordLogin(ctx context.Context, name string, err error) {
 	}
 	info := infoOf(ctx)
 	if count := a.failedLogins.count(auth.Address(info.remoteAddr)); count > 0 {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id), slog.String("name", loggedName(name)),
-			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled), slog.Int("count", count))
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id),
+			slog.String("name", loggedName(name)),
+			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled),
+			slog.Int("count", count))
 	}
 }
 

@@ -59,7 +59,8 @@ func (a *API) callerOf(r *http.Request) caller {
 // used only without X-Forwarded headers, because proxies more reliably
 // overwrite the latter.
 func forwardedValues(h http.Header) (chain, protos, hosts []string) {
-	chain, protos, hosts = headerElements(h, "X-Forwarded-For"), headerElements(h, "X-Forwarded-Proto"), headerElements(h, "X-Forwarded-Host")
+	chain, protos, hosts = headerElements(h, "X-Forwarded-For"), headerElements(h, "X-Forwarded-Proto"),
+		headerElements(h, "X-Forwarded-Host")
 	if len(chain)+len(protos)+len(hosts) > 0 {
 		return chain, protos, hosts
 	}
@@ -105,5 +106,6 @@ func parseHop(s string) (netip.Addr, bool) {
 }
 
 func (a *API) isTrustedProxy(ip netip.Addr) bool {
-	return slices.ContainsFunc(a.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
+	return slices.ContainsFunc(a.TrustedProxies,
+		func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
 }

@@ -17,7 +17,8 @@ import (
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
-			a.writeProblem(w, r, newProblem("unknown-host", "unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
+			a.writeProblem(w, r, newProblem("unknown-host",
+				"unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -69,7 +70,8 @@ func validHost(hostport string) bool {
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	isIPv6 := err == nil && addr.Is6()
-	if isIPv6 != strings.HasPrefix(hostport, "[") || strings.ContainsAny(u.Hostname(), "[]") || !isIPv6 && strings.Contains(u.Hostname(), ":") {
+	if isIPv6 != strings.HasPrefix(hostport, "[") || strings.ContainsAny(u.Hostname(), "[]") ||
+		!isIPv6 && strings.Contains(u.Hostname(), ":") {
 		return false
 	}
 	if port := u.Port(); port != "" {

@@ -19,7 +19,9 @@ func (info *requestInfo) idempotencyKey() (string, error) {
 	}
 	key, err := parseKey(lines)
 	if err != nil {
-		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{Location: "header.Idempotency-Key", Message: err.Error()})
+		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{
+			Location: "header.Idempotency-Key", Message: err.Error(),
+		})
 	}
 	return key, nil
 }

@@ -50,11 +50,13 @@ type cancelBody struct {
 // addJobs adds the operations that list, read and change jobs.
 func (a *API) addJobs() {
 	register(a, operation{
-		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: userOnly, tag: "jobs",
+		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: userOnly,
+		tag:         "jobs",
 		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
-		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",
+		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser,
+		tag: "jobs",
 		more: func(op *huma.Operation) {
 			op.Responses["200"] = &huma.Response{
 				Description: "OK",
@@ -64,10 +66,14 @@ func (a *API) addJobs() {
 		},
 	}, a.getJob)
 	register(a, operation{
-		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output", access: tokenOrUser, tag: "jobs",
+		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output",
+		access: tokenOrUser, tag: "jobs",
 		more: func(op *huma.Operation) {
 			op.Responses["304"] = &huma.Response{Description: "The output has not changed."}
-			op.Responses["200"] = &huma.Response{Description: "The output.", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}}
+			op.Responses["200"] = &huma.Response{
+				Description: "The output.",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}},
+			}
 			op.Responses["202"] = &huma.Response{
 				Description: "The job has not ended; ask again after Retry-After.",
 				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
@@ -75,14 +81,19 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
-		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said", access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
+		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said",
+		access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
 		description: "The newest 256 KiB of it, a line each with its time and level.",
 		more: func(op *huma.Operation) {
-			op.Responses["200"] = &huma.Response{Description: "The log.", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
+			op.Responses["200"] = &huma.Response{
+				Description: "The log.",
+				Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			}
 		},
 	}, a.getLog)
 	register(a, operation{
-		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: userOnly, tag: "jobs",
+		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job",
+		access: userOnly, tag: "jobs",
 		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
 		more: func(op *huma.Operation) {
 			op.Responses["202"] = &huma.Response{
@@ -92,11 +103,14 @@ func (a *API) addJobs() {
 		},
 	}, a.cancelJob)
 	register(a, operation{
-		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again", access: userOnly, tag: "jobs",
-		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.", status: http.StatusAccepted,
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again",
+		access: userOnly, tag: "jobs",
+		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.",
+		status:      http.StatusAccepted,
 	}, a.retryJob)
 	register(a, operation{
-		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: userOnly, tag: "jobs",
+		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended",
+		access: userOnly, tag: "jobs",
 		description: "Erases input, output, log, events and callbacks.", status: http.StatusNoContent,
 	}, a.deleteJob)
 }
@@ -104,7 +118,9 @@ func (a *API) addJobs() {
 // waitForJob waits until the job is as wanted, the wait is over or the server
 // shuts down, and returns the current job. If too many requests wait already,
 // it returns the job immediately.
-func (a *API) waitForJob(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
+func (a *API) waitForJob(
+	ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool,
+) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}

@@ -140,7 +140,8 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	case '0':
 		number := token.String()
 		if !jobs.CheapNumber(number, maxDigits) {
-			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
+			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits,
+				jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -163,7 +164,8 @@ func (r *jsonReader) object(ctx context.Context) (any, error) {
 			r.addError(`expected names without NUL (\u0000)`)
 		}
 		if len(name) > maxName {
-			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name), len(name)))
+			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name),
+				len(name)))
 			if err := r.SkipValue(); err != nil {
 				return nil, err
 			}

@@ -41,7 +41,8 @@ type rotateBody struct {
 func (a *API) addKeys() {
 	register(a, operation{
 		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: public, tag: "callbacks",
-		summary: "Get the public keys that callbacks are signed with", description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
+		summary:     "Get the public keys that callbacks are signed with",
+		description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
 	}, func(ctx context.Context, _ *struct{}) (*keySet, error) {
 		keys, err := a.Queue.Keys.Public(ctx)
 		if err != nil {
@@ -53,7 +54,8 @@ func (a *API) addKeys() {
 	})
 	register(a, operation{
 		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: userOnly, tag: "callbacks",
-		summary: "List the keys that your callbacks are signed with", description: "Your secrets and the server's own key; what is secret is not shown.",
+		summary:     "List the keys that your callbacks are signed with",
+		description: "Your secrets and the server's own key; what is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		keys, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
 		list := new(keyList)
@@ -61,12 +63,16 @@ func (a *API) addKeys() {
 		return list, err
 	})
 	register(a, operation{
-		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly, tag: "callbacks", status: http.StatusCreated,
-		summary: "Make another secret", description: "It signs your callbacks beside those there are, and is shown this once.",
+		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly,
+		tag: "callbacks", status: http.StatusCreated,
+		summary:     "Make another secret",
+		description: "It signs your callbacks beside those there are, and is shown this once.",
 	}, func(ctx context.Context, _ *struct{}) (*newKeyResponse, error) { return a.createKey(ctx, nil) })
 	register(a, operation{
-		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly, tag: "callbacks", status: http.StatusCreated,
-		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
+		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly,
+		tag: "callbacks", status: http.StatusCreated,
+		summary:     "Make a new secret in the place of the old ones",
+		description: "The old ones go on signing for the grace, so that receivers have time to change over.",
 	}, func(ctx context.Context, req *bodyRequest) (*newKeyResponse, error) {
 		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
 		if err != nil {
@@ -74,12 +80,15 @@ func (a *API) addKeys() {
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > jobs.MaxGrace {
-			return nil, invalid([]ProblemError{{Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String()}})
+			return nil, invalid([]ProblemError{{
+				Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String(),
+			}})
 		}
 		return a.createKey(ctx, &grace)
 	})
 	register(a, operation{
-		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: userOnly, tag: "callbacks", status: http.StatusNoContent,
+		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: userOnly,
+		tag: "callbacks", status: http.StatusNoContent,
 		summary: "End one of your secrets now",
 	}, func(ctx context.Context, req *struct {
 		Key string `path:"key"`

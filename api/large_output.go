@@ -46,7 +46,10 @@ type addressPermits struct {
 }
 
 func newLargeQueue() *largeQueue {
-	return &largeQueue{permits: make(chan struct{}, maxLargeOutputs), addresses: make(map[string]*addressPermits), active: make(map[*largeResponse]struct{})}
+	return &largeQueue{
+		permits: make(chan struct{}, maxLargeOutputs), addresses: make(map[string]*addressPermits),
+		active: make(map[*largeResponse]struct{}),
+	}
 }
 
 // acquire waits for a permit, first for one of the address and then for a
@@ -79,7 +82,8 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 			q.closeSlowest(func(t *largeResponse) bool { return queues[taken] == q.permits || t.address == address })
 		case <-ctx.Done():
 			release()
-			return nil, newProblem("unavailable", "too many large outputs are being sent; try again").retryAfter(largeTimeout)
+			return nil, newProblem("unavailable",
+				"too many large outputs are being sent; try again").retryAfter(largeTimeout)
 		}
 	}
 	q.mu.Lock()
@@ -96,7 +100,8 @@ func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 	defer q.mu.Unlock()
 	var slowest *largeResponse
 	for response := range q.active {
-		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > slowAfter && (slowest == nil || response.startedAt.Before(slowest.startedAt)) {
+		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > slowAfter &&
+			(slowest == nil || response.startedAt.Before(slowest.startedAt)) {
 			slowest = response
 		}
 	}

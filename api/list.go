@@ -32,7 +32,8 @@ type jobList struct {
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
 	filter := jobs.Filter{
-		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time, CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
+		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
+		CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
 	req.Status = slices.Compact(req.Status)
@@ -41,7 +42,9 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, invalid([]ProblemError{{Location: "query." + name, Message: "expected text in UTF-8 without NUL"}})
+			return nil, invalid([]ProblemError{{
+				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
+			}})
 		}
 	}
 	query := req.query()
@@ -75,7 +78,9 @@ func (a *API) openCursor(cursor, list string, query url.Values) (before string, 
 	sealed, ok := a.Queue.Keys.Open(cursor)
 	before, of, _ := strings.Cut(string(sealed), "\n")
 	if !ok || of != list+"?"+query.Encode() {
-		return "", invalid([]ProblemError{{Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters"}})
+		return "", invalid([]ProblemError{{
+			Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters",
+		}})
 	}
 	return before, nil
 }

@@ -22,20 +22,27 @@ func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: a.Queue.Metrics(a.checks),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_http_request_duration_seconds", Help: "Duration of HTTP requests. A stream counts until it ends.",
+			Name:    "coatcheck_http_request_duration_seconds",
+			Help:    "Duration of HTTP requests. A stream counts until it ends.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
 	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open event streams and long polls."}, func() float64 { return float64(a.streams.openStreams()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_streams", Help: "Open event streams and long polls.",
+		}, func() float64 { return float64(a.streams.openStreams()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage.",
+		}, func() float64 {
 			if a.Hub.Degraded() {
 				return 1
 			}
 			return 0
 		}))
 	if a.Connections != nil {
-		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_connections", Help: "Open connections."}, func() float64 { return float64(a.Connections.size()) }))
+		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_connections", Help: "Open connections.",
+		}, func() float64 { return float64(a.Connections.size()) }))
 	}
 	return m
 }
@@ -53,7 +60,8 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 func (a *API) checks() []jobs.Check {
 	events := jobs.Check{Name: "events", Status: jobs.OK}
 	if a.Hub.Degraded() {
-		events.Status, events.Detail = jobs.Warning, "Redis is unavailable, so event streams lag by two seconds: start Redis, or check the network, redis_url and the log"
+		events.Status, events.Detail = jobs.Warning,
+			"Redis is unavailable, so event streams lag by two seconds: start Redis, or check the network, redis_url and the log"
 	}
 	return append(a.Queue.Health(), events)
 }
@@ -75,14 +83,16 @@ type readyAnswer struct {
 // addOperations adds the health checks and the metrics.
 func (a *API) addOperations() {
 	register(a, operation{
-		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public, tag: "operations",
+		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public,
+		tag: "operations",
 	}, func(context.Context, *struct{}) (*liveAnswer, error) {
 		response := new(liveAnswer)
 		response.Body.Status = "ok"
 		return response, nil
 	})
 	register(a, operation{
-		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: public, tag: "operations",
+		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs",
+		access: public, tag: "operations",
 		description: "503 while the database is away or takes nothing, and while the server shuts down. What else is wrong is a warning.",
 	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })
 	exposition := promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
@@ -113,7 +123,8 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, newProblem("unavailable", "the server cannot accept jobs now", failing...).retryAfter(2 * time.Second)
+		return nil, newProblem("unavailable", "the server cannot accept jobs now",
+			failing...).retryAfter(2 * time.Second)
 	}
 	return response, nil
 }

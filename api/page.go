@@ -135,7 +135,10 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 // pageFrame returns the data that all pages share.
 func (a *API) pageFrame(ctx context.Context, title, here string) web.Page {
 	info := infoOf(ctx)
-	return web.Page{Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "", Engine: info.user.Admin && a.Engine != nil}
+	return web.Page{
+		Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "",
+		Engine: info.user.Admin && a.Engine != nil,
+	}
 }
 
 // render responds with a page.
@@ -163,7 +166,8 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	view := web.ProblemPage{
-		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
+		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
+		RequestID: p.RequestID,
 	}
 	if p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
 		view.Heading = "The page could not be loaded"

@@ -40,7 +40,8 @@ func (f *form) view(key string) web.Form {
 	if f.json {
 		v.Other = serviceHref(f.service.Name, nil)
 		v.Fields = []web.Field{{
-			Name: "body", ID: "body", Label: "Submission", Kind: "json", Help: "The request body, as in the API: input, callback_url, then and all other options.",
+			Name: "body", ID: "body", Label: "Submission", Kind: "json",
+			Help:  "The request body, as in the API: input, callback_url, then and all other options.",
 			Value: f.values.Get("body"), Errors: f.errors["body"],
 		}}
 		if !f.values.Has("body") {

@@ -16,11 +16,23 @@ import (
 // options are the fields for options of a submission, by their names in the
 // API.
 var options = []web.Field{
-	{Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks", Help: "Called when the job ends. Use the test receiver's URL to try it."},
+	{
+		Name: "callback_url", Label: "Callback URL", Kind: "url", Placeholder: "https://client.example/hooks",
+		Help: "Called when the job ends. Use the test receiver's URL to try it.",
+	},
 	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "The job starts after this delay."},
-	{Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1", Help: "Maximum number of attempts."},
-	{Name: "timeout", Label: "Timeout", Kind: "text", Placeholder: "15m", Help: "Attempts that take longer are stopped."},
-	{Name: "priority", Label: "Priority", Kind: "select", Options: []string{"", "1", "2", "3", "4"}, Help: "1 is the highest, 2 the default."},
+	{
+		Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1",
+		Help: "Maximum number of attempts.",
+	},
+	{
+		Name: "timeout", Label: "Timeout", Kind: "text", Placeholder: "15m",
+		Help: "Attempts that take longer are stopped.",
+	},
+	{
+		Name: "priority", Label: "Priority", Kind: "select", Options: []string{"", "1", "2", "3", "4"},
+		Help: "1 is the highest, 2 the default.",
+	},
 	{Name: "tags", Label: "Tags", Kind: "text", Placeholder: "web, test", Help: "For filtering, separated by commas."},
 }
 
@@ -62,8 +74,10 @@ func (f *form) property(name string) *schema {
 // field returns the field for a property.
 func (f *form) field(name string, p *schema) web.Field {
 	field := web.Field{
-		Name: inputPrefix + name, ID: "input-" + name, Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,
-		Required: slices.Contains(f.schema.Required, name), Value: fieldText(p.Default), Errors: f.errors[inputPrefix+name],
+		Name: inputPrefix + name, ID: "input-" + name,
+		Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,
+		Required: slices.Contains(f.schema.Required, name), Value: fieldText(p.Default),
+		Errors: f.errors[inputPrefix+name],
 	}
 	if len(p.Examples) > 0 {
 		field.Placeholder = fieldText(p.Examples[0])
@@ -102,7 +116,9 @@ func (f *form) field(name string, p *schema) web.Field {
 	case p.Type == huma.TypeString && (field.MaxLength > 200 || p.Format == "textarea"):
 		field.Kind = "textarea"
 	case p.Type == huma.TypeString:
-		field.Kind = cmp.Or(map[string]string{"uri": "url", "email": "email", "date": "date", "password": "password"}[p.Format], "text")
+		field.Kind = cmp.Or(map[string]string{
+			"uri": "url", "email": "email", "date": "date", "password": "password",
+		}[p.Format], "text")
 	default:
 		field.Kind = "json"
 		field.Help = strings.TrimSpace(field.Help + " As JSON.")
@@ -144,7 +160,10 @@ func (f *form) example() string {
 		case len(p.Enum) > 0:
 			value = p.Enum[0]
 		default:
-			value = map[string]any{huma.TypeString: "text", huma.TypeBoolean: true, huma.TypeInteger: 1, huma.TypeNumber: 1, huma.TypeArray: []any{}, huma.TypeObject: map[string]any{}}[p.Type]
+			value = map[string]any{
+				huma.TypeString: "text", huma.TypeBoolean: true, huma.TypeInteger: 1, huma.TypeNumber: 1,
+				huma.TypeArray: []any{}, huma.TypeObject: map[string]any{},
+			}[p.Type]
 			if p.Minimum != nil {
 				value = *p.Minimum
 			}

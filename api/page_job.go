@@ -62,15 +62,18 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage
 		return web.JobPage{}, err
 	}
 	v := web.JobPage{
-		Page: a.pageFrame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
-		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",
-		Timeline: timeline(j), Facts: facts(j),
+		Page: a.pageFrame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service,
+		Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL,
+		HasCallback: j.CallbackURL != "",
+		Timeline:    timeline(j), Facts: facts(j),
 	}
 	if owned {
 		// Use the session, so that the page's requests do not contain the
 		// token.
 		path := "/v1/jobs/" + j.ID
-		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).baseURL)
+		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result",
+			j.TokenURL(infoOf(ctx).baseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
 		v.Input = clippedText(prettyJSON(j.Input))
@@ -124,7 +127,10 @@ func timeline(j *jobs.Job) []web.Moment {
 	}
 	last := j.CreatedAt.Time
 	for i, attempt := range j.History {
-		started := web.Moment{At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number), Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " in the queue"}
+		started := web.Moment{
+			At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number),
+			Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " in the queue",
+		}
 		if j.Steps > 1 {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
 		}
@@ -141,16 +147,22 @@ func timeline(j *jobs.Job) []web.Moment {
 	if j.Status == jobs.Retrying && j.RunAt != nil {
 		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
 	}
-	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil && j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
+	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil &&
+		j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
 	if j.FinishedAt != nil && !ran {
-		moments = append(moments, web.Moment{At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status))})
+		moments = append(moments, web.Moment{
+			At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status)),
+		})
 	}
 	return moments
 }
 
 // attemptMoment returns the timeline entry for the end of an attempt.
 func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
-	m := web.Moment{At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)), Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time))}
+	m := web.Moment{
+		At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)),
+		Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time)),
+	}
 	switch {
 	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
 		m.Text = fmt.Sprintf("Step %d done", attempt.Step)
@@ -179,7 +191,9 @@ func facts(j *jobs.Job) []web.Fact {
 		{Name: "Expires", At: moment(j.ExpiresAt)},
 	}
 	if j.Callback != nil {
-		all = append(all, web.Fact{Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts)})
+		all = append(all, web.Fact{
+			Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts),
+		})
 	}
 	if j.StartedAt != nil && j.FinishedAt != nil {
 		all = append(all, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
@@ -217,7 +231,9 @@ func (a *API) cancelAction(r *http.Request) (string, error) {
 	}
 	reason := r.PostForm.Get("reason")
 	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
-		return "", invalid([]ProblemError{{Location: "reason", Message: "expected at most 1000 bytes of text without NUL"}})
+		return "", invalid([]ProblemError{{
+			Location: "reason", Message: "expected at most 1000 bytes of text without NUL",
+		}})
 	}
 	_, err = a.Queue.Cancel(r.Context(), job.ID, reason)
 	return "/jobs/" + job.ID, err

@@ -34,7 +34,9 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 	f := jobFilter{v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q"))}
 	var errs []ProblemError
 	if f.status != "" && !slices.Contains(statuses, f.status) {
-		errs = append(errs, ProblemError{Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", ")})
+		errs = append(errs, ProblemError{
+			Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", "),
+		})
 	}
 	if d, err := time.ParseDuration(f.since); f.since != "" && (err != nil || d <= 0) {
 		errs = append(errs, ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
@@ -102,7 +104,8 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 	owner := a.ownerFilter(ctx)
 	filter := f.filter(owner, now)
 	v := web.JobsPage{
-		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service, Since: f.since, Tag: f.q,
+		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service,
+		Since: f.since, Tag: f.q,
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
 	}
@@ -224,7 +227,8 @@ func notice(v url.Values) string {
 // jobRow returns a job as a list row.
 func jobRow(j *jobs.Job) web.JobRow {
 	row := web.JobRow{
-		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner, Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner,
+		Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Attempt: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts), Created: j.CreatedAt.Time,
 	}
 	if j.Error != nil {

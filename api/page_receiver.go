@@ -20,11 +20,14 @@ const receiverRefresh = 1
 // Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
-		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again", jobs.AnswerGone: "410: it will not be tried again",
-		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds", jobs.AnswerNever: "nothing, until the sender gives up",
+		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again",
+		jobs.AnswerGone:     "410: it will not be tried again",
+		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds",
+		jobs.AnswerNever: "nothing, until the sender gives up",
 	}
 	damageNames = map[string]string{
-		jobs.DamageNone: "callbacks are not changed", jobs.DamageBody: "the body is changed in transit", jobs.DamageTime: "replayed ten minutes later",
+		jobs.DamageNone: "callbacks are not changed", jobs.DamageBody: "the body is changed in transit",
+		jobs.DamageTime: "replayed ten minutes later",
 	}
 )
 
@@ -48,10 +51,14 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 	}
 	v.URL, v.Refresh = receiver.URL, receiverRefresh
 	for _, answer := range jobs.Answers {
-		v.Answers = append(v.Answers, web.Option{Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer})
+		v.Answers = append(v.Answers, web.Option{
+			Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer,
+		})
 	}
 	for _, damage := range jobs.Damages {
-		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage})
+		v.Damages = append(v.Damages, web.Option{
+			Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage,
+		})
 	}
 	if secret != "" {
 		v.Refresh = 0 // a refresh would lose the verification results
@@ -77,7 +84,8 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 
 func receivedRow(c *jobs.Received) web.ReceivedRow {
 	row := web.ReceivedRow{
-		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict, Answered: strconv.Itoa(c.StatusCode),
+		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
+		Answered: strconv.Itoa(c.StatusCode),
 	}
 	if c.StatusCode == 0 {
 		row.Answered = "nothing"
@@ -121,7 +129,8 @@ func (a *API) newReceiver(r *http.Request) (string, error) {
 }
 
 func (a *API) setReceiver(r *http.Request) (string, error) {
-	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"), r.PostForm.Get("damage"))
+	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
+		r.PostForm.Get("damage"))
 	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
 		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
 	}

@@ -34,7 +34,10 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	f := &form{service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	f := &form{
+		service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json",
+		resolve: a.Validator.schemas.SchemaFromRef,
+	}
 	if from := r.URL.Query().Get("from"); from != "" {
 		job, err := a.ownedJob(r.Context(), from)
 		if err != nil {
@@ -57,7 +60,10 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 		a.problemPage(w, r, err)
 		return
 	}
-	f := &form{service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	f := &form{
+		service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json",
+		resolve: a.Validator.schemas.SchemaFromRef,
+	}
 	job, err := a.submitForm(r.Context(), f)
 	if err == nil {
 		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
@@ -112,7 +118,9 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.servicesOf(ctx) {
-		v.Services = append(v.Services, web.Link{Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s})
+		v.Services = append(v.Services, web.Link{
+			Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s,
+		})
 	}
 	d, err := a.describe(ctx, s)
 	if err != nil {

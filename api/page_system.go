@@ -33,7 +33,10 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		{Name: "Queued", Value: web.Count(s.Depth[jobs.Queued])},
 		{Name: "Oldest queued", Value: oldest},
 		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d slots", slots)},
-		{Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]), Note: web.Count(s.Depth[jobs.Retrying]) + " retrying"},
+		{
+			Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]),
+			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
+		},
 		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
 		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "of this process"},
 	}
@@ -44,7 +47,10 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	v.Chart = web.NewChart(columns)
 	v.Services = serviceRows(s.Services)
 	for _, w := range s.Workers {
-		row := web.WorkerRow{ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "OK", Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time}
+		row := web.WorkerRow{
+			ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "OK",
+			Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time,
+		}
 		if w.Stale {
 			row.Status, row.Beat = "failed", "stale for "+web.Took(time.Since(w.BeatAt.Time))
 		}
@@ -58,7 +64,10 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		events += ", unavailable: live events may be lost"
 	}
 	v.Facts = []web.Fact{
-		{Name: "Database", Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes))},
+		{
+			Name: "Database",
+			Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes)),
+		},
 		{Name: "Live events", Text: events},
 		{Name: "Version", Text: a.Version},
 		{Name: "Up since", At: &a.startedAt},

@@ -84,7 +84,10 @@ var statusOf = map[string]int{
 // forRequest.
 func newProblem(code, detail string, errs ...ProblemError) *Problem {
 	title := strings.ToUpper(code[:1]) + strings.ReplaceAll(code[1:], "-", " ")
-	return &Problem{Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs, header: make(http.Header)}
+	return &Problem{
+		Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs,
+		header: make(http.Header),
+	}
 }
 
 // retryAfter adds a Retry-After header, in whole seconds and at least 1.

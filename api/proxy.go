@@ -9,8 +9,10 @@ import (
 // proxyHeaders are headers that reverse proxies add to requests, in addition to
 // X-Forwarded-*.
 var proxyHeaders = []string{
-	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
-	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop", "X-Arr-Log-Id",
+	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host",
+	"X-Original-Forwarded-For",
+	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Fastly-Client-Ip", "Cdn-Loop",
+	"X-Arr-Log-Id",
 }
 
 // refuseProxied rejects requests that came through a proxy while no users are
@@ -22,8 +24,10 @@ func (a *API) refuseProxied(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := proxyHeader(r.Header); name != "" && !isProbe(r) {
-			a.writeProblem(w, r, newProblem("forbidden", "this request came through a proxy (it has the header "+name+"), and the server has no users, so that it would obey whoever reaches the proxy: "+
-				"add users (httpauth or api_keys in its configuration) or, if the proxy lets in only those who may do everything, set allow_proxy_without_users: true"))
+			a.writeProblem(w, r, newProblem("forbidden", "this request came through a proxy (it has the header "+name+
+				"), but the server has no users, so every client of the proxy would be an admin: "+
+				"add users (httpauth or api_keys in the configuration) or, "+
+				"if only admins can reach the proxy, set allow_proxy_without_users: true"))
 			return
 		}
 		next.ServeHTTP(w, r)

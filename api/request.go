@@ -47,7 +47,10 @@ type requestInfo struct {
 // forStream returns a copy for a stream. It omits the headers, which would use
 // memory for as long as the stream lasts.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, baseURL: info.baseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr, conn: info.conn, user: info.user, start: info.start}
+	return &requestInfo{
+		id: info.id, baseURL: info.baseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr,
+		conn: info.conn, user: info.user, start: info.start,
+	}
 }
 
 type infoKey struct{}
@@ -86,7 +89,8 @@ func (a *API) withRequestInfo(next http.Handler) http.Handler {
 		caller := a.callerOf(r)
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), baseURL: a.base(caller), path: redactPathTokens(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
+			id:    "req_" + strings.ToLower(rand.Text()), baseURL: a.base(caller), path: redactPathTokens(r.URL.Path),
+			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
 		}
 		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
 		route.Routes = a.router
@@ -124,8 +128,11 @@ func (a *API) recordRequest(info *requestInfo, status, bytes int) {
 	if slices.Contains([]string{"/healthz", "/readyz", "/metrics"}, info.pattern) {
 		level = slog.LevelDebug
 	}
-	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id), slog.String("method", info.method), slog.String("path", info.path),
-		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name), slog.String("client", clientOf(info.remoteAddr)))
+	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id),
+		slog.String("method", info.method), slog.String("path", info.path),
+		slog.Int("status", status), slog.Int("bytes", bytes),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name),
+		slog.String("client", clientOf(info.remoteAddr)))
 }
 
 // base returns the base URL of the server as the client sees it.
@@ -156,12 +163,14 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
-			a.writeProblem(w, r, newProblem("internal", "internal error; the server log has details under this request ID"))
+			a.writeProblem(w, r,
+				newProblem("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
 func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack", string(debug.Stack()))
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack",
+		string(debug.Stack()))
 }

@@ -18,7 +18,8 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := newProblem("unsupported-media-type", "expected an uncompressed body, not Content-Encoding: "+truncate(coding))
+			p := newProblem("unsupported-media-type",
+				"expected an uncompressed body, not Content-Encoding: "+truncate(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}
@@ -31,7 +32,8 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 
 // tooLarge returns the problem of a body larger than MaxBody.
 func (a *API) tooLarge() *Problem {
-	return newProblem("payload-too-large", fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
+	return newProblem("payload-too-large",
+		fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
 }
 
 // withoutBOM removes the byte order mark that some clients prepend to a body
@@ -51,7 +53,8 @@ func errEncoding(text []byte) error {
 // Closing the connection immediately would reset it, and such a client would
 // never see the response. discardTimeout limits the time.
 func (w *deadlineWriter) discardBody(r *http.Request) {
-	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
+	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 ||
+		r.Header.Get("Expect") != "" {
 		return
 	}
 	_ = w.control.Flush()

@@ -34,7 +34,9 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
-	response := &resultResponse{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
+	response := &resultResponse{
+		Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n'),
+	}
 	switch {
 	case !job.Done:
 		response.Status = http.StatusAccepted

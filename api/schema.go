@@ -37,8 +37,9 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 		services: services,
-		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), submits: make(map[string]*huma.Schema),
-		bodies: make(map[reflect.Type]*huma.Schema),
+		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema),
+		submits: make(map[string]*huma.Schema),
+		bodies:  make(map[reflect.Type]*huma.Schema),
 	}
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
@@ -65,7 +66,10 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 // compile compiles the schemas. Its error lists each service, field and tag
 // that is not supported.
 func (v *Validator) compile() error {
-	c, err := newCompiler(map[string]any{"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs, "submits": v.submits})
+	c, err := newCompiler(map[string]any{
+		"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs,
+		"submits": v.submits,
+	})
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,9 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 func (v *Validator) submitSchema(service string) *huma.Schema {
 	submit := huma.SchemaFromType(v.schemas, reflect.TypeFor[submitBody]())
 	submit.Properties["input"] = v.inputs[service]
-	submit.Properties["metadata"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is."}
+	submit.Properties["metadata"] = &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is.",
+	}
 	submit.PrecomputeMessages()
 	name := "Submit." + service
 	v.schemas.Map()[name] = submit
@@ -142,7 +148,9 @@ func decodeError(err error, location string) ProblemError {
 		return ProblemError{Location: l.String(), Message: "the value is too large or too precise"}
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
-		return ProblemError{Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z"}
+		return ProblemError{
+			Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z",
+		}
 	}
 	return ProblemError{Location: location, Message: err.Error()}
 }

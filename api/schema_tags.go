@@ -22,7 +22,8 @@ import (
 // limitTags are the tags that limit the values of a field, with the JSON types
 // that they apply to. The tags of a list's items are on the list's field.
 var limitTags = map[string][]string{
-	"minimum": numericTypes, "maximum": numericTypes, "exclusiveMinimum": numericTypes, "exclusiveMaximum": numericTypes, "multipleOf": numericTypes,
+	"minimum": numericTypes, "maximum": numericTypes, "exclusiveMinimum": numericTypes,
+	"exclusiveMaximum": numericTypes, "multipleOf": numericTypes,
 	"minLength": {huma.TypeString}, "maxLength": {huma.TypeString}, "pattern": {huma.TypeString},
 	"minItems": {huma.TypeArray}, "maxItems": {huma.TypeArray}, "uniqueItems": {huma.TypeArray},
 	"minProperties": {huma.TypeObject}, "maxProperties": {huma.TypeObject},
@@ -31,8 +32,11 @@ var limitTags = map[string][]string{
 var (
 	numericTypes = []string{huma.TypeNumber, huma.TypeInteger}
 	// otherTags are the tags that affect the schema in other ways.
-	otherTags = []string{"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated", "readOnly", "writeOnly", "hidden", "encoding", "timeFormat"}
-	tagKey    = regexp.MustCompile(`(\w+):"`)
+	otherTags = []string{
+		"doc", "example", "default", "enum", "format", "nullable", "title", "const", "deprecated",
+		"readOnly", "writeOnly", "hidden", "encoding", "timeFormat",
+	}
+	tagKey = regexp.MustCompile(`(\w+):"`)
 )
 
 // A tagChecker finds tags that have no effect. A limit in such a tag would
@@ -101,7 +105,8 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 			addError("the tag %s requires a field of type %s, not %s", key, strings.Join(allowed, " or "), types[0])
 		case !known && !slices.Contains(otherTags, key):
 			for _, similar := range slices.Concat(slices.Sorted(maps.Keys(limitTags)), otherTags) {
-				if strings.EqualFold(similar, key) || len(key) >= 3 && strings.HasPrefix(strings.ToLower(similar), strings.ToLower(key)) {
+				if strings.EqualFold(similar, key) ||
+					len(key) >= 3 && strings.HasPrefix(strings.ToLower(similar), strings.ToLower(key)) {
 					addError("unknown tag %s; did you mean %s?", key, similar)
 					break
 				}
@@ -110,7 +115,8 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 	}
 	switch {
 	case p.Type == huma.TypeString && p.Format != "" && !slices.Contains(textFormats, p.Format):
-		addError("unknown format %s; expected one of %s", p.Format, strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
+		addError("unknown format %s; expected one of %s", p.Format,
+			strings.Join(slices.Sorted(slices.Values(textFormats)), ", "))
 	case p.ReadOnly && strings.HasPrefix(at, "input."):
 		addError("the tag readOnly is only allowed in outputs")
 	}

@@ -35,7 +35,8 @@ type serviceResponse struct{ Body service }
 // them.
 func (a *API) addServices() {
 	register(a, operation{
-		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: userOnly, tag: "services",
+		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run",
+		access: userOnly, tag: "services",
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
 		list.Body.Data = []service{}
@@ -49,7 +50,8 @@ func (a *API) addServices() {
 		return list, nil
 	})
 	register(a, operation{
-		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service", access: userOnly, tag: "services",
+		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service",
+		access: userOnly, tag: "services",
 	}, func(ctx context.Context, req *struct {
 		Service string `path:"service" example:"sleep"`
 	},
@@ -86,7 +88,8 @@ func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
 		return nil, jobs.ErrUnknownService
 	}
 	if !infoOf(ctx).user.MayRun(name) {
-		return nil, newProblem("forbidden", fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
+		return nil, newProblem("forbidden",
+			fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
 	}
 	return s, nil
 }
@@ -113,7 +116,8 @@ func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}
 	return service{
-		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(), MaxAttempts: s.MaxAttempts,
-		SubmitURL: infoOf(ctx).baseURL + "/v1/services/" + s.Name + "/jobs",
+		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(),
+		MaxAttempts: s.MaxAttempts,
+		SubmitURL:   infoOf(ctx).baseURL + "/v1/services/" + s.Name + "/jobs",
 	}, nil
 }

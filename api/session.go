@@ -32,7 +32,10 @@ func (a *API) secure(r *http.Request) bool {
 // setSessionCookie sets the session cookie, or deletes it if secret is empty.
 func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
 	//nolint:gosec // Secure over TLS; without TLS, a browser would not send the cookie back
-	c := &http.Cookie{Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time}
+	c := &http.Cookie{
+		Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r),
+		SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time,
+	}
 	if secret == "" {
 		c.MaxAge = -1
 	}
@@ -83,7 +86,7 @@ func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
 func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if a.authenticate(r) == nil {
-		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath only returns paths on this site
+		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 		return
 	}
 	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next})
@@ -119,7 +122,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	}
 	infoOf(r.Context()).user = a.Auth.User(name)
 	a.setSessionCookie(w, r, secret, session)
-	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath only returns paths on this site
+	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 }
 
 // logout ends the session.

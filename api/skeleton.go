@@ -25,7 +25,8 @@ func (a *API) addSkeleton() {
 	})
 	a.router.With(a.authorizeSkeleton(a.authenticate)).Get("/tasks/{id}", a.skeletonTask)
 	for _, path := range []string{"/sleep/{amount}", "/math/{a}/{b}", "/tasks/{id}"} {
-		a.router.Options(path, func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
+		a.router.Options(path,
+			func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
 	}
 	for _, path := range skeletonStarts { // a HEAD request must not submit a job as GET does
 		a.router.Head(path, a.methodNotAllowed)
@@ -101,7 +102,8 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 	}
 	job = job.Opened(info.baseURL)
 	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
-		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL, EventsURL: job.EventsURL,
+		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL,
+		EventsURL: job.EventsURL,
 	})
 }
 

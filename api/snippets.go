@@ -21,7 +21,9 @@ var snippetTemplates = template.Must(template.ParseFS(snippetFiles, "snippets/*"
 
 // snippetLanguages are the languages, with the file name extensions of their
 // templates.
-var snippetLanguages = []struct{ name, file string }{{"curl", "sh"}, {"JavaScript", "mjs"}, {"Go", "go"}, {"Python", "py"}}
+var snippetLanguages = []struct{ name, file string }{
+	{"curl", "sh"}, {"JavaScript", "mjs"}, {"Go", "go"}, {"Python", "py"},
+}
 
 // A snippetView is the data of a snippet template.
 type snippetView struct {
@@ -44,7 +46,9 @@ func (snippetView) ShellQuoted(s string) string {
 
 // submitSnippets returns snippets that submit a job and wait for its output.
 func (a *API) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
-	return snippets("submit", snippetView{URL: infoOf(ctx).baseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open()})
+	return snippets("submit", snippetView{
+		URL: infoOf(ctx).baseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open(),
+	})
 }
 
 // jobSnippets returns snippets that watch a job by its token, without
@@ -60,7 +64,9 @@ func snippets(kind string, view snippetView) ([]web.Snippet, error) {
 		if err := snippetTemplates.ExecuteTemplate(&b, kind+"."+language.file+".tmpl", view); err != nil {
 			return nil, fmt.Errorf("render snippet: %w", err)
 		}
-		all = append(all, web.Snippet{ID: kind + "-" + language.file, Language: language.name, Code: strings.TrimSpace(b.String())})
+		all = append(all, web.Snippet{
+			ID: kind + "-" + language.file, Language: language.name, Code: strings.TrimSpace(b.String()),
+		})
 	}
 	return all, nil
 }

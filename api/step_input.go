@@ -24,7 +24,9 @@ func placeholder(value any) (pointer string, ok bool) {
 
 // checkStep validates the input of a further step, except for its placeholders.
 // Their replacements are validated when the step starts.
-func (v *Validator) checkStep(ctx context.Context, service string, text []byte, location string) ([]ProblemError, error) {
+func (v *Validator) checkStep(
+	ctx context.Context, service string, text []byte, location string,
+) ([]ProblemError, error) {
 	schema := v.compiled[v.inputs[service]]
 	if schema == nil {
 		return nil, nil // decode reports the unknown service

@@ -150,7 +150,9 @@ func (s *stream) writeEnd(ctx context.Context, c *streamCursor, job *jobs.Job) e
 	return s.writeJobEvent(ctx, c, "end", job.EventID(), job, false)
 }
 
-func (s *stream) writeJobEvent(ctx context.Context, c *streamCursor, name string, id notify.ID, job *jobs.Job, truncated bool) error {
+func (s *stream) writeJobEvent(
+	ctx context.Context, c *streamCursor, name string, id notify.ID, job *jobs.Job, truncated bool,
+) error {
 	complete := *job
 	release, err := s.api.acquireOutput(ctx, s.info, &complete)
 	if err != nil {

@@ -85,7 +85,8 @@ func newStreamLimiter(limits StreamLimits) *streamLimiter {
 	l := &streamLimiter{
 		limits: limits, streams: make(map[*stream]struct{}), used: make(map[quota]int64), empty: make(chan struct{}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coatcheck_streams_refused_total", Help: "Event streams and long polls rejected, by the limit that was reached.",
+			Name: "coatcheck_streams_refused_total",
+			Help: "Event streams and long polls rejected, by the limit that was reached.",
 		}, []string{"limit"}),
 	}
 	for _, limit := range []string{"total", "address", "user", "job", "draining"} {

@@ -33,7 +33,8 @@ func (s *stream) restoreCursors(position string) {
 	parts := []string{position}
 	if s.multi {
 		sum, rest, _ := strings.Cut(position, ".")
-		if parts = strings.Split(rest, "."); sum != strconv.FormatUint(uint64(checksum(s.cursors)), 10) || len(parts) != len(s.cursors) {
+		if parts = strings.Split(rest, "."); sum != strconv.FormatUint(uint64(checksum(s.cursors)), 10) ||
+			len(parts) != len(s.cursors) {
 			return
 		}
 	}

@@ -42,7 +42,8 @@ type jobResponse struct {
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
-		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
+		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted,
+		offers: []string{jsonType, eventStream, ndjson},
 		more: func(op *huma.Operation) {
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
@@ -54,7 +55,8 @@ func (a *API) addSubmit(s *jobs.Service) {
 			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
 		},
 	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
-		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream || format == ndjson {
+		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
+			format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
 		answer, err := a.submit(ctx, s.Name, req)
@@ -93,7 +95,9 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 
 // createJob creates the job of a submission, or returns the job that the same
 // idempotency key created before.
-func (a *API) createJob(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
+func (a *API) createJob(
+	ctx context.Context, service string, req *submitRequest,
+) (job jobs.Job, replayed bool, err error) {
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
@@ -130,7 +134,9 @@ func (response *jobResponse) setReplayed(replayed bool) {
 
 // submitJob submits the job that read returns, if the caller may. All
 // submissions use it. Invalid submissions count towards the rate limit too.
-func (a *API) submitJob(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
+func (a *API) submitJob(
+	ctx context.Context, read func() (jobs.Submission, error),
+) (job jobs.Job, replayed bool, err error) {
 	if err := a.checkMaySubmit(ctx); err != nil {
 		return job, false, err
 	}
@@ -154,7 +160,8 @@ func (a *API) checkMaySubmit(ctx context.Context) error {
 		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
 	}
 	if wait := a.submits.reserve(infoOf(ctx).user.Name); wait > 0 {
-		return newProblem("rate-limited", fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
+		return newProblem("rate-limited",
+			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
 	}
 	return nil
 }

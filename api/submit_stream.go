@@ -7,7 +7,9 @@ import (
 
 // submitAndWatch submits a job and responds with its events. If a stream limit
 // is reached, it does not submit the job.
-func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*renderedResponse, error) {
+func (a *API) submitAndWatch(
+	ctx context.Context, service string, req *submitRequest, format string,
+) (*renderedResponse, error) {
 	info := infoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	if limit := a.streams.acquire(s); limit != "" {

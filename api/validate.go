@@ -81,7 +81,9 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 // validate returns the validation errors that are not reported yet, so that
 // there are at most maxErrors in total. It skips errors for which ignore
 // returns true.
-func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
+func (d *document) validate(
+	ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool,
+) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -169,7 +171,9 @@ func (d *errorCollector) record(path []string, k jsonschema.ErrorKind, message s
 }
 
 // recordMembers records the same error for several members of a value.
-func (d *errorCollector) recordMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
+func (d *errorCollector) recordMembers(
+	ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string,
+) {
 	for _, name := range names {
 		if d.done(ctx) {
 			return
@@ -223,7 +227,8 @@ func (d *errorCollector) add(ctx context.Context, e *jsonschema.ValidationError)
 const unexpectedMessage = "unexpected property"
 
 func unevaluated(e *jsonschema.ValidationError) bool {
-	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") || strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
+	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") ||
+		strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
 }
 
 // shortValue returns a value that is short enough to repeat in an error, or

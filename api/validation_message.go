@@ -17,11 +17,14 @@ var typeNouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
 	"date-time": "a time such as " + timeExample, "date": "a date such as 2026-01-31",
-	"time": "a time of day such as 12:00:00", "duration": "a duration such as 90s, 15m or 24h", "email": "an email address",
-	"uri": "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
-	"int32": "a whole number of at most 64 bits, without point or exponent", "int64": "a whole number of at most 64 bits, without point or exponent",
-	"ip": "an IP address", "idn-email": "an email address", "date-time-http": "a time such as Sat, 31 Jan 2026 12:00:00 GMT",
-	"ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
+	"time": "a time of day such as 12:00:00", "duration": "a duration such as 90s, 15m or 24h",
+	"email": "an email address",
+	"uri":   "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
+	"int32": "a whole number of at most 64 bits, without point or exponent",
+	"int64": "a whole number of at most 64 bits, without point or exponent",
+	"ip":    "an IP address", "idn-email": "an email address",
+	"date-time-http": "a time such as Sat, 31 Jan 2026 12:00:00 GMT",
+	"ipv4":           "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
 }
 
 // validationMessage returns the message for a validation error, which describes
@@ -74,7 +77,8 @@ func validationMessage(k jsonschema.ErrorKind) string {
 }
 
 func nullLast(types []string) []string {
-	return slices.SortedStableFunc(slices.Values(types), func(a, b string) int { return cmp.Compare(strings.Count(a, "null"), strings.Count(b, "null")) })
+	return slices.SortedStableFunc(slices.Values(types),
+		func(a, b string) int { return cmp.Compare(strings.Count(a, "null"), strings.Count(b, "null")) })
 }
 
 // gotType returns the part of a message that names the actual type. It is empty

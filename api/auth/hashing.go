@@ -72,7 +72,10 @@ type addressPermits struct {
 }
 
 func newHashQueue(concurrency int) *hashQueue {
-	return &hashQueue{queue: make(chan struct{}, maxQueuedLogins), running: make(chan struct{}, concurrency), addresses: map[string]*addressPermits{}}
+	return &hashQueue{
+		queue: make(chan struct{}, maxQueuedLogins), running: make(chan struct{}, concurrency),
+		addresses: map[string]*addressPermits{},
+	}
 }
 
 // acquire waits until a computation for the address may run. The caller must

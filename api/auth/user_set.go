@@ -89,7 +89,8 @@ func newUserSet(c Credentials) (*userSet, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
 		matches, err := parseHash(c.Users[name])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("password of user %q: %w; create one with `coatcheck hash-password`", name, err))
+			errs = append(errs,
+				fmt.Errorf("password of user %q: %w; create one with `coatcheck hash-password`", name, err))
 		}
 		errs = append(errs, checkName(name))
 		hashes[name] = matches
@@ -118,7 +119,8 @@ func newUserSet(c Credentials) (*userSet, error) {
 	services := make(map[string][]string)
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
 		if !exists(name) {
-			errs = append(errs, fmt.Errorf("allowed_services of %q: this user has neither a password nor an API key", name))
+			errs = append(errs,
+				fmt.Errorf("allowed_services of %q: this user has neither a password nor an API key", name))
 		}
 		services[name] = append([]string{}, c.Services[name]...) // an empty list allows no service
 	}
@@ -132,13 +134,17 @@ func newUserSet(c Credentials) (*userSet, error) {
 		sum := sha256.Sum256([]byte(hash))
 		passwords[name] = "password:" + hex.EncodeToString(sum[:])
 	}
-	return &userSet{logins: newLogins(hashes, maxConcurrentHashes(maxCost)), keys: keys, admins: slices.Clone(c.Admins), services: services, passwords: passwords}, nil
+	return &userSet{
+		logins: newLogins(hashes, maxConcurrentHashes(maxCost)), keys: keys, admins: slices.Clone(c.Admins),
+		services: services, passwords: passwords,
+	}, nil
 }
 
 // checkName returns an error for names that HTTP Basic cannot carry (RFC 7617,
 // section 2).
 func checkName(name string) error {
-	if name == "" || !validText(name) || strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
+	if name == "" || !validText(name) ||
+		strings.ContainsFunc(name, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("user %q: a name must not be empty or contain a colon or control characters", name)
 	}
 	return nil
