@@ -37,7 +37,7 @@ func (a *API) bodyReadTimeout() time.Duration {
 // whether or not a handler reads it, and the client must read each chunk of the
 // response in time. GET and HEAD requests with a body are rejected because
 // their handlers ignore it.
-func (a *API) dw(next http.Handler) http.Handler {
+func (a *API) withDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ww, ok := w.(middleware.WrapResponseWriter)
 		if !ok {

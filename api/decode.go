@@ -130,7 +130,7 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-// unreadable returns the error for a body that is not valid JSON, or whose
+// bodyError returns the error for a body that is not valid JSON, or whose
 // client has disconnected.
 func bodyError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

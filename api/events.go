@@ -118,19 +118,20 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 			err = errors.Join(err, p)
 		}
 		removed := s.multi && (errors.Is(err, jobs.ErrRemoved) || errors.Is(err, jobs.ErrNotFound))
-		duplicate := slices.ContainsFunc(s.cursors, func(p *streamCursor) bool { return p.id == job.ID })
+		duplicate := slices.ContainsFunc(s.cursors, func(c *streamCursor) bool { return c.id == job.ID })
 		if err != nil && (!removed || duplicate) {
 			return err
 		}
 		if !duplicate {
-			s.cursors = append(s.cursors, &streamCursor{id: job.ID, ref: ref})
-			errs[s.cursors[len(s.cursors)-1]] = err
+			c := &streamCursor{id: job.ID, ref: ref}
+			s.cursors = append(s.cursors, c)
+			errs[c] = err
 		}
 	}
 	s.restoreCursors(last)
-	for _, p := range s.cursors {
-		if p.ended = errs[p] != nil; p.ended && !p.resume {
-			return errs[p]
+	for _, c := range s.cursors {
+		if c.ended = errs[c] != nil; c.ended && !c.resume {
+			return errs[c]
 		}
 	}
 	return nil
@@ -150,8 +151,8 @@ func streamLimitProblem(limit string) *Problem {
 func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
-		if err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry); err != nil &&
-			r.Context().Err() == nil {
+		err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry)
+		if err != nil && r.Context().Err() == nil {
 			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}
 	}}

@@ -44,8 +44,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/deliveries", query, "cursor",
-			a.Queue.Keys.Seal([]byte(found[pageLimit-1].ID+"\npage?"+query.Encode())))
+		v.Older = href("/deliveries", query, "cursor", a.sealCursor(found[pageLimit-1].ID, "page", query))
 	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))

@@ -79,7 +79,7 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	h = a.checkHost(h)
 	h = a.refuseProxied(h)
 	h = a.recoverPanic(h)
-	return a.withRequestInfo(a.dw(h))
+	return a.withRequestInfo(a.withDeadlines(h))
 }
 
 // withRequestInfo adds a requestInfo to the context, sets the common response

@@ -73,19 +73,18 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	response := new(jobResponse)
+	applied := ""
 	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
 		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
-		response.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+		applied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
 	// The job exists, so an error now would make the client submit it again.
 	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
 		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", infoOf(ctx).id, "err", err)
 	}
-	applied := response.PreferenceApplied
-	response = a.submittedResponse(ctx, job)
+	response := a.submittedResponse(ctx, job)
 	response.setReplayed(replayed)
 	if response.PreferenceApplied = applied; applied != "" && job.Done {
 		response.Status = http.StatusOK

@@ -115,15 +115,8 @@ func (l *logins) join(mac loginMAC) (f *flight, leads bool) {
 	return f, true
 }
 
-// verifyThrottled verifies the password unless the address had too many
-// failures. It counts the failure in advance and refunds it unless the password
-// is wrong, so that concurrent guesses are limited too.
-//
-// Existing names have a limit of their own in addition to the limit for all
-// names: a client that tries unknown names cannot lock out users who share its
-// address. Neither the response nor its timing reveals whether a name exists.
-// Over the limit for all names, only a correct password gets a different
-// response.
+// lead runs the verification of a flight and publishes the result to the
+// waiting requests.
 func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, address, name, password string) error {
 	defer func() {
 		l.mu.Lock()
@@ -139,8 +132,8 @@ func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, address, nam
 }
 
 // verifyThrottled verifies the password unless the address had too many
-// failures. It counts the failure in advance and refunds it unless the password is wrong, so
-// that concurrent guesses are limited too.
+// failures. It counts the failure in advance and refunds it unless the password
+// is wrong, so that concurrent guesses are limited too.
 //
 // Existing names have a limit of their own in addition to the limit for all
 // names: a client that tries unknown names cannot lock out users who share its
