@@ -11,17 +11,18 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
-// The forms in which events are streamed.
+// Media types of event streams.
 const (
 	eventStream = "text/event-stream"
 	ndjson      = "application/x-ndjson"
 )
 
-// jsonType is the media type of most answers.
+// jsonType is the media type of most responses.
 const jsonType = "application/json"
 
-// negotiate refuses requests, before anything is done, that accept nothing
-// that is offered, and those whose body is no JSON.
+// negotiate returns middleware that rejects requests whose Accept header
+// matches none of the offered media types, and requests whose body is not JSON,
+// before the operation runs. The default offers are JSON and problems.
 func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) {
 	if offers == nil {
 		offers = []string{jsonType, problemType}
@@ -30,11 +31,11 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 		r, w := humachi.Unwrap(ctx)
 		switch {
 		case accepted(infoOf(r.Context()).accept(), offers...) == "":
-			a.writeProblem(w, r, newProblem("not-acceptable", "this is offered as "+strings.Join(offers, " or ")))
+			a.writeProblem(w, r, newProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
 			a.writeProblem(w, r, errMediaType())
 		default:
-			if err := a.acceptBody(r); err != nil {
+			if err := a.checkBodyHeaders(r); err != nil {
 				a.writeProblem(w, r, err)
 				return
 			}
@@ -43,13 +44,14 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 	}
 }
 
-// accept returns the request's Accept header.
+// accept returns the value of the request's Accept header, with all lines
+// joined.
 func (info *requestInfo) accept() string { return strings.Join(info.header.Values("Accept"), ",") }
 
-// accepted returns which of the media types that are offered an Accept header
-// prefers (RFC 9110, section 12.5.1): among those it likes best the one it
-// names first; for a wildcard, the one offered first. It returns "" when there
-// is none that it accepts.
+// accepted returns the offered media type that the Accept header prefers (RFC
+// 9110, section 12.5.1): the one with the highest quality and, among equals,
+// the one listed first in the header. For a wildcard, it is the first matching
+// offer. accepted returns "" if the header matches no offer.
 func accepted(accept string, offers ...string) string {
 	if strings.TrimSpace(accept) == "" {
 		return offers[0]
@@ -59,7 +61,7 @@ func accepted(accept string, offers ...string) string {
 		quality float64
 	}
 	var choices []choice
-	for element := range preferences(accept) {
+	for element := range splitList(accept) {
 		media, params, err := mime.ParseMediaType(element)
 		if err != nil {
 			continue

@@ -17,19 +17,20 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// find returns the job that ref names, an id or a token, as the caller may see
-// it. What belongs to somebody else does not exist.
-func (a *API) find(ctx context.Context, ref string) (jobs.Job, error) {
-	job, err := a.look(ctx, ref)
+// findJob returns the job with the given id or token as the caller may see it.
+// Jobs of other users are reported as not found.
+func (a *API) findJob(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	return infoOf(ctx).show(ref, job), nil
+	return infoOf(ctx).visibleJob(ref, job), nil
 }
 
-// look is find for callers that do not show the job. Of one that was removed
-// it returns the id, beside [jobs.ErrRemoved].
-func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
+// loadJob returns the job with all fields, including those that the caller may
+// not see. For a removed job, it returns the id together with
+// [jobs.ErrRemoved].
+func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
 	user := infoOf(ctx).user
 	id, byToken := ref, isTokenRef(ref)
 	if byToken {
@@ -49,9 +50,10 @@ func (a *API) look(ctx context.Context, ref string) (jobs.Job, error) {
 	return job, err
 }
 
-// own returns the job that ref names if the caller may change it.
-func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
-	job, err := a.look(ctx, ref)
+// ownedJob returns the job with the given id or token if the caller may change
+// it.
+func (a *API) ownedJob(ctx context.Context, ref string) (jobs.Job, error) {
+	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
@@ -61,47 +63,49 @@ func (a *API) own(ctx context.Context, ref string) (jobs.Job, error) {
 	return job, nil
 }
 
-// isTokenRef reports whether what names a job in a URL is its token.
+// isTokenRef reports whether a job reference in a URL is a token rather than an
+// id.
 func isTokenRef(ref string) bool { return strings.Contains(ref, ".") }
 
-// show returns the job as the caller may see it who named it by ref: with its
-// token when that was it, and with its input when the caller owns it.
-func (info *requestInfo) show(ref string, job jobs.Job) jobs.Job {
+// visibleJob returns the job as the caller may see it: with its token if ref is
+// the token, and with its input if the caller owns the job.
+func (info *requestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
 	switch {
 	case isTokenRef(ref):
-		return job.Opened(info.base)
+		return job.Opened(info.baseURL)
 	case info.user.Admin || info.user.Name == job.Owner:
-		return job.Closed(info.base)
+		return job.Closed(info.baseURL)
 	default:
-		return job.Closed(info.base).WithoutInput()
+		return job.Closed(info.baseURL).WithoutInput()
 	}
 }
 
-// rates limits how fast each user submits. Users come from the configuration,
-// so there are not many.
-type rates struct {
+// A submitLimiter limits the submission rate of each user. It never evicts
+// users: they come from the configuration, so there are few.
+type submitLimiter struct {
 	limit rate.Limit
-	mu    sync.Mutex
+	mu    sync.Mutex // guards users
 	users map[string]*rate.Limiter
 }
 
-func newRates(perSecond float64) *rates {
-	return &rates{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
+func newSubmitLimiter(perSecond float64) *submitLimiter {
+	return &submitLimiter{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
 }
 
-// take returns how long the user must wait; 0 when it need not.
-func (r *rates) take(user string) time.Duration {
-	if r.limit == 0 {
+// reserve counts a submission of the user and returns 0. If the limit is
+// reached, it returns how long the user must wait.
+func (s *submitLimiter) reserve(user string) time.Duration {
+	if s.limit == 0 {
 		return 0
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l := r.users[user]
-	if l == nil {
-		l = rate.NewLimiter(r.limit, max(1, int(math.Ceil(float64(r.limit)))))
-		r.users[user] = l
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limiter := s.users[user]
+	if limiter == nil {
+		limiter = rate.NewLimiter(s.limit, max(1, int(math.Ceil(float64(s.limit)))))
+		s.users[user] = limiter
 	}
-	reservation := l.Reserve()
+	reservation := limiter.Reserve()
 	wait := reservation.Delay()
 	if wait > 0 {
 		reservation.Cancel()
@@ -109,12 +113,12 @@ func (r *rates) take(user string) time.Duration {
 	return wait
 }
 
-// authorize looks at the credentials of requests that need them, before their
-// body is read.
-func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
+// authorize returns middleware that authenticates requests that need
+// credentials, before their body is read.
+func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
-		if who == users || who == tokenOrUser && !needsToken(r) {
+		if required == userOnly || required == tokenOrUser && !usesToken(r) {
 			if err := a.authenticate(r); err != nil {
 				a.writeProblem(w, r, err)
 				return
@@ -124,20 +128,20 @@ func (a *API) authorize(who access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// authenticate finds out who makes the request, by its Authorization header or
-// its session.
+// authenticate identifies the user by the Authorization header or by the
+// session cookie, and stores the user in the request's info.
 func (a *API) authenticate(r *http.Request) error {
 	err := a.authenticateHeader(r)
 	if errors.Is(err, auth.ErrNoCredentials) {
-		infoOf(r.Context()).user, err = a.resume(r)
+		infoOf(r.Context()).user, err = a.sessionUser(r)
 	}
 	return err
 }
 
-// authenticateHeader finds out who makes the request, by its Authorization
-// header only.
+// authenticateHeader identifies the user by the Authorization header only, and
+// stores the user in the request's info.
 func (a *API) authenticateHeader(r *http.Request) (err error) {
 	infoOf(r.Context()).user, err = a.Auth.Authenticate(r)
-	a.noteLogin(r.Context(), claimedName(r), err)
+	a.recordLogin(r.Context(), claimedName(r), err)
 	return err
 }

@@ -1,6 +1,6 @@
-// Package api is the HTTP contract: submitting jobs, asking for them, watching
-// them, and who may. It turns requests into calls of jobs and notify, and
-// their errors into problems.
+// Package api implements the HTTP API and the web pages: submitting, reading
+// and streaming jobs, with access control. It translates requests into calls of
+// packages jobs and notify, and errors into problem details (RFC 9457).
 package api
 
 import (
@@ -24,68 +24,74 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// A Config is what an [API] needs.
+// A Config has the dependencies and settings of an [API].
 type Config struct {
 	Queue    *jobs.Queue
 	Services *jobs.Registry
 	Hub      *notify.Hub
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator
-	// Validator must be the one that the queue uses.
+	// Validator must be the validator that Queue uses.
 	Validator *Validator
-	// PublicURL is how callers reach the API, "https://host" without a slash
-	// at its end. Without it, what each request says is believed.
+	// PublicURL is the base URL of the API for its clients, such as
+	// "https://host", without a trailing slash. If it is empty, the base URL is
+	// derived from each request.
 	PublicURL string
-	// Hosts are the names, beside that of PublicURL and of this machine to
-	// itself, that requests may call the server by.
+	// Hosts are further host names that requests may use in the Host header.
+	// The host of PublicURL and the loopback names are always allowed.
 	Hosts []string
-	// MaxBody is the largest request body in bytes. Default 1 MiB.
+	// MaxBody is the maximum size of a request body in bytes. The default is 1
+	// MiB.
 	MaxBody int64
-	// BodyTimeout is how long the body of a request may take to arrive, and a
-	// second longer for every 128 KiB of MaxBody. Default 20 seconds.
+	// BodyTimeout is how long the client may take to send a request body. One
+	// second is added for every 128 KiB of MaxBody. The default is 20 seconds.
 	BodyTimeout time.Duration
-	// Connections are the server's, for its metrics; nil if they are not counted.
+	// Connections are the connections of the server, for its metrics; nil if
+	// the server does not count them.
 	Connections *Connections
-	// Streams bounds what viewers may take.
+	// Streams limits streams and long polls.
 	Streams StreamLimits
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For,
-	// X-Forwarded-Proto and X-Forwarded-Host, or Forwarded, are believed.
+	// TrustedProxies are the networks of the proxies whose Forwarded,
+	// X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host headers are
+	// trusted.
 	TrustedProxies []netip.Prefix
-	// AllowProxy takes requests that came through a proxy even if there are no
-	// users, who would otherwise be asked for.
+	// AllowProxy accepts requests that came through a proxy even if no users
+	// are configured. By default, they are rejected then.
 	AllowProxy bool
-	// SubmitRate is how many jobs a user may submit in a second; 0 means no limit.
+	// SubmitRate is the maximum number of jobs that each user may submit per
+	// second; 0 means no limit.
 	SubmitRate float64
-	// Version stands in the OpenAPI document.
+	// Version is the version in the OpenAPI document.
 	Version string
-	// Engine shows River's own tables to admins, below [EnginePath]; nil for
-	// nobody.
+	// Engine serves River's UI to admins below [EnginePath]; nil disables it.
 	Engine http.Handler
-	// Redis says that live events go through Redis, for the page.
+	// Redis reports whether live events go through Redis. The system page shows
+	// it.
 	Redis  bool
 	Logger *slog.Logger
 }
 
-// An API answers requests.
+// An API serves the HTTP API and the web pages. Create it with [New].
 type API struct {
 	Config
-	handler     http.Handler
-	crossOrigin *http.CrossOriginProtection
-	huma        huma.API
-	router      *chi.Mux
-	rates       *rates
-	metrics     *metrics
-	failed      *failedLogins
-	documents   documents
-	crowd       *crowd
-	large       *largeQueue
-	pages       *web.Renderer
-	started     time.Time
-	draining    context.Context //nolint:containedctx // done when the server shuts down
-	drain       context.CancelFunc
+	handler      http.Handler
+	crossOrigin  *http.CrossOriginProtection
+	huma         huma.API
+	router       *chi.Mux
+	submits      *submitLimiter
+	metrics      *metrics
+	failedLogins *failedLogins
+	docs         docsCache
+	streams      *streamLimiter
+	largeOutputs *largeQueue
+	pages        *web.Renderer
+	startedAt    time.Time
+	draining     context.Context //nolint:containedctx // done when the server shuts down
+	drain        context.CancelFunc
 }
 
-// New returns an API. Its error names everything that the config lacks.
+// New returns an API. Its error lists all required fields of the config that
+// are missing.
 func New(c Config) (*API, error) {
 	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 20*time.Second)
@@ -95,13 +101,17 @@ func New(c Config) (*API, error) {
 		"Auth": c.Auth == nil, "Validator": c.Validator == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
-			errs = append(errs, fmt.Errorf("api: Config.%s is missing", name))
+			errs = append(errs, fmt.Errorf("api: Config.%s is required", name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(), rates: newRates(c.SubmitRate), crowd: newCrowd(c.Streams), large: newLargeQueue(), pages: web.New(), failed: newFailedLogins(), started: time.Now()}
+	a := &API{
+		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
+		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
+		pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now(),
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
 	a.metrics = newMetrics(a)
@@ -124,18 +134,18 @@ func New(c Config) (*API, error) {
 // ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Drain ends all streams, within two seconds when they are many, and whatever
-// else waits for a job, and takes no more jobs. Call it before
-// [http.Server.Shutdown], which waits for requests to end, and [API.Wait] after
-// it, which waits for streams.
+// Drain rejects new jobs and streams, ends all streams and interrupts all long
+// polls. Streams end one after another, within two seconds. Call Drain before
+// [http.Server.Shutdown], which waits for requests, and call [API.Wait], which
+// waits for streams, after it.
 func (a *API) Drain() {
 	a.drain()
-	a.crowd.drain()
+	a.streams.drain()
 }
 
-// Wait waits until all streams have ended after [API.Drain]. Those that have
-// not when ctx is done are cut off.
-func (a *API) Wait(ctx context.Context) { a.crowd.wait(ctx) }
+// Wait waits until all streams have ended after [API.Drain]. It closes the
+// connections of streams that are still open when ctx is done.
+func (a *API) Wait(ctx context.Context) { a.streams.wait(ctx) }
 
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
@@ -151,39 +161,41 @@ func (a *API) humaConfig() huma.Config {
 	} else {
 		c.Servers = []*huma.Server{{URL: "/"}}
 	}
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // ours are in docs.go
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // docs.go has its own
 	c.CreateHooks = nil
 	c.RejectUnknownQueryParameters = true
 	c.Transformers = []huma.Transformer{a.transformProblem}
 	return c
 }
 
-// access says who may use an operation.
+// access is the authorization that an operation requires.
 type access int
 
 const (
-	anybody     access = iota
-	users              // with credentials
+	public      access = iota
+	userOnly           // requires credentials
 	tokenOrUser        // {job} is a token, or an id with credentials
 )
 
-// operation is what differs between operations.
+// operation describes an operation of the API for register.
 type operation struct {
 	id, method, path, summary, description string
 	access                                 access
 	status                                 int // without an error; default 200
 	tag                                    string
-	// offers are the media types of the answer; default JSON.
+	// offers are the media types of the response; the default is JSON.
 	offers []string
 	more   func(*huma.Operation)
 }
 
-// register adds an operation whose errors become problems.
+// register adds an operation to the router and to the OpenAPI document. It
+// converts errors of the operation to problems.
 func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description, DefaultStatus: o.status,
-		Tags: []string{o.tag}, MaxBodyBytes: a.MaxBody + 1, BodyReadTimeout: a.bodyTime(), // the limit itself is allowed
-		SkipValidateBody: true, // bodyOf and decode do
+		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description,
+		DefaultStatus: o.status, Tags: []string{o.tag}, BodyReadTimeout: a.bodyReadTimeout(),
+		MaxBodyBytes:     a.MaxBody + 1, // a body of exactly MaxBody is allowed
+		SkipValidateBody: true,          // bodyOf and decode validate the body
 		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",
@@ -191,11 +203,11 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		}},
 	}
 	switch o.access {
-	case users:
+	case userOnly:
 		op.Security = []map[string][]string{{"basic": {}}, {"api_key": {}}}
 	case tokenOrUser:
 		op.Security = []map[string][]string{{}, {"basic": {}}, {"api_key": {}}}
-	case anybody:
+	case public:
 		op.Security = []map[string][]string{}
 	}
 	if o.more != nil {

@@ -43,8 +43,8 @@ func TestBadInput(t *testing.T) {
 			code    string
 			want    []string // all in the body
 		}{
-			{name: "broken JSON", body: `{"input":`, status: 400, code: "bad-request", want: []string{"ends in the middle"}},
-			{name: "JSON with more after it", body: add("") + "{}", status: 400, code: "bad-request", want: []string{"more after its end"}},
+			{name: "broken JSON", body: `{"input":`, status: 400, code: "bad-request", want: []string{"unexpected end"}},
+			{name: "JSON with more after it", body: add("") + "{}", status: 400, code: "bad-request", want: []string{"unexpected data after the end"}},
 			{name: "empty body", body: "", status: 400, code: "bad-request", want: []string{"body"}},
 			{name: "array", body: "[]", status: 422, code: "invalid-input", want: []string{`"location":"body"`, "expected an object, not a list"}},
 			{name: "no input", body: "{}", status: 422, code: "invalid-input", want: []string{`"location":"body.input","message":"this is required"`}},
@@ -55,9 +55,9 @@ func TestBadInput(t *testing.T) {
 			{
 				name: "many mistakes at once", body: `{"input":{"a":"1"},"priority":9,"delay":"soon","callback_url":"ftp://x","then":[{"service":"nope","input":{}},{"service":"maths.add","input":{"a":"x","b":{"$output":""}}}]}`,
 				status: 422, code: "invalid-input",
-				want: []string{"7 mistakes", "body.input.a", `"body.input.b","message":"this is required"`, "body.priority", "body.delay", "body.callback_url", "body.then[0].service", "body.then[1].input.a"},
+				want: []string{"7 errors", "body.input.a", `"body.input.b","message":"this is required"`, "body.priority", "body.delay", "body.callback_url", "body.then[0].service", "body.then[1].input.a"},
 			},
-			{name: "what is null but needed", body: `{"input":{"a":null,"b":2},"priority":null,"metadata":null}`, status: 422, code: "invalid-input", want: []string{"a mistake", "body.input.a", "expected a number, not null"}},
+			{name: "what is null but needed", body: `{"input":{"a":null,"b":2},"priority":null,"metadata":null}`, status: 422, code: "invalid-input", want: []string{"request is invalid", "body.input.a", "expected a number, not null"}},
 			{name: "unknown service", path: "/v1/services/nope/jobs", body: add(""), status: 404, code: "not-found", want: []string{"no such service"}},
 			{name: "2 MiB", body: add(`,"callback_state":"` + strings.Repeat("x", 2<<20) + `"`), status: 413, code: "payload-too-large", want: []string{"too large"}},
 			{name: "wrong content type", body: add(""), headers: []string{"Content-Type: text/plain"}, status: 415, code: "unsupported-media-type", want: []string{"application/json"}},
@@ -68,7 +68,7 @@ func TestBadInput(t *testing.T) {
 			{name: "foreign job to delete", method: "DELETE", path: "/v1/jobs/" + theirs.ID, status: 404, code: "not-found"},
 			{name: "unknown job", method: "GET", path: "/v1/jobs/job_06h0ng0pt1r893pw40s24ftxcr", status: 404, code: "not-found"},
 			{name: "no id", method: "GET", path: "/v1/jobs/1", status: 404, code: "not-found"},
-			{name: "forged token", method: "GET", path: "/v1/jobs/" + forge(string(theirs.Token)), status: 404, code: "not-found"},
+			{name: "forged token", method: "GET", path: "/v1/jobs/" + tamperedToken(string(theirs.Token)), status: 404, code: "not-found"},
 			{name: "forged token's events", method: "GET", path: "/v1/jobs/" + theirs.ID + ".0/events", status: 404, code: "not-found"},
 			{name: "key without a closing quote", body: add(""), headers: []string{`Idempotency-Key: "x`}, status: 400, code: "bad-request", want: []string{"header.Idempotency-Key", "quote"}},
 			{name: "key too long", body: add(""), headers: []string{"Idempotency-Key: " + strings.Repeat("x", 256)}, status: 400, code: "bad-request", want: []string{"1 to 255"}},
@@ -188,7 +188,7 @@ func TestHostOfOpenServer(t *testing.T) {
 }
 
 // forge returns the token with another last character.
-func forge(token string) string {
+func tamperedToken(token string) string {
 	rest, last := token[:len(token)-1], token[len(token)-1:]
 	if last == "0" {
 		return rest + "1"

@@ -9,14 +9,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// callbackBody is the body of a callback, for the document.
+// callbackBody is the body of a callback, for the OpenAPI document.
 type callbackBody struct {
 	Type      string       `json:"type" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired"`
 	Timestamp jobs.Time    `json:"timestamp" format:"date-time"`
 	Data      callbackData `json:"data"`
 }
 
-// callbackData is what a callback tells.
+// callbackData is the data of a callback.
 type callbackData struct {
 	Job      jobs.Job `json:"job"`
 	Account  string   `json:"account" doc:"The user who submitted the job."`
@@ -24,11 +24,15 @@ type callbackData struct {
 	Sequence uint64   `json:"sequence" doc:"Grows with each event of the job."`
 }
 
-// callback documents what is sent to callback_url.
-func (a *API) callback() map[string]*huma.PathItem {
+// describeCallback describes the requests to callback_url for the OpenAPI
+// document.
+func (a *API) describeCallback() map[string]*huma.PathItem {
 	schema := a.Validator.schemas.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
 	header := func(name, description string) *huma.Param {
-		return &huma.Param{Name: name, In: "header", Required: true, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+		return &huma.Param{
+			Name: name, In: "header", Required: true, Description: description,
+			Schema: &huma.Schema{Type: huma.TypeString},
+		}
 	}
 	return map[string]*huma.PathItem{"{$request.body#/callback_url}": {Post: &huma.Operation{
 		Method: http.MethodPost, Summary: "Tell of a job", Tags: []string{"callbacks"},
@@ -38,8 +42,10 @@ func (a *API) callback() map[string]*huma.PathItem {
 			header("webhook-timestamp", "When this attempt was made, in seconds since 1970."),
 			header("webhook-signature", "v1 (HMAC-SHA256) and v1a (Ed25519) signatures."),
 		},
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}},
-		Security:    []map[string][]string{}, // the receiver's own affair
-		Responses:   map[string]*huma.Response{"2XX": {Description: "The receiver has it."}},
+		RequestBody: &huma.RequestBody{
+			Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+		},
+		Security:  []map[string][]string{}, // the receiver defines its own security
+		Responses: map[string]*huma.Response{"2XX": {Description: "The receiver has it."}},
 	}}}
 }

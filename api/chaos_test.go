@@ -107,8 +107,8 @@ func readRESP(r *bufio.Reader) ([]byte, error) {
 	return line, nil
 }
 
-// A wanderer watches a job, now on one server and then on another.
-type wanderer struct {
+// A roamingViewer watches a job on one server after another.
+type roamingViewer struct {
 	job jobs.Job
 
 	mu        sync.Mutex
@@ -120,7 +120,7 @@ type wanderer struct {
 	wrong     []string
 }
 
-func (w *wanderer) see(e event) {
+func (w *roamingViewer) record(e event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	note := func(format string, args ...any) {
@@ -163,14 +163,14 @@ func (w *wanderer) see(e event) {
 	}
 }
 
-func (w *wanderer) look() (fresh time.Time, snapshots, ends int) {
+func (w *roamingViewer) state() (fresh time.Time, snapshots, ends int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.fresh, w.snapshots, w.ends
 }
 
 // wander watches the job to its end, and stays nowhere for long.
-func (w *wanderer) wander(ctx context.Context, t *testing.T, servers []*fixture) {
+func (w *roamingViewer) roam(ctx context.Context, t *testing.T, servers []*fixture) {
 	for ctx.Err() == nil {
 		v := servers[rand.N(len(servers))].watch(t, servers[rand.N(len(servers))].URL+path(w.job.EventsURL), "Last-Event-ID: "+w.last.String())
 		if v.StatusCode == 204 {
@@ -185,7 +185,7 @@ func (w *wanderer) wander(ctx context.Context, t *testing.T, servers []*fixture)
 					break reading
 				}
 				if e.name != "ping" {
-					w.see(e)
+					w.record(e)
 				}
 			case <-leave:
 				break reading
@@ -194,7 +194,7 @@ func (w *wanderer) wander(ctx context.Context, t *testing.T, servers []*fixture)
 			}
 		}
 		v.cancel()
-		if _, _, ends := w.look(); ends > 0 {
+		if _, _, ends := w.state(); ends > 0 {
 			return
 		}
 	}
@@ -204,7 +204,7 @@ func (w *wanderer) wander(ctx context.Context, t *testing.T, servers []*fixture)
 // happen. Viewers wander between them; for each, ids grow, nothing is missing
 // that a snapshot does not stand for, the end comes, and soon after Redis is
 // back it knows how its job is. CHAOS=10m goes on for that long.
-func TestEvents21Chaos(t *testing.T) {
+func TestStreamChaos(t *testing.T) {
 	r := jobstest.PrivateRedis(t)
 	url := jobstest.PostgresURL(t)
 	rounds, end := 1, time.Time{}
@@ -230,15 +230,15 @@ func TestEvents21Chaos(t *testing.T) {
 
 func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixture) {
 	t.Helper()
-	var wanderers []*wanderer
+	var viewers []*roamingViewer
 	var wg sync.WaitGroup
 	ctx, cancelAll := context.WithCancel(t.Context())
 	for n := range 4 {
 		job := servers[n%len(servers)].submit(t, "chatter", `{"input":{"chunks":1000000,"size":20,"pause":20}}`)
 		for range 3 {
-			w := &wanderer{job: job, chunk: -1, last: notify.ID{Version: 1}}
-			wanderers = append(wanderers, w)
-			wg.Go(func() { w.wander(ctx, t, servers) })
+			w := &roamingViewer{job: job, chunk: -1, last: notify.ID{Version: 1}}
+			viewers = append(viewers, w)
+			wg.Go(func() { w.roam(ctx, t, servers) })
 		}
 	}
 	defer wg.Wait()
@@ -248,9 +248,9 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 	fresh := func(what string) {
 		t.Helper()
 		start := time.Now()
-		for _, w := range wanderers {
+		for _, w := range viewers {
 			waitFor(t, "the viewer knows how its job is, after "+what, 20*time.Second-time.Since(start), func() bool {
-				at, _, ends := w.look()
+				at, _, ends := w.state()
 				return at.After(start) || ends > 0
 			})
 		}
@@ -259,9 +259,9 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 	fresh("the start")
 
 	// While the log lasts, there is no gap, whatever happens to messages.
-	before := make([]int, len(wanderers))
-	for i, w := range wanderers {
-		_, before[i], _ = w.look()
+	before := make([]int, len(viewers))
+	for i, w := range viewers {
+		_, before[i], _ = w.state()
 	}
 	proxy.lose.Store(5)
 	for range 20 {
@@ -269,8 +269,8 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 		time.Sleep(200 * time.Millisecond) // chaos goes on for a while
 	}
 	proxy.lose.Store(0)
-	for i, w := range wanderers {
-		if _, snapshots, _ := w.look(); snapshots != before[i] {
+	for i, w := range viewers {
+		if _, snapshots, _ := w.state(); snapshots != before[i] {
 			t.Errorf("%d snapshots although the log lasts", snapshots-before[i])
 		}
 	}
@@ -288,21 +288,21 @@ func chaos(t *testing.T, r *jobstest.Server, proxy *lossyProxy, servers []*fixtu
 
 	r.Freeze()
 	time.Sleep(5 * time.Second) // frozen for a while
-	quarter := len(wanderers) / 4
-	cancel := func(some []*wanderer) {
+	quarter := len(viewers) / 4
+	cancel := func(some []*roamingViewer) {
 		t.Helper()
 		for _, w := range some {
 			servers[0].do(t, "POST", "/v1/jobs/"+w.job.ID+"/cancel", "")
 		}
 	}
-	cancel(wanderers[:quarter]) // their end is lost for now
+	cancel(viewers[:quarter]) // their end is lost for now
 	time.Sleep(5 * time.Second)
 	r.Thaw()
 	fresh("ten frozen seconds")
 
-	cancel(wanderers[quarter:])
+	cancel(viewers[quarter:])
 	wg.Wait()
-	for _, w := range wanderers {
+	for _, w := range viewers {
 		if len(w.wrong) > 0 || w.ends != 1 {
 			t.Errorf("%d ends; %s", w.ends, strings.Join(w.wrong[:min(5, len(w.wrong))], "; "))
 		}

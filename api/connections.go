@@ -15,87 +15,92 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Connections bounds the connections of a server. When one more comes than
-// there is room for, the oldest idle one is closed in its place: a connection
-// without a request, or one whose request body does not come. When none is idle,
-// that is one whose answer has not been read for long, or the new one waits.
-// Give its methods to a [net/http.Server].
+// Connections limits the number of open connections of a server. At the limit,
+// a new connection evicts the oldest idle one: a connection without a request,
+// or one whose request body is incomplete. If no connection is idle, the new
+// one evicts the oldest one whose request is taking long, as its client may
+// have stopped reading the response. Otherwise the new connection waits.
+//
+// Use the methods Listen, Context and State with a [net/http.Server].
 type Connections struct {
-	max     int
-	logger  *slog.Logger
-	evicted prometheus.Counter
-	changed chan struct{} // has a value when one may have become idle
+	max         int
+	logger      *slog.Logger
+	evicted     prometheus.Counter
+	roomChanged chan struct{} // has a value when a connection may have closed or become idle
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards open and warned
 	open   map[*connection]struct{}
-	warned time.Time // when it was last logged that there is no room
+	warned time.Time // when the limit was last logged
 }
 
 const (
-	// warnInterval is how often it is logged that there is no room.
+	// warnInterval is the minimum interval between log lines about the limit.
 	warnInterval = time.Minute
-	// slowAfter is how long a request may take before its connection can be
-	// taken for one whose peer does not read.
+	// slowAfter is how long a request may take before its client is assumed to
+	// have stopped reading.
 	slowAfter = 5 * time.Second
 )
 
-// NewConnections returns a bound of that many connections.
-func NewConnections(most int, logger *slog.Logger) *Connections {
+// NewConnections returns a Connections that allows up to limit open
+// connections.
+func NewConnections(limit int, logger *slog.Logger) *Connections {
 	return &Connections{
-		max: most, logger: logger, open: make(map[*connection]struct{}), changed: make(chan struct{}, 1),
+		max: limit, logger: logger, open: make(map[*connection]struct{}), roomChanged: make(chan struct{}, 1),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "coatcheck_connections_evicted_total", Help: "Idle connections closed to make room for others.",
+			Name: "coatcheck_connections_evicted_total",
+			Help: "Connections evicted because the connection limit was reached.",
 		}),
 	}
 }
 
-// A connection is one that is counted from Accept to Close.
+// A connection is a connection that counts towards the limit, from Accept to
+// Close.
 type connection struct {
 	net.Conn
-	all     *Connections
-	since   time.Time
-	addr    string       // the IPv4 address, or the /64 of an IPv6 address
-	active  atomic.Int64 // since when it has a request, in nanoseconds since 1970; 0 while it has none
-	bodies  atomic.Int32 // requests whose body has not come whole
-	viewers atomic.Int32 // streams and requests that wait for a job, which are bounded elsewhere
-	once    sync.Once
+	set           *Connections
+	openedAt      time.Time
+	addr          string       // the IPv4 address, or the /64 network of an IPv6 address
+	activeSince   atomic.Int64 // start of the current request as Unix time in nanoseconds; 0 without a request
+	pendingBodies atomic.Int32 // requests whose body is incomplete
+	streams       atomic.Int32 // streams and long polls, which have limits of their own
+	once          sync.Once
 }
 
-// idle reports whether the connection waits for its peer.
-func (c *connection) idle() bool { return c.active.Load() == 0 || c.bodies.Load() > 0 }
+// idle reports whether the server is waiting for the client.
+func (c *connection) idle() bool { return c.activeSince.Load() == 0 || c.pendingBodies.Load() > 0 }
 
-// slow reports whether the connection may wait for its peer.
+// slow reports whether the client may have stopped reading the response.
 func (c *connection) slow(now time.Time) bool {
-	return c.viewers.Load() == 0 && now.Sub(time.Unix(0, c.active.Load())) > slowAfter
+	return c.streams.Load() == 0 && now.Sub(time.Unix(0, c.activeSince.Load())) > slowAfter
 }
 
 // Close implements [net.Conn].
 func (c *connection) Close() error {
 	c.once.Do(func() {
-		c.all.mu.Lock()
-		defer c.all.mu.Unlock()
-		delete(c.all.open, c)
-		c.all.change()
+		c.set.mu.Lock()
+		defer c.set.mu.Unlock()
+		delete(c.set.open, c)
+		c.set.wakeAccept()
 	})
 	return c.Conn.Close()
 }
 
-// change wakes Accept, which may wait for room for a connection.
-func (c *Connections) change() {
+// wakeAccept wakes an Accept that waits for a free connection.
+func (c *Connections) wakeAccept() {
 	select {
-	case c.changed <- struct{}{}:
+	case c.roomChanged <- struct{}{}:
 	default:
 	}
 }
 
-// Listen returns a listener whose connections are counted.
+// Listen returns a listener whose connections count towards the limit.
 func (c *Connections) Listen(l net.Listener) net.Listener {
-	return &boundListener{Listener: l, all: c, closed: make(chan struct{})}
+	return &boundListener{Listener: l, set: c, closed: make(chan struct{})}
 }
 
 type boundListener struct {
 	net.Listener
-	all    *Connections
+	set    *Connections
 	once   sync.Once
 	closed chan struct{}
 }
@@ -112,10 +117,10 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	counted := &connection{Conn: conn, all: l.all, since: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
-	for !l.all.admit(counted) {
+	counted := &connection{Conn: conn, set: l.set, openedAt: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
+	for !l.set.admit(counted) {
 		select {
-		case <-l.all.changed:
+		case <-l.set.roomChanged:
 		case <-time.After(slowAfter / 10):
 		case <-l.closed:
 			return nil, errors.Join(net.ErrClosed, conn.Close())
@@ -124,57 +129,58 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	return counted, nil
 }
 
-// admit counts a connection when there is room for it, or the place of another.
+// admit counts the connection if the limit allows it, or after evicting another
+// one. It reports whether the connection is counted.
 func (c *Connections) admit(conn *connection) bool {
 	c.mu.Lock()
-	var other *connection
+	var victim *connection
 	if len(c.open) >= c.max {
 		if time.Since(c.warned) > warnInterval {
 			c.warned = time.Now()
 			c.logger.Warn("no room for more connections, so idle ones are closed", "limit", c.max)
 		}
-		if other = c.oldest((*connection).idle); other == nil {
+		if victim = c.oldest((*connection).idle); victim == nil {
 			now := time.Now()
-			other = c.oldest(func(conn *connection) bool { return conn.slow(now) })
+			victim = c.oldest(func(conn *connection) bool { return conn.slow(now) })
 		}
-		if other == nil {
+		if victim == nil {
 			c.mu.Unlock()
 			return false
 		}
-		delete(c.open, other)
+		delete(c.open, victim)
 	}
 	c.open[conn] = struct{}{}
 	c.mu.Unlock()
-	if other != nil {
+	if victim != nil {
 		c.evicted.Inc()
-		other.Close()
+		victim.Close()
 	}
 	return true
 }
 
-// oldest returns the connection of that kind that is open for longest, of the
-// address that has most of them: so who opens many loses his own. It is nil when
-// there is none.
-func (c *Connections) oldest(kind func(*connection) bool) *connection {
+// oldest returns the oldest eligible connection of the address that has the
+// most of them, or nil if there is none. An address that opens many connections
+// therefore loses its own.
+func (c *Connections) oldest(eligible func(*connection) bool) *connection {
 	counts := make(map[string]int)
 	oldest := make(map[string]*connection)
-	worst := ""
+	busiest := ""
 	for conn := range c.open {
-		if !kind(conn) {
+		if !eligible(conn) {
 			continue
 		}
 		counts[conn.addr]++
-		if first := oldest[conn.addr]; first == nil || conn.since.Before(first.since) {
+		if first := oldest[conn.addr]; first == nil || conn.openedAt.Before(first.openedAt) {
 			oldest[conn.addr] = conn
 		}
-		if counts[conn.addr] > counts[worst] {
-			worst = conn.addr
+		if counts[conn.addr] > counts[busiest] {
+			busiest = conn.addr
 		}
 	}
-	return oldest[worst]
+	return oldest[busiest]
 }
 
-// size returns how many connections are open.
+// size returns the number of open connections.
 func (c *Connections) size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +191,7 @@ type connectionKey struct{}
 
 // Context is the ConnContext of a [net/http.Server].
 func (c *Connections) Context(ctx context.Context, conn net.Conn) context.Context {
-	if counted := ours(conn); counted != nil {
+	if counted := trackedConnection(conn); counted != nil {
 		return context.WithValue(ctx, connectionKey{}, counted)
 	}
 	return ctx
@@ -193,32 +199,33 @@ func (c *Connections) Context(ctx context.Context, conn net.Conn) context.Contex
 
 // State is the ConnState of a [net/http.Server].
 func (c *Connections) State(conn net.Conn, state http.ConnState) {
-	counted := ours(conn)
+	counted := trackedConnection(conn)
 	if counted == nil {
 		return
 	}
 	switch state {
 	case http.StateNew, http.StateIdle:
-		counted.active.Store(0)
-		counted.bodies.Store(0)
-		counted.all.change()
+		counted.activeSince.Store(0)
+		counted.pendingBodies.Store(0)
+		counted.set.wakeAccept()
 	case http.StateActive, http.StateHijacked:
-		counted.active.Store(time.Now().UnixNano())
-	case http.StateClosed: // Close has been called
+		counted.activeSince.Store(time.Now().UnixNano())
+	case http.StateClosed: // Close has already removed it
 	}
 }
 
-// ours returns the connection of ours that is in conn, perhaps below TLS.
-func ours(conn net.Conn) *connection {
-	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = secure.NetConn()
+// trackedConnection returns the counted connection behind conn, unwrapping TLS,
+// or nil.
+func trackedConnection(conn net.Conn) *connection {
+	if tlsConn, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = tlsConn.NetConn()
 	}
 	c, _ := conn.(*connection)
 	return c
 }
 
-// connectionOf returns the connection of a request; nil if connections are not
-// counted.
+// connectionOf returns the connection of a request, or nil if connections are
+// not counted.
 func connectionOf(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c

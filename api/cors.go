@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// shareTokens lets pages of other origins read what is under a job's token,
-// and answers their browsers' questions before (CORS).
-func (a *API) shareTokens(next http.Handler) http.Handler {
+// allowTokenCORS adds CORS headers to responses for requests that use a job
+// token, and answers their preflight requests. Pages of any origin may then
+// read the responses.
+func (a *API) allowTokenCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if needsToken(r) {
+		if usesToken(r) {
 			allowOrigins(w.Header())
 			if r.Method == http.MethodOptions {
 				allowHeaders(w.Header(), r.Header)
@@ -22,8 +23,9 @@ func (a *API) shareTokens(next http.Handler) http.Handler {
 	})
 }
 
-// needsToken reports whether the request is one for which tokens are enough.
-func needsToken(r *http.Request) bool {
+// usesToken reports whether a token authorizes the request, so that it needs no
+// credentials.
+func usesToken(r *http.Request) bool {
 	if r.URL.Path == "/v1/events" {
 		refs := r.URL.Query()["job"]
 		return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref string) bool { return !strings.Contains(ref, ".") })
@@ -33,33 +35,36 @@ func needsToken(r *http.Request) bool {
 	return ok && strings.Contains(job, ".")
 }
 
-// allowedHeaders are the headers that requests with a token may always have.
+// allowedHeaders are the request headers that are always allowed with a token.
 const allowedHeaders = "Accept, If-None-Match, Prefer, Last-Event-ID, Cache-Control"
 
-// allowOrigins lets pages of all origins read the answer, without credentials.
+// allowOrigins allows pages of any origin to read the response, without
+// credentials.
 func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
 	h.Set("Access-Control-Allow-Headers", allowedHeaders)
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
+	h.Set("Access-Control-Expose-Headers",
+		"ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "86400")
 }
 
-// maxAskedHeaders bounds the names of headers that a preflight may ask for, in
-// bytes.
-const maxAskedHeaders = 4 << 10
+// maxRequestedHeaders is the maximum size of the Access-Control-Request-Headers
+// header of a preflight request, in bytes.
+const maxRequestedHeaders = 4 << 10
 
-// allowHeaders lets the request that a preflight asks about have the headers
-// that it asks for: no credentials are involved, and tracing SDKs add their own.
-// They are named one by one, because * leaves Authorization out.
-func allowHeaders(answer, request http.Header) {
-	answer.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-	asked := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
-	if asked == "" || len(asked) > maxAskedHeaders {
+// allowHeaders allows all headers that a preflight request lists. That is safe
+// because no credentials are involved, and necessary because tracing SDKs add
+// headers of their own. The headers are listed by name because * does not
+// include Authorization.
+func allowHeaders(response, request http.Header) {
+	response.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+	requested := strings.Join(request.Values("Access-Control-Request-Headers"), ",")
+	if requested == "" || len(requested) > maxRequestedHeaders {
 		return
 	}
 	var names []string
-	for name := range strings.SplitSeq(asked, ",") {
+	for name := range strings.SplitSeq(requested, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
@@ -69,7 +74,7 @@ func allowHeaders(answer, request http.Header) {
 		names = append(names, name)
 	}
 	if names != nil {
-		answer.Set("Access-Control-Allow-Headers", allowedHeaders+", "+strings.Join(names, ", "))
+		response.Set("Access-Control-Allow-Headers", allowedHeaders+", "+strings.Join(names, ", "))
 	}
 }
 

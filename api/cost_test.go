@@ -135,7 +135,7 @@ func TestCostIsLinear(t *testing.T) { // not parallel: it measures allocations
 				sum := allocated(func() {
 					_, err := a.decode(t.Context(), "cost", "application/json", text)
 					if p := knownProblem(err); p != nil {
-						if answer, err := json.Marshal(p); err != nil || len(p.Errors) > maxMistakes || len(answer) > maxMistakes*(maxLocation+500) {
+						if answer, err := json.Marshal(p); err != nil || len(p.Errors) > maxErrors || len(answer) > maxErrors*(maxLocation+500) {
 							t.Errorf("the answer has %d mistakes and %d bytes, %v", len(p.Errors), len(answer), err)
 						}
 					}
@@ -151,13 +151,13 @@ func TestCostIsLinear(t *testing.T) { // not parallel: it measures allocations
 	}
 }
 
-// A leaver is a context that is canceled after a number of checks.
-type leaver struct {
+// An expiringContext is a context that is canceled after a number of checks.
+type expiringContext struct {
 	context.Context
 	checks int
 }
 
-func (l *leaver) Err() error {
+func (l *expiringContext) Err() error {
 	if l.checks--; l.checks < 0 {
 		return context.Canceled
 	}
@@ -165,15 +165,15 @@ func (l *leaver) Err() error {
 }
 
 // Work on a body stops soon after the caller disconnects, at any point.
-func TestCostOfLeaving(t *testing.T) {
+func TestDisconnectStopsValidation(t *testing.T) {
 	t.Parallel()
 	a := newCostAPI(t)
 	for name, body := range costs {
 		text := []byte(body(4_000))
-		whole := &leaver{t.Context(), 1 << 30}
+		whole := &expiringContext{t.Context(), 1 << 30}
 		a.decode(whole, "cost", "application/json", text) // counts the checks
 		for checks := range 1<<30 - whole.checks {
-			left := &leaver{t.Context(), checks}
+			left := &expiringContext{t.Context(), checks}
 			if _, err := a.decode(left, "cost", "application/json", text); !errors.Is(err, context.Canceled) || left.checks < -6 {
 				t.Errorf("%s: after %d checks: %v, and %d more", name, checks, err, -left.checks)
 			}

@@ -11,148 +11,153 @@ import (
 )
 
 const (
-	// bodyRate is how many bytes of a body must arrive in a second, beside
-	// BodyTimeout.
-	bodyRate = 128 << 10
-	// leftoverTimeout is how long an answer to a request whose body was not read
-	// waits for the rest of it, for the sake of the connection's next request.
-	leftoverTimeout = 2 * time.Second
-	// probeTimeout is how long a body of unknown length may take to turn out to
-	// be empty.
-	probeTimeout = 500 * time.Millisecond
-	// answerPiece is how many bytes of an answer are written with one deadline.
-	answerPiece = 64 << 10
-	// answerRate is how many bytes of an answer must be read in a second, beside
-	// Stall: an answer takes memory until it is read.
-	answerRate = 16 << 10
+	// minBodyRate extends BodyTimeout by the time that a body of MaxBody bytes
+	// takes at this rate, in bytes per second.
+	minBodyRate = 128 << 10
+	// discardTimeout is how long a response waits for the rest of an unread
+	// request body. Once the rest is read, the connection can be reused.
+	discardTimeout = 2 * time.Second
+	// emptyBodyTimeout is how long the server waits to find out whether a body
+	// of unknown length is empty.
+	emptyBodyTimeout = 500 * time.Millisecond
+	// writeChunkSize is the number of bytes that are written with one deadline.
+	writeChunkSize = 64 << 10
+	// minWriteRate is the minimum rate at which a client must read a response,
+	// in bytes per second, with Stall as a grace period. The limit exists
+	// because a response uses memory until it is read.
+	minWriteRate = 16 << 10
 )
 
-// bodyTime is how long the body of a request may take to arrive.
-func (a *API) bodyTime() time.Duration {
-	return a.BodyTimeout + time.Duration(a.MaxBody)*time.Second/bodyRate
+// bodyReadTimeout is how long a request body may take to arrive.
+func (a *API) bodyReadTimeout() time.Duration {
+	return a.BodyTimeout + time.Duration(a.MaxBody)*time.Second/minBodyRate
 }
 
-// paced sets deadlines for a request: its body must arrive in time, whether or
-// not a handler reads it, and each piece of the response must be read in time. A
-// GET or HEAD request with a body is refused, because handlers ignore it.
-func (a *API) paced(next http.Handler) http.Handler {
+// withDeadlines sets deadlines for a request. The body must arrive in time,
+// whether or not a handler reads it, and the client must read each chunk of the
+// response in time. GET and HEAD requests with a body are rejected because
+// their handlers ignore it.
+func (a *API) withDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ww, ok := w.(middleware.WrapResponseWriter)
 		if !ok {
 			next.ServeHTTP(w, r)
 			return
 		}
-		paced := &pacedWriter{WrapResponseWriter: ww, control: http.NewResponseController(w), stall: a.crowd.limits.Stall}
-		if r.ProtoMajor == 1 { // where a deadline that has passed harms only what is written after it
-			paced.extend() // it may be that of the request before
+		dw := &deadlineWriter{
+			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.limits.Stall,
 		}
-		defer paced.extend() // for what is still in a buffer
+		if r.ProtoMajor == 1 { // in HTTP/2, an expired deadline would reset the stream
+			dw.extend() // the deadline may be left over from the previous request
+		}
+		defer dw.extend() // for data that is still buffered
 		if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
-			next.ServeHTTP(paced, r)
+			next.ServeHTTP(dw, r)
 			return
 		}
-		paced.body = &pacedBody{ReadCloser: r.Body, control: paced.control, conn: connectionOf(r.Context())}
-		paced.body.begin(a.bodyTime())
-		if r.ProtoMajor > 1 { // else the connection waits for the rest of it
-			defer paced.body.end()
+		dw.body = &deadlineBody{ReadCloser: r.Body, control: dw.control, conn: connectionOf(r.Context())}
+		dw.body.begin(a.bodyReadTimeout())
+		if r.ProtoMajor > 1 { // in HTTP/1, the connection waits for the rest of the body
+			defer dw.body.end()
 		}
-		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.ContentLength > 0 || paced.body.has()) {
-			_ = paced.control.EnableFullDuplex() // the answer does not wait for the body
+		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.ContentLength > 0 || dw.body.hasData()) {
+			_ = dw.control.EnableFullDuplex() // respond without waiting for the body
 			w.Header().Set("Connection", "close")
-			a.writeProblem(paced, r, newProblem("bad-request", "expected a "+r.Method+" request without a body"))
+			a.writeProblem(dw, r, newProblem("bad-request", "expected a "+r.Method+" request without a body"))
 			return
 		}
-		r.Body = paced.body
-		next.ServeHTTP(paced, r)
-		paced.linger(r)
+		r.Body = dw.body
+		next.ServeHTTP(dw, r)
+		dw.discardBody(r)
 	})
 }
 
-// A pacedBody is the body of a request that has a deadline until it is read.
-type pacedBody struct {
+// A deadlineBody is a request body with a read deadline until it is complete.
+type deadlineBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	conn    *connection // nil if connections are not counted
 	ended   atomic.Bool
 }
 
-func (b *pacedBody) begin(limit time.Duration) {
-	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // recorders in tests have none
+func (b *deadlineBody) begin(limit time.Duration) {
+	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // unsupported by the recorders in tests
 	if b.conn != nil {
-		b.conn.bodies.Add(1)
-		b.conn.all.change()
+		b.conn.pendingBodies.Add(1)
+		b.conn.set.wakeAccept()
 	}
 }
 
-// has reports whether there is a body at all. One of unknown length may turn out
-// to be empty.
-func (b *pacedBody) has() bool {
-	_ = b.control.SetReadDeadline(time.Now().Add(probeTimeout))
+// hasData reports whether the body has at least one byte. A body of unknown
+// length may be empty.
+func (b *deadlineBody) hasData() bool {
+	_ = b.control.SetReadDeadline(time.Now().Add(emptyBodyTimeout))
 	n, err := b.Read(make([]byte, 1))
 	return n > 0 || !errors.Is(err, io.EOF)
 }
 
 // end marks the body as complete, or as no longer expected.
-func (b *pacedBody) end() {
+func (b *deadlineBody) end() {
 	if b.ended.CompareAndSwap(false, true) && b.conn != nil {
-		b.conn.bodies.Add(-1)
+		b.conn.pendingBodies.Add(-1)
 	}
 }
 
 // Read implements [io.Reader].
-func (b *pacedBody) Read(p []byte) (int, error) {
+func (b *deadlineBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		_ = b.control.SetReadDeadline(time.Time{}) // or the request would be canceled when it passes
+		_ = b.control.SetReadDeadline(time.Time{}) // an expired deadline would cancel the request
 		b.end()
 	}
 	return n, err
 }
 
-// Close implements [io.Closer]. net/http closes the body itself at the end:
-// after an earlier end, the rest of it could not be read (see linger).
-func (b *pacedBody) Close() error { return nil }
+// Close implements [io.Closer]. It does nothing: net/http closes the body
+// itself after the handler returns, and after an earlier close, discardBody
+// could not read the rest.
+func (b *deadlineBody) Close() error { return nil }
 
-// A pacedWriter gives each piece of an answer a deadline of its own.
-type pacedWriter struct {
+// A deadlineWriter sets a new deadline for each chunk of a response.
+type deadlineWriter struct {
 	middleware.WrapResponseWriter
-	control *http.ResponseController
-	body    *pacedBody // of the request; nil for none
-	stall   time.Duration
-	written int
-	waited  time.Duration // for the reader, in all
+	control      *http.ResponseController
+	body         *deadlineBody // of the request; nil without a body
+	stallTimeout time.Duration
+	written      int
+	waited       time.Duration // total time spent waiting for the client to read
 }
 
-// extend moves the deadline on.
-func (w *pacedWriter) extend() {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // recorders in tests have none
+// extend postpones the write deadline.
+func (w *deadlineWriter) extend() {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stallTimeout)) // unsupported by the recorders in tests
 }
 
 // WriteHeader implements [http.ResponseWriter].
-func (w *pacedWriter) WriteHeader(status int) {
+func (w *deadlineWriter) WriteHeader(status int) {
 	w.extend()
 	if w.body != nil && !w.body.ended.Load() {
-		_ = w.control.SetReadDeadline(time.Now().Add(leftoverTimeout))
+		_ = w.control.SetReadDeadline(time.Now().Add(discardTimeout))
 	}
 	w.WrapResponseWriter.WriteHeader(status)
 }
 
 // Write implements [io.Writer].
-func (w *pacedWriter) Write(p []byte) (written int, err error) {
+func (w *deadlineWriter) Write(p []byte) (written int, err error) {
 	for {
-		piece := p[:min(len(p), answerPiece)]
+		chunk := p[:min(len(p), writeChunkSize)]
 		start := time.Now()
-		left := w.stall + time.Duration(w.written)*time.Second/answerRate - w.waited
-		_ = w.control.SetWriteDeadline(start.Add(min(left, w.stall)))
-		n, err := w.WrapResponseWriter.Write(piece)
+		timeout := w.stallTimeout + time.Duration(w.written)*time.Second/minWriteRate - w.waited
+		_ = w.control.SetWriteDeadline(start.Add(min(timeout, w.stallTimeout)))
+		n, err := w.WrapResponseWriter.Write(chunk)
 		written += n
 		w.written += n
 		w.waited += time.Since(start)
-		if p = p[len(piece):]; err != nil || len(p) == 0 {
+		if p = p[len(chunk):]; err != nil || len(p) == 0 {
 			return written, err
 		}
 	}
 }
 
-// Unwrap is for [http.ResponseController].
-func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.WrapResponseWriter.Unwrap() }
+// Unwrap is used by [http.ResponseController].
+func (w *deadlineWriter) Unwrap() http.ResponseWriter { return w.WrapResponseWriter.Unwrap() }

@@ -18,8 +18,8 @@ import (
 	"coatcheck/jobs/jobstest"
 )
 
-// impatient are limits that a test reaches soon.
-func impatient(c *api.Config) {
+// shortDeadlines sets deadlines that a test reaches soon.
+func shortDeadlines(c *api.Config) {
 	c.MaxBody, c.BodyTimeout, c.Streams.Stall = 64<<10, 300*time.Millisecond, 300*time.Millisecond
 }
 
@@ -27,7 +27,7 @@ func impatient(c *api.Config) {
 // asks.
 func TestBodyDeadline(t *testing.T) {
 	credentials, keys := aliceAndBob(t)
-	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: impatient})
+	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: shortDeadlines})
 	for name, request := range map[string]string{
 		"sign-in":                    "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\n",
 		"sign-in, a part":            "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\nname",
@@ -84,9 +84,9 @@ func TestEmptyChunks(t *testing.T) {
 
 // What takes longer than the deadlines by right is not cut off, and the same
 // connection serves the next request.
-func TestDeadlinesSpareWaiting(t *testing.T) {
+func TestDeadlinesAllowLongPolls(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{api: impatient})
+	f := newFixture(t, jobstest.SQLite(t), options{api: shortDeadlines})
 	reused := f.Client().Transport
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
@@ -142,9 +142,9 @@ func (f *fixture) tight(t *testing.T) *httptest.Server {
 }
 
 // An answer that nobody reads ends; one that is read slowly does not.
-func TestAnswerDeadline(t *testing.T) {
+func TestResponseDeadline(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: impatient})
+	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: shortDeadlines})
 	job := f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30").job(t)
 	if !job.Done {
 		t.Fatalf("the job is %s", job.Status)
@@ -153,8 +153,8 @@ func TestAnswerDeadline(t *testing.T) {
 	for _, suffix := range []string{"", "/result"} {
 		request := fmt.Sprintf("GET /v1/jobs/%s%s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", job.Token, suffix)
 		f.log.Reset()
-		deaf := raw(t, server.URL, request)
-		deaf.(*net.TCPConn).SetReadBuffer(4096)
+		stalled := raw(t, server.URL, request)
+		stalled.(*net.TCPConn).SetReadBuffer(4096)
 		waitFor(t, "end of an answer that nobody reads", 20*time.Second, func() bool { return strings.Contains(f.log.String(), "msg=request ") })
 
 		slow := raw(t, server.URL, request)
@@ -176,7 +176,7 @@ func TestAnswerDeadline(t *testing.T) {
 // The same on HTTP/2, where the body of one of many requests does not come.
 func TestBodyDeadlineHTTP2(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{api: impatient})
+	f := newFixture(t, jobstest.SQLite(t), options{api: shortDeadlines})
 	secure := httptest.NewUnstartedServer(f.api)
 	secure.EnableHTTP2 = true
 	secure.StartTLS()
@@ -264,7 +264,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 // Those who wait for a job are counted as those who watch it.
-func TestWaitingIsLimited(t *testing.T) {
+func TestLongPollsAreLimited(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.PerJob = 2 }})
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)
 	for range 2 {

@@ -12,8 +12,8 @@ import (
 	"coatcheck/jobs"
 )
 
-// submitBody is the body of a submission; its schema has the service's in the
-// place of input.
+// submitBody is the body of a submission. In the schema of a service's
+// submissions, input has the schema of the service's input.
 type submitBody struct {
 	Input          json.RawMessage `json:"input"`
 	CallbackURL    string          `json:"callback_url,omitempty" doc:"Is called when something happens to the job: https, at a public address." example:"https://client.example/hooks/jobs"`
@@ -31,39 +31,40 @@ type submitBody struct {
 	Then           []nextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
 }
 
-// nextStep is a further step, as in the contract.
+// nextStep is a further step of a submission.
 type nextStep struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input" doc:"{\"$output\": \"/json/pointer\"} stands for a part of the output of the step before; the pointer \"\" is all of it."`
 }
 
-// decode returns the submission that a body is, or a problem with all that is
-// wrong with it.
+// decode validates the body of a submission and converts it. Its error is a
+// problem that lists all errors in the body.
 func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
 	errs, err := check(ctx, a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
-		return jobs.Submission{}, unreadable(ctx, err)
+		return jobs.Submission{}, bodyError(ctx, err)
 	}
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
-			errs = append(errs, misfit(err, "body"))
+			errs = append(errs, decodeError(err, "body"))
 		}
 		return jobs.Submission{}, invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
-			errs = append(errs, misfit(err, "body.input"))
+			errs = append(errs, decodeError(err, "body.input"))
 		}
 	}
 	s := jobs.Submission{
-		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags, Metadata: in.Metadata,
+		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags,
+		Metadata:       in.Metadata,
 		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
 	}
-	wrong := func(field, message string, value any) {
+	addError := func(field, message string, value any) {
 		errs = append(errs, ProblemError{Location: "body." + field, Message: message, Value: value})
 	}
 	duration := func(field, text string) time.Duration {
@@ -72,24 +73,25 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 && (d != 0 || field != "delay") {
-			wrong(field, "expected a duration above zero such as 90s, 15m or 24h", clipped(text))
+			addError(field, "expected a duration above zero such as 90s, 15m or 24h", truncate(text))
 			return 0
 		}
 		return d
 	}
-	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin), duration("retain", in.Retain)
+	s.Timeout, s.StartWithin, s.Retain = duration("timeout", in.Timeout), duration("start_within", in.StartWithin),
+		duration("retain", in.Retain)
 	s.Delay = duration("delay", in.Delay)
 	if in.RunAt != "" {
 		if in.Delay != "" {
-			wrong("run_at", "expected delay or run_at, not both", nil)
+			addError("run_at", "expected delay or run_at, not both", nil)
 		}
 		if at, err := parseTime(in.RunAt); err == nil {
 			s.RunAt = at
 		}
 	}
-	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports that there are more
+	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports the excess
 		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
-			wrong(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
+			addError(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
 	}
 	if string(in.Metadata) == "null" {
@@ -97,46 +99,46 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	for i, step := range in.Then[:min(len(in.Then), jobs.MaxSteps-1)] {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		if len(errs) >= maxMistakes {
+		if len(errs) >= maxErrors {
 			continue
 		}
 		more, err := a.Validator.checkStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
 		if err != nil {
-			return jobs.Submission{}, unreadable(ctx, err)
+			return jobs.Submission{}, bodyError(ctx, err)
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
-			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name", clipped(step.Service))
+			addError(fmt.Sprintf("then[%d].service", i), "unknown service", truncate(step.Service))
 		}
 	}
 	if in.CallbackURL != "" {
 		if s.CallbackURL, err = a.Guard.CheckURL(in.CallbackURL); err != nil && len(errs) == 0 {
 			return jobs.Submission{}, fmt.Errorf("check callback_url: %w", err)
 		} else if err != nil {
-			wrong("callback_url", err.Error(), nil)
+			addError("callback_url", err.Error(), nil)
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, invalid(errs[:min(len(errs), maxMistakes)])
+		return jobs.Submission{}, invalid(errs[:min(len(errs), maxErrors)])
 	}
 	return s, nil
 }
 
-// isJSON reports whether a Content-Type is one of JSON.
+// isJSON reports whether a Content-Type is a JSON media type.
 func isJSON(contentType string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-// unreadable returns the error for a body that is not valid JSON, or whose caller
-// has disconnected.
-func unreadable(ctx context.Context, err error) error {
+// bodyError returns the error for a body that is not valid JSON, or whose
+// client has disconnected.
+func bodyError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
-	return newProblem("bad-request", "the body can't be read as JSON: "+err.Error())
+	return newProblem("bad-request", "the body is not valid JSON: "+err.Error())
 }
 
 func errMediaType() *Problem {
-	return newProblem("unsupported-media-type", "expected a body of JSON with Content-Type: application/json")
+	return newProblem("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
 }

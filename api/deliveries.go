@@ -17,7 +17,7 @@ type deliveryList struct {
 	}
 }
 
-type deliveryAnswer struct {
+type deliveryResponse struct {
 	Status int
 	Body   jobs.Delivery
 }
@@ -52,64 +52,74 @@ type callbackTestBody struct {
 	URL string `json:"url" doc:"The receiver to try out."`
 }
 
-// addDeliveries adds the calls that show callbacks and send them again.
+// addDeliveries adds the operations that list, show, resend and test callbacks.
 func (a *API) addDeliveries() {
 	register(a, operation{
-		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries", summary: "List the callbacks of a job, with their attempts", access: users, tag: "callbacks",
+		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries",
+		summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
 	}, a.jobDeliveries)
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first", access: users, tag: "callbacks",
+		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first",
+		access: userOnly, tag: "callbacks",
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}", summary: "Show a callback with its body and attempts", access: users, tag: "callbacks",
-	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}",
+		summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
-		return &deliveryAnswer{http.StatusOK, d}, err
+		return &deliveryResponse{http.StatusOK, d}, err
 	})
 	register(a, operation{
-		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver", summary: "Send a callback again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver", method: http.MethodPost, path: "/v1/deliveries/{delivery}/redeliver",
+		summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "With the same id and body, and the whole schedule of attempts before it.",
-	}, func(ctx context.Context, req *deliveryRef) (*deliveryAnswer, error) {
+	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.findDelivery(ctx, req.Delivery)
 		if err == nil {
 			d, err = a.Queue.Redeliver(ctx, d.ID)
 		}
-		return &deliveryAnswer{http.StatusAccepted, d}, err
+		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 	register(a, operation{
-		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver", summary: "Send many callbacks again", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "redeliver-all", method: http.MethodPost, path: "/v1/deliveries/redeliver",
+		summary: "Send many callbacks again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "The newest 1000 that are chosen, 50 a second, behind whatever is new.",
 	}, func(ctx context.Context, req *bodyRequest) (*redeliverAnswer, error) {
 		body, err := bodyOf[redeliverBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}
-		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time})
-		answer := new(redeliverAnswer)
-		answer.Body.Count = n
-		return answer, err
+		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{
+			Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
+		})
+		response := new(redeliverAnswer)
+		response.Body.Count = n
+		return response, err
 	})
 	register(a, operation{
-		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback", access: users, tag: "callbacks", status: http.StatusAccepted,
+		id: "test-callback", method: http.MethodPost, path: "/v1/callbacks/test", summary: "Send a test callback",
+		access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "Sends a signed callback.test to the URL, once. What came of it stands in the delivery.",
-	}, func(ctx context.Context, req *bodyRequest) (*deliveryAnswer, error) {
+	}, func(ctx context.Context, req *bodyRequest) (*deliveryResponse, error) {
 		body, err := bodyOf[callbackTestBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}
 		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
-			return nil, newProblem("invalid-callback-url", err.Error(), ProblemError{Location: "body.url", Message: err.Error()})
+			return nil, newProblem("invalid-callback-url", err.Error(),
+				ProblemError{Location: "body.url", Message: err.Error()})
 		}
-		if err := a.mayIn(ctx); err != nil {
+		if err := a.checkMaySubmit(ctx); err != nil {
 			return nil, err
 		}
 		d, err := a.Queue.SendTest(ctx, infoOf(ctx).user.Name, url)
-		return &deliveryAnswer{http.StatusAccepted, d}, err
+		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 }
 
-// ownerFilter returns whose jobs the caller may see; "" for everybody's.
+// ownerFilter returns the user whose jobs the caller may see, or "" if the
+// caller may see the jobs of all users.
 func (a *API) ownerFilter(ctx context.Context) string {
 	if user := infoOf(ctx).user; !user.Admin {
 		return user.Name
@@ -117,7 +127,7 @@ func (a *API) ownerFilter(ctx context.Context) string {
 	return ""
 }
 
-// findDelivery returns a delivery that the caller may see.
+// findDelivery returns a delivery if the caller may see it.
 func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error) {
 	d, err := a.Queue.Delivery(ctx, id)
 	if err != nil {
@@ -129,12 +139,13 @@ func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error
 	return d, nil
 }
 
-// jobDeliveries lists the callbacks of one job, of which there are few.
+// jobDeliveries lists the callbacks of one job. There is no pagination, because
+// a job has few callbacks.
 func (a *API) jobDeliveries(ctx context.Context, req *struct {
 	Job string `path:"job" doc:"The job's id or token."`
 },
 ) (*deliveryList, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +159,9 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
-	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1}
+	filter := jobs.DeliveryFilter{
+		Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
+	}
 	query := req.query()
 	var err error
 	if filter.Before, err = a.openCursor(req.Cursor, "deliveries", query); err != nil {
@@ -168,7 +181,8 @@ func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deli
 	return list, nil
 }
 
-// query returns the filters of the list, in one form.
+// query returns the filters of the request in canonical form, for cursors and
+// links.
 func (req *deliveriesRequest) query() url.Values {
 	q := make(url.Values)
 	if req.Status != "" {

@@ -17,16 +17,16 @@ import (
 )
 
 // A hook receives callbacks.
-type hook struct {
+type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
 	status int
 	ids    []string
 }
 
-func newHook(t *testing.T, status int) *hook {
+func newReceiver(t *testing.T, status int) *receiver {
 	t.Helper()
-	h := &hook{status: status}
+	h := &receiver{status: status}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -38,13 +38,13 @@ func newHook(t *testing.T, status int) *hook {
 	return h
 }
 
-func (h *hook) answer(status int) {
+func (h *receiver) answer(status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.status = status
 }
 
-func (h *hook) received() []string {
+func (h *receiver) received() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.ids...)
@@ -84,7 +84,7 @@ func TestDeliveries(t *testing.T) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, callbacks(t, options{credentials: credentials}))
 		alice, bob, root := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"], "Authorization: Bearer "+keys["root"]
-		h := newHook(t, 500)
+		h := newReceiver(t, 500)
 		job := f.submit(t, "maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+h.URL+`"}`, alice)
 		a := f.until(t, "/v1/jobs/"+job.ID+"/deliveries", `"status":"failed"`, alice)
 		var list struct{ Data []jobs.Delivery }
@@ -163,7 +163,7 @@ func TestDeliveries(t *testing.T) {
 func TestDeliveryPages(t *testing.T) {
 	db := jobstest.SQLite(t)
 	f := newFixture(t, db, callbacks(t, options{}))
-	h := newHook(t, 204)
+	h := newReceiver(t, 204)
 	for range 5 {
 		f.submit(t, "maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+h.URL+`", "callback_events": ["job.started", "job.succeeded"]}`, "Prefer: wait=20")
 	}
@@ -202,7 +202,7 @@ func TestDeliveryPages(t *testing.T) {
 func TestCallbackTest(t *testing.T) {
 	db := jobstest.SQLite(t)
 	f := newFixture(t, db, callbacks(t, options{}))
-	h := newHook(t, 500)
+	h := newReceiver(t, 500)
 	a := f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`/hook"}`)
 	var d jobs.Delivery
 	if err := json.Unmarshal([]byte(a.body), &d); err != nil || a.StatusCode != 202 || d.Event != "callback.test" {

@@ -20,21 +20,21 @@ var docsFS embed.FS
 
 var docsTemplate = template.Must(template.ParseFS(docsFS, "docs.html"))
 
-// A docsOperation is an operation as the page shows it.
+// A docsOperation is an operation as the documentation page shows it.
 type docsOperation struct {
 	*huma.Operation
 	Method, Path string
 	Anyone       bool
-	Body         string // the schema of the request's body
-	Answers      []docsAnswer
+	Body         string // schema of the request body
+	Answers      []docsResponse
 }
 
-type docsAnswer struct{ Status, Description string }
+type docsResponse struct{ Status, Description string }
 
-// addDocs adds the OpenAPI document and a page that shows it.
+// addDocs adds the OpenAPI document and the documentation page.
 func (a *API) addDocs() {
 	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
-		d, err := a.documentationFor(r)
+		d, err := a.docsFor(r)
 		if err != nil {
 			a.writeProblem(w, r, err)
 			return
@@ -48,7 +48,7 @@ func (a *API) addDocs() {
 		w.Write(text)
 	})
 	a.router.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
-		d, err := a.documentationFor(r)
+		d, err := a.docsFor(r)
 		if err != nil {
 			a.writeProblem(w, r, err)
 			return
@@ -59,7 +59,8 @@ func (a *API) addDocs() {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		w.Write(text)
 	})
 	a.router.Get("/problems/{code}", func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +74,7 @@ func (a *API) addDocs() {
 	})
 }
 
-// renderDocs renders the page.
+// renderDocs renders the documentation page.
 func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	byTag := make(map[string][]docsOperation)
 	for path, item := range document.Paths {
@@ -101,7 +102,7 @@ func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	schemas := make(map[string]string)
 	for name, schema := range document.Components.Schemas.Map() {
 		if name == "ErrorModel" || name == "ErrorDetail" {
-			continue // huma's own, which ours replace
+			continue // huma's error types, which Problem replaces
 		}
 		text, err := indented(schema)
 		if err != nil {
@@ -118,12 +119,16 @@ func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 		problems = append(problems, problem{code, statusOf[code]})
 	}
 	var b bytes.Buffer
-	err := docsTemplate.Execute(&b, map[string]any{"Info": document.Info, "Groups": groups, "Schemas": schemas, "Problems": problems})
+	err := docsTemplate.Execute(&b, map[string]any{
+		"Info": document.Info, "Groups": groups, "Schemas": schemas, "Problems": problems,
+	})
 	return b.Bytes(), err
 }
 
 func describeOperation(document *huma.OpenAPI, method, path string, op *huma.Operation) (docsOperation, error) {
-	d := docsOperation{Operation: op, Method: method, Path: path, Anyone: len(op.Security) == 0 || len(op.Security[0]) == 0}
+	d := docsOperation{
+		Operation: op, Method: method, Path: path, Anyone: len(op.Security) == 0 || len(op.Security[0]) == 0,
+	}
 	if op.RequestBody != nil {
 		schema := op.RequestBody.Content["application/json"].Schema
 		if schema.Ref != "" {
@@ -135,7 +140,8 @@ func describeOperation(document *huma.OpenAPI, method, path string, op *huma.Ope
 		}
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-		d.Answers = append(d.Answers, docsAnswer{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
+		d.Answers = append(d.Answers,
+			docsResponse{status, cmp.Or(op.Responses[status].Description, http.StatusText(http.StatusOK))})
 	}
 	return d, nil
 }

@@ -11,19 +11,19 @@ import (
 	"coatcheck/notify"
 )
 
-// problem returns the problem for an error. What it does not know is logged,
-// and the caller only learns that something went wrong.
+// problem returns the problem for an error. It logs unexpected errors, and
+// their details are hidden from the client.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	info := infoOf(ctx)
 	if p := knownProblem(err); p != nil {
-		return p.finish(info)
+		return p.forRequest(info)
 	}
 	if ctx.Err() != nil {
-		// Nobody reads the answer.
-		return newProblem("request-timeout", "the request was given up").finish(info)
+		// The client has disconnected, so this response is never read.
+		return newProblem("request-timeout", "the client canceled the request").forRequest(info)
 	}
 	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.id, "err", err)
-	return newProblem("internal", "something went wrong here; the log has the rest under this request id").finish(info)
+	return newProblem("internal", "internal error; the server log has details under this request ID").forRequest(info)
 }
 
 func knownProblem(err error) *Problem {
@@ -31,49 +31,53 @@ func knownProblem(err error) *Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*auth.RetryError](err); ok {
-		return newProblem("rate-limited", e.Error()).after(e.After)
+		return newProblem("rate-limited", e.Error()).retryAfter(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
-		return newProblem("invalid-callback-url", e.Reason, ProblemError{Location: "body.callback_url", Message: e.Reason})
+		return newProblem("invalid-callback-url", e.Reason,
+			ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
 	if errs := fieldErrors(err); errs != nil {
 		return invalid(errs)
 	}
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials):
-		return unauthorized("credentials are needed: HTTP Basic, or an API key as a bearer token")
+		return unauthorized("credentials are required: HTTP Basic, or an API key as a bearer token")
 	case errors.Is(err, auth.ErrBadCredentials):
-		return unauthorized("name or password is wrong, or the API key is")
+		return unauthorized("incorrect name, password or API key")
 	case errors.Is(err, jobs.ErrNotFound):
-		return newProblem("not-found", "there is no such job, or it is somebody else's")
+		return newProblem("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, jobs.ErrNoDelivery):
-		return newProblem("not-found", "there is no such delivery, or it is somebody else's")
+		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
 	case errors.Is(err, jobs.ErrNoReceiver):
-		return newProblem("not-found", "you have no test receiver; make one first")
+		return newProblem("not-found", "you have no test receiver; create one first")
 	case errors.Is(err, jobs.ErrNoKey):
-		return newProblem("not-found", "there is no such key, or it is somebody else's")
+		return newProblem("not-found", "there is no such key, or it belongs to another user")
 	case errors.Is(err, jobs.ErrTooManyKeys):
 		return newProblem("too-many-keys", err.Error())
 	case errors.Is(err, jobs.ErrUnknownService):
-		return newProblem("not-found", "there is no such service; GET /v1/services lists all")
+		return newProblem("not-found", "there is no such service; GET /v1/services lists all services")
 	case errors.Is(err, jobs.ErrRemoved):
-		return newProblem("job-removed", "the job's record was removed: it was deleted, or its retention period is over")
+		return newProblem("job-removed", "the job's record was deleted, or its retention period has ended")
 	case errors.Is(err, jobs.ErrFinished):
-		return newProblem("already-finished", "the job has ended already")
+		return newProblem("already-finished", "the job has already ended")
 	case errors.Is(err, jobs.ErrNotFinished):
-		return newProblem("not-finished", "the job has not ended yet; wait, or cancel it first")
+		return newProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
 	case errors.Is(err, jobs.ErrPending):
-		return newProblem("deliveries-pending", "a callback of the job is not delivered yet; ?force=true gives it up")
+		return newProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
 	case errors.Is(err, jobs.ErrKeyReused):
-		return newProblem("idempotency-key-reused", "this Idempotency-Key came with another request before; use a new key for each new request")
+		return newProblem("idempotency-key-reused",
+			"this Idempotency-Key was used with a different request; use a new key for each new request")
 	case errors.Is(err, jobs.ErrQueueFull):
-		return newProblem("queue-full", "too many jobs are waiting").after(5 * time.Second)
+		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUserQueueFull):
-		return newProblem("queue-full", "too many of your jobs are waiting").after(5 * time.Second)
+		return newProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUnavailable):
-		return newProblem("unavailable", "the database is away; nothing was done").after(2 * time.Second)
+		return newProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
 	case jobs.Unavailable(err):
-		return newProblem("unavailable", "the database does not answer; if this was to change something, ask whether it did, or repeat it with the same Idempotency-Key").after(2 * time.Second)
+		return newProblem("unavailable",
+			"the database does not respond; the request may or may not have taken effect: "+
+				"check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
 	}
 	return nil
 }
@@ -84,16 +88,17 @@ func unauthorized(detail string) *Problem {
 	return p
 }
 
-// invalid returns the problem of a request with these mistakes.
+// invalid returns the problem of a request with these validation errors.
 func invalid(errs []ProblemError) *Problem {
-	detail := "the request has a mistake"
+	detail := "the request is invalid"
 	if len(errs) > 1 {
-		detail = fmt.Sprintf("the request has %d mistakes", len(errs))
+		detail = fmt.Sprintf("the request has %d errors", len(errs))
 	}
 	return newProblem("invalid-input", detail, errs...)
 }
 
-// fieldErrors returns the mistakes that jobs found in a submission.
+// fieldErrors returns the validation errors that package jobs found in a
+// submission.
 func fieldErrors(err error) []ProblemError {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

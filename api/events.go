@@ -16,11 +16,12 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// Resumption is where a stream goes on. It is exported for huma, which looks into it.
+// Resumption has the parameters for resuming a stream. It is exported because
+// huma reads it by reflection.
 type Resumption struct {
 	LastEventID string `header:"Last-Event-ID" doc:"Go on after this event."`
 	After       string `query:"after" doc:"The same, for callers that can't set the header, which wins."`
-	// The names that polyfills of EventSource use.
+	// Names used by polyfills of EventSource.
 	LastEventIDQuery string `query:"last_event_id" doc:"The same as after."`
 	LastEventIDCamel string `query:"lastEventId" doc:"The same as after."`
 }
@@ -30,30 +31,33 @@ type eventsRequest struct {
 	Resumption
 }
 
-type manyEventsRequest struct {
+type multiEventsRequest struct {
 	Jobs []string `query:"job,explode" required:"true" nullable:"false" minItems:"1" maxItems:"100" doc:"The jobs: their ids (with credentials) or their tokens (without). Can be repeated."`
 	Resumption
 }
 
-// addEvents adds the calls that stream the events of jobs.
+// addEvents adds the operations that stream the events of jobs.
 func (a *API) addEvents() {
 	streams := func(op *huma.Operation) {
 		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: streamTypes()}
 		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
 	}
 	register(a, operation{
-		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
+		id: "stream-events", method: http.MethodGet, path: "/v1/jobs/{job}/events", summary: "Watch a job",
+		access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
 		description: "Server-Sent Events (WHATWG HTML, section 9.2): `snapshot`, `status`, `progress`, `log`, `output`, `ping`, and `end` as the last one. " +
 			"A stream that breaks goes on where it was. With `Accept: application/x-ndjson`, the same events as lines {\"id\", \"event\", \"data\"}.",
 	}, func(ctx context.Context, req *eventsRequest) (*huma.StreamResponse, error) {
 		return a.streamEvents(ctx, []string{req.Job}, false, &req.Resumption)
 	})
 	register(a, operation{
-		id: "stream-many-events", method: http.MethodGet, path: "/v1/events", summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs", offers: []string{eventStream, ndjson}, more: streams,
+		id: "stream-many-events", method: http.MethodGet, path: "/v1/events",
+		summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs",
+		offers: []string{eventStream, ndjson}, more: streams,
 		description: "The events of up to 100 jobs, in one stream: browsers allow six connections to a server. The data of each event has the job's id in `job_id`. " +
 			"Each job has its `end`; after the last one the stream ends. An event's `id` says where the caller is in the events of all jobs, " +
 			"in the order in which they are asked for, and is good for the same list of jobs only.",
-	}, func(ctx context.Context, req *manyEventsRequest) (*huma.StreamResponse, error) {
+	}, func(ctx context.Context, req *multiEventsRequest) (*huma.StreamResponse, error) {
 		return a.streamEvents(ctx, req.Jobs, true, &req.Resumption)
 	})
 }
@@ -63,93 +67,99 @@ func streamTypes() map[string]*huma.MediaType {
 	return map[string]*huma.MediaType{eventStream: text, ndjson: text}
 }
 
-// streamEvents answers with the events of the jobs. Errors come before the
-// stream.
-func (a *API) streamEvents(ctx context.Context, refs []string, many bool, req *Resumption) (*huma.StreamResponse, error) {
+// streamEvents responds with the events of the jobs. Errors are returned before
+// the stream starts.
+func (a *API) streamEvents(
+	ctx context.Context, refs []string, multi bool, req *Resumption,
+) (*huma.StreamResponse, error) {
 	info := infoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
 	if format == "" {
 		return nil, newProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
 	}
 	s := a.newStream(info.forStream(), info.remoteAddr)
-	s.many = many
-	err := s.find(ctx, refs, cmp.Or(req.LastEventID, req.After, req.LastEventIDQuery, req.LastEventIDCamel))
+	s.multi = multi
+	err := s.findJobs(ctx, refs, cmp.Or(req.LastEventID, req.After, req.LastEventIDQuery, req.LastEventIDCamel))
 	switch {
 	case err != nil && (format == ndjson || knownProblem(err) != nil):
 		return nil, err
 	case err != nil && ctx.Err() != nil:
-		return a.busy(), nil //nolint:nilerr // the viewer has left
+		return a.respondBusy(), nil //nolint:nilerr // the client has disconnected
 	case err != nil:
-		a.Logger.ErrorContext(ctx, "stream not begun", "request_id", info.id, "err", err)
-		return a.busy(), nil
+		a.Logger.ErrorContext(ctx, "stream not started", "request_id", info.id, "err", err)
+		return a.respondBusy(), nil
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humachi.Unwrap(hc)
-			newSink(w, format, a.crowd.limits.Stall).begin(busyRetry) //nolint:errcheck // nobody sees more than the headers
+			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
 		}}, nil
 	}
-	for _, p := range s.places {
-		s.seats = append(s.seats, seat{"job", p.id})
+	for _, c := range s.cursors {
+		s.quotas = append(s.quotas, quota{"job", c.id})
 	}
-	if limit := a.crowd.enter(s); limit != "" && format == ndjson {
-		return nil, noRoom(limit)
+	if limit := a.streams.acquire(s); limit != "" && format == ndjson {
+		return nil, streamLimitProblem(limit)
 	} else if limit != "" {
-		return a.busy(), nil
+		return a.respondBusy(), nil
 	}
 	return &huma.StreamResponse{Body: s.body(format)}, nil
 }
 
-// find finds the viewer's place in each job. One whose record is gone meanwhile
-// is over, for a viewer of many who comes back: the others go on.
-func (s *stream) find(ctx context.Context, refs []string, last string) error {
-	errs := make(map[*place]error)
+// findJobs creates a cursor for each job and restores its position. If the
+// record of a job was removed since, a client that resumes a stream of several
+// jobs gets the events of the other jobs.
+func (s *stream) findJobs(ctx context.Context, refs []string, last string) error {
+	errs := make(map[*streamCursor]error)
 	for i, ref := range refs {
-		job, err := s.api.look(ctx, ref)
-		if p := knownProblem(err); p != nil && s.many {
+		job, err := s.api.loadJob(ctx, ref)
+		if p := knownProblem(err); p != nil && s.multi {
 			p.Errors = []ProblemError{{Location: fmt.Sprintf("query.job[%d]", i), Message: p.Detail}}
 			job.ID, _, _ = strings.Cut(ref, ".")
 			err = errors.Join(err, p)
 		}
-		gone := s.many && (errors.Is(err, jobs.ErrRemoved) || errors.Is(err, jobs.ErrNotFound))
-		known := slices.ContainsFunc(s.places, func(p *place) bool { return p.id == job.ID })
-		if err != nil && (!gone || known) {
+		removed := s.multi && (errors.Is(err, jobs.ErrRemoved) || errors.Is(err, jobs.ErrNotFound))
+		duplicate := slices.ContainsFunc(s.cursors, func(c *streamCursor) bool { return c.id == job.ID })
+		if err != nil && (!removed || duplicate) {
 			return err
 		}
-		if !known {
-			s.places = append(s.places, &place{id: job.ID, ref: ref})
-			errs[s.places[len(s.places)-1]] = err
+		if !duplicate {
+			c := &streamCursor{id: job.ID, ref: ref}
+			s.cursors = append(s.cursors, c)
+			errs[c] = err
 		}
 	}
-	s.goOn(last)
-	for _, p := range s.places {
-		if p.over = errs[p] != nil; p.over && !p.resume {
-			return errs[p]
+	s.restoreCursors(last)
+	for _, c := range s.cursors {
+		if c.ended = errs[c] != nil; c.ended && !c.resume {
+			return errs[c]
 		}
 	}
 	return nil
 }
 
-// noRoom returns the problem of a limit that is reached.
-func noRoom(limit string) *Problem {
+// streamLimitProblem returns the problem for an exceeded stream limit.
+func streamLimitProblem(limit string) *Problem {
 	if limit == "draining" {
-		return newProblem("shutting-down", "the server is shutting down; try again").after(busyRetry)
+		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
 	}
-	return newProblem("unavailable", "too many streams of events are open (limits."+limit+"); try again").after(busyRetry)
+	return newProblem("unavailable",
+		"too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
 }
 
-// busy answers an EventSource, which gives up for good on anything else, that
-// it may come back later.
-func (a *API) busy() *huma.StreamResponse {
+// respondBusy asks an EventSource to reconnect later. On any other response, an
+// EventSource stops reconnecting.
+func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
-		if err := newSink(w, eventStream, a.crowd.limits.Stall).begin(busyRetry); err != nil && r.Context().Err() == nil {
-			a.Logger.DebugContext(r.Context(), "viewer not sent away", "err", err)
+		err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry)
+		if err != nil && r.Context().Err() == nil {
+			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}
 	}}
 }
 
-// body returns the body of the answer that is the stream, which has entered
-// the crowd and leaves it with its end.
+// body returns the response body with the stream's events. The stream must have
+// been acquired from the limiter. It is released when it ends.
 func (s *stream) body(format string) func(huma.Context) {
 	return func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
@@ -166,26 +176,27 @@ func (s *stream) body(format string) func(huma.Context) {
 			}
 			err = s.run(r.Context())
 		}
-		s.over(err)
+		s.logEnd(err)
 	}
 }
 
-// detach lets the stream go on without the request, over its wire, and
-// reports whether that could be done.
+// detach hijacks the connection and continues the stream in a goroutine of its
+// own, so that the handler can return. It reports false if the connection
+// cannot be hijacked.
 func (s *stream) detach(r *http.Request) bool {
-	answer, _ := s.sink.out.(response)
-	wire, ok := takeWire(r, answer.ResponseController)
+	response, _ := s.writer.out.(responseOutput)
+	conn, ok := hijack(r, response.ResponseController)
 	if !ok {
 		return false
 	}
-	infoOf(r.Context()).detached = true // nothing is logged with its handler's return; s.info is for the end
+	infoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
-	s.sink.out, s.sink.header = wire, nil
-	s.wire.Store(wire)
+	s.writer.out, s.writer.header = conn, nil
+	s.conn.Store(conn)
 	go func() {
 		defer s.close()
-		defer func() { s.api.observed(s.info, http.StatusOK, s.sink.sent) }()
-		s.over(wire.watched(s.runDetached))
+		defer func() { s.api.recordRequest(s.info, http.StatusOK, s.writer.sent) }()
+		s.logEnd(conn.serve(s.runDetached))
 	}()
 	return true
 }
@@ -194,18 +205,19 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.api.logPanic(ctx, s.info, v)
-			err = errOver // that was all to say
+			err = errStreamEnded // logPanic has logged the panic
 		}
 	}()
-	if err = s.run(ctx); !errors.Is(err, errOver) {
+	if err = s.run(ctx); !errors.Is(err, errStreamEnded) {
 		return err
 	}
-	return errors.Join(err, s.sink.out.(*wire).finish())
+	return errors.Join(err, s.writer.out.(*hijackedConn).writeLastChunk())
 }
 
-// over takes the error with which the stream has ended.
-func (s *stream) over(err error) {
-	if !errors.Is(err, errOver) && !errors.Is(err, context.Canceled) { // the viewer has left
-		s.api.Logger.Debug("stream broke off", "request_id", s.info.id, "err", err)
+// logEnd logs the error with which the stream has ended, unless the stream is
+// complete or the client has disconnected.
+func (s *stream) logEnd(err error) {
+	if !errors.Is(err, errStreamEnded) && !errors.Is(err, context.Canceled) { // the client has disconnected
+		s.api.Logger.Debug("stream failed", "request_id", s.info.id, "err", err)
 	}
 }

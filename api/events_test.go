@@ -250,7 +250,7 @@ func TestStreamResumes(t *testing.T) {
 	})
 }
 
-func TestStreamLines(t *testing.T) {
+func TestStreamNDJSON(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "maths.add", `{"input":{"a":1,"b":2}}`, "Prefer: wait=20")
 	a := f.do(t, "GET", job.EventsURL, "", "Accept: application/x-ndjson")
@@ -320,7 +320,7 @@ func TestStreamWithR3labs(t *testing.T) {
 	}
 }
 
-func TestHeadOfStream(t *testing.T) {
+func TestStreamHead(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
 	a := f.do(t, "HEAD", job.EventsURL, "")

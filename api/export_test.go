@@ -1,8 +1,8 @@
 package api
 
-// FillLarge takes the turns of all answers with a large output.
-func (a *API) FillLarge() {
-	for range maxLarge {
-		a.large.turns <- struct{}{}
+// AcquireAllLargeOutputs takes all permits for responses with a large output.
+func (a *API) AcquireAllLargeOutputs() {
+	for range maxLargeOutputs {
+		a.largeOutputs.permits <- struct{}{}
 	}
 }

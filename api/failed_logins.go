@@ -19,41 +19,45 @@ import (
 )
 
 const (
-	// failedLoginInterval is how far apart log lines about one address are.
+	// failedLoginInterval is the minimum interval between log lines about one
+	// address.
 	failedLoginInterval = 10 * time.Second
-	// failedLoginLines is how many such lines are logged in a second, over all
-	// addresses.
+	// failedLoginLines is the maximum number of these log lines per second, for
+	// all addresses.
 	failedLoginLines = 5
-	// maxLoggedName is how many bytes of a name are logged.
+	// maxLoggedName is the maximum length of a logged name in bytes.
 	maxLoggedName = 64
 )
 
-// failedLogins counts and logs logins that fail. However many there are, the
-// log gets few lines: each has the number of those that were left out.
+// failedLogins counts and logs failed logins. It limits the rate of log lines;
+// each line has the number of failures that it stands for.
 type failedLogins struct {
 	total prometheus.Counter
 	lines *rate.Limiter
 	seed  maphash.Seed
 
-	mu sync.Mutex
-	// addresses are hashed onto a fixed number of buckets.
+	mu sync.Mutex // guards addresses
+	// addresses has a fixed number of buckets, onto which addresses are hashed.
 	addresses [1 << 12]struct {
-		next  time.Time // when a line may be logged again
+		next  time.Time // earliest time of the next log line
 		count int       // failures since the last line
 	}
 }
 
 func newFailedLogins() *failedLogins {
 	return &failedLogins{
-		total: prometheus.NewCounter(prometheus.CounterOpts{Name: "coatcheck_logins_failed_total", Help: "Logins with a wrong name, password or API key, or refused after too many of them."}),
+		total: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coatcheck_logins_failed_total",
+			Help: "Failed logins: wrong name, password or API key, or throttled after too many failures.",
+		}),
 		lines: rate.NewLimiter(failedLoginLines, 4*failedLoginLines),
 		seed:  maphash.MakeSeed(),
 	}
 }
 
-// note counts a failed login from the address, and returns how many to log
-// now; 0 for none.
-func (f *failedLogins) note(address string) int {
+// count counts a failed login from the address. It returns the number of
+// failures to log now, or 0 to log nothing.
+func (f *failedLogins) count(address string) int {
 	f.total.Inc()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,28 +71,31 @@ func (f *failedLogins) note(address string) int {
 	return count
 }
 
-// noteLogin counts and logs the error of a login with the name, if it is one
-// of wrong credentials.
-func (a *API) noteLogin(ctx context.Context, name string, err error) {
+// recordLogin counts and logs a login error if the credentials were wrong or
+// the client was throttled.
+func (a *API) recordLogin(ctx context.Context, name string, err error) {
 	_, throttled := errors.AsType[*auth.RetryError](err)
 	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
 		return
 	}
 	info := infoOf(ctx)
-	if count := a.failed.note(auth.Address(info.remoteAddr)); count > 0 {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id), slog.String("name", loggedName(name)),
-			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled), slog.Int("count", count))
+	if count := a.failedLogins.count(auth.Address(info.remoteAddr)); count > 0 {
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id),
+			slog.String("name", loggedName(name)),
+			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled),
+			slog.Int("count", count))
 	}
 }
 
-// claimedName returns the name in the request's credentials, or "" for an API key.
+// claimedName returns the user name in the request's credentials, or "" for an
+// API key.
 func claimedName(r *http.Request) string {
 	name, _, _ := r.BasicAuth()
 	return name
 }
 
-// loggedName returns a name as the log may have it: cut, escaped, and without
-// keys and tokens, which callers put there by mistake.
+// loggedName returns a name for the log: truncated, escaped, and without API
+// keys and tokens that a client sent as a name by mistake.
 func loggedName(name string) string {
 	lower := strings.ToLower(name)
 	for _, secret := range []string{"ck_", "whsec_", "whsk_"} {

@@ -28,8 +28,8 @@ func basic(name, password string) string {
 
 func from(ip string) string { return "X-Forwarded-For: " + ip }
 
-// cheapHash returns a hash of a password that is quick to check.
-func cheapHash(t testing.TB, password string) string {
+// fastHash returns a hash of a password that is quick to check.
+func fastHash(t testing.TB, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
@@ -42,7 +42,7 @@ func cheapHash(t testing.TB, password string) string {
 // alice's.
 func withPasswords(t testing.TB) (c auth.Credentials, key string) {
 	t.Helper()
-	hash := cheapHash(t, "secret")
+	hash := fastHash(t, "secret")
 	key, keyHash, err := auth.NewAPIKey()
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func withPasswords(t testing.TB) (c auth.Credentials, key string) {
 }
 
 // Invented names from one address, or from many, lock out nobody.
-func TestInventedNamesLockNobodyOut(t *testing.T) {
+func TestUnknownNamesLockNoUserOut(t *testing.T) {
 	t.Parallel()
 	credentials, key := withPasswords(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, api: behindProxy})
@@ -154,7 +154,7 @@ func TestFailedLoginsAreLogged(t *testing.T) {
 }
 
 // Tokens stay out of the log and of problems wherever they stand in a path.
-func TestTokensAreCutFromPaths(t *testing.T) {
+func TestTokensAreRedactedFromPaths(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "maths.add", `{"input": {"a": 1, "b": 2}}`)
 	token := path(job.StatusURL)[len("/v1/jobs/"):]

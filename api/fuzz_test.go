@@ -124,7 +124,7 @@ func FuzzMalformed(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		errs := malformed(query)
-		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > maxMistakes {
+		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > maxErrors {
 			t.Fatalf("%q: %v, %v", query, errs, err)
 		}
 		for _, e := range errs {

@@ -12,7 +12,7 @@ import (
 
 // Probes are answered whatever they call the server: load balancers use its
 // address, or say no name at all. All else is refused.
-func TestHealthByAnyHost(t *testing.T) {
+func TestHealthWithAnyHost(t *testing.T) {
 	credentials, _ := aliceAndBob(t)
 	for name, o := range map[string]options{"open": {}, "with users": {credentials: credentials}} {
 		t.Run(name, func(t *testing.T) {

@@ -10,22 +10,24 @@ import (
 	"strings"
 )
 
-// checkHost refuses requests that came by a name that is not ours: a page could
-// point its own name at us (DNS rebinding) and then read everything. Probes are
-// answered whatever they call us: load balancers use the address, or nothing.
+// checkHost rejects requests with an unknown host name, to prevent DNS
+// rebinding: otherwise a page could point its own host name at this server and
+// read everything. Health checks may use any host, because load balancers send
+// the address or no host.
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOurHost(r.Host) {
-			a.writeProblem(w, r, newProblem("unknown-host", "this server does not go by the name in the Host header; if it should, set public_url or hosts in its configuration"))
+		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
+			a.writeProblem(w, r, newProblem("unknown-host",
+				"unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// isOurHost reports whether a Host header is that of the public URL, or one of
-// the names in the configuration, with any port.
-func (a *API) isOurHost(host string) bool {
+// isOwnHost reports whether a Host header matches the host of the public URL,
+// or a configured host with any port.
+func (a *API) isOwnHost(host string) bool {
 	if !validHost(host) {
 		return false
 	}
@@ -36,10 +38,13 @@ func (a *API) isOurHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	return slices.ContainsFunc(a.Hosts, func(ours string) bool { return strings.EqualFold(ours, host) || strings.EqualFold(ours, name) })
+	return slices.ContainsFunc(a.Hosts, func(configured string) bool {
+		return strings.EqualFold(configured, host) || strings.EqualFold(configured, name)
+	})
 }
 
-// loopbackHost reports whether a Host header names this machine to itself.
+// loopbackHost reports whether a Host header is localhost or a loopback
+// address.
 func loopbackHost(hostport string) bool {
 	if !validHost(hostport) {
 		return false
@@ -56,8 +61,8 @@ func loopbackHost(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// validHost reports whether a Host header is one that a URL can have: a name or
-// an address, IPv6 in brackets, and maybe a port.
+// validHost reports whether a Host header is valid in a URL: a name or an
+// address, IPv6 in brackets, optionally with a port.
 func validHost(hostport string) bool {
 	u, err := url.Parse("http://" + hostport)
 	if err != nil || u.Host != hostport || u.User != nil || u.Hostname() == "" || strings.HasSuffix(hostport, ":") {
@@ -65,7 +70,8 @@ func validHost(hostport string) bool {
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	isIPv6 := err == nil && addr.Is6()
-	if isIPv6 != strings.HasPrefix(hostport, "[") || strings.ContainsAny(u.Hostname(), "[]") || !isIPv6 && strings.Contains(u.Hostname(), ":") {
+	if isIPv6 != strings.HasPrefix(hostport, "[") || strings.ContainsAny(u.Hostname(), "[]") ||
+		!isIPv6 && strings.Contains(u.Hostname(), ":") {
 		return false
 	}
 	if port := u.Port(); port != "" {
@@ -75,8 +81,9 @@ func validHost(hostport string) bool {
 	return true
 }
 
-// isLocalhost reports whether a Host header has the name that all servers of a
-// developer's machine share: what browsers remember of it holds for all of them.
+// isLocalhost reports whether a Host header is localhost or a subdomain of it.
+// All servers on a developer's machine share this name, so browser state such
+// as HSTS would affect them all.
 func isLocalhost(hostport string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(hostport), ":")
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// idempotencyKey returns the key of the request, or "" when there is none.
+// idempotencyKey returns the request's idempotency key, or "" if it has none.
 func (info *requestInfo) idempotencyKey() (string, error) {
 	lines := info.header.Values("Idempotency-Key")
 	if len(lines) == 0 {
@@ -19,12 +19,14 @@ func (info *requestInfo) idempotencyKey() (string, error) {
 	}
 	key, err := parseKey(lines)
 	if err != nil {
-		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{Location: "header.Idempotency-Key", Message: err.Error()})
+		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{
+			Location: "header.Idempotency-Key", Message: err.Error(),
+		})
 	}
 	return key, nil
 }
 
-// maxKey is the longest idempotency key.
+// maxKey is the maximum length of an idempotency key.
 const maxKey = 255
 
 // parseKey returns the key of an Idempotency-Key header: a string as in RFC
@@ -66,9 +68,9 @@ func parseKey(lines []string) (string, error) {
 	return key, nil
 }
 
-// fingerprint returns what is the same for bodies that ask for the same: the
-// order of names and white space do not matter, and an option that is null is
-// left out.
+// fingerprint returns a hash that is equal for equivalent submissions: the
+// order of names and whitespace are ignored, and options that are null are
+// treated as absent.
 func fingerprint(ctx context.Context, body []byte) string {
 	if d, err := readJSON(ctx, body, ""); err == nil {
 		if submission, ok := d.root.(map[string]any); ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// jobRef names a job in a path.
+// jobRef identifies a job in a path.
 type jobRef struct {
 	Job string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 }
@@ -47,14 +47,16 @@ type cancelBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
 }
 
-// addJobs adds the calls that read and change jobs.
+// addJobs adds the operations that list, read and change jobs.
 func (a *API) addJobs() {
 	register(a, operation{
-		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: users, tag: "jobs",
+		id: "list-jobs", method: http.MethodGet, path: "/v1/jobs", summary: "List jobs, newest first", access: userOnly,
+		tag:         "jobs",
 		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
-		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser, tag: "jobs",
+		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser,
+		tag: "jobs",
 		more: func(op *huma.Operation) {
 			op.Responses["200"] = &huma.Response{
 				Description: "OK",
@@ -64,10 +66,14 @@ func (a *API) addJobs() {
 		},
 	}, a.getJob)
 	register(a, operation{
-		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output", access: tokenOrUser, tag: "jobs",
+		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output",
+		access: tokenOrUser, tag: "jobs",
 		more: func(op *huma.Operation) {
 			op.Responses["304"] = &huma.Response{Description: "The output has not changed."}
-			op.Responses["200"] = &huma.Response{Description: "The output.", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}}
+			op.Responses["200"] = &huma.Response{
+				Description: "The output.",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}},
+			}
 			op.Responses["202"] = &huma.Response{
 				Description: "The job has not ended; ask again after Retry-After.",
 				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
@@ -75,14 +81,19 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
-		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said", access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
+		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said",
+		access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
 		description: "The newest 256 KiB of it, a line each with its time and level.",
 		more: func(op *huma.Operation) {
-			op.Responses["200"] = &huma.Response{Description: "The log.", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
+			op.Responses["200"] = &huma.Response{
+				Description: "The log.",
+				Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			}
 		},
 	}, a.getLog)
 	register(a, operation{
-		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job", access: users, tag: "jobs",
+		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job",
+		access: userOnly, tag: "jobs",
 		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
 		more: func(op *huma.Operation) {
 			op.Responses["202"] = &huma.Response{
@@ -92,57 +103,63 @@ func (a *API) addJobs() {
 		},
 	}, a.cancelJob)
 	register(a, operation{
-		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again", access: users, tag: "jobs",
-		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.", status: http.StatusAccepted,
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again",
+		access: userOnly, tag: "jobs",
+		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.",
+		status:      http.StatusAccepted,
 	}, a.retryJob)
 	register(a, operation{
-		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended", access: users, tag: "jobs",
+		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended",
+		access: userOnly, tag: "jobs",
 		description: "Erases input, output, log, events and callbacks.", status: http.StatusNoContent,
 	}, a.deleteJob)
 }
 
-// await returns the job when it is as wanted, or as it is when the wait is over
-// or the server shuts down, or at once when too many wait.
-func (a *API) await(ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool) (jobs.Job, error) {
+// waitForJob waits until the job is as wanted, the wait is over or the server
+// shuts down, and returns the current job. If too many requests wait already,
+// it returns the job immediately.
+func (a *API) waitForJob(
+	ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool,
+) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}
 	info := infoOf(ctx)
 	s := a.newStream(info, info.remoteAddr)
-	s.seats = append(s.seats, seat{"job", job.ID})
-	if a.crowd.enter(s) != "" {
+	s.quotas = append(s.quotas, quota{"job", job.ID})
+	if a.streams.acquire(s) != "" {
 		return job, nil
 	}
-	defer a.crowd.leave(s)
+	defer a.streams.release(s)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(a.draining, cancel)()
 	sub, err := a.Hub.Subscribe(ctx, job.ID)
 	if err != nil {
-		return job, nil // the job as it is, is an answer too
+		return job, nil // respond with the current state of the job
 	}
 	defer sub.Close()
-	for over := false; ; {
+	for timedOut := false; ; {
 		if job, err = a.Queue.Get(context.WithoutCancel(ctx), job.ID); err != nil {
 			return job, err
 		}
-		if over || wanted(&job) {
+		if timedOut || wanted(&job) {
 			return job, nil
 		}
 		sub.Start(job.EventID())
 		_, _, err = sub.Next(ctx)
-		over = err != nil // then it is looked at once more
+		timedOut = err != nil // then read the job one last time
 	}
 }
 
-func (a *API) getJob(ctx context.Context, req *getRequest) (*writtenAnswer, error) {
-	job, err := a.find(ctx, req.Job)
+func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedResponse, error) {
+	job, err := a.findJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	unchanged := func(j *jobs.Job) bool { return matches(req.IfNoneMatch, j.ETag()) }
+	unchanged := func(j *jobs.Job) bool { return matchesETag(req.IfNoneMatch, j.ETag()) }
 	if wait := min(time.Duration(req.Wait)*time.Second, maxWait); wait > 0 && !job.Done {
-		job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool {
+		job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool {
 			if req.IfNoneMatch == "" {
 				return j.Done
 			}
@@ -151,21 +168,21 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*writtenAnswer, erro
 		if err != nil {
 			return nil, err
 		}
-		job = infoOf(ctx).show(req.Job, job)
+		job = infoOf(ctx).visibleJob(req.Job, job)
 	}
-	answer := &jobAnswer{Status: http.StatusOK}
+	response := &jobResponse{Status: http.StatusOK}
 	if unchanged(&job) {
-		answer.Status = http.StatusNotModified
-	} else if err := a.complete(ctx, &job); err != nil {
+		response.Status = http.StatusNotModified
+	} else if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
-	answer.fill(job)
-	return answer.written()
+	response.fill(job)
+	return response.render()
 }
 
-// matches reports whether an If-None-Match header names the tag (RFC 9110,
-// section 13.1.2).
-func matches(header, tag string) bool {
+// matchesETag reports whether an If-None-Match header matches the ETag (RFC
+// 9110, section 13.1.2).
+func matchesETag(header, tag string) bool {
 	if strings.TrimSpace(header) == "*" {
 		return true
 	}
@@ -177,8 +194,8 @@ func matches(header, tag string) bool {
 	return false
 }
 
-func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, error) {
-	job, err := a.own(ctx, req.Job)
+func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobResponse, error) {
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -189,16 +206,16 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobAnswer, er
 	if job, err = a.Queue.Cancel(ctx, job.ID, body.Reason); err != nil {
 		return nil, err
 	}
-	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(infoOf(ctx).show(job.ID, job))
+	response := &jobResponse{Status: http.StatusAccepted}
+	response.fill(infoOf(ctx).visibleJob(job.ID, job))
 	if job.Done {
-		answer.Status = http.StatusOK
+		response.Status = http.StatusOK
 	}
-	return answer, nil
+	return response, nil
 }
 
-func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, error) {
-	job, err := a.own(ctx, req.Job)
+func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobResponse, error) {
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -207,22 +224,22 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	job, replayed, err := a.handIn(ctx, func() (jobs.Submission, error) { return job.Again(info.base, key) })
+	job, replayed, err := a.submitJob(ctx, func() (jobs.Submission, error) { return job.Again(info.baseURL, key) })
 	if err != nil {
 		return nil, err
 	}
-	answer := a.submitted(ctx, job)
-	answer.replay(replayed)
-	return answer, nil
+	response := a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	return response, nil
 }
 
 func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, error) {
-	job, err := a.own(ctx, req.Job)
+	job, err := a.ownedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.Queue.Delete(ctx, job.ID, req.Force); err != nil {
 		return nil, err
 	}
-	return nil, nil //nolint:nilnil // an answer without a body
+	return nil, nil //nolint:nilnil // a response without a body
 }

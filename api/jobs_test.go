@@ -240,7 +240,7 @@ func TestSkeleton(t *testing.T) {
 			t.Errorf("%s: %s %s", header, a.Status, a.body)
 		}
 	}
-	if a := f.do(t, "GET", "/sleep/9999", "", alice); a.StatusCode != 422 || !strings.Contains(a.body, `"msg":"the request has a mistake`) {
+	if a := f.do(t, "GET", "/sleep/9999", "", alice); a.StatusCode != 422 || !strings.Contains(a.body, `"msg":"the request is invalid`) {
 		t.Errorf("too long: %s %s", a.Status, a.body)
 	}
 }

@@ -17,35 +17,37 @@ import (
 )
 
 // Limits on JSON from clients. They keep the cost of a request body linear in
-// its size: at most 700 bytes are allocated for each byte of it (TestCostIsLinear).
-// A body is read a fixed number of times, however many steps it submits: here,
-// by the schema, twice by encoding/json, and once more here for the inputs of
-// further steps and for the fingerprint. Looking up the place of a mistake takes
-// at most maxDepth steps; its location is rendered only if it is reported, and at
-// most maxMistakes are.
+// its size: at most 700 bytes are allocated per byte of the body
+// (TestCostIsLinear). A body is read a fixed number of times, regardless of the
+// number of steps: once here, once by the schema, twice by encoding/json, and
+// once more here for the inputs of further steps and for the fingerprint.
+// Looking up the position of an error takes at most maxDepth steps. The
+// location of an error is rendered only if the error is reported, and at most
+// maxErrors errors are.
 const (
-	maxDepth    = 100
-	maxValues   = 100_000
-	maxName     = 1024 // bytes in the name of a member
-	maxMistakes = 100
-	maxDigits   = 10_000 // of a number
+	maxDepth  = 100
+	maxValues = 100_000
+	maxName   = 1024 // bytes in a member name
+	maxErrors = 100
+	maxDigits = 10_000 // in a number
 
-	// checkEvery is how many values are read, or mistakes examined, between two
-	// checks of the context, so that the work stops when the caller disconnects.
-	checkEvery = 1000
+	// checkInterval is how many values are read, or errors examined, between
+	// two checks of the context. The checks stop the work when the client
+	// disconnects.
+	checkInterval = 1000
 )
 
 // A document is a parsed JSON text.
 type document struct {
 	root     any
-	at       string         // its location
-	mistakes []ProblemError // at most maxMistakes
-	known    pathSet        // where the mistakes are; root may have a substitute there
+	at       string         // location of root in the request
+	errs     []ProblemError // at most maxErrors
+	reported pathSet        // paths of errs; root may have substitute values there
 }
 
-// A jsonReader reads all JSON that comes from outside, more strictly than
-// encoding/json, which takes repeated names and halves of surrogate pairs.
-// Numbers stay as they were written.
+// A jsonReader reads JSON from clients. It is stricter than encoding/json,
+// which accepts duplicate names and unpaired surrogates. Numbers keep their
+// original spelling.
 type jsonReader struct {
 	*jsontext.Decoder
 	document
@@ -53,19 +55,20 @@ type jsonReader struct {
 	path   []segment // of the current value
 }
 
-// A segment of a path is the name of a member of an object, or the index of an
-// item of a list.
+// A segment of a path is the name of an object member or the index of a list
+// item.
 type segment struct {
 	name  string
 	index int // -1 for a member
 }
 
-// readJSON reads one JSON text (RFC 8259, with unique names as in RFC 7493),
-// located at at. The error says why the text is not valid JSON, or is the
-// context's. Mistakes of the document are in valid JSON that is not accepted.
+// readJSON parses one JSON text (RFC 8259, with unique names as in RFC 7493) at
+// the given location of the request. It returns an error if the text is not
+// valid JSON or the context is done. The errs of the document are in valid
+// JSON that the server does not accept.
 func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, errors.New("the text is empty")
 	}
 	if !utf8.Valid(text) {
 		return nil, errEncoding(text)
@@ -76,22 +79,22 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 		if _, err = r.ReadToken(); errors.Is(err, io.EOF) {
 			return &r.document, nil
 		}
-		return nil, fmt.Errorf("there is more after its end, at byte %d", r.InputOffset())
+		return nil, fmt.Errorf("unexpected data after the end, at byte %d", r.InputOffset())
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		err = fmt.Errorf("at byte %d, %s: %w", syntax.ByteOffset, locationOf(at, syntax.JSONPointer), syntax.Err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("it ends in the middle")
+		err = errors.New("unexpected end")
 	}
 	return nil, err
 }
 
-// wrong records a mistake in the current value.
-func (r *jsonReader) wrong(message string) {
-	if len(r.mistakes) < maxMistakes {
-		r.mistakes = append(r.mistakes, ProblemError{Location: r.location(), Message: message})
-		r.known.add(r.path)
+// addError records a validation error in the current value.
+func (r *jsonReader) addError(message string) {
+	if len(r.errs) < maxErrors {
+		r.errs = append(r.errs, ProblemError{Location: r.location(), Message: message})
+		r.reported.add(r.path)
 	}
 }
 
@@ -117,11 +120,11 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	if r.values++; r.values > maxValues {
 		return nil, fmt.Errorf("it has more than %d values", maxValues)
 	}
-	if r.values%checkEvery == 0 && ctx.Err() != nil {
+	if r.values%checkInterval == 0 && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if r.StackDepth() > maxDepth {
-		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, clipped(r.location()))
+		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, truncate(r.location()))
 	}
 	switch token.Kind() {
 	case '{':
@@ -131,13 +134,14 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 	case '"':
 		text := token.String()
 		if strings.ContainsRune(text, 0) {
-			r.wrong(`expected text without NUL (\u0000)`)
+			r.addError(`expected text without NUL (\u0000)`)
 		}
 		return text, nil
 	case '0':
 		number := token.String()
 		if !jobs.CheapNumber(number, maxDigits) {
-			r.wrong(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits, jobs.MaxExponent))
+			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits,
+				jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil
@@ -157,10 +161,11 @@ func (r *jsonReader) object(ctx context.Context) (any, error) {
 		}
 		name := token.String()
 		if strings.ContainsRune(name, 0) {
-			r.wrong(`expected names without NUL (\u0000)`)
+			r.addError(`expected names without NUL (\u0000)`)
 		}
 		if len(name) > maxName {
-			r.wrong(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, clipped(name), len(name)))
+			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name),
+				len(name)))
 			if err := r.SkipValue(); err != nil {
 				return nil, err
 			}

@@ -28,7 +28,7 @@ type newKey struct {
 	Secret string `json:"secret" doc:"whsec_…, shown this once."`
 }
 
-type newKeyAnswer struct {
+type newKeyResponse struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         newKey
 }
@@ -37,11 +37,12 @@ type rotateBody struct {
 	Grace string `json:"grace,omitempty" default:"24h" doc:"How long the old secrets go on signing, up to 720h; 0s means not at all."`
 }
 
-// addKeys adds the calls about the keys that callbacks are signed with.
+// addKeys adds the operations on the keys that sign callbacks.
 func (a *API) addKeys() {
 	register(a, operation{
-		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: anybody, tag: "callbacks",
-		summary: "Get the public keys that callbacks are signed with", description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
+		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: public, tag: "callbacks",
+		summary:     "Get the public keys that callbacks are signed with",
+		description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
 	}, func(ctx context.Context, _ *struct{}) (*keySet, error) {
 		keys, err := a.Queue.Keys.Public(ctx)
 		if err != nil {
@@ -52,8 +53,9 @@ func (a *API) addKeys() {
 		return set, nil
 	})
 	register(a, operation{
-		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: users, tag: "callbacks",
-		summary: "List the keys that your callbacks are signed with", description: "Your secrets and the server's own key; what is secret is not shown.",
+		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: userOnly, tag: "callbacks",
+		summary:     "List the keys that your callbacks are signed with",
+		description: "Your secrets and the server's own key; what is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		keys, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
 		list := new(keyList)
@@ -61,25 +63,32 @@ func (a *API) addKeys() {
 		return list, err
 	})
 	register(a, operation{
-		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: users, tag: "callbacks", status: http.StatusCreated,
-		summary: "Make another secret", description: "It signs your callbacks beside those there are, and is shown this once.",
-	}, func(ctx context.Context, _ *struct{}) (*newKeyAnswer, error) { return a.createKey(ctx, nil) })
+		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly,
+		tag: "callbacks", status: http.StatusCreated,
+		summary:     "Make another secret",
+		description: "It signs your callbacks beside those there are, and is shown this once.",
+	}, func(ctx context.Context, _ *struct{}) (*newKeyResponse, error) { return a.createKey(ctx, nil) })
 	register(a, operation{
-		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: users, tag: "callbacks", status: http.StatusCreated,
-		summary: "Make a new secret in the place of the old ones", description: "The old ones go on signing for the grace, so that receivers have time to change over.",
-	}, func(ctx context.Context, req *bodyRequest) (*newKeyAnswer, error) {
+		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly,
+		tag: "callbacks", status: http.StatusCreated,
+		summary:     "Make a new secret in the place of the old ones",
+		description: "The old ones go on signing for the grace, so that receivers have time to change over.",
+	}, func(ctx context.Context, req *bodyRequest) (*newKeyResponse, error) {
 		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
 		if err != nil {
 			return nil, err
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > jobs.MaxGrace {
-			return nil, invalid([]ProblemError{{Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String()}})
+			return nil, invalid([]ProblemError{{
+				Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String(),
+			}})
 		}
 		return a.createKey(ctx, &grace)
 	})
 	register(a, operation{
-		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: users, tag: "callbacks", status: http.StatusNoContent,
+		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: userOnly,
+		tag: "callbacks", status: http.StatusNoContent,
 		summary: "End one of your secrets now",
 	}, func(ctx context.Context, req *struct {
 		Key string `path:"key"`
@@ -89,8 +98,9 @@ func (a *API) addKeys() {
 	})
 }
 
-// createKey makes a secret of the caller's.
-func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyAnswer, error) {
+// createKey creates a secret for the caller. With a grace period, the secret
+// replaces the existing ones, which sign callbacks until the period ends.
+func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyResponse, error) {
 	key, secret, err := a.Queue.Keys.Create(ctx, infoOf(ctx).user.Name, grace)
-	return &newKeyAnswer{CacheControl: "no-store", Body: newKey{key, secret}}, err
+	return &newKeyResponse{CacheControl: "no-store", Body: newKey{key, secret}}, err
 }

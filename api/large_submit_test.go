@@ -18,7 +18,7 @@ func TestSubmitAndWaitWhenLargeOutputsAreBusy(t *testing.T) {
 			return strings.Repeat("x", 100_000), nil
 		})
 	}})
-	f.api.FillLarge()
+	f.api.AcquireAllLargeOutputs()
 	a := f.do(t, "POST", "/v1/services/large/jobs", `{"input": {}}`, "Prefer: wait=20")
 	if job := a.job(t); a.StatusCode != 200 || job.Status != jobs.Succeeded || job.Output != nil && string(job.Output) != "null" || !job.OutputOmitted {
 		t.Errorf("got %s with %d bytes of output, output_omitted %t", a.Status, len(job.Output), job.OutputOmitted)

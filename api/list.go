@@ -32,7 +32,8 @@ type jobList struct {
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
 	filter := jobs.Filter{
-		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time, CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
+		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
+		CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
 	req.Status = slices.Compact(req.Status)
@@ -41,7 +42,9 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, invalid([]ProblemError{{Location: "query." + name, Message: "expected text in UTF-8 without NUL"}})
+			return nil, invalid([]ProblemError{{
+				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
+			}})
 		}
 	}
 	query := req.query()
@@ -61,13 +64,13 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 			list.Body.NextCursor, list.Link = &cursor, link
 			break
 		}
-		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).base).WithoutInput())
+		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).baseURL).WithoutInput())
 	}
 	return list, nil
 }
 
-// openCursor returns the id that a page begins after. The cursor of another
-// list, or of other filters, is refused.
+// openCursor returns the id after which a page begins. It rejects the cursor of
+// another list or of a list with other filters.
 func (a *API) openCursor(cursor, list string, query url.Values) (before string, err error) {
 	if cursor == "" {
 		return "", nil
@@ -75,25 +78,29 @@ func (a *API) openCursor(cursor, list string, query url.Values) (before string, 
 	sealed, ok := a.Queue.Keys.Open(cursor)
 	before, of, _ := strings.Cut(string(sealed), "\n")
 	if !ok || of != list+"?"+query.Encode() {
-		return "", invalid([]ProblemError{{Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters"}})
+		return "", invalid([]ProblemError{{
+			Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters",
+		}})
 	}
 	return before, nil
 }
 
-// sealCursor returns the cursor that [API.openCursor] opens.
+// sealCursor returns a cursor for [API.openCursor].
 func (a *API) sealCursor(after, list string, query url.Values) string {
 	return a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
 }
 
-// nextPage returns the cursor of the page after an id, and a link to it.
+// nextPage returns the cursor of the page after the given id, and the Link
+// header for that page.
 func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
 	cursor = a.sealCursor(after, list, query)
 	query.Set("cursor", cursor)
 	query.Set("limit", strconv.Itoa(limit))
-	return cursor, "<" + infoOf(ctx).base + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
+	return cursor, "<" + infoOf(ctx).baseURL + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
 }
 
-// query returns the filters of the list, in one form: the statuses are sorted.
+// query returns the filters of the request in canonical form, with sorted
+// statuses, for cursors and links.
 func (req *listRequest) query() url.Values {
 	q := make(url.Values)
 	set := func(name, value string) {

@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// maxLocation is the longest location of a mistake, in bytes.
+	// maxLocation is the maximum length of an error location in bytes.
 	maxLocation = 1000
-	// maxClipped is how much of a caller's text is repeated, in bytes.
-	maxClipped = 100
+	// maxEcho is the maximum number of bytes of a client's text that an error
+	// message repeats.
+	maxEcho = 100
 )
 
-// A location says where in a request something is, such as body.tags[0]. It is
-// for people. Never compare locations, compare paths: a member can have any
-// name, even "tags[0]".
+// A location is a human-readable position in a request, such as body.tags[0].
+// Do not compare locations; compare paths. A member can have any name, even
+// "tags[0]".
 type location struct{ strings.Builder }
 
 func newLocation(at string) *location {
@@ -28,9 +29,9 @@ func newLocation(at string) *location {
 	return l
 }
 
-func (l *location) member(name string) { l.add(".", clipped(name), "") }
+func (l *location) member(name string) { l.add(".", truncate(name), "") }
 
-func (l *location) item(index string) { l.add("[", clipped(index), "]") }
+func (l *location) item(index string) { l.add("[", truncate(index), "]") }
 
 func (l *location) add(before, name, after string) {
 	switch {
@@ -42,7 +43,8 @@ func (l *location) add(before, name, after string) {
 	}
 }
 
-// locationOf returns the location of a JSON pointer (RFC 6901) below at.
+// locationOf returns the location of a JSON pointer (RFC 6901) relative to the
+// location at.
 func locationOf(at string, pointer jsontext.Pointer) string {
 	l := newLocation(at)
 	for token := range pointer.Tokens() {
@@ -55,8 +57,8 @@ func locationOf(at string, pointer jsontext.Pointer) string {
 	return l.String()
 }
 
-// locate returns the location of a path in a value, which is itself located at
-// at, and what it leads to.
+// locate returns the location of a path in a value, and the value at that path.
+// The value itself has the location at.
 func locate(value any, at string, path []string) (where string, found any) {
 	l := newLocation(at)
 	for _, name := range path {
@@ -65,13 +67,13 @@ func locate(value any, at string, path []string) (where string, found any) {
 		} else {
 			l.member(name)
 		}
-		value = inside(value, name)
+		value = child(value, name)
 	}
 	return l.String(), value
 }
 
-// inside returns a member or item of a value, or nil if it has none of this name.
-func inside(value any, name string) any {
+// child returns a member or item of a value, or nil if it does not exist.
+func child(value any, name string) any {
 	switch value := value.(type) {
 	case []any:
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(value) {
@@ -99,11 +101,11 @@ func children(value any) iter.Seq2[string, any] {
 	}
 }
 
-// A pathSet is a set of paths, kept as a trie: a lookup takes one step for each
+// A pathSet is a set of paths, stored as a trie. A lookup takes one step per
 // segment of the path.
 type pathSet struct {
-	here  bool
-	below map[string]*pathSet
+	terminal bool
+	next     map[string]*pathSet
 }
 
 func (s *pathSet) add(path []segment) {
@@ -112,33 +114,33 @@ func (s *pathSet) add(path []segment) {
 		if segment.index >= 0 {
 			name = strconv.Itoa(segment.index)
 		}
-		if s.below[name] == nil {
-			if s.below == nil {
-				s.below = make(map[string]*pathSet)
+		if s.next[name] == nil {
+			if s.next == nil {
+				s.next = make(map[string]*pathSet)
 			}
-			s.below[name] = new(pathSet)
+			s.next[name] = new(pathSet)
 		}
-		s = s.below[name]
+		s = s.next[name]
 	}
-	s.here = true
+	s.terminal = true
 }
 
 func (s *pathSet) has(path []string) bool {
 	for _, name := range path {
-		if s = s.below[name]; s == nil {
+		if s = s.next[name]; s == nil {
 			return false
 		}
 	}
-	return s.here
+	return s.terminal
 }
 
-// clipped returns the first maxClipped bytes of a text, without splitting a
+// truncate returns the first maxEcho bytes of a text, without splitting a
 // character.
-func clipped(s string) string {
-	if len(s) <= maxClipped {
+func truncate(s string) string {
+	if len(s) <= maxEcho {
 		return s
 	}
-	n := maxClipped
+	n := maxEcho
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}

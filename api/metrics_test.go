@@ -13,7 +13,7 @@ import (
 // What jobs, runs and callbacks come to can be counted by Prometheus, from 0 on.
 func TestMetrics(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
-		h := newHook(t, 200)
+		h := newReceiver(t, 200)
 		var runs atomic.Int64
 		f := newFixture(t, db, callbacks(t, options{services: func(r *jobs.Registry) {
 			jobs.Add(r, jobs.Service{Name: "again", Summary: "Succeed at the second attempt."}, func(context.Context, struct{}) (int, error) {

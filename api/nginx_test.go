@@ -67,7 +67,7 @@ http {
 
 // Through an nginx that nobody has configured, events come one by one, and a
 // viewer that leaves it leaves the server.
-func TestEvents27Nginx(t *testing.T) {
+func TestStreamThroughNginx(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	plain, secure := nginx(t, f.URL)

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what an operator watches, in the Prometheus format.
+// metrics are the Prometheus metrics of the server.
 type metrics struct {
 	registry  *prometheus.Registry
 	durations *prometheus.HistogramVec
@@ -22,20 +22,27 @@ func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: a.Queue.Metrics(a.checks),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "coatcheck_http_request_duration_seconds", Help: "How long requests took; streams last as long as they are watched.",
+			Name:    "coatcheck_http_request_duration_seconds",
+			Help:    "Duration of HTTP requests. A stream counts until it ends.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.crowd.refused, a.failed.total,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_streams", Help: "Open streams of events."}, func() float64 { return float64(a.crowd.size()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_events_degraded", Help: "1 while live events may go missing."}, func() float64 {
+	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_streams", Help: "Open event streams and long polls.",
+		}, func() float64 { return float64(a.streams.openStreams()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage.",
+		}, func() float64 {
 			if a.Hub.Degraded() {
 				return 1
 			}
 			return 0
 		}))
 	if a.Connections != nil {
-		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "coatcheck_connections", Help: "Open connections."}, func() float64 { return float64(a.Connections.size()) }))
+		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coatcheck_connections", Help: "Open connections.",
+		}, func() float64 { return float64(a.Connections.size()) }))
 	}
 	return m
 }
@@ -44,16 +51,17 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions:
 	default:
-		method = "other" // callers must not be able to make up labels
+		method = "other" // clients must not be able to create labels
 	}
 	m.durations.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// checks returns how everything is that must be right.
+// checks returns the results of the health checks.
 func (a *API) checks() []jobs.Check {
 	events := jobs.Check{Name: "events", Status: jobs.OK}
 	if a.Hub.Degraded() {
-		events.Status, events.Detail = jobs.Warning, "Redis can't be used, so that viewers see changes two seconds late: start it, or look at the network, redis_url and the log"
+		events.Status, events.Detail = jobs.Warning,
+			"Redis is unavailable, so event streams lag by two seconds: start Redis, or check the network, redis_url and the log"
 	}
 	return append(a.Queue.Health(), events)
 }
@@ -72,17 +80,19 @@ type readyAnswer struct {
 	}
 }
 
-// addOperations adds the calls for those who run the server.
+// addOperations adds the health checks and the metrics.
 func (a *API) addOperations() {
 	register(a, operation{
-		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: anybody, tag: "operations",
+		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public,
+		tag: "operations",
 	}, func(context.Context, *struct{}) (*liveAnswer, error) {
-		answer := new(liveAnswer)
-		answer.Body.Status = "ok"
-		return answer, nil
+		response := new(liveAnswer)
+		response.Body.Status = "ok"
+		return response, nil
 	})
 	register(a, operation{
-		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs", access: anybody, tag: "operations",
+		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs",
+		access: public, tag: "operations",
 		description: "503 while the database is away or takes nothing, and while the server shuts down. What else is wrong is a warning.",
 	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })
 	exposition := promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
@@ -95,24 +105,26 @@ func (a *API) addOperations() {
 	})
 }
 
-// ready says whether the server takes jobs, by what its watchdogs saw last.
+// ready returns whether the server accepts jobs, from the latest results of the
+// health checks.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
-		return nil, newProblem("shutting-down", "the server is shutting down").after(time.Second)
+		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
 	}
-	answer := &readyAnswer{Status: http.StatusOK}
-	answer.Body.Status, answer.Body.Checks = jobs.OK, a.checks()
+	response := &readyAnswer{Status: http.StatusOK}
+	response.Body.Status, response.Body.Checks = jobs.OK, a.checks()
 	var failing []ProblemError
-	for _, check := range answer.Body.Checks {
+	for _, check := range response.Body.Checks {
 		switch check.Status {
 		case jobs.Failing:
 			failing = append(failing, ProblemError{Location: check.Name, Message: check.Detail})
 		case jobs.Warning:
-			answer.Body.Status = jobs.Warning
+			response.Body.Status = jobs.Warning
 		}
 	}
 	if failing != nil {
-		return nil, newProblem("unavailable", "jobs can't be taken now", failing...).after(2 * time.Second)
+		return nil, newProblem("unavailable", "the server cannot accept jobs now",
+			failing...).retryAfter(2 * time.Second)
 	}
-	return answer, nil
+	return response, nil
 }

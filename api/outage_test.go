@@ -33,7 +33,7 @@ func (f *fixture) readiness(t *testing.T) (status int, r readiness) {
 
 // While the database is away everything that needs it is refused at once,
 // with a problem that says when to come back, and streams go on afterwards.
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	server := jobstest.PrivatePostgres(t)
 	f := newFixture(t, jobstest.Open(t, "postgres://postgres@"+server.Addr+"/postgres"), options{})
@@ -137,12 +137,12 @@ func TestDatabaseRefusesLogin(t *testing.T) {
 }
 
 // Jobs that nobody runs are a warning that says so, until somebody does.
-func TestNobodyRunsJobs(t *testing.T) {
+func TestNoWorkers(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
-		front := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
-		front.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
+		server := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
+		server.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
 		queue := func() jobs.Check {
-			status, r := front.readiness(t)
+			status, r := server.readiness(t)
 			if status != 200 {
 				t.Errorf("readyz: %d, want 200: jobs are taken", status)
 			}
@@ -163,7 +163,7 @@ func TestNobodyRunsJobs(t *testing.T) {
 }
 
 // A user who fills the queue does not fill it for others.
-func TestQueueOfOneUserIsFull(t *testing.T) {
+func TestUserQueueFull(t *testing.T) {
 	credentials, keys := aliceAndBob(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, queue: func(c *jobs.Config) { c.Workers, c.MaxQueuedByUser = 0, 2 }})
 	submit := func(user string) answer {

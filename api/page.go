@@ -13,47 +13,47 @@ import (
 	"coatcheck/web"
 )
 
-// A page answers a request for a page with the name of its template and what
-// it shows; an error becomes a page too.
+// A page returns the template name and the view of a page. An error is shown as
+// a problem page.
 type page func(r *http.Request) (name string, view any, err error)
 
-// An action answers a form with the path that shows what came of it.
+// An action processes a form and returns the path to redirect to.
 type action func(r *http.Request) (next string, err error)
 
-// addPages adds what people see.
+// addPages adds the web pages and their static files.
 func (a *API) addPages() {
 	for path, file := range web.Files() {
 		a.router.Method(http.MethodGet, path, file)
 	}
 	a.addEngine()
 	r := a.router
-	r.Get("/", a.page(a.servicesPage))
-	r.Get("/services/{service}", a.page(a.servicesPage))
+	r.Get("/", a.servePage(a.servicesPage))
+	r.Get("/services/{service}", a.servePage(a.servicesPage))
 	r.Post("/services/{service}", a.submitPage)
-	r.Get("/jobs", a.page(a.jobsPage))
-	r.Post("/jobs", a.action(a.changeJobs))
+	r.Get("/jobs", a.servePage(a.jobsPage))
+	r.Post("/jobs", a.serveForm(a.bulkAction))
 	r.Get("/jobs/{job}", a.jobPage)
-	r.Post("/jobs/{job}/cancel", a.action(a.cancelAction))
-	r.Post("/jobs/{job}/retry", a.action(a.retryAction))
-	r.Get("/deliveries", a.page(a.deliveriesPage))
-	r.Post("/deliveries", a.action(a.redeliverAllAction))
-	r.Get("/deliveries/{delivery}", a.page(a.deliveryPage))
-	r.Post("/deliveries/{delivery}/redeliver", a.action(a.redeliverAction))
-	r.Get("/receiver", a.page(a.receiverPage))
-	r.Post("/receiver", a.action(a.setReceiver))
-	r.Post("/receiver/new", a.action(a.newReceiver))
-	r.Post("/receiver/test", a.action(a.testReceiver))
+	r.Post("/jobs/{job}/cancel", a.serveForm(a.cancelAction))
+	r.Post("/jobs/{job}/retry", a.serveForm(a.retryAction))
+	r.Get("/deliveries", a.servePage(a.deliveriesPage))
+	r.Post("/deliveries", a.serveForm(a.redeliverAllAction))
+	r.Get("/deliveries/{delivery}", a.servePage(a.deliveryPage))
+	r.Post("/deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
+	r.Get("/receiver", a.servePage(a.receiverPage))
+	r.Post("/receiver", a.serveForm(a.setReceiver))
+	r.Post("/receiver/new", a.serveForm(a.newReceiver))
+	r.Post("/receiver/test", a.serveForm(a.testReceiver))
 	r.Post("/receiver/check", a.checkReceived)
-	r.Get("/system", a.page(a.systemPage))
+	r.Get("/system", a.servePage(a.systemPage))
 	r.Get("/login", a.loginPage)
 	r.Post("/login", a.login)
 	r.Post("/logout", a.logout)
 }
 
-// page serves a page to those who are signed in.
-func (a *API) page(show page) http.HandlerFunc {
+// servePage serves a page to signed-in users.
+func (a *API) servePage(show page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		name, view, err := show(r)
@@ -69,11 +69,11 @@ func (a *API) page(show page) http.HandlerFunc {
 	}
 }
 
-// action serves a form of those who are signed in. Forms of other origins do
-// not get here: see wrap.
-func (a *API) action(act action) http.HandlerFunc {
+// serveForm processes a form of a signed-in user. Forms of other origins are
+// rejected earlier: see wrap.
+func (a *API) serveForm(act action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		if !a.readForm(w, r) {
@@ -88,9 +88,9 @@ func (a *API) action(act action) http.HandlerFunc {
 	}
 }
 
-// enter finds out who makes the request. Who is not signed in is sent to the
-// page for it.
-func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
+// authorizePage authenticates the request. It redirects unauthenticated
+// requests to the login page and reports whether the request may proceed.
+func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 	err := a.authenticate(r)
 	if err == nil {
 		a.rotateSession(w, r)
@@ -108,20 +108,21 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readForm reads a form that is not larger than a request may be.
+// readForm parses a form of at most MaxBody bytes. If that fails, it responds
+// with a problem page and returns false.
 func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
-	if err := a.acceptBody(r); err != nil {
+	if err := a.checkBodyHeaders(r); err != nil {
 		a.problemPage(w, r, err)
 		return false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		a.problemPage(w, r, newProblem("payload-too-large", "a form has at most "+web.Size(tooLarge.Limit)))
+		a.problemPage(w, r, newProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
 		return false
 	}
 	if err != nil {
-		a.problemPage(w, r, newProblem("bad-request", "the form can't be read"))
+		a.problemPage(w, r, newProblem("bad-request", "the form is malformed"))
 		return false
 	}
 	if errs := repeatedNames("body", r.PostForm, nil); errs != nil {
@@ -131,13 +132,16 @@ func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// frame returns what all pages have.
-func (a *API) frame(ctx context.Context, title, here string) web.Page {
+// pageFrame returns the data that all pages share.
+func (a *API) pageFrame(ctx context.Context, title, here string) web.Page {
 	info := infoOf(ctx)
-	return web.Page{Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "", Engine: info.user.Admin && a.Engine != nil}
+	return web.Page{
+		Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "",
+		Engine: info.user.Admin && a.Engine != nil,
+	}
 }
 
-// render answers with a page.
+// render responds with a page.
 func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
 	b, err := a.pages.Render(name, view)
 	if err != nil {
@@ -148,27 +152,29 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !isToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
-		// Where browsers do not send Sec-Fetch-Site, forms must say where they
-		// come from: that is all there is against those of other sites.
+	if !hasToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
+		// Browsers that do not send Sec-Fetch-Site must send Origin or Referer
+		// with forms: it is the only protection against cross-site requests
+		// there.
 		h.Set("Referrer-Policy", "same-origin")
 	}
 	w.WriteHeader(status)
 	w.Write(b)
 }
 
-// problemPage says what is wrong to a person.
+// problemPage responds with a page that describes the error.
 func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	view := web.ProblemPage{
-		Page: a.frame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail, RequestID: p.RequestID,
+		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
+		RequestID: p.RequestID,
 	}
 	if p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
-		view.Heading = "This could not be loaded"
+		view.Heading = "The page could not be loaded"
 		if r.Method == http.MethodGet {
 			view.Retry = r.URL.RequestURI()
 		} else {
-			view.Heading = "This could not be done"
+			view.Heading = "The action failed"
 			view.Retry = cmp.Or(localPath(r.Referer()), "/")
 		}
 	}
@@ -179,8 +185,8 @@ func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	a.render(w, r, p.Status, "problem", view)
 }
 
-// localPath returns the path and query of a URL, if it is one of this site's
-// that can be led to.
+// localPath returns the path and query of a URL if redirecting to them stays on
+// this site, or "" otherwise.
 func localPath(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(raw, `\`) {
@@ -189,5 +195,5 @@ func localPath(raw string) string {
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 }
 
-// isToken reports whether a path has a token in it.
-func isToken(path string) bool { return withoutToken(path) != path }
+// hasToken reports whether a path contains a job token.
+func hasToken(path string) bool { return redactPathTokens(path) != path }

@@ -22,11 +22,18 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	if status != "" {
 		query.Set("status", status)
 		if !slices.Contains([]string{"pending", "delivered", "failed"}, status) {
-			return "", nil, invalid([]ProblemError{{Location: "query.status", Message: "expected pending, delivered or failed"}})
+			return "", nil, invalid([]ProblemError{{
+				Location: "query.status", Message: "expected pending, delivered or failed",
+			}})
 		}
 	}
-	v := web.DeliveriesPage{Page: a.frame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "", Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver")}
-	filter := jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true}
+	v := web.DeliveriesPage{
+		Page: a.pageFrame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "",
+		Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver"),
+	}
+	filter := jobs.DeliveryFilter{
+		Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
+	}
 	var err error
 	if filter.Before, err = a.openCursor(values.Get("cursor"), "page", query); err != nil {
 		return "", nil, err
@@ -37,7 +44,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/deliveries", query, "cursor", a.Queue.Keys.Seal([]byte(found[pageLimit-1].ID+"\npage?"+query.Encode())))
+		v.Older = href("/deliveries", query, "cursor", a.sealCursor(found[pageLimit-1].ID, "page", query))
 	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
@@ -52,7 +59,10 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		v.Bulk = &web.Bulk{Count: min(n, jobs.MaxRedeliveries), Most: jobs.MaxRedeliveries, Question: fmt.Sprintf("Send %s failed callbacks again?", web.Count(int64(n)))}
+		v.Bulk = &web.Bulk{
+			Count: min(n, jobs.MaxRedeliveries), Most: jobs.MaxRedeliveries,
+			Question: fmt.Sprintf("Send %s failed callbacks again?", web.Count(int64(n))),
+		}
 		if n == 0 {
 			v.Bulk.Question = "No callback has failed."
 		}
@@ -60,20 +70,25 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	return "deliveries", v, nil
 }
 
-// redeliverAllAction sends all callbacks that failed again.
+// redeliverAllAction resends all failed callbacks.
 func (a *API) redeliverAllAction(r *http.Request) (string, error) {
-	n, err := a.Queue.RedeliverAll(r.Context(), jobs.DeliveryFilter{Owner: a.ownerFilter(r.Context()), Status: "failed"})
+	n, err := a.Queue.RedeliverAll(r.Context(), jobs.DeliveryFilter{
+		Owner: a.ownerFilter(r.Context()), Status: "failed",
+	})
 	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
 }
 
-// deliveryPage shows a callback with the exact request and answer of every
+// deliveryPage shows a callback with the exact request and response of each
 // attempt.
 func (a *API) deliveryPage(r *http.Request) (string, any, error) {
 	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
 	if err != nil {
 		return "", nil, err
 	}
-	v := web.DeliveryPage{Page: a.frame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body), LastErr: d.LastError}
+	v := web.DeliveryPage{
+		Page: a.pageFrame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body),
+		LastErr: d.LastError,
+	}
 	if d.Status == "pending" {
 		v.Refresh = 1
 	}
@@ -92,9 +107,12 @@ func (a *API) redeliverAction(r *http.Request) (string, error) {
 	return "/deliveries/" + d.ID, err
 }
 
-// deliveryRow returns a callback as lists show it.
+// deliveryRow returns a callback as a list row.
 func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
-	row := web.DeliveryRow{Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: string(d.JobID), Attempts: d.AttemptCount, Code: "–", Created: d.CreatedAt.Time}
+	row := web.DeliveryRow{
+		Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: string(d.JobID),
+		Attempts: d.AttemptCount, Code: "–", Created: d.CreatedAt.Time,
+	}
 	if d.LastStatusCode != nil {
 		row.Code = strconv.Itoa(*d.LastStatusCode)
 	}
@@ -107,32 +125,37 @@ func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
 	return row
 }
 
-// attemptRow returns an attempt with its request and answer as they went over
-// the wire, but for what the connection adds.
+// attemptRow returns an attempt with its request and response as sent, except
+// for headers that the connection adds.
 func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow {
 	row := web.AttemptRow{
-		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code, Message: string(attempt.Error),
-		Took: web.Took(milliseconds(attempt.Timing.Total)),
+		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code,
+		Message: string(attempt.Error),
+		Took:    web.Took(milliseconds(attempt.Timing.Total)),
 	}
 	if attempt.Code == "ok" {
 		row.Status = "delivered"
 	}
 	if attempt.Timing.FirstByte > 0 {
 		t := attempt.Timing
-		row.Parts = fmt.Sprintf("name looked up after %s, connected after %s, TLS after %s, answer began after %s", web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)), web.Took(milliseconds(t.FirstByte)))
+		row.Parts = fmt.Sprintf("DNS after %s, connected after %s, TLS after %s, first byte after %s",
+			web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)),
+			web.Took(milliseconds(t.FirstByte)))
 	}
 	if u, err := url.Parse(d.URL); err == nil {
-		row.Request = "POST " + cmp.Or(u.RequestURI(), "/") + " HTTP/1.1\nHost: " + u.Host + "\n" + headerText(attempt.Headers.Request) + "\n" + string(d.Body)
+		row.Request = "POST " + cmp.Or(u.RequestURI(), "/") + " HTTP/1.1\nHost: " + u.Host + "\n" +
+			headerText(attempt.Headers.Request) + "\n" + string(d.Body)
 	}
 	if attempt.StatusCode != nil {
-		row.Response = fmt.Sprintf("HTTP/1.1 %d %s\n%s\n%s", *attempt.StatusCode, http.StatusText(*attempt.StatusCode), headerText(attempt.Headers.Response), attempt.Response)
+		row.Response = fmt.Sprintf("HTTP/1.1 %d %s\n%s\n%s", *attempt.StatusCode, http.StatusText(*attempt.StatusCode),
+			headerText(attempt.Headers.Response), attempt.Response)
 	}
 	return row
 }
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// headerText returns a header as it is sent.
+// headerText returns a header in HTTP/1.1 format.
 func headerText(h http.Header) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h)) {

@@ -17,29 +17,31 @@ import (
 // schema is a JSON Schema.
 type schema = huma.Schema
 
-// A form asks for a submission: a field for each property of the service's
-// input and for the most important options, or all of it as JSON.
+// A form creates a submission. It has a field for each property of the
+// service's input and for the most important options, or one field for the
+// whole submission as JSON.
 type form struct {
 	service *jobs.Service
 	schema  *schema
 	resolve func(ref string) *schema
 	json    bool
-	values  url.Values          // as typed; nil at first
-	errors  map[string][]string // by the name of the field; "" for none
+	values  url.Values          // as entered; nil for a new form
+	errors  map[string][]string // by field name; "" for errors without a field
 }
 
-// inputPrefix is what the names of fields of the input begin with, so that
-// they are told from the options.
+// inputPrefix is the prefix of the names of input fields. It distinguishes them
+// from options.
 const inputPrefix = "input."
 
-// view returns the form for the page. The key makes a form that is sent twice
-// one job.
+// view returns the form for the page. The idempotency key prevents a second job
+// if the form is sent twice.
 func (f *form) view(key string) web.Form {
 	v := web.Form{Action: serviceHref(f.service.Name, nil), Key: key, JSON: f.json, Errors: f.errors[""]}
 	if f.json {
 		v.Other = serviceHref(f.service.Name, nil)
 		v.Fields = []web.Field{{
-			Name: "body", ID: "body", Label: "Submission", Kind: "json", Help: "The body of the call, as in the API: input, callback_url, then and all the rest.",
+			Name: "body", ID: "body", Label: "Submission", Kind: "json",
+			Help:  "The request body, as in the API: input, callback_url, then and all other options.",
 			Value: f.values.Get("body"), Errors: f.errors["body"],
 		}}
 		if !f.values.Has("body") {
@@ -57,8 +59,7 @@ func (f *form) view(key string) web.Form {
 	return v
 }
 
-// body returns the submission that the form stands for, as a program would
-// send it.
+// body returns the submission as the JSON body of the equivalent API request.
 func (f *form) body() (json.RawMessage, error) {
 	if f.json {
 		return json.RawMessage(f.values.Get("body")), nil
@@ -66,7 +67,7 @@ func (f *form) body() (json.RawMessage, error) {
 	input := make(map[string]json.RawMessage)
 	for name := range f.schema.Properties {
 		if value := f.values.Get(inputPrefix + name); value != "" {
-			input[name] = typed(f.property(name), value)
+			input[name] = fieldJSON(f.property(name), value)
 		}
 	}
 	body := map[string]any{"input": input}
@@ -75,8 +76,8 @@ func (f *form) body() (json.RawMessage, error) {
 		case value == "":
 		case option.Name == "tags":
 			body["tags"] = slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
-		case slices.Contains(numeric, option.Name):
-			body[option.Name] = typed(&schema{Type: huma.TypeNumber}, value)
+		case slices.Contains(numericOptions, option.Name):
+			body[option.Name] = fieldJSON(&schema{Type: huma.TypeNumber}, value)
 		default:
 			body[option.Name] = value
 		}
@@ -84,23 +85,24 @@ func (f *form) body() (json.RawMessage, error) {
 	return json.Marshal(body)
 }
 
-// typed returns what was typed as JSON of the type that the schema wants. What
-// is not of the type stays text, so that the validator says so.
-func typed(p *schema, value string) json.RawMessage {
+// fieldJSON converts the text of a field to JSON of the type in the schema.
+// Text that is not of this type becomes a JSON string, so that the validator
+// reports it.
+func fieldJSON(p *schema, value string) json.RawMessage {
 	if p.Type == huma.TypeString {
-		return quoted(strings.ReplaceAll(value, "\r\n", "\n")) // as forms send line breaks
+		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // forms send line breaks as CRLF
 	}
 	if value = strings.TrimSpace(value); !json.Valid([]byte(value)) {
-		return quoted(value)
+		return jsonString(value)
 	}
 	if len(p.Enum) > 0 && p.Type == "" {
-		return quoted(value)
+		return jsonString(value)
 	}
 	return json.RawMessage(value)
 }
 
-func quoted(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // a string always can be
+func jsonString(s string) json.RawMessage {
+	b, _ := json.Marshal(s) // marshaling a string cannot fail
 	return b
 }
 
@@ -109,12 +111,12 @@ var (
 	firstName = regexp.MustCompile(`^[^.\[]*`) // of a location such as input.list[0].name
 )
 
-// mistakes takes over what the validator found, field by field.
-func (f *form) mistakes(p *Problem) {
+// setErrors assigns the validation errors of a problem to the fields.
+func (f *form) setErrors(p *Problem) {
 	f.errors = make(map[string][]string)
-	known := make(map[string]bool)
+	fieldNames := make(map[string]bool)
 	for _, field := range slices.Concat(f.fields(), options) {
-		known[field.Name] = true
+		fieldNames[field.Name] = true
 	}
 	for _, e := range p.Errors {
 		at, message := strings.TrimPrefix(e.Location, "body."), e.Message
@@ -130,7 +132,7 @@ func (f *form) mistakes(p *Problem) {
 		default:
 			at = firstName.FindString(at)
 		}
-		if !known[at] && (at != "body" || !f.json) {
+		if !fieldNames[at] && (at != "body" || !f.json) {
 			at, message = "", e.Location+": "+e.Message
 		}
 		f.errors[at] = append(f.errors[at], message)
@@ -143,8 +145,8 @@ func (f *form) mistakes(p *Problem) {
 	}
 }
 
-// again fills the form in with what a job was submitted with.
-func (f *form) again(j *jobs.Job) {
+// fillFrom fills in the form with the submission of a job.
+func (f *form) fillFrom(j *jobs.Job) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true
@@ -173,7 +175,7 @@ func (f *form) again(j *jobs.Job) {
 	d.UseNumber()
 	if d.Decode(&input) == nil {
 		for name, value := range input {
-			f.values.Set(inputPrefix+name, plain(value))
+			f.values.Set(inputPrefix+name, fieldText(value))
 		}
 	}
 	if j.CallbackURL != "" {

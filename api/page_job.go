@@ -14,27 +14,27 @@ import (
 	"coatcheck/web"
 )
 
-// maxShown is how much of an output the page shows; the rest is for the
-// download.
+// maxShown is how many bytes of an output the page shows. The download has the
+// whole output.
 const maxShown = 256 << 10
 
-// jobPage shows a job: to those who hold its token, and with all that can be
-// done to its owner.
+// jobPage shows a job to clients with its token, and with all actions to its
+// owner.
 func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
 	ref := r.PathValue("job")
-	if !isToken(r.URL.Path) {
-		a.page(a.ownJobPage)(w, r)
+	if !hasToken(r.URL.Path) {
+		a.servePage(a.ownJobPage)(w, r)
 		return
 	}
-	// Whoever can do more has no need of the token in the address.
+	// Redirect users who may change the job to the URL without the token.
 	if err := a.authenticate(r); err == nil {
 		a.rotateSession(w, r)
-		if job, err := a.own(r.Context(), ref); err == nil {
+		if job, err := a.ownedJob(r.Context(), ref); err == nil {
 			http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 			return
 		}
 	}
-	job, err := a.find(r.Context(), ref)
+	job, err := a.findJob(r.Context(), ref)
 	if err != nil {
 		a.problemPage(w, r, err)
 		return
@@ -48,7 +48,7 @@ func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) ownJobPage(r *http.Request) (string, any, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -56,20 +56,24 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 	return "job", view, err
 }
 
-// jobView returns the page of a job.
-func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage, error) {
-	if err := a.complete(ctx, j); err != nil {
+// jobView returns the view of a job.
+func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
+	if err := a.loadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
 	v := web.JobPage{
-		Page: a.frame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service, Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
-		Done: j.Done, Mine: mine, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL, HasCallback: j.CallbackURL != "",
-		Timeline: timeline(j), Facts: facts(j),
+		Page: a.pageFrame(ctx, string(j.Status)+": "+j.Service, "/jobs"), ID: j.ID, Service: j.Service,
+		Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL,
+		HasCallback: j.CallbackURL != "",
+		Timeline:    timeline(j), Facts: facts(j),
 	}
-	if mine {
-		// By the session, so that the token is not in the page's requests.
+	if owned {
+		// Use the session, so that the page's requests do not contain the
+		// token.
 		path := "/v1/jobs/" + j.ID
-		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result", j.TokenURL(infoOf(ctx).base)
+		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result",
+			j.TokenURL(infoOf(ctx).baseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
 		v.Input = clippedText(prettyJSON(j.Input))
@@ -87,13 +91,13 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, mine bool) (web.JobPage,
 		v.Steps = stepRows(j)
 	}
 	var err error
-	opened := j.Opened(infoOf(ctx).base)
+	opened := j.Opened(infoOf(ctx).baseURL)
 	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
 }
 
-// addDeliveriesTo adds the callbacks of the job, and keeps the page fresh
-// while one is under way after the job's end.
+// addDeliveriesTo adds the callbacks of the job, and refreshes the page while a
+// callback is pending.
 func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
 	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: j.ID, Limit: 50})
 	if err != nil {
@@ -115,7 +119,7 @@ func clippedText(s string) string {
 	return s
 }
 
-// timeline tells the life of a job, the oldest first.
+// timeline returns the history of a job, oldest first.
 func timeline(j *jobs.Job) []web.Moment {
 	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
 	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
@@ -123,40 +127,49 @@ func timeline(j *jobs.Job) []web.Moment {
 	}
 	last := j.CreatedAt.Time
 	for i, attempt := range j.History {
-		started := web.Moment{At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number), Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " of waiting"}
+		started := web.Moment{
+			At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number),
+			Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " in the queue",
+		}
 		if j.Steps > 1 {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
 		}
 		if i == 0 && attempt.Number > 1 {
-			started.Note = "" // those before are forgotten
+			started.Note = "" // the history before this attempt was truncated
 		}
 		moments = append(moments, started)
 		if attempt.FinishedAt == nil {
 			continue
 		}
 		last = attempt.FinishedAt.Time
-		moments = append(moments, ended(j, &attempt))
+		moments = append(moments, attemptMoment(j, &attempt))
 	}
 	if j.Status == jobs.Retrying && j.RunAt != nil {
 		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
 	}
-	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil && j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
+	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil &&
+		j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
 	if j.FinishedAt != nil && !ran {
-		moments = append(moments, web.Moment{At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status))})
+		moments = append(moments, web.Moment{
+			At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status)),
+		})
 	}
 	return moments
 }
 
-// ended says what came of an attempt.
-func ended(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
-	m := web.Moment{At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)), Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time))}
+// attemptMoment returns the timeline entry for the end of an attempt.
+func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
+	m := web.Moment{
+		At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)),
+		Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time)),
+	}
 	switch {
 	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
 		m.Text = fmt.Sprintf("Step %d done", attempt.Step)
 	case attempt.Status == jobs.Retrying:
-		m.Text = "Failed, to be tried again"
+		m.Text = "Failed, will be retried"
 	case attempt.Status == jobs.Queued:
-		m.Text = "Given back to the queue"
+		m.Text = "Returned to the queue"
 	}
 	if attempt.Error != nil {
 		m.Note += ": " + attempt.Error.Message
@@ -164,10 +177,10 @@ func ended(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	return m
 }
 
-// title begins a word with a capital.
+// title capitalizes a word.
 func title(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
 
-// facts is what else is known of a job.
+// facts returns further properties of a job for display.
 func facts(j *jobs.Job) []web.Fact {
 	all := []web.Fact{
 		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
@@ -178,10 +191,12 @@ func facts(j *jobs.Job) []web.Fact {
 		{Name: "Expires", At: moment(j.ExpiresAt)},
 	}
 	if j.Callback != nil {
-		all = append(all, web.Fact{Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts)})
+		all = append(all, web.Fact{
+			Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts),
+		})
 	}
 	if j.StartedAt != nil && j.FinishedAt != nil {
-		all = append(all, web.Fact{Name: "Took", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
+		all = append(all, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
 	}
 	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
 }
@@ -193,7 +208,7 @@ func moment(t *jobs.Time) *time.Time {
 	return &t.Time
 }
 
-// stepRows shows how far a chain is.
+// stepRows returns the progress of the steps of a job.
 func stepRows(j *jobs.Job) []web.StepRow {
 	rows := make([]web.StepRow, 0, len(j.Chain))
 	for i, step := range j.Chain {
@@ -210,25 +225,27 @@ func stepRows(j *jobs.Job) []web.StepRow {
 }
 
 func (a *API) cancelAction(r *http.Request) (string, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
 	reason := r.PostForm.Get("reason")
 	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
-		return "", invalid([]ProblemError{{Location: "reason", Message: "expected at most 1000 bytes of text without NUL"}})
+		return "", invalid([]ProblemError{{
+			Location: "reason", Message: "expected at most 1000 bytes of text without NUL",
+		}})
 	}
 	_, err = a.Queue.Cancel(r.Context(), job.ID, reason)
 	return "/jobs/" + job.ID, err
 }
 
 func (a *API) retryAction(r *http.Request) (string, error) {
-	job, err := a.own(r.Context(), r.PathValue("job"))
+	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
-	job, _, err = a.handIn(r.Context(), func() (jobs.Submission, error) {
-		return job.Again(infoOf(r.Context()).base, "")
+	job, _, err = a.submitJob(r.Context(), func() (jobs.Submission, error) {
+		return job.Again(infoOf(r.Context()).baseURL, "")
 	})
 	return "/jobs/" + job.ID, err
 }

@@ -18,23 +18,25 @@ import (
 )
 
 const (
-	// pageLimit is how many rows a list has.
+	// pageLimit is the number of rows in a list.
 	pageLimit = 50
-	// listRefresh is how often lists are kept fresh, in seconds.
+	// listRefresh is the refresh interval of lists, in seconds.
 	listRefresh = 3
 )
 
-// statuses are what jobs can be looked for by.
+// statuses are the values of the status filter.
 var statuses = []string{"scheduled", "queued", "running", "retrying", "succeeded", "failed", "canceled", "expired"}
 
-// A jobFilter is what the list of jobs is narrowed to, as in its URL.
+// A jobFilter is the filter of the job list, as in its URL.
 type jobFilter struct{ status, service, since, q string }
 
 func jobFilterOf(v url.Values) (jobFilter, error) {
 	f := jobFilter{v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q"))}
 	var errs []ProblemError
 	if f.status != "" && !slices.Contains(statuses, f.status) {
-		errs = append(errs, ProblemError{Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", ")})
+		errs = append(errs, ProblemError{
+			Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", "),
+		})
 	}
 	if d, err := time.ParseDuration(f.since); f.since != "" && (err != nil || d <= 0) {
 		errs = append(errs, ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
@@ -50,7 +52,7 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 	return f, nil
 }
 
-// query returns the filter as in a URL.
+// query returns the filter as URL parameters.
 func (f jobFilter) query() url.Values {
 	q := make(url.Values)
 	for name, value := range map[string]string{"status": f.status, "service": f.service, "since": f.since, "q": f.q} {
@@ -61,7 +63,7 @@ func (f jobFilter) query() url.Values {
 	return q
 }
 
-// filter returns what the jobs package chooses by.
+// filter returns the filter for package jobs.
 func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
 	filter := jobs.Filter{Owner: owner, Service: f.service, Tag: f.q}
 	if f.status != "" {
@@ -73,7 +75,8 @@ func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
 	return filter
 }
 
-// href returns the path of the list with more in its query.
+// href returns a path with a query and further parameters, given as pairs of
+// names and values.
 func href(path string, query url.Values, more ...string) string {
 	q := make(url.Values)
 	maps.Copy(q, query)
@@ -94,14 +97,15 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		return "", nil, err
 	}
 	if strings.HasPrefix(f.q, "job_") {
-		if job, err := a.own(ctx, f.q); err == nil {
+		if job, err := a.ownedJob(ctx, f.q); err == nil {
 			return "", nil, redirect("/jobs/" + job.ID)
 		}
 	}
 	owner := a.ownerFilter(ctx)
 	filter := f.filter(owner, now)
 	v := web.JobsPage{
-		Page: a.frame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service, Since: f.since, Tag: f.q,
+		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service,
+		Since: f.since, Tag: f.q,
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
 	}
@@ -131,27 +135,28 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		v.Refresh = listRefresh
 	}
 	if do := values.Get("do"); do != "" {
-		if v.Bulk, err = a.askBulk(ctx, do, f.filter(owner, now), now); err != nil {
+		if v.Bulk, err = a.confirmBulk(ctx, do, f.filter(owner, now), now); err != nil {
 			return "", nil, err
 		}
 		for name, value := range f.query() {
 			v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
 		}
-		// What stands here when the question was asked is what is changed.
+		// Do not refresh: the confirmed action must apply to the jobs shown
+		// here.
 		v.Refresh = 0
 	}
 	return "jobs", v, nil
 }
 
-// A redirect is the error of a page that is elsewhere.
+// A redirect is an error that redirects to the given path.
 type redirect string
 
 // Error implements error.
 func (r redirect) Error() string { return "the page is at " + string(r) }
 
-// askBulk asks before all jobs that match are changed, and says how many they
-// are.
-func (a *API) askBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
+// confirmBulk returns the confirmation for an action on all matching jobs, with
+// their number.
+func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
 	filter.CreatedBefore = now
 	b := &web.Bulk{Verb: do, Most: jobs.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
 	var err error
@@ -161,21 +166,21 @@ func (a *API) askBulk(ctx context.Context, do string, filter jobs.Filter, now ti
 	case "retry":
 		b.Count, err = a.Queue.CountRetryable(ctx, filter)
 	default:
-		return nil, newProblem("bad-request", "jobs can be canceled and retried")
+		return nil, newProblem("bad-request", "expected cancel or retry")
 	}
-	which := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
+	condition := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
 	switch b.Count {
 	case 0:
-		b.Question = fmt.Sprintf("None of the jobs that match %s.", which)
+		b.Question = fmt.Sprintf("None of the jobs that match %s.", condition)
 	case 1:
 		b.Question = strings.ToUpper(do[:1]) + do[1:] + " 1 job?"
 	}
 	return b, err
 }
 
-// changeJobs cancels or retries all jobs that match.
-func (a *API) changeJobs(r *http.Request) (string, error) {
+// bulkAction cancels or retries all matching jobs.
+func (a *API) bulkAction(r *http.Request) (string, error) {
 	ctx := r.Context()
 	f, err := jobFilterOf(r.PostForm)
 	if err != nil {
@@ -183,7 +188,7 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	}
 	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
 	if err != nil {
-		return "", newProblem("bad-request", "the form does not say when the question was asked")
+		return "", newProblem("bad-request", "the form has no valid time of confirmation")
 	}
 	filter := f.filter(a.ownerFilter(ctx), before)
 	filter.CreatedBefore = before
@@ -192,9 +197,9 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	case "cancel":
 		n, err = a.Queue.CancelAll(ctx, filter, "")
 	case "retry":
-		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).base, infoOf(ctx).user.MayRun)
+		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).baseURL, infoOf(ctx).user.MayRun)
 	default:
-		return "", newProblem("bad-request", "jobs can be canceled and retried")
+		return "", newProblem("bad-request", "expected cancel or retry")
 	}
 	if err != nil {
 		return "", err
@@ -202,7 +207,7 @@ func (a *API) changeJobs(r *http.Request) (string, error) {
 	return href("/jobs", f.query(), "did", r.PostForm.Get("do"), "n", strconv.Itoa(n)), nil
 }
 
-// notice says what came of a bulk change.
+// notice returns the message about the result of a bulk action.
 func notice(v url.Values) string {
 	n, err := strconv.ParseInt(v.Get("n"), 10, 64)
 	if err != nil {
@@ -210,7 +215,7 @@ func notice(v url.Values) string {
 	}
 	switch v.Get("did") {
 	case "cancel":
-		return web.Count(n) + " canceled. Those that run were told to stop."
+		return web.Count(n) + " canceled. Running jobs are being stopped."
 	case "retry":
 		return web.Count(n) + " given another attempt."
 	case "redeliver":
@@ -219,10 +224,11 @@ func notice(v url.Values) string {
 	return ""
 }
 
-// jobRow returns a job as lists show it.
+// jobRow returns a job as a list row.
 func jobRow(j *jobs.Job) web.JobRow {
 	row := web.JobRow{
-		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner, Percent: j.Progress.Percent, Message: j.Progress.Message,
+		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner,
+		Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Attempt: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts), Created: j.CreatedAt.Time,
 	}
 	if j.Error != nil {
@@ -237,7 +243,7 @@ func jobRow(j *jobs.Job) web.JobRow {
 	return row
 }
 
-// isRedirect returns where an error leads.
+// isRedirect returns the path that an error redirects to, if any.
 func isRedirect(err error) (string, bool) {
 	to, ok := errors.AsType[redirect](err)
 	return string(to), ok

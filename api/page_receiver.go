@@ -13,18 +13,21 @@ import (
 	"coatcheck/web"
 )
 
-// receiverRefresh is how often the page of the test receiver is kept fresh,
-// in seconds.
+// receiverRefresh is the refresh interval of the test receiver's page, in
+// seconds.
 const receiverRefresh = 1
 
-// What the test receiver can do, for people.
+// Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
-		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again", jobs.AnswerGone: "410: it will not be tried again",
-		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds", jobs.AnswerNever: "nothing, until the sender gives up",
+		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again",
+		jobs.AnswerGone:     "410: it will not be tried again",
+		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds",
+		jobs.AnswerNever: "nothing, until the sender gives up",
 	}
 	damageNames = map[string]string{
-		jobs.DamageNone: "nothing happens to callbacks", jobs.DamageBody: "somebody changes the body", jobs.DamageTime: "somebody plays it back ten minutes later",
+		jobs.DamageNone: "callbacks are not changed", jobs.DamageBody: "the body is changed in transit",
+		jobs.DamageTime: "replayed ten minutes later",
 	}
 )
 
@@ -34,37 +37,42 @@ func (a *API) receiverPage(r *http.Request) (string, any, error) {
 	return "receiver", view, err
 }
 
-// receiverView shows what came, and what a key of the reader's says of it.
+// receiverView returns the received callbacks. If secret is not empty, it
+// verifies their signatures with that secret.
 func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
 	ctx := r.Context()
-	v := web.ReceiverPage{Page: a.frame(ctx, "Test receiver", "/deliveries")}
-	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
+	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
 	if errors.Is(err, jobs.ErrNoReceiver) {
 		return v, nil
 	}
 	if err != nil {
 		return v, err
 	}
-	v.URL, v.Refresh = mine.URL, receiverRefresh
+	v.URL, v.Refresh = receiver.URL, receiverRefresh
 	for _, answer := range jobs.Answers {
-		v.Answers = append(v.Answers, web.Option{Value: answer, Name: answerNames[answer], Chosen: answer == mine.Answer})
+		v.Answers = append(v.Answers, web.Option{
+			Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer,
+		})
 	}
 	for _, damage := range jobs.Damages {
-		v.Damages = append(v.Damages, web.Option{Value: damage, Name: damageNames[damage], Chosen: damage == mine.Damage})
+		v.Damages = append(v.Damages, web.Option{
+			Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage,
+		})
 	}
 	if secret != "" {
-		v.Refresh = 0 // what was checked would be lost
+		v.Refresh = 0 // a refresh would lose the verification results
 	}
 	seen := make(map[string]int)
-	for _, c := range mine.Received {
+	for _, c := range receiver.Received {
 		seen[c.Header.Get("Webhook-Id")]++
 	}
-	for _, c := range mine.Received {
+	for _, c := range receiver.Received {
 		row := receivedRow(&c)
 		seen[row.MessageID]--
 		row.Again = seen[row.MessageID] > 0
 		if secret != "" {
-			row.Checked = "the signature is right."
+			row.Checked = "the signature is valid."
 			if err := c.Verify(secret); err != nil {
 				row.Checked = err.Error()
 			}
@@ -76,7 +84,8 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 
 func receivedRow(c *jobs.Received) web.ReceivedRow {
 	row := web.ReceivedRow{
-		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict, Answered: strconv.Itoa(c.StatusCode),
+		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
+		Answered: strconv.Itoa(c.StatusCode),
 	}
 	if c.StatusCode == 0 {
 		row.Answered = "nothing"
@@ -96,10 +105,10 @@ func receivedRow(c *jobs.Received) web.ReceivedRow {
 	return row
 }
 
-// checkReceived checks what came with a key of the reader's own, which is not
-// kept.
+// checkReceived verifies the received callbacks with a secret or public key
+// from the form, which is not stored.
 func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
-	if !a.enter(w, r) || !a.readForm(w, r) {
+	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
 	secret := strings.TrimSpace(r.PostForm.Get("secret"))
@@ -120,23 +129,24 @@ func (a *API) newReceiver(r *http.Request) (string, error) {
 }
 
 func (a *API) setReceiver(r *http.Request) (string, error) {
-	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"), r.PostForm.Get("damage"))
+	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
+		r.PostForm.Get("damage"))
 	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
 		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err
 }
 
-// testReceiver sends the receiver a test callback.
+// testReceiver sends a test callback to the receiver.
 func (a *API) testReceiver(r *http.Request) (string, error) {
 	ctx := r.Context()
-	mine, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
 	if err != nil {
 		return "", err
 	}
-	if err := a.mayIn(ctx); err != nil {
+	if err := a.checkMaySubmit(ctx); err != nil {
 		return "", err
 	}
-	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, mine.URL)
+	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, receiver.URL)
 	return "/receiver", err
 }

@@ -15,7 +15,7 @@ import (
 	"coatcheck/web"
 )
 
-// recentJobs is how many jobs the first page shows.
+// recentJobs is the number of recent jobs on the services page.
 const recentJobs = 8
 
 // servicesPage shows the services and the form of one of them.
@@ -28,28 +28,31 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 		}
 	}
 	if name == "" {
-		return "services", web.ServicesPage{Page: a.frame(r.Context(), "Services", "/")}, nil
+		return "services", web.ServicesPage{Page: a.pageFrame(r.Context(), "Services", "/")}, nil
 	}
 	s, err := a.service(r.Context(), name)
 	if err != nil {
 		return "", nil, err
 	}
-	f := &form{service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	f := &form{
+		service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json",
+		resolve: a.Validator.schemas.SchemaFromRef,
+	}
 	if from := r.URL.Query().Get("from"); from != "" {
-		job, err := a.own(r.Context(), from)
+		job, err := a.ownedJob(r.Context(), from)
 		if err != nil {
 			return "", nil, err
 		}
-		f.again(&job)
+		f.fillFrom(&job)
 	}
 	view, err := a.serviceView(r.Context(), f)
 	return "services", view, err
 }
 
-// submitPage submits a job by a form. What is wrong stands at its field, and
-// what was typed stays.
+// submitPage submits a job from a form. If there are errors, it shows the form
+// again with the entered values and an error at each invalid field.
 func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
-	if !a.enter(w, r) || !a.readForm(w, r) {
+	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
 	s, err := a.service(r.Context(), r.PathValue("service"))
@@ -57,14 +60,17 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 		a.problemPage(w, r, err)
 		return
 	}
-	f := &form{service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json", resolve: a.Validator.schemas.SchemaFromRef}
+	f := &form{
+		service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json",
+		resolve: a.Validator.schemas.SchemaFromRef,
+	}
 	job, err := a.submitForm(r.Context(), f)
 	if err == nil {
 		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 		return
 	}
 	p := a.problem(r.Context(), err)
-	f.mistakes(p)
+	f.setErrors(p)
 	view, err := a.serviceView(r.Context(), f)
 	if err != nil {
 		a.problemPage(w, r, err)
@@ -73,17 +79,18 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, p.Status, "services", view)
 }
 
-// submitForm submits what the form says, by the same rules as the API.
+// submitForm submits the job of the form, with the same validation as the API.
 func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	body, err := f.body()
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	job, _, err := a.handIn(ctx, func() (jobs.Submission, error) {
+	job, _, err := a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, f.service.Name, "application/json", body)
-		s.Owner, s.BaseURL = info.user.Name, info.base
-		// A form that is sent twice is one job; changed in between, it is two.
+		s.Owner, s.BaseURL = info.user.Name, info.baseURL
+		// Sending the same form twice creates one job. Sending it with changes
+		// creates two.
 		sum := sha256.Sum256(body)
 		s.Fingerprint = hex.EncodeToString(sum[:])
 		if key := f.values.Get("key"); key != "" && len(key) <= 64 {
@@ -103,15 +110,17 @@ func (a *API) inputSchema(service string) *schema {
 	return s
 }
 
-// serviceView returns the page of a service with the form as it is filled in.
+// serviceView returns the view of a service, with the form.
 func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
-		Page: a.frame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
+		Page: a.pageFrame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
 		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.servicesOf(ctx) {
-		v.Services = append(v.Services, web.Link{Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s})
+		v.Services = append(v.Services, web.Link{
+			Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s,
+		})
 	}
 	d, err := a.describe(ctx, s)
 	if err != nil {
@@ -131,7 +140,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 	return v, nil
 }
 
-// prettyJSON indents JSON.
+// prettyJSON indents JSON. It returns invalid JSON unchanged.
 func prettyJSON(b json.RawMessage) string {
 	var out bytes.Buffer
 	if json.Indent(&out, b, "", "  ") != nil {
@@ -140,7 +149,7 @@ func prettyJSON(b json.RawMessage) string {
 	return out.String()
 }
 
-// serviceHref returns the path of the form for a service.
+// serviceHref returns the path of a service's page.
 func serviceHref(name string, query url.Values) string {
 	href := "/services/" + url.PathEscape(name)
 	if len(query) > 0 {

@@ -9,16 +9,16 @@ import (
 	"coatcheck/web"
 )
 
-// systemRefresh is how often the page of the system is kept fresh, in seconds.
+// systemRefresh is the refresh interval of the system page, in seconds.
 const systemRefresh = 5
 
-// systemPage shows how the queue is.
+// systemPage shows the state of the queue, the workers and the database.
 func (a *API) systemPage(r *http.Request) (string, any, error) {
 	s, err := a.Queue.Stats(r.Context())
 	if err != nil {
 		return "", nil, err
 	}
-	v := web.SystemPage{Page: a.frame(r.Context(), "System", "/system"), Refresh: systemRefresh}
+	v := web.SystemPage{Page: a.pageFrame(r.Context(), "System", "/system"), Refresh: systemRefresh}
 	oldest := "–"
 	if s.Oldest != nil {
 		oldest = web.Took(time.Since(s.Oldest.Time))
@@ -31,11 +31,14 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	}
 	v.Tiles = []web.Tile{
 		{Name: "Queued", Value: web.Count(s.Depth[jobs.Queued])},
-		{Name: "Oldest waits", Value: oldest},
-		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d at once", slots)},
-		{Name: "Later", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]), Note: web.Count(s.Depth[jobs.Retrying]) + " to be retried"},
-		{Name: "Callbacks waiting", Value: web.Count(s.Callbacks)},
-		{Name: "Streams", Value: web.Count(int64(a.crowd.size())), Note: "of this process"},
+		{Name: "Oldest queued", Value: oldest},
+		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d slots", slots)},
+		{
+			Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]),
+			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
+		},
+		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
+		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "of this process"},
 	}
 	columns := make([]web.Column, len(s.Minutes))
 	for i, m := range s.Minutes {
@@ -44,29 +47,35 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 	v.Chart = web.NewChart(columns)
 	v.Services = serviceRows(s.Services)
 	for _, w := range s.Workers {
-		row := web.WorkerRow{ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "beats", Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time}
+		row := web.WorkerRow{
+			ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "OK",
+			Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time,
+		}
 		if w.Stale {
-			row.Status, row.Beat = "failed", "silent for "+web.Took(time.Since(w.BeatAt.Time))
+			row.Status, row.Beat = "failed", "stale for "+web.Took(time.Since(w.BeatAt.Time))
 		}
 		v.Workers = append(v.Workers, row)
 	}
-	events := "inside this process"
+	events := "in-process"
 	if a.Redis {
 		events = "Redis"
 	}
 	if a.Hub.Degraded() {
-		events += ", which is away: live events may go missing"
+		events += ", unavailable: live events may be lost"
 	}
 	v.Facts = []web.Fact{
-		{Name: "Database", Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes))},
+		{
+			Name: "Database",
+			Text: fmt.Sprintf("%s %s, %s", s.Database.Kind, s.Database.Version, web.Size(s.Database.Bytes)),
+		},
 		{Name: "Live events", Text: events},
 		{Name: "Version", Text: a.Version},
-		{Name: "Up since", At: &a.started},
+		{Name: "Up since", At: &a.startedAt},
 	}
 	return "system", v, nil
 }
 
-// serviceRows shows percentiles on a scale that all services share.
+// serviceRows returns the percentiles of the services, on a common scale.
 func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
 	var longest time.Duration
 	for _, s := range stats {
@@ -75,34 +84,34 @@ func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
 	rows := make([]web.ServiceRow, 0, len(stats))
 	for _, s := range stats {
 		row := web.ServiceRow{Service: s.Service, Jobs: s.Jobs, Bars: web.NewSpread(s.Wait, s.Run, longest)}
-		for i, percent := range []string{"half", "95 %", "99 %"} {
-			row.Wait = append(row.Wait, web.Tile{Name: "waited, " + percent, Value: web.Took(s.Wait[i])})
-			row.Run = append(row.Run, web.Tile{Name: "ran, " + percent, Value: web.Took(s.Run[i])})
+		for i, percentile := range []string{"p50", "p95", "p99"} {
+			row.Wait = append(row.Wait, web.Tile{Name: "queue time " + percentile, Value: web.Took(s.Wait[i])})
+			row.Run = append(row.Run, web.Tile{Name: "run time " + percentile, Value: web.Took(s.Run[i])})
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// EnginePath is where River's own tables are shown.
+// EnginePath is the path of River's UI.
 const EnginePath = "/admin/river"
 
-// enginePolicy is the Content-Security-Policy of River's pages, which set
-// styles of their own.
+// enginePolicy is the Content-Security-Policy of River's UI, which uses inline
+// styles.
 const enginePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// addEngine adds the engine room, for admins.
+// addEngine serves River's UI to admins.
 func (a *API) addEngine() {
 	if a.Engine == nil {
 		return
 	}
 	a.router.Handle(EnginePath, http.RedirectHandler(EnginePath+"/", http.StatusSeeOther))
 	a.router.Handle(EnginePath+"/*", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.enter(w, r) {
+		if !a.authorizePage(w, r) {
 			return
 		}
 		if !infoOf(r.Context()).user.Admin {
-			a.problemPage(w, r, newProblem("forbidden", "the engine room is for admins"))
+			a.problemPage(w, r, newProblem("forbidden", "only admins may open River's UI"))
 			return
 		}
 		w.Header().Set("Content-Security-Policy", enginePolicy)

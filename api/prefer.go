@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// maxWait is the longest time a request waits for a job. Proxies commonly give
-// up after 60 seconds; the answer comes before that.
+// maxWait is the maximum duration of a long poll. Proxies commonly time out
+// after 60 seconds; the response must be earlier.
 const maxWait = 55 * time.Second
 
-// waitPreference returns the wait of a Prefer header (RFC 7240, section 4.3),
-// at most [maxWait]. What makes no sense is ignored, as the RFC says; the
-// first of several counts.
+// waitPreference returns the wait preference of a Prefer header (RFC 7240,
+// section 4.3), at most [maxWait]. It reports false without a valid preference:
+// as the RFC requires, invalid ones are ignored. Only the first wait preference
+// counts.
 func waitPreference(lines []string) (time.Duration, bool) {
-	for preference := range preferences(strings.Join(lines, ",")) {
+	for preference := range splitList(strings.Join(lines, ",")) {
 		token, _, _ := strings.Cut(preference, ";")
 		name, value, _ := strings.Cut(token, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
@@ -35,9 +36,9 @@ func waitPreference(lines []string) (time.Duration, bool) {
 	return 0, false
 }
 
-// preferences yields the elements of a list, which commas outside of quotes
-// separate (RFC 9110, section 5.6).
-func preferences(s string) func(yield func(string) bool) {
+// splitList yields the elements of a list, separated by commas outside of
+// quotes (RFC 9110, section 5.6).
+func splitList(s string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		start, quoted := 0, false
 		for i := 0; i < len(s); i++ {

@@ -14,11 +14,11 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// problemType is the media type of RFC 9457.
+// problemType is the media type of problem details (RFC 9457).
 const problemType = "application/problem+json"
 
-// A Problem is the answer to a request that can't be fulfilled (RFC 9457).
-type Problem struct { //nolint:errname // the standard's word
+// A Problem is an error response (RFC 9457). It implements error.
+type Problem struct { //nolint:errname // the term of the RFC
 	Type      string         `json:"type" format:"uri-reference" doc:"Names the kind of problem."`
 	Title     string         `json:"title"`
 	Status    int            `json:"status"`
@@ -31,7 +31,7 @@ type Problem struct { //nolint:errname // the standard's word
 	header http.Header
 }
 
-// A ProblemError is one mistake in a request.
+// A ProblemError is one validation error in a request.
 type ProblemError struct {
 	Location string `json:"location" doc:"Where, such as body.input.seconds."`
 	Message  string `json:"message"`
@@ -50,7 +50,7 @@ func (p *Problem) GetHeaders() http.Header { return p.header }
 // ContentType implements [huma.ContentTypeFilter].
 func (p *Problem) ContentType(string) string { return problemType }
 
-// statusOf has the status of each code.
+// statusOf maps the code of each problem to its HTTP status.
 var statusOf = map[string]int{
 	"bad-request":            http.StatusBadRequest,
 	"unauthorized":           http.StatusUnauthorized,
@@ -80,42 +80,47 @@ var statusOf = map[string]int{
 	"unavailable":            http.StatusServiceUnavailable,
 }
 
-// newProblem returns a problem; finish says to which request it belongs.
+// newProblem returns a problem that is not yet bound to a request; see
+// forRequest.
 func newProblem(code, detail string, errs ...ProblemError) *Problem {
 	title := strings.ToUpper(code[:1]) + strings.ReplaceAll(code[1:], "-", " ")
-	return &Problem{Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs, header: make(http.Header)}
+	return &Problem{
+		Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs,
+		header: make(http.Header),
+	}
 }
 
-// after adds a Retry-After header, in seconds.
-func (p *Problem) after(wait time.Duration) *Problem {
+// retryAfter adds a Retry-After header, in whole seconds and at least 1.
+func (p *Problem) retryAfter(wait time.Duration) *Problem {
 	p.header.Set("Retry-After", strconv.Itoa(max(1, int(wait.Seconds()))))
 	return p
 }
 
-// finish says to which request the problem belongs.
-func (p *Problem) finish(info *requestInfo) *Problem {
-	p.Type = info.base + "/problems/" + p.Code
+// forRequest sets the fields that depend on the request.
+func (p *Problem) forRequest(info *requestInfo) *Problem {
+	p.Type = info.baseURL + "/problems/" + p.Code
 	p.Instance = info.path
 	p.RequestID = info.id
 	return p
 }
 
-// writeProblem answers a request that huma does not see.
+// writeProblem responds with a problem, for handlers outside of huma.
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) {
 	p := a.problem(r.Context(), cause)
 	maps.Copy(w.Header(), p.header)
 	if p.Status == http.StatusUnauthorized && r.Header.Get("Sec-Fetch-Dest") == "empty" {
-		// Asked for Basic, a browser would interrupt the reader of the page
-		// whose script it is.
+		// A Basic challenge in the response to a script would make the browser
+		// open a login dialog on the page.
 		w.Header().Set("WWW-Authenticate", `Bearer realm="Authentication Required"`)
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
-		a.Logger.ErrorContext(r.Context(), "problem not rendered", "err", err)
+		a.Logger.ErrorContext(r.Context(), "rendering problem failed", "err", err)
 	}
 	text = append(text, '\n')
 	w.Header().Set("Content-Type", problemType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // whole for those who still send
+	// Clients that are still sending can tell that the response is complete.
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(p.Status)
 	if _, err := w.Write(text); err != nil && r.Context().Err() == nil {
 		a.Logger.DebugContext(r.Context(), "problem not sent", "err", err)
@@ -123,14 +128,14 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) 
 }
 
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a person
+	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a browser
 		if err := a.authenticate(r); err != nil {
-			infoOf(r.Context()).user = auth.User{} // it is no secret that there is nothing
+			infoOf(r.Context()).user = auth.User{} // unauthenticated users get the page too
 		}
-		a.problemPage(w, r, newProblem("not-found", "There is nothing at this address."))
+		a.problemPage(w, r, newProblem("not-found", "Page not found."))
 		return
 	}
-	a.writeProblem(w, r, newProblem("not-found", "there is nothing at this path; GET /docs lists what there is"))
+	a.writeProblem(w, r, newProblem("not-found", "path not found; GET /docs lists the operations"))
 }
 
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +150,7 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.Sort(allowed)
-	p := newProblem("method-not-allowed", "this path takes "+strings.Join(allowed, ", "))
+	p := newProblem("method-not-allowed", "this path allows "+strings.Join(allowed, ", "))
 	p.header.Set("Allow", strings.Join(allowed, ", "))
 	a.writeProblem(w, r, p)
 }

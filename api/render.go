@@ -11,9 +11,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// renderJob returns a job that is shown to a caller as JSON, which nobody may
-// change: it is kept for whoever sees the job in the same way. The URLs say who
-// that is.
+// renderJob returns the JSON of a job. The result is cached and shared by all
+// callers that see the job in the same form, so it must not be modified. The
+// status URL and the presence of the input identify the form.
 func renderJob(job *jobs.Job) ([]byte, error) {
 	form := job.StatusURL
 	if job.Input != nil {
@@ -30,31 +30,31 @@ func renderJob(job *jobs.Job) ([]byte, error) {
 	})
 }
 
-// A writtenAnswer is an answer with a job whose body is written by a function.
-type writtenAnswer struct {
+// A renderedResponse is a response with a job that is already encoded as JSON.
+type renderedResponse struct {
 	Status int
 	JobHeaders
 	Body func(huma.Context)
 }
 
-// written returns the answer with its job rendered, or without a body when the
-// job has not changed.
-func (answer *jobAnswer) written() (*writtenAnswer, error) {
-	w := &writtenAnswer{Status: answer.Status, JobHeaders: answer.JobHeaders}
-	if answer.Status == http.StatusNotModified {
-		w.Body = func(hc huma.Context) { hc.SetStatus(answer.Status) }
+// render encodes the job of the response, or returns a response without a body
+// if the job has not changed.
+func (response *jobResponse) render() (*renderedResponse, error) {
+	w := &renderedResponse{Status: response.Status, JobHeaders: response.JobHeaders}
+	if response.Status == http.StatusNotModified {
+		w.Body = func(hc huma.Context) { hc.SetStatus(response.Status) }
 		return w, nil
 	}
-	body, err := renderJob(&answer.Body)
+	body, err := renderJob(&response.Body)
 	if err != nil {
 		return nil, err
 	}
 	w.Body = func(hc huma.Context) {
 		hc.SetHeader("Content-Type", jsonType)
-		hc.SetStatus(answer.Status)
+		hc.SetStatus(response.Status)
 		out := hc.BodyWriter()
 		if _, err := out.Write(body); err == nil {
-			_, _ = out.Write([]byte("\n")) // else the caller has left
+			_, _ = out.Write([]byte("\n")) // a failure means that the client has disconnected
 		}
 	}
 	return w, nil

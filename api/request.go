@@ -20,34 +20,37 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// requestInfo is what is known of a request.
+// requestInfo has the properties of a request that handlers and logs use.
 type requestInfo struct {
-	id     string // in the answer, its problems and the log
-	base   string // how the caller reached us, "https://host"
-	path   string // without what may be secret
-	method string
-	// remoteAddr is the address and port of who made it.
+	id      string // in the response, its problems and the log
+	baseURL string // base URL as the client sees it, such as "https://host"
+	path    string // without tokens
+	method  string
+	// remoteAddr is the address and port of the client.
 	remoteAddr string
 	header     http.Header
 	conn       *connection // nil if connections are not counted
-	user       auth.User   // whose credentials it has; zero with a token only
-	// session is the secret of a browser that is signed in, which made the
-	// request; empty for programs.
+	user       auth.User   // authenticated user; zero if the request has only a token
+	// session is the secret in the session cookie that authenticated the
+	// request; empty for other credentials.
 	session      string
 	sessionState jobs.Session
 
-	// atEnd is called when the answer is over.
-	atEnd []func()
+	// onEnd is called at the end of the request.
+	onEnd []func()
 
 	start    time.Time
-	pattern  string // of its route, when it is over
-	detached bool   // it goes on when its handler has returned
+	pattern  string // route pattern, set at the end of the request
+	detached bool   // the response continues after the handler has returned
 }
 
-// forStream returns what a stream needs to know, which lasts longer than
-// headers should be kept.
+// forStream returns a copy for a stream. It omits the headers, which would use
+// memory for as long as the stream lasts.
 func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{id: info.id, base: info.base, path: info.path, method: info.method, remoteAddr: info.remoteAddr, conn: info.conn, user: info.user, start: info.start}
+	return &requestInfo{
+		id: info.id, baseURL: info.baseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr,
+		conn: info.conn, user: info.user, start: info.start,
+	}
 }
 
 type infoKey struct{}
@@ -59,81 +62,86 @@ func infoOf(ctx context.Context) *requestInfo {
 	return new(requestInfo)
 }
 
-// wrap puts around all calls what they have in common, the outermost last.
+// wrap adds the middleware that all requests share, the outermost last.
 func (a *API) wrap(h http.Handler) http.Handler {
 	a.crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
 	}))
 	if a.PublicURL != "" {
-		// A proxy may hand on another Host than the browser saw.
+		// A proxy may forward another Host header than the browser sent.
 		if err := a.crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
-			a.Logger.Warn("public_url is no origin", "err", err)
+			a.Logger.Warn("public_url is not an origin", "err", err)
 		}
 	}
 	h = a.crossOrigin.Handler(h)
-	h = a.unambiguous(h)
-	h = a.shareTokens(h)
+	h = a.rejectAmbiguous(h)
+	h = a.allowTokenCORS(h)
 	h = a.checkHost(h)
 	h = a.refuseProxied(h)
 	h = a.recoverPanic(h)
-	return a.observe(a.paced(h))
+	return a.withRequestInfo(a.withDeadlines(h))
 }
 
-// observe gives the request its id, logs it and counts it.
-func (a *API) observe(next http.Handler) http.Handler {
+// withRequestInfo adds a requestInfo to the context, sets the common response
+// headers, and logs and counts the request.
+func (a *API) withRequestInfo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := a.callerOf(r)
 		info := &requestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), base: a.base(caller), path: withoutToken(r.URL.Path), method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
+			id:    "req_" + strings.ToLower(rand.Text()), baseURL: a.base(caller), path: redactPathTokens(r.URL.Path),
+			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
 		}
-		route := chi.NewRouteContext() // ours, so that the pattern is known afterwards
+		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
 		route.Routes = a.router
 		ctx := context.WithValue(r.Context(), infoKey{}, info)
 		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
-		r.RemoteAddr, r.Host = caller.addr, caller.host // as the caller sees it, for all that comes after
+		r.RemoteAddr, r.Host = caller.addr, caller.host // as the client sees them, for all subsequent handlers
 		h := w.Header()
 		if a.secure(r) && !isLocalhost(r.Host) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		h.Set("X-Request-Id", info.id)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer") // URLs have tokens
+		h.Set("Referrer-Policy", "no-referrer") // URLs contain tokens
 		h.Set("Cache-Control", "private, no-cache")
-		h.Set("Vary", "Authorization, Cookie") // jobs look different to their owners
+		h.Set("Vary", "Authorization, Cookie") // owners see more of a job
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() { // also after a panic
-			for _, fn := range info.atEnd {
+			for _, fn := range info.onEnd {
 				fn()
 			}
 		}()
 		next.ServeHTTP(ww, r)
 		if !info.detached {
 			info.pattern = route.RoutePattern()
-			a.observed(info, cmp.Or(ww.Status(), http.StatusOK), ww.BytesWritten())
+			a.recordRequest(info, cmp.Or(ww.Status(), http.StatusOK), ww.BytesWritten())
 		}
 	})
 }
 
-// observed logs and counts a request that is over.
-func (a *API) observed(info *requestInfo, status, bytes int) {
+// recordRequest logs and counts a completed request.
+func (a *API) recordRequest(info *requestInfo, status, bytes int) {
 	took := time.Since(info.start)
 	a.metrics.observe(info.method, info.pattern, status, took)
 	level := slog.LevelInfo
 	if slices.Contains([]string{"/healthz", "/readyz", "/metrics"}, info.pattern) {
 		level = slog.LevelDebug
 	}
-	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id), slog.String("method", info.method), slog.String("path", info.path),
-		slog.Int("status", status), slog.Int("bytes", bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name), slog.String("client", clientOf(info.remoteAddr)))
+	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id),
+		slog.String("method", info.method), slog.String("path", info.path),
+		slog.Int("status", status), slog.Int("bytes", bytes),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name),
+		slog.String("client", clientOf(info.remoteAddr)))
 }
 
-// base returns how the caller reached us.
+// base returns the base URL of the server as the client sees it.
 func (a *API) base(c caller) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
-	case !loopbackHost(c.host) && !a.isOurHost(c.host):
-		return "" // it is refused; nothing of ours leads there
+	case !loopbackHost(c.host) && !a.isOwnHost(c.host):
+		return "" // the host is not allowed, so no URL may point to it
 	case c.https:
 		return "https://" + c.host
 	default:
@@ -153,14 +161,16 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			}
 			a.logPanic(r.Context(), infoOf(r.Context()), v)
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
-				panic(http.ErrAbortHandler) // the answer has begun: cut it off
+				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
-			a.writeProblem(w, r, newProblem("internal", "something went wrong here; the log has the rest under this request id"))
+			a.writeProblem(w, r,
+				newProblem("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
 func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack", string(debug.Stack()))
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack",
+		string(debug.Stack()))
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// timeExample stands in what is said about times that can't be read.
+// timeExample is the example in error messages about invalid times.
 const timeExample = "2026-01-31T12:00:00Z"
 
-// errTime is the error for a text that is no time.
-var errTime = errors.New("expected " + nouns["date-time"] + "; in a query, write the + of a time zone as %2B")
+// errTime is the error for text that is not a valid time.
+var errTime = errors.New("expected " + typeNouns["date-time"] + "; in a query, write the + of a time zone as %2B")
 
-// parseTime reads a time as RFC 3339 has it, where t and z may be lower case.
+// parseTime parses a time in RFC 3339 format, where T and Z may be lower case.
 func parseTime(text string) (at time.Time, err error) {
 	if at.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
 		return at, errTime
@@ -23,8 +23,8 @@ func parseTime(text string) (at time.Time, err error) {
 	return at, nil
 }
 
-// A requestTime is a time in a request. In a query, a blank before a time zone
-// stands for the + that a form decoder takes for one.
+// A requestTime is a time in a request. In a query, it accepts a space instead
+// of the + of a time zone, because form decoding turns + into a space.
 type requestTime struct{ time.Time }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
@@ -42,13 +42,13 @@ func (m *requestTime) UnmarshalJSON(text []byte) error {
 	return m.UnmarshalText([]byte(strings.Trim(string(text), `"`)))
 }
 
-// Schema implements [huma.SchemaProvider]. It has no format: huma would check
-// it before UnmarshalText does, and take less.
+// Schema implements [huma.SchemaProvider]. The schema has no format because
+// huma would check it before UnmarshalText, and more strictly.
 func (*requestTime) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Examples: []any{timeExample}}
 }
 
-// describeTimes gives the times among the parameters their format in the OpenAPI
+// describeTimes adds the date-time format to time parameters in the OpenAPI
 // document.
 func describeTimes(op *huma.Operation) {
 	for _, p := range op.Parameters {

@@ -9,7 +9,7 @@ import (
 	"coatcheck/jobs"
 )
 
-type resultAnswer struct {
+type resultResponse struct {
 	Status      int
 	ContentType string `header:"Content-Type"`
 	RetryAfter  string `header:"Retry-After"`
@@ -17,39 +17,41 @@ type resultAnswer struct {
 	Body        []byte
 }
 
-type logAnswer struct {
+type logResponse struct {
 	ContentType string `header:"Content-Type"`
 	Truncated   string `header:"Log-Truncated" doc:"true when older lines are gone."`
 	Body        []byte
 }
 
-func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultAnswer, error) {
-	job, err := a.find(ctx, req.Job)
+func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultResponse, error) {
+	job, err := a.findJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	if job.Status == jobs.Succeeded && matches(req.IfNoneMatch, job.ETag()) {
-		return &resultAnswer{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
+	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
+		return &resultResponse{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
 	}
-	if err := a.complete(ctx, &job); err != nil {
+	if err := a.loadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
-	answer := &resultAnswer{Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n')}
+	response := &resultResponse{
+		Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n'),
+	}
 	switch {
 	case !job.Done:
-		answer.Status = http.StatusAccepted
-		answer.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
-		answer.Body, err = json.Marshal(job)
-		return answer, err
+		response.Status = http.StatusAccepted
+		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
+		response.Body, err = json.Marshal(job)
+		return response, err
 	case job.Status == jobs.Succeeded:
-		return answer, nil
+		return response, nil
 	default:
 		return nil, newProblem("job-"+string(job.Status), job.Error.Message)
 	}
 }
 
-func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
-	job, err := a.look(ctx, req.Job)
+func (a *API) getLog(ctx context.Context, req *jobRef) (*logResponse, error) {
+	job, err := a.loadJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +59,9 @@ func (a *API) getLog(ctx context.Context, req *jobRef) (*logAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &logAnswer{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
+	response := &logResponse{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
 	if truncated {
-		answer.Truncated = "true"
+		response.Truncated = "true"
 	}
-	return answer, nil
+	return response, nil
 }

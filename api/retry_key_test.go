@@ -10,7 +10,7 @@ import (
 
 // The idempotency key of a retry is the caller's: an admin who retries a job
 // uses up no key of its owner's.
-func TestRetryKeyIsTheCallers(t *testing.T) {
+func TestRetryKeyBelongsToCaller(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, options{credentials: credentials})
@@ -39,7 +39,7 @@ func TestRetryKeyIsTheCallers(t *testing.T) {
 
 // An option that is null is left out: the request is the same. In an input it
 // is not, because that is the service's.
-func TestNullsInRepetitions(t *testing.T) {
+func TestNullsInReplays(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	send := func(body string) answer {
 		return f.do(t, "POST", "/v1/services/maths.add/jobs", body, "Idempotency-Key: k")
@@ -64,7 +64,7 @@ func TestNullsInRepetitions(t *testing.T) {
 }
 
 // The repetition of a request whose job was removed makes no second one.
-func TestRepetitionAfterRemoval(t *testing.T) {
+func TestReplayAfterRemoval(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	submit := func() answer {
 		return f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`, "Idempotency-Key: k", "Prefer: wait=20")

@@ -18,27 +18,28 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A Validator checks inputs against the schemas of their services (JSON Schema
-// 2020-12). It compares numbers as they are written, however large.
+// A Validator validates inputs against the JSON Schemas (2020-12) of their
+// services. It compares numbers with arbitrary precision.
 type Validator struct {
 	schemas  huma.Registry
 	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
-	submits  map[string]*huma.Schema // of the whole body of a submission
+	submits  map[string]*huma.Schema // schemas of whole submission bodies
 	bodies   map[reflect.Type]*huma.Schema
 
-	compiled map[*huma.Schema]*jsonschema.Schema // inputs, submits and bodies
+	compiled map[*huma.Schema]*jsonschema.Schema // compiled inputs, submits and bodies
 }
 
-// NewValidator returns a validator for the services. The error names each
-// service, field and tag that can't be honored.
+// NewValidator returns a validator for the services. Its error lists each
+// service, field and tag that is not supported.
 func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 		services: services,
-		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), submits: make(map[string]*huma.Schema),
-		bodies: make(map[reflect.Type]*huma.Schema),
+		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema),
+		submits: make(map[string]*huma.Schema),
+		bodies:  make(map[reflect.Type]*huma.Schema),
 	}
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
 	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
@@ -62,10 +63,13 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	return v, v.compile()
 }
 
-// compile makes validators of the schemas. The error names each service, field
-// and tag that can't be honored.
+// compile compiles the schemas. Its error lists each service, field and tag
+// that is not supported.
 func (v *Validator) compile() error {
-	c, err := newCompiler(map[string]any{"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs, "submits": v.submits})
+	c, err := newCompiler(map[string]any{
+		"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs,
+		"submits": v.submits,
+	})
 	if err != nil {
 		return err
 	}
@@ -90,10 +94,10 @@ func (v *Validator) compile() error {
 	return errors.Join(errs...)
 }
 
-// add makes the schemas of a service.
+// add creates the schemas of a service.
 func (v *Validator) add(s *jobs.Service) (err error) {
 	defer func() {
-		if r := recover(); r != nil { // huma's way to refuse a tag
+		if r := recover(); r != nil { // huma panics on an invalid tag
 			err = fmt.Errorf("%v", r)
 		}
 	}()
@@ -113,48 +117,52 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 func (v *Validator) submitSchema(service string) *huma.Schema {
 	submit := huma.SchemaFromType(v.schemas, reflect.TypeFor[submitBody]())
 	submit.Properties["input"] = v.inputs[service]
-	submit.Properties["metadata"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is."}
+	submit.Properties["metadata"] = &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is.",
+	}
 	submit.PrecomputeMessages()
 	name := "Submit." + service
 	v.schemas.Map()[name] = submit
 	return &huma.Schema{Ref: "#/components/schemas/" + name}
 }
 
-// Validate checks an input as it would come in a request. The error says all
-// that is wrong, for the owner of the job.
+// Validate validates the input of a job as in a request. The error lists all
+// validation errors, in terms that the job's owner understands.
 func (v *Validator) Validate(service string, input []byte) error {
-	mistakes, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
+	fieldErrs, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
-	if err := v.services.Get(service).Fits(input); err != nil && len(mistakes) == 0 {
-		mistakes = append(mistakes, misfit(err, "input"))
+	if err := v.services.Get(service).Fits(input); err != nil && len(fieldErrs) == 0 {
+		fieldErrs = append(fieldErrs, decodeError(err, "input"))
 	}
 	var errs []error
-	for _, e := range mistakes {
+	for _, e := range fieldErrs {
 		errs = append(errs, fmt.Errorf("%s: %s", e.Location, e.Message))
 	}
 	return errors.Join(errs...)
 }
 
-// misfit returns the mistake of a value that its schema allows and that yet
-// does not fit into its Go type.
-func misfit(err error, location string) ProblemError {
+// decodeError returns the validation error for a value that matches its
+// schema but does not fit its Go type.
+func decodeError(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		l := newLocation(location)
 		if e.Field != "" {
 			l.add(".", e.Field, "")
 		}
-		return ProblemError{Location: l.String(), Message: "expected a value that fits: this is too large, or too precise"}
+		return ProblemError{Location: l.String(), Message: "the value is too large or too precise"}
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
-		return ProblemError{Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z"}
+		return ProblemError{
+			Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z",
+		}
 	}
 	return ProblemError{Location: location, Message: err.Error()}
 }
 
-// standalone returns a schema with all that it refers to, which a JSON Schema
-// validator can use by itself (JSON Schema 2020-12).
+// standalone returns a schema together with all schemas that it refers to, as
+// one document that any JSON Schema validator can use (JSON Schema 2020-12).
 func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 	defs := make(map[string]json.RawMessage)
 	root, err := v.localRefs(schema, defs)
@@ -182,7 +190,8 @@ func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
-// localRefs renders a schema with references to $defs, and fills these.
+// localRefs renders a schema with references to $defs, and adds the referenced
+// schemas to defs.
 func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessage) (json.RawMessage, error) {
 	const global, local = `"$ref":"#/components/schemas/`, `"$ref":"#/$defs/`
 	b, err := json.Marshal(schema)
@@ -199,7 +208,7 @@ func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessa
 		if _, ok := defs[string(name)]; ok {
 			continue
 		}
-		defs[string(name)] = nil // so that it is not rendered again on the way
+		defs[string(name)] = nil // mark as visited, for recursive schemas
 		if defs[string(name)], err = v.localRefs(v.schemas.Map()[string(name)], defs); err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// service is what callers learn of a service.
+// service is the description of a service for clients.
 type service struct {
 	Name        string          `json:"name"`
 	Summary     string          `json:"summary"`
@@ -29,12 +29,14 @@ type serviceList struct {
 	}
 }
 
-type serviceAnswer struct{ Body service }
+type serviceResponse struct{ Body service }
 
-// addServices adds the calls that describe services and submit jobs to them.
+// addServices adds the operations that describe services and submit jobs to
+// them.
 func (a *API) addServices() {
 	register(a, operation{
-		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run", access: users, tag: "services",
+		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run",
+		access: userOnly, tag: "services",
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
 		list.Body.Data = []service{}
@@ -48,11 +50,12 @@ func (a *API) addServices() {
 		return list, nil
 	})
 	register(a, operation{
-		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service", access: users, tag: "services",
+		id: "get-service", method: http.MethodGet, path: "/v1/services/{service}", summary: "Describe a service",
+		access: userOnly, tag: "services",
 	}, func(ctx context.Context, req *struct {
 		Service string `path:"service" example:"sleep"`
 	},
-	) (*serviceAnswer, error) {
+	) (*serviceResponse, error) {
 		s, err := a.service(ctx, req.Service)
 		if err != nil {
 			return nil, err
@@ -61,31 +64,32 @@ func (a *API) addServices() {
 		if err != nil {
 			return nil, err
 		}
-		return &serviceAnswer{d}, nil
+		return &serviceResponse{d}, nil
 	})
 	for s := range a.Services.All() {
 		a.addSubmit(s)
 	}
-	// What no service took.
+	// The fallback for unknown services.
 	register(a, operation{
-		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: users, tag: "services",
+		id: "submit", method: http.MethodPost, path: "/v1/services/{service}/jobs", access: userOnly, tag: "services",
 		more: func(op *huma.Operation) { op.Hidden = true },
 	}, func(context.Context, *struct {
 		Service string `path:"service"`
 	},
-	) (*jobAnswer, error) {
+	) (*jobResponse, error) {
 		return nil, jobs.ErrUnknownService
 	})
 }
 
-// service returns the service of this name, which the caller may run.
+// service returns the service with this name if the caller may run it.
 func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
 	s := a.Services.Get(name)
 	if s == nil {
 		return nil, jobs.ErrUnknownService
 	}
 	if !infoOf(ctx).user.MayRun(name) {
-		return nil, newProblem("forbidden", fmt.Sprintf("you may not run %s; GET /v1/services lists what you may", name))
+		return nil, newProblem("forbidden",
+			fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
 	}
 	return s, nil
 }
@@ -101,7 +105,7 @@ func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
 	}
 }
 
-// describe returns what callers learn of a service.
+// describe returns the description of a service for clients.
 func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 	input, err := a.Validator.standalone(a.Validator.inputs[s.Name])
 	if err != nil {
@@ -112,7 +116,8 @@ func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}
 	return service{
-		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(), MaxAttempts: s.MaxAttempts,
-		SubmitURL: infoOf(ctx).base + "/v1/services/" + s.Name + "/jobs",
+		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(),
+		MaxAttempts: s.MaxAttempts,
+		SubmitURL:   infoOf(ctx).baseURL + "/v1/services/" + s.Name + "/jobs",
 	}, nil
 }

@@ -11,12 +11,12 @@ import (
 	"coatcheck/web"
 )
 
-// sessionCookie is the cookie of a browser that is signed in. Over TLS its
-// name has a prefix that keeps others from setting it (RFC 6265bis, section
+// sessionCookie is the name of the session cookie. Over TLS it gets the prefix
+// __Host-, which prevents other hosts from setting it (RFC 6265bis, section
 // 4.1.3).
 const sessionCookie = "coatcheck_session"
 
-// cookieName returns the name of the cookie for the request.
+// cookieName returns the name of the session cookie for the request.
 func (a *API) cookieName(r *http.Request) string {
 	if a.secure(r) {
 		return "__Host-" + sessionCookie
@@ -24,23 +24,27 @@ func (a *API) cookieName(r *http.Request) string {
 	return sessionCookie
 }
 
-// secure reports whether the caller came by TLS.
+// secure reports whether the client uses TLS.
 func (a *API) secure(r *http.Request) bool {
-	return strings.HasPrefix(infoOf(r.Context()).base, "https://")
+	return strings.HasPrefix(infoOf(r.Context()).baseURL, "https://")
 }
 
-// setSession sets the cookie, or takes it back with an empty secret.
-func (a *API) setSession(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
-	//nolint:gosec // secure wherever there is TLS; without, a browser would not send it back
-	c := &http.Cookie{Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r), SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time}
+// setSessionCookie sets the session cookie, or deletes it if secret is empty.
+func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
+	//nolint:gosec // Secure over TLS; without TLS, a browser would not send the cookie back
+	c := &http.Cookie{
+		Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r),
+		SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time,
+	}
 	if secret == "" {
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)
 }
 
-// resume returns the user of the request's session.
-func (a *API) resume(r *http.Request) (auth.User, error) {
+// sessionUser returns the user of the request's session, or
+// auth.ErrNoCredentials without a valid session.
+func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 	c, err := r.Cookie(a.cookieName(r))
 	if err != nil || c.Value == "" {
 		return auth.User{}, auth.ErrNoCredentials
@@ -52,8 +56,8 @@ func (a *API) resume(r *http.Request) (auth.User, error) {
 	if err != nil {
 		return auth.User{}, err
 	}
-	// Who is no longer a user, or has another password, must sign in again.
-	if !a.Auth.Knows(session.Owner, session.Credential) {
+	// Removed users and users with a new password must sign in again.
+	if !a.Auth.ValidCredential(session.Owner, session.Credential) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
 	info := infoOf(r.Context())
@@ -61,8 +65,8 @@ func (a *API) resume(r *http.Request) (auth.User, error) {
 	return a.Auth.User(session.Owner), nil
 }
 
-// rotateSession gives an old session a new secret. If that does not work, the
-// old one goes on.
+// rotateSession replaces the secret of an old session. If that fails, the old
+// secret remains valid.
 func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
 	info := infoOf(r.Context())
 	if info.session == "" {
@@ -74,21 +78,21 @@ func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
 	}
 	if fresh != "" {
 		info.session = fresh
-		a.setSession(w, r, fresh, info.sessionState)
+		a.setSessionCookie(w, r, fresh, info.sessionState)
 	}
 }
 
-// loginPage asks who somebody is.
+// loginPage shows the login form.
 func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if a.authenticate(r) == nil {
-		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
+		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 		return
 	}
-	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next})
+	a.render(w, r, http.StatusOK, "login", web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next})
 }
 
-// login begins a session.
+// login starts a session.
 func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	if !a.readForm(w, r) {
 		return
@@ -96,29 +100,29 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	name, next := r.PostForm.Get("name"), localPath(r.PostForm.Get("next"))
 	credential, err := a.Auth.SignIn(r, name, r.PostForm.Get("password"))
 	if err != nil {
-		a.noteLogin(r.Context(), name, err)
+		a.recordLogin(r.Context(), name, err)
 		p := a.problem(r.Context(), err)
-		view := web.LoginPage{Page: a.frame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
+		view := web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
 		if errors.Is(err, auth.ErrBadCredentials) {
-			view.Error = "There is no such name with this password or key."
+			view.Error = "Incorrect name, password or API key."
 		}
 		for name, values := range p.header {
-			if name != "Www-Authenticate" { // the browser would ask too
+			if name != "Www-Authenticate" { // the browser would open a login dialog
 				w.Header()[name] = values
 			}
 		}
 		a.render(w, r, p.Status, "login", view)
 		return
 	}
-	// Always a new secret: one that somebody else has planted is worth nothing.
+	// Always create a new secret, to prevent session fixation.
 	secret, session, err := a.Queue.Sessions.Begin(r.Context(), name, credential)
 	if err != nil {
 		a.problemPage(w, r, err)
 		return
 	}
 	infoOf(r.Context()).user = a.Auth.User(name)
-	a.setSession(w, r, secret, session)
-	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // localPath makes sure that it is ours
+	a.setSessionCookie(w, r, secret, session)
+	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 }
 
 // logout ends the session.
@@ -129,6 +133,6 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	a.setSession(w, r, "", jobs.Session{})
+	a.setSessionCookie(w, r, "", jobs.Session{})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -15,24 +15,26 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// addSkeleton adds the routes of the Python skeleton that this program
-// descends from, with its answers, for its callers.
+// addSkeleton adds the routes of the Python skeleton that this program is based
+// on, with compatible responses for its clients.
 func (a *API) addSkeleton() {
 	a.router.Group(func(r chi.Router) {
-		r.Use(a.refuseElsewhere, a.authorizeSkeleton(a.authenticateHeader))
+		r.Use(a.refuseCrossSite, a.authorizeSkeleton(a.authenticateHeader))
 		r.Get("/sleep/{amount}", a.skeletonSleep)
 		r.Get("/math/{a}/{b}", a.skeletonMath)
 	})
 	a.router.With(a.authorizeSkeleton(a.authenticate)).Get("/tasks/{id}", a.skeletonTask)
 	for _, path := range []string{"/sleep/{amount}", "/math/{a}/{b}", "/tasks/{id}"} {
-		a.router.Options(path, func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
+		a.router.Options(path,
+			func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
 	}
-	for _, path := range skeletonStarts { // a HEAD must not start what a GET does
+	for _, path := range skeletonStarts { // a HEAD request must not submit a job as GET does
 		a.router.Head(path, a.methodNotAllowed)
 	}
 }
 
-// authorizeSkeleton answers as Flask-HTTPAuth does.
+// authorizeSkeleton returns middleware that authenticates requests and responds
+// to failures as Flask-HTTPAuth does.
 func (a *API) authorizeSkeleton(authenticate func(*http.Request) error) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,18 +54,19 @@ func (a *API) authorizeSkeleton(authenticate func(*http.Request) error) func(htt
 	}
 }
 
-// digits are what the skeleton's routes take, as Flask's int converter.
+// digits matches the numbers that the skeleton's routes accept, as Flask's int
+// converter does.
 var digits = regexp.MustCompile(`^[0-9]{1,1000}$`)
 
 func (a *API) skeletonSleep(w http.ResponseWriter, r *http.Request) {
-	if len(r.PathValue("amount")) > 15 { // nothing can take that long
+	if len(r.PathValue("amount")) > 15 { // longer than any job may run
 		a.skeletonError(w, r, jobs.ErrNotFound)
 		return
 	}
 	a.skeletonSubmit(w, r, jobs.Submission{Service: "sleep"}, "seconds", r.PathValue("amount"))
 }
 
-// skeletonMath adds a and b, and 100 to the sum.
+// skeletonMath adds a and b, and then 100 to the sum.
 func (a *API) skeletonMath(w http.ResponseWriter, r *http.Request) {
 	a.skeletonSubmit(w, r, jobs.Submission{
 		Service: "maths.add",
@@ -71,8 +74,8 @@ func (a *API) skeletonMath(w http.ResponseWriter, r *http.Request) {
 	}, "a", r.PathValue("a"), "b", r.PathValue("b"))
 }
 
-// skeletonSubmit submits a job whose input has these numbers, by name, and
-// answers as the skeleton did.
+// skeletonSubmit submits a job and responds as the skeleton did. The job's
+// input has the numbers, given as pairs of names and values.
 func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Submission, numbers ...string) {
 	input := make(map[string]any)
 	for pair := range slices.Chunk(numbers, 2) {
@@ -88,26 +91,27 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		return
 	}
 	info := infoOf(r.Context())
-	job, _, err := a.handIn(r.Context(), func() (jobs.Submission, error) {
+	job, _, err := a.submitJob(r.Context(), func() (jobs.Submission, error) {
 		checked, err := a.decode(r.Context(), s.Service, "application/json", body)
-		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.base
+		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.baseURL
 		return s, err
 	})
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return
 	}
-	job = job.Opened(info.base)
+	job = job.Opened(info.baseURL)
 	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
-		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL, EventsURL: job.EventsURL,
+		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL,
+		EventsURL: job.EventsURL,
 	})
 }
 
-// skeletonTask answers how a job is, in Celery's words.
+// skeletonTask responds with the state of a job, in Celery's terms.
 func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
-	job, err := a.find(r.Context(), r.PathValue("id"))
+	job, err := a.findJob(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = a.complete(r.Context(), &job)
+		err = a.loadOutput(r.Context(), &job)
 	}
 	if err != nil {
 		a.skeletonError(w, r, err)
@@ -127,7 +131,7 @@ func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
 	}{r.PathValue("id"), celeryStatus(job.Status), result})
 }
 
-// celeryStatus returns Celery's word for a status.
+// celeryStatus returns the Celery state for a status.
 func celeryStatus(status jobs.Status) string {
 	switch status {
 	case jobs.Running:
@@ -145,7 +149,7 @@ func celeryStatus(status jobs.Status) string {
 	}
 }
 
-// skeletonError answers as the skeleton's error handlers did.
+// skeletonError responds as the skeleton's error handlers did.
 func (a *API) skeletonError(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	maps.Copy(w.Header(), p.header)
@@ -171,6 +175,6 @@ func (a *API) writeSkeleton(w http.ResponseWriter, r *http.Request, status int, 
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(body); err != nil && r.Context().Err() == nil {
-		a.Logger.DebugContext(r.Context(), "answer not sent", "err", err)
+		a.Logger.DebugContext(r.Context(), "response not sent", "err", err)
 	}
 }

@@ -11,76 +11,78 @@ import (
 	"coatcheck/jobs"
 )
 
-// busyRetry is when a viewer whom the server has no room for comes back.
-// Browsers give up for good on 429 and 503.
+// busyRetry is when a client reconnects after a stream limit was reached. The
+// response is an empty stream with this reconnection time, because browsers
+// stop reconnecting after 429 or 503.
 const busyRetry = 15 * time.Second
 
-// errOver ends a stream as it should end.
-var errOver = errors.New("the stream is over")
+// errStreamEnded means that the stream has ended as intended.
+var errStreamEnded = errors.New("the stream has ended")
 
-// A stream is one viewer of a job, or of several.
+// A stream sends the events of one or more jobs to a client. Long polls use it
+// too, to count towards the stream limits.
 type stream struct {
-	api    *API
-	info   *requestInfo
-	places []*place
-	many   bool // each event says of which job it is
-	seats  []seat
-	sink   *sink
-	wire   atomic.Pointer[wire] // when it has one for itself
+	api     *API
+	info    *requestInfo
+	cursors []*streamCursor
+	multi   bool // each event has a job_id
+	quotas  []quota
+	writer  *eventWriter
+	conn    atomic.Pointer[hijackedConn] // set once the connection is hijacked
 
-	woken chan struct{}
-	leave atomic.Int64 // when the viewer must leave, in nanoseconds since 1970
-	ping  time.Time    // when to say that the stream is alive
+	wakeups  chan struct{}
+	deadline atomic.Int64 // when the stream must end, as Unix time in nanoseconds; 0 for not set
+	nextPing time.Time    // when to send the next heartbeat
 }
 
 func (a *API) newStream(info *requestInfo, remoteAddr string) *stream {
-	return &stream{api: a, info: info, seats: seatsOf(remoteAddr, info), woken: make(chan struct{}, 1)}
+	return &stream{api: a, info: info, quotas: quotasOf(remoteAddr, info), wakeups: make(chan struct{}, 1)}
 }
 
-// wake makes the stream look whether there is something to do.
+// wake makes run check for new events and deadlines.
 func (s *stream) wake() {
 	select {
-	case s.woken <- struct{}{}:
+	case s.wakeups <- struct{}{}:
 	default:
 	}
 }
 
-// leaveBy says when the viewer must leave, unless it must leave earlier.
-func (s *stream) leaveBy(at time.Time) {
+// endBy sets the time when the stream must end, unless it must end earlier.
+func (s *stream) endBy(at time.Time) {
 	for {
-		before := s.leave.Load()
+		before := s.deadline.Load()
 		if before != 0 && before <= at.UnixNano() {
 			return
 		}
-		if s.leave.CompareAndSwap(before, at.UnixNano()) {
+		if s.deadline.CompareAndSwap(before, at.UnixNano()) {
 			s.wake()
 			return
 		}
 	}
 }
 
-// close takes the stream off the hub and out of the crowd.
+// close closes the subscriptions and releases the stream from the limiter.
 func (s *stream) close() {
-	for _, p := range s.places {
-		if p.sub != nil {
-			p.sub.Close()
+	for _, c := range s.cursors {
+		if c.sub != nil {
+			c.sub.Close()
 		}
 	}
-	s.api.crowd.leave(s)
+	s.api.streams.release(s)
 }
 
-// run writes the jobs' events until all jobs have ended, the viewer leaves
-// or must leave.
+// run sends events until all jobs have ended, the client disconnects or the
+// stream's deadline passes.
 func (s *stream) run(ctx context.Context) error {
-	// The alarm is set again when it has rung or must ring earlier, not with
-	// each event: that would cost more than the event.
+	// The timer is reset only after it has fired or if it must fire earlier.
+	// Resetting it for each event would cost more than the event.
 	var due time.Time
-	var rung atomic.Bool
-	alarm := time.AfterFunc(0, func() { rung.Store(true); s.wake() })
-	defer alarm.Stop()
+	var fired atomic.Bool
+	timer := time.AfterFunc(0, func() { fired.Store(true); s.wake() })
+	defer timer.Stop()
 	for {
 		select {
-		case <-s.woken:
+		case <-s.wakeups:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -88,63 +90,64 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if rung.Swap(false) || next.Before(due) {
+		if fired.Swap(false) || next.Before(due) {
 			due = next
-			alarm.Reset(time.Until(next))
+			timer.Reset(time.Until(next))
 		}
 	}
 }
 
-// chance returns a duration below d: viewers that come together shall not do
-// so again.
-func chance(d time.Duration) time.Duration {
-	return rand.N(max(d, 1)) //nolint:gosec // it spreads load and keeps no secret
+// jitter returns a random duration below d, so that clients that connected at
+// the same time do not reconnect at the same time.
+func jitter(d time.Duration) time.Duration {
+	return rand.N(max(d, 1)) //nolint:gosec // spreads load and is not a secret
 }
 
-// open finds the viewer's places, and writes what brings it up to date. The
-// viewer is in the crowd.
+// open subscribes to the jobs and writes the events or snapshots that bring the
+// client up to date. The stream must have been acquired from the limiter.
 func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) error {
 	ctx := r.Context()
-	limits := &s.api.crowd.limits
-	s.sink = newSink(w, format, limits.Stall)
-	s.leaveBy(time.Now().Add(limits.Age - chance(limits.Age/5)))
-	ids := make([]string, len(s.places))
-	for i, p := range s.places {
-		ids[i] = p.id
+	limits := &s.api.streams.limits
+	s.writer = newEventWriter(w, format, limits.Stall)
+	s.endBy(time.Now().Add(limits.Age - jitter(limits.Age/5)))
+	ids := make([]string, len(s.cursors))
+	for i, c := range s.cursors {
+		ids[i] = c.id
 	}
 	subs, err := s.api.Hub.SubscribeAll(ctx, ids, s.wake)
 	if err != nil {
-		return errors.Join(err, s.sink.begin(busyRetry))
+		return errors.Join(err, s.writer.begin(busyRetry))
 	}
-	seen := true
+	upToDate := true
 	found := make([]jobs.Job, len(ids))
-	for i, p := range s.places {
-		p.sub = subs[i]
+	for i, c := range s.cursors {
+		c.sub = subs[i]
 	}
-	for i, p := range s.places {
-		if p.over {
+	for i, c := range s.cursors {
+		if c.ended {
 			continue
 		}
-		// The job is read after subscribing, so nothing falls in between.
-		if found[i], err = s.load(ctx, p); err != nil {
-			return errors.Join(err, s.sink.begin(busyRetry))
+		// Read the job after subscribing, so that no event is missed in
+		// between.
+		if found[i], err = s.loadVisibleJob(ctx, c); err != nil {
+			return errors.Join(err, s.writer.begin(busyRetry))
 		}
-		p.over = p.resume && found[i].Done && p.at.Compare(found[i].EventID()) >= 0
-		seen = seen && p.over
+		c.ended = c.resume && found[i].Done && c.at.Compare(found[i].EventID()) >= 0
+		upToDate = upToDate && c.ended
 	}
-	if seen {
+	if upToDate {
 		w.WriteHeader(http.StatusNoContent)
-		return errOver
+		return errStreamEnded
 	}
 	if r.ProtoMajor == 1 {
-		s.sink.header.Set("Connection", "close") // the wire is the stream's alone
+		s.writer.header.Set("Connection", "close") // the connection will be hijacked
 	}
-	if err := s.sink.begin(2*time.Second + chance(3*time.Second)); err != nil {
+	if err := s.writer.begin(2*time.Second + jitter(3*time.Second)); err != nil {
 		return err
 	}
-	for i, p := range s.places {
-		if !p.over {
-			if err := s.place(ctx, p, &found[i]); err != nil {
+	for i, c := range s.cursors {
+		if !c.ended {
+			if err := s.resumeOrSnapshot(ctx, c, &found[i]); err != nil {
 				return err
 			}
 		}
@@ -152,63 +155,64 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 	return nil
 }
 
-// step writes what there is, and returns when to look again at the latest.
+// step sends the available events, and returns when it must run again at the
+// latest.
 func (s *stream) step(ctx context.Context) (next time.Time, err error) {
-	now, leave := time.Now(), time.Unix(0, s.leave.Load())
-	if !now.Before(leave) {
-		return next, s.sendAway()
+	now, deadline := time.Now(), time.Unix(0, s.deadline.Load())
+	if !now.Before(deadline) {
+		return next, s.endWithRetry()
 	}
-	over, wrote := true, false
-	next = leave
-	for _, p := range s.places {
-		if p.over {
+	ended, wrote := true, false
+	next = deadline
+	for _, c := range s.cursors {
+		if c.ended {
 			continue
 		}
-		took, err := s.take(ctx, p)
+		wroteEvents, err := s.writeEvents(ctx, c)
 		if err != nil {
 			return next, err
 		}
-		wrote, over = wrote || took, over && p.over
-		if !p.doubt.IsZero() && p.doubt.Before(next) {
-			next = p.doubt
+		wrote, ended = wrote || wroteEvents, ended && c.ended
+		if !c.aheadUntil.IsZero() && c.aheadUntil.Before(next) {
+			next = c.aheadUntil
 		}
 	}
-	if err := s.keepAlive(now, wrote); err != nil {
+	if err := s.heartbeat(now, wrote); err != nil {
 		return next, err
 	}
-	if len(s.sink.buf) > 0 {
-		if err := s.sink.flush(); err != nil {
+	if len(s.writer.buf) > 0 {
+		if err := s.writer.flush(); err != nil {
 			return next, err
 		}
 	}
-	if over {
-		return next, errOver
+	if ended {
+		return next, errStreamEnded
 	}
-	if s.ping.Before(next) {
-		next = s.ping
+	if s.nextPing.Before(next) {
+		next = s.nextPing
 	}
 	return next, nil
 }
 
-// keepAlive says that the stream is alive when it was silent for long.
-func (s *stream) keepAlive(now time.Time, wrote bool) error {
-	if !wrote && now.Before(s.ping) {
+// heartbeat adds a ping event if no event was written for the ping interval.
+func (s *stream) heartbeat(now time.Time, wrote bool) error {
+	if !wrote && now.Before(s.nextPing) {
 		return nil
 	}
-	interval := s.api.crowd.limits.Ping
-	first := s.ping.IsZero()
-	s.ping = now.Add(interval*9/10 + chance(interval/5))
+	interval := s.api.streams.limits.Ping
+	first := s.nextPing.IsZero()
+	s.nextPing = now.Add(interval*9/10 + jitter(interval/5))
 	if wrote || first {
 		return nil
 	}
-	return s.sink.event("ping", "", []byte("{}")) // comments would be invisible to an EventSource
+	return s.writer.appendEvent("ping", "", []byte("{}")) // an EventSource does not expose comments
 }
 
-// sendAway ends a stream whose viewer is to come back soon.
-func (s *stream) sendAway() error {
-	s.sink.retry(time.Second + chance(time.Second))
-	if err := s.sink.flush(); err != nil {
+// endWithRetry ends the stream and asks the client to reconnect soon.
+func (s *stream) endWithRetry() error {
+	s.writer.appendRetry(time.Second + jitter(time.Second))
+	if err := s.writer.flush(); err != nil {
 		return err
 	}
-	return errOver
+	return errStreamEnded
 }

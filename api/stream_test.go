@@ -59,7 +59,7 @@ func waitFor(t testing.TB, what string, limit time.Duration, happened func() boo
 
 // Headers and retry come before any event, and each frame is whole: event,
 // data, and the id last.
-func TestEvents01HeadersAnd02FramesAnd03Retry(t *testing.T) {
+func TestStreamHeadersFramesAndRetry(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"delay":"1h"}`) // nothing happens to it
 	start := time.Now()
@@ -100,7 +100,7 @@ func TestEvents01HeadersAnd02FramesAnd03Retry(t *testing.T) {
 }
 
 // A viewer goes on after what it saw last, however it says so, on any server.
-func TestEvents05Resume(t *testing.T) {
+func TestStreamResume(t *testing.T) {
 	t.Parallel()
 	redisURL, prefix := jobstest.RedisURL(t), t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36)
 	url := jobstest.PostgresURL(t)
@@ -152,7 +152,7 @@ func (f *fixture) collect(t testing.TB, url string, headers ...string) (events [
 }
 
 // An id that is unknown, from the future or nonsense gets a snapshot.
-func TestEvents06UnknownID(t *testing.T) {
+func TestStreamUnknownLastEventID(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
@@ -170,7 +170,7 @@ func TestEvents06UnknownID(t *testing.T) {
 
 // Whoever may not watch learns it before the stream, as a problem that pages
 // of other origins can read too.
-func TestEvents09ProblemsAnd11CORS(t *testing.T) {
+func TestStreamProblemsAndCORS(t *testing.T) {
 	credentials, keys := aliceAndBob(t)
 	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials})
 	alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]
@@ -183,7 +183,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{"GET", strings.Replace(events, string(job.Token), forge(string(job.Token)), 1), nil, 404, "not-found"},
+		{"GET", strings.Replace(events, string(job.Token), tamperedToken(string(job.Token)), 1), nil, 404, "not-found"},
 		{"GET", byID, nil, 401, "unauthorized"},
 		{"GET", byID, []string{bob}, 404, "not-found"},
 		{"POST", events, nil, 405, "method-not-allowed"},
@@ -193,7 +193,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 		{"GET", "/v1/events", []string{alice}, 422, "invalid-input"},
 		{"GET", "/v1/events?job=" + job.ID, nil, 401, "unauthorized"},
 		{"GET", "/v1/events?job=" + job.ID, []string{bob}, 404, "not-found"},
-		{"GET", "/v1/events?job=" + string(job.Token) + "&job=" + forge(string(job.Token)), nil, 404, "not-found"},
+		{"GET", "/v1/events?job=" + string(job.Token) + "&job=" + tamperedToken(string(job.Token)), nil, 404, "not-found"},
 		{"GET", "/v1/events?job=x" + strings.Repeat("&job=x", 100), []string{alice}, 422, "invalid-input"},
 	} {
 		a := f.do(t, test.method, test.path, "", test.headers...)
@@ -205,7 +205,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 			t.Errorf("%s %s: open to other origins: %t", test.method, test.path, got)
 		}
 	}
-	if a := f.do(t, "GET", "/v1/events?job="+string(job.Token)+"&job="+forge(string(job.Token)), ""); !strings.Contains(a.body, `"location":"query.job[1]"`) {
+	if a := f.do(t, "GET", "/v1/events?job="+string(job.Token)+"&job="+tamperedToken(string(job.Token)), ""); !strings.Contains(a.body, `"location":"query.job[1]"`) {
 		t.Errorf("which job it is: %s", a.body)
 	}
 	if a := f.do(t, "GET", events, "", "Last-Event-ID: "+job.LastEventID, "Origin: https://page.example"); a.StatusCode != 204 || a.Header.Get("Access-Control-Allow-Origin") != "*" || a.body != "" {
@@ -221,7 +221,7 @@ func TestEvents09ProblemsAnd11CORS(t *testing.T) {
 
 // What is too much is sent away: an EventSource so that it comes back, others
 // with a problem.
-func TestEvents10Limits(t *testing.T) {
+func TestStreamLimits(t *testing.T) {
 	t.Parallel()
 	credentials, keys := aliceAndBob(t)
 	proxy := func(c *api.Config) { c.TrustedProxies = loopback }
@@ -272,7 +272,7 @@ func TestEvents10Limits(t *testing.T) {
 }
 
 // A quiet stream says that it is alive, and only then.
-func TestEvents12Ping(t *testing.T) {
+func TestStreamHeartbeat(t *testing.T) {
 	t.Parallel()
 	const interval = 200 * time.Millisecond
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Ping = interval }})
@@ -303,7 +303,7 @@ func TestEvents12Ping(t *testing.T) {
 }
 
 // A viewer that left is noticed at once, and nothing is kept for it.
-func TestEvents13ViewerGone(t *testing.T) {
+func TestStreamViewerDisconnects(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Ping, c.Streams.Stall = 100*time.Millisecond, time.Second }})
 	job := f.submit(t, "hold", `{"input":{}}`)
 	v := f.watch(t, job.EventsURL)
@@ -324,7 +324,7 @@ func TestEvents13ViewerGone(t *testing.T) {
 
 // A viewer that reads nothing is cut off, and costs neither other viewers nor
 // who publishes.
-func TestEvents14StalledViewer(t *testing.T) {
+func TestStreamStalledViewer(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = 3 * time.Second }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":1000,"size":16000,"pause":5}}`)
 	healthy := f.watch(t, job.EventsURL)
@@ -360,7 +360,7 @@ func (f *fixture) streams(t testing.TB) int {
 
 // A viewer that reads too slowly, but reads, gets a snapshot for what it
 // missed, and ids that grow.
-func TestEvents15Conflation(t *testing.T) {
+func TestStreamConflation(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = time.Minute }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":600,"size":16000,"pause":1}}`)
@@ -391,7 +391,7 @@ func TestEvents15Conflation(t *testing.T) {
 }
 
 // A server that bounds how long answers take does not bound streams.
-func TestEvents16WriteTimeout(t *testing.T) {
+func TestStreamOutlivesWriteTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	server := httptest.NewUnstartedServer(f.api)
@@ -406,7 +406,7 @@ func TestEvents16WriteTimeout(t *testing.T) {
 }
 
 // A stream does not last for ever; its viewer goes on without a loss.
-func TestEvents17Age(t *testing.T) {
+func TestStreamMaxAge(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Age = 200 * time.Millisecond }})
 	job := f.submit(t, "chatter", `{"input":{"chunks":100,"size":1,"pause":10}}`)
@@ -445,7 +445,7 @@ func TestEvents17Age(t *testing.T) {
 
 // A server that stops sends its viewers away, one after the other, and nobody
 // stays.
-func TestEvents18Drain(t *testing.T) {
+func TestStreamDrain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
@@ -469,7 +469,7 @@ func TestEvents18Drain(t *testing.T) {
 }
 
 // Viewers that come and go leave nothing behind.
-func TestEvents18NoLeak(t *testing.T) {
+func TestStreamLeaksNoGoroutines(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "hold", `{"input":{}}`)
 	transport := &http.Transport{MaxConnsPerHost: 50}
@@ -500,7 +500,7 @@ func TestEvents18NoLeak(t *testing.T) {
 }
 
 // Whenever a viewer comes, it misses nothing and gets nothing twice.
-func TestEvents24ComeAtAnyTime(t *testing.T) {
+func TestStreamSubscribeAtAnyTime(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
 		f := newFixture(t, db, options{})
 		job := f.submit(t, "chatter", `{"input":{"chunks":200,"size":1,"pause":2}}`)
@@ -540,7 +540,7 @@ func TestEvents24ComeAtAnyTime(t *testing.T) {
 
 // Over HTTP/2, with and without TLS, a connection carries many streams, and
 // one that stands still does not stop the others.
-func TestEvents28HTTP2(t *testing.T) {
+func TestStreamHTTP2(t *testing.T) {
 	t.Parallel()
 	const streams = 100
 	f := newFixture(t, jobstest.SQLite(t), options{})
@@ -571,8 +571,8 @@ func TestEvents28HTTP2(t *testing.T) {
 			}
 			t.Cleanup(server.Close)
 			t.Cleanup(transport.CloseIdleConnections)
-			loud := f.submit(t, "chatter", `{"input":{"chunks":500,"size":16000,"pause":2}}`)
-			stalled := f.watchVia(t, transport, server.URL+path(loud.EventsURL), false)
+			large := f.submit(t, "chatter", `{"input":{"chunks":500,"size":16000,"pause":2}}`)
+			stalled := f.watchVia(t, transport, server.URL+path(large.EventsURL), false)
 			quiet := f.submit(t, "sleep", `{"input":{"seconds":3600}}`)
 			var viewers []*viewer
 			for range streams - 1 {
@@ -600,7 +600,7 @@ func TestEvents28HTTP2(t *testing.T) {
 }
 
 // A stream over HTTP/2 may be quiet for longer than a write may take.
-func TestEvents28QuietHTTP2(t *testing.T) {
+func TestStreamIdleHTTP2(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Streams.Stall = time.Second }})
 	server := httptest.NewUnstartedServer(f.api)
@@ -617,7 +617,7 @@ func TestEvents28QuietHTTP2(t *testing.T) {
 
 // HTTP/1.0, as nginx speaks it to servers, gets the stream up to the end of
 // the connection, without chunks.
-func TestEvents27HTTP10(t *testing.T) {
+func TestStreamHTTP10(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})
 	job := f.submit(t, "sleep", `{"input":{"seconds":0.3}}`)

@@ -20,7 +20,8 @@ type submitRequest struct {
 	RawBody        []byte `contentType:"application/json"`
 }
 
-// JobHeaders are the headers of an answer with a job. They are exported for huma, which looks into them.
+// JobHeaders are the headers of a response with a job. It is exported because
+// huma reads it by reflection.
 type JobHeaders struct {
 	ETag              string `header:"ETag" doc:"The id of the job's newest event."`
 	Location          string `header:"Location"`
@@ -30,18 +31,19 @@ type JobHeaders struct {
 	PreferenceApplied string `header:"Preference-Applied"`
 }
 
-// jobAnswer is an answer with a job.
-type jobAnswer struct {
+// jobResponse is a response with a job.
+type jobResponse struct {
 	Status int
 	JobHeaders
 	Body jobs.Job
 }
 
-// addSubmit adds the call that submits a job to the service.
+// addSubmit adds the operation that submits a job to the service.
 func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
-		summary: "Submit a job: " + s.Summary, access: users, status: http.StatusAccepted, offers: []string{jsonType, eventStream, ndjson},
+		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted,
+		offers: []string{jsonType, eventStream, ndjson},
 		more: func(op *huma.Operation) {
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
@@ -50,59 +52,62 @@ func (a *API) addSubmit(s *jobs.Service) {
 				Content:     streamTypes(),
 			}
 			maps.Copy(op.Responses["200"].Content, job)
-			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.callback()}
+			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
 		},
-	}, func(ctx context.Context, req *submitRequest) (*writtenAnswer, error) {
-		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream || format == ndjson {
+	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
+		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
+			format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
 		answer, err := a.submit(ctx, s.Name, req)
 		if err != nil {
 			return nil, err
 		}
-		return answer.written()
+		return answer.render()
 	})
 	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
 }
 
-func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobAnswer, error) {
-	job, replayed, err := a.admit(ctx, service, req)
+func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobResponse, error) {
+	job, replayed, err := a.createJob(ctx, service, req)
 	if err != nil {
 		return nil, err
 	}
-	answer := new(jobAnswer)
+	applied := ""
 	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
-		if job, err = a.await(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
+		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
-		answer.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+		applied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
-	// The job exists: a caller who got an error now would submit it again.
-	if err := a.complete(ctx, &job); err != nil && knownProblem(err) == nil {
-		a.Logger.WarnContext(ctx, "output left out of an answer", "request_id", infoOf(ctx).id, "err", err)
+	// The job exists, so an error now would make the client submit it again.
+	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
+		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", infoOf(ctx).id, "err", err)
 	}
-	applied := answer.PreferenceApplied
-	answer = a.submitted(ctx, job)
-	answer.replay(replayed)
-	if answer.PreferenceApplied = applied; applied != "" && job.Done {
-		answer.Status = http.StatusOK
+	response := a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	if response.PreferenceApplied = applied; applied != "" && job.Done {
+		response.Status = http.StatusOK
 	}
-	return answer, nil
+	return response, nil
 }
 
-// admit makes a job of the request, or finds the one that it made before.
-func (a *API) admit(ctx context.Context, service string, req *submitRequest) (job jobs.Job, replayed bool, err error) {
+// createJob creates the job of a submission, or returns the job that the same
+// idempotency key created before.
+func (a *API) createJob(
+	ctx context.Context, service string, req *submitRequest,
+) (job jobs.Job, replayed bool, err error) {
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
 	req.RawBody = withoutBOM(req.RawBody)
-	return a.handIn(ctx, func() (jobs.Submission, error) {
+	return a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
 		if err != nil {
 			return s, err
 		}
-		s.Owner, s.BaseURL = info.user.Name, info.base
+		s.Owner, s.BaseURL = info.user.Name, info.baseURL
 		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
 			s.Fingerprint = fingerprint(ctx, req.RawBody)
 		}
@@ -110,26 +115,28 @@ func (a *API) admit(ctx context.Context, service string, req *submitRequest) (jo
 	})
 }
 
-// submitted returns the answer to who submitted the job.
-func (a *API) submitted(ctx context.Context, job jobs.Job) *jobAnswer {
+// submittedResponse returns the response to the submission of a job.
+func (a *API) submittedResponse(ctx context.Context, job jobs.Job) *jobResponse {
 	info := infoOf(ctx)
-	answer := &jobAnswer{Status: http.StatusAccepted}
-	answer.fill(job.Opened(info.base))
-	answer.Location = info.base + "/v1/jobs/" + job.ID
-	return answer
+	response := &jobResponse{Status: http.StatusAccepted}
+	response.fill(job.Opened(info.baseURL))
+	response.Location = info.baseURL + "/v1/jobs/" + job.ID
+	return response
 }
 
-// replay says that the job was submitted before.
-func (answer *jobAnswer) replay(replayed bool) {
+// setReplayed marks the response if the job was submitted before.
+func (response *jobResponse) setReplayed(replayed bool) {
 	if replayed {
-		answer.Replayed = "true"
+		response.Replayed = "true"
 	}
 }
 
-// handIn submits what read returns, if the caller may: all jobs come in here.
-// The rate is that of attempts: whoever sends what can't be read has had one.
-func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) (job jobs.Job, replayed bool, err error) {
-	if err := a.mayIn(ctx); err != nil {
+// submitJob submits the job that read returns, if the caller may. All
+// submissions use it. Invalid submissions count towards the rate limit too.
+func (a *API) submitJob(
+	ctx context.Context, read func() (jobs.Submission, error),
+) (job jobs.Job, replayed bool, err error) {
+	if err := a.checkMaySubmit(ctx); err != nil {
 		return job, false, err
 	}
 	s, err := read()
@@ -141,33 +148,35 @@ func (a *API) handIn(ctx context.Context, read func() (jobs.Submission, error)) 
 			return job, false, err
 		}
 	}
-	s.Caller = infoOf(ctx).user.Name // an admin retries the jobs of others
+	s.Caller = infoOf(ctx).user.Name // differs from the owner if an admin retries a job
 	return a.Queue.Submit(ctx, s)
 }
 
-// mayIn returns a problem when the caller may not submit anything now.
-func (a *API) mayIn(ctx context.Context) error {
+// checkMaySubmit returns a problem if the server is shutting down or the caller
+// has reached the rate limit.
+func (a *API) checkMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
-		return newProblem("shutting-down", "the server is shutting down; try again").after(time.Second)
+		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
 	}
-	if wait := a.rates.take(infoOf(ctx).user.Name); wait > 0 {
-		return newProblem("rate-limited", fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).after(wait + time.Second)
+	if wait := a.submits.reserve(infoOf(ctx).user.Name); wait > 0 {
+		return newProblem("rate-limited",
+			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
 	}
 	return nil
 }
 
-// fill sets what every answer with this job has.
-func (answer *jobAnswer) fill(job jobs.Job) {
-	answer.Body = job
-	answer.ETag = job.ETag()
-	answer.Link = "<" + job.EventsURL + `>; rel="monitor"; type="text/event-stream"`
+// fill sets the fields that all responses with a job have.
+func (response *jobResponse) fill(job jobs.Job) {
+	response.Body = job
+	response.ETag = job.ETag()
+	response.Link = "<" + job.EventsURL + `>; rel="monitor"; type="text/event-stream"`
 	if !job.Done {
-		answer.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
+		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
 	}
 }
 
-// retryAfterAge returns when to ask for a job of this age again: after a
-// second at first, after half a minute for one that is five minutes old.
+// retryAfterAge returns when to poll a job of this age again, in seconds: a
+// tenth of its age, but at least 1 and at most 30.
 func retryAfterAge(age time.Duration) string {
 	return strconv.Itoa(int(min(max(age/10, time.Second), 30*time.Second).Seconds()))
 }

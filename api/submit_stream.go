@@ -5,28 +5,30 @@ import (
 	"net/http"
 )
 
-// submitAndWatch answers with the events of the job. When there is no room
-// for another stream, nothing is submitted.
-func (a *API) submitAndWatch(ctx context.Context, service string, req *submitRequest, format string) (*writtenAnswer, error) {
+// submitAndWatch submits a job and responds with its events. If a stream limit
+// is reached, it does not submit the job.
+func (a *API) submitAndWatch(
+	ctx context.Context, service string, req *submitRequest, format string,
+) (*renderedResponse, error) {
 	info := infoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
-	if limit := a.crowd.enter(s); limit != "" {
-		return nil, noRoom(limit)
+	if limit := a.streams.acquire(s); limit != "" {
+		return nil, streamLimitProblem(limit)
 	}
 	admitted := false
 	defer func() { // also after a panic
 		if !admitted {
-			a.crowd.leave(s)
+			a.streams.release(s)
 		}
 	}()
-	job, replayed, err := a.admit(ctx, service, req)
+	job, replayed, err := a.createJob(ctx, service, req)
 	if err != nil {
 		return nil, err
 	}
 	admitted = true
-	s.places = []*place{{id: job.ID, ref: string(job.Token)}}
-	answer := a.submitted(ctx, job)
-	answer.replay(replayed)
-	answer.ETag, answer.RetryAfter = "", "" // of the job, not of the stream
-	return &writtenAnswer{Status: http.StatusOK, JobHeaders: answer.JobHeaders, Body: s.body(format)}, nil
+	s.cursors = []*streamCursor{{id: job.ID, ref: string(job.Token)}}
+	response := a.submittedResponse(ctx, job)
+	response.setReplayed(replayed)
+	response.ETag, response.RetryAfter = "", "" // they describe the job, not the stream
+	return &renderedResponse{Status: http.StatusOK, JobHeaders: response.JobHeaders, Body: s.body(format)}, nil
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// schemaBase is where schemas seem to live, so that a relative reference leads
-// nowhere.
+// schemaBase is the base URL of the schemas. No relative reference resolves to
+// a real location.
 const schemaBase = "coatcheck:///schemas"
 
-// A compiler compiles schemas of one document (JSON Schema 2020-12), by their
-// JSON pointers (RFC 6901) in it.
+// A compiler compiles the schemas in one document (JSON Schema 2020-12), by
+// their JSON pointers (RFC 6901).
 type compiler struct{ *jsonschema.Compiler }
 
-// newCompiler returns a compiler that reads no file and opens no connection.
+// newCompiler returns a compiler that reads no files and opens no connections.
 func newCompiler(document any) (*compiler, error) {
 	text, err := json.Marshal(document)
 	if err != nil {
@@ -51,7 +51,7 @@ func newCompiler(document any) (*compiler, error) {
 	return &compiler{c}, nil
 }
 
-// at compiles the schema that the names lead to.
+// at compiles the schema at the path of names.
 func (c *compiler) at(names ...string) (*jsonschema.Schema, error) {
 	var pointer strings.Builder
 	for _, name := range names {
@@ -66,47 +66,50 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// check returns the mistakes in a JSON text located at at, at most maxMistakes,
-// sorted by location. The error says why the text is not valid JSON, or is the
-// context's.
+// check validates a JSON text with the given location. It returns at most
+// maxErrors validation errors, sorted by location. The error means that the
+// text is not valid JSON or that the context is done.
 func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
 	d, err := readJSON(ctx, text, at)
 	if err != nil {
 		return nil, err
 	}
 	more, err := d.validate(ctx, schema, nil)
-	return append(d.mistakes, more...), err
+	return append(d.errs, more...), err
 }
 
-// validate returns the mistakes that are not yet known, up to maxMistakes in
-// all. Mistakes that excuse reports true for are ignored.
-func (d *document) validate(ctx context.Context, schema *jsonschema.Schema, excuse func(path []string, k jsonschema.ErrorKind) bool) ([]ProblemError, error) {
+// validate returns the validation errors that are not reported yet, so that
+// there are at most maxErrors in total. It skips errors for which ignore
+// returns true.
+func (d *document) validate(
+	ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool,
+) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	room := maxMistakes - len(d.mistakes)
-	if room <= 0 {
+	remaining := maxErrors - len(d.errs)
+	if remaining <= 0 {
 		return nil, nil
 	}
-	leaveOut(schema, d.root)
+	dropNulls(schema, d.root)
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.root))
 	if !ok {
 		return nil, nil
 	}
-	list := description{document: d, excuse: excuse, room: room, seen: make(map[ProblemError]bool)}
-	list.add(ctx, invalid)
+	collector := errorCollector{document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
+	collector.add(ctx, invalid)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	slices.SortFunc(list.found, func(a, b ProblemError) int {
+	slices.SortFunc(collector.found, func(a, b ProblemError) int {
 		return cmp.Or(strings.Compare(a.Location, b.Location), strings.Compare(a.Message, b.Message))
 	})
-	return list.found, nil
+	return collector.found, nil
 }
 
-// leaveOut takes members that are null and need not be there out of a value: to
-// Go's decoder, and to most who write JSON, that is the same.
-func leaveOut(schema *jsonschema.Schema, value any) {
+// dropNulls removes optional members that are null from a value. Go's decoder
+// treats null as absent, and so do most clients.
+func dropNulls(schema *jsonschema.Schema, value any) {
 	for schema != nil && schema.Ref != nil {
 		schema = schema.Ref
 	}
@@ -122,68 +125,73 @@ func leaveOut(schema *jsonschema.Schema, value any) {
 			} else if member == nil && !slices.Contains(schema.Required, name) {
 				delete(value, name)
 			}
-			leaveOut(property, member)
+			dropNulls(property, member)
 		}
 	case []any:
 		for _, item := range value {
-			leaveOut(schema.Items2020, item)
+			dropNulls(schema.Items2020, item)
 		}
 	}
 }
 
-// A description flattens the tree of validation errors into a list of at most
-// room mistakes.
-type description struct {
+// An errorCollector flattens the tree of validation errors into a list, up to
+// a limit.
+type errorCollector struct {
 	*document
-	excuse func(path []string, k jsonschema.ErrorKind) bool // nil for nothing
-	room   int
-	looked int  // how many errors were examined
-	left   bool // whether the caller has disconnected
-	found  []ProblemError
-	seen   map[ProblemError]bool // without values
-	path   []string              // buffer for the path of a member
+	ignore       func(path []string, k jsonschema.ErrorKind) bool // may be nil
+	remaining    int
+	examined     int  // number of errors examined
+	disconnected bool // whether the client has disconnected
+	found        []ProblemError
+	seen         map[ProblemError]bool // without values
+	path         []string              // buffer for the path of a member
 }
 
-// over reports whether to stop: the list is full, or the caller is gone.
-func (d *description) over(ctx context.Context) bool {
-	d.looked++
-	d.left = d.left || d.looked%checkEvery == 0 && ctx.Err() != nil
-	return d.left || len(d.found) >= d.room
+// done reports whether to stop because the list is full or the client has
+// disconnected.
+func (d *errorCollector) done(ctx context.Context) bool {
+	d.examined++
+	d.disconnected = d.disconnected || d.examined%checkInterval == 0 && ctx.Err() != nil
+	return d.disconnected || len(d.found) >= d.remaining
 }
 
-func (d *description) note(path []string, k jsonschema.ErrorKind, message string) {
-	// What can't be taken has another value in its place.
-	if len(d.found) >= d.room || d.known.has(path) || d.excuse != nil && d.excuse(path, k) {
+func (d *errorCollector) record(path []string, k jsonschema.ErrorKind, message string) {
+	// Values that readJSON rejected are already reported, and replaced in the
+	// document.
+	if len(d.found) >= d.remaining || d.reported.has(path) || d.ignore != nil && d.ignore(path, k) {
 		return
 	}
-	where, value := locate(d.root, d.at, path)
-	mistake := ProblemError{Location: where, Message: message}
-	if !d.seen[mistake] {
-		d.seen[mistake] = true
-		mistake.Value = brief(value)
-		d.found = append(d.found, mistake)
+	at, value := locate(d.root, d.at, path)
+	e := ProblemError{Location: at, Message: message}
+	if !d.seen[e] {
+		d.seen[e] = true
+		e.Value = shortValue(value)
+		d.found = append(d.found, e)
 	}
 }
 
-// noteMembers records the same mistake for several members of a value.
-func (d *description) noteMembers(ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string) {
+// recordMembers records the same error for several members of a value.
+func (d *errorCollector) recordMembers(
+	ctx context.Context, path, names []string, k jsonschema.ErrorKind, message string,
+) {
 	for _, name := range names {
-		if d.over(ctx) {
+		if d.done(ctx) {
 			return
 		}
 		d.path = append(append(d.path[:0], path...), name)
-		d.note(d.path, k, message)
+		d.record(d.path, k, message)
 	}
 }
 
-func (d *description) add(ctx context.Context, e *jsonschema.ValidationError) {
-	if d.over(ctx) {
+func (d *errorCollector) add(ctx context.Context, e *jsonschema.ValidationError) {
+	if d.done(ctx) {
 		return
 	}
 	path := e.InstanceLocation
 	switch k := e.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.AllOf, *kind.Reference:
-		// When another rule fails, known properties are taken for unevaluated ones.
+		// If another rule fails, the library also reports known properties as
+		// unevaluated.
 		causes := slices.DeleteFunc(slices.Clone(e.Causes), unevaluated)
 		if len(causes) == 0 {
 			causes = e.Causes
@@ -192,45 +200,47 @@ func (d *description) add(ctx context.Context, e *jsonschema.ValidationError) {
 			d.add(ctx, cause)
 		}
 	case *kind.AnyOf, *kind.OneOf:
-		// The form whose type fits is the one that was meant.
-		meant := slices.DeleteFunc(slices.Clone(e.Causes), func(c *jsonschema.ValidationError) bool {
+		// Report the errors of the only alternative whose type matches.
+		matching := slices.DeleteFunc(slices.Clone(e.Causes), func(c *jsonschema.ValidationError) bool {
 			_, other := c.ErrorKind.(*kind.Type)
 			return other && len(c.InstanceLocation) == len(path)
 		})
-		if len(meant) == 1 {
-			d.add(ctx, meant[0])
+		if len(matching) == 1 {
+			d.add(ctx, matching[0])
 			return
 		}
-		d.note(path, k, "expected one of the allowed forms")
+		d.record(path, k, "expected one of the allowed forms")
 	case *kind.Required:
-		d.noteMembers(ctx, path, k.Missing, k, "this is required")
+		d.recordMembers(ctx, path, k.Missing, k, "this is required")
 	case *kind.DependentRequired:
-		d.noteMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", clipped(k.Prop)))
+		d.recordMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", truncate(k.Prop)))
 	case *kind.AdditionalProperties:
-		d.noteMembers(ctx, path, k.Properties, k, unexpected)
-	case *kind.PropertyNames: // its location may be a sibling's
-		d.note(nil, k, fmt.Sprintf("unexpected property name %q", clipped(k.Property)))
+		d.recordMembers(ctx, path, k.Properties, k, unexpectedMessage)
+	case *kind.PropertyNames: // its location may be that of a sibling
+		d.record(nil, k, fmt.Sprintf("unexpected property name %q", truncate(k.Property)))
 	default:
-		d.note(path, k, sentence(k))
+		d.record(path, k, validationMessage(k))
 	}
 }
 
-// unexpected is what is said of a property that there is not.
-const unexpected = "unexpected property"
+// unexpectedMessage is the error message for an undefined property.
+const unexpectedMessage = "unexpected property"
 
 func unevaluated(e *jsonschema.ValidationError) bool {
-	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") || strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
+	return strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") ||
+		strings.HasSuffix(e.SchemaURL, "/unevaluatedItems")
 }
 
-// brief returns a value that is short enough to be repeated, or nil.
-func brief(value any) any {
+// shortValue returns a value that is short enough to repeat in an error, or
+// nil.
+func shortValue(value any) any {
 	switch v := value.(type) {
 	case string:
 		if len(v) <= 100 {
 			return v
 		}
 	case json.Number:
-		if _, err := v.Float64(); err == nil && len(v) <= 100 { // else readers may not be able to read it
+		if _, err := v.Float64(); err == nil && len(v) <= 100 { // other numbers may be out of range for clients
 			return v
 		}
 	case bool:

@@ -73,7 +73,7 @@ func TestValidateLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	mistakes, err := check(t.Context(), list, []byte("["+strings.Repeat("1,", 90_000)+"1]"), "body")
-	if err != nil || len(mistakes) != maxMistakes {
+	if err != nil || len(mistakes) != maxErrors {
 		t.Errorf("%d mistakes, %v", len(mistakes), err)
 	}
 	for _, name := range []string{"elsewhere", "beside"} {

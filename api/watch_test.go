@@ -28,7 +28,7 @@ const (
 )
 
 // talk says numbered lines and returns a large output.
-func talk(r *jobs.Registry) {
+func chattyService(r *jobs.Registry) {
 	jobs.Add(r, jobs.Service{Name: "talk", Summary: "Talk a lot."}, func(ctx context.Context, _ struct{}) (string, error) {
 		for n := range lines {
 			jobs.Log(ctx, "%d", n)
@@ -82,9 +82,9 @@ func cutter(t *testing.T, server string, cuts int64) (url string, connections *a
 }
 
 // Whatever is cut off on the way, our client sees each event once.
-func TestWatchThroughCuts(t *testing.T) {
+func TestWatchAcrossDisconnects(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{services: talk})
+	f := newFixture(t, jobstest.SQLite(t), options{services: chattyService})
 	proxy, connections := cutter(t, f.URL, 10)
 	job := f.submit(t, "talk", `{"input":{}}`)
 	next, ended := -1, false
@@ -123,9 +123,9 @@ func TestWatchThroughCuts(t *testing.T) {
 
 // r3labs' client hands on what was cut off, and takes its id for the newest
 // one. Even so it misses nothing, because ids come last.
-func TestCutsWithR3labs(t *testing.T) {
+func TestDisconnectsWithR3labs(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{services: talk})
+	f := newFixture(t, jobstest.SQLite(t), options{services: chattyService})
 	proxy, connections := cutter(t, f.URL, 10)
 	job := f.submit(t, "talk", `{"input":{}}`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

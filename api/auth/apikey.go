@@ -15,25 +15,27 @@ const (
 	apiKeyHashPrefix = "sha256:"
 )
 
-// NewAPIKey makes an API key of 256 random bits, which a caller sends as
-// "Authorization: Bearer ck_…", and its hash for the config file. A plain
-// SHA-256 is enough: a key that long cannot be guessed, however fast one tries.
+// NewAPIKey generates an API key of 256 random bits and its hash for the
+// configuration file. Clients send the key as "Authorization: Bearer ck_…". A
+// plain SHA-256 hash is sufficient because a key of this length cannot be
+// guessed by brute force.
 func NewAPIKey() (key, hash string, err error) {
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
-		return "", "", fmt.Errorf("make API key: %w", err)
+		return "", "", fmt.Errorf("generate API key: %w", err)
 	}
 	key = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(random)
 	sum := sha256.Sum256([]byte(key))
 	return key, apiKeyHashPrefix + hex.EncodeToString(sum[:]), nil
 }
 
-// apiKeys maps the hash of each key to the name of its user. Looking a key up
-// by its hash tells nothing by its timing: nobody can choose what a hash
-// begins with without knowing the key.
+// apiKeys maps the hash of each key to the name of its user. A lookup by hash
+// leaks nothing through its timing: without the key, an attacker cannot choose
+// the leading bytes of a hash.
 type apiKeys map[[sha256.Size]byte]string
 
-// add takes the hash of one of a user's keys as the config file has it.
+// add registers a key of the user by its hash, in the format of the
+// configuration file.
 func (k apiKeys) add(name, hash string) error {
 	digits, ok := strings.CutPrefix(hash, apiKeyHashPrefix)
 	sum, err := hex.DecodeString(digits)
@@ -47,7 +49,7 @@ func (k apiKeys) add(name, hash string) error {
 	return nil
 }
 
-// user returns the name of the user that a key belongs to.
+// user returns the name of the user that the key belongs to.
 func (k apiKeys) user(key string) (string, bool) {
 	name, ok := k[sha256.Sum256([]byte(key))]
 	return name, ok

@@ -1,5 +1,5 @@
-// Package auth finds out who makes a request: by password (HTTP Basic), by API key or
-// by a session, with limits for those who guess.
+// Package auth authenticates requests by password (HTTP Basic), API key or
+// session, and rate-limits failed attempts.
 package auth
 
 import (
@@ -8,17 +8,17 @@ import (
 	"sync/atomic"
 )
 
-// An Authenticator finds out who makes a request. It may be used by many
-// goroutines at once.
+// An Authenticator determines which user makes a request. It is safe for
+// concurrent use by multiple goroutines.
 type Authenticator struct {
-	current atomic.Pointer[roster]
+	current atomic.Pointer[userSet]
 }
 
-// New reports all mistakes in the credentials together, by the
-// names of the users and without their hashes. Without any users and keys the
-// authenticator is open.
+// New returns an Authenticator for the credentials. Its error lists every
+// invalid credential by user name and never contains a hash. Without users and
+// API keys, the authenticator is open (see [Authenticator.Open]).
 func New(c Credentials) (*Authenticator, error) {
-	r, err := newRoster(c)
+	r, err := newUserSet(c)
 	if err != nil {
 		return nil, err
 	}
@@ -27,48 +27,51 @@ func New(c Credentials) (*Authenticator, error) {
 	return a, nil
 }
 
-// Reload takes other credentials for the requests that come from now on; after
-// an error it goes on with those it has. It can't become open, or no longer be:
-// the rest of the server was made for the one or the other.
+// Reload replaces the credentials for subsequent requests. If it returns an
+// error, the previous credentials remain in effect. Reload can neither open a
+// closed authenticator nor close an open one, because the rest of the server is
+// configured at startup for one of the two.
 func (a *Authenticator) Reload(c Credentials) error {
-	r, err := newRoster(c)
+	r, err := newUserSet(c)
 	if err != nil {
 		return err
 	}
 	if r.open() != a.Open() {
-		return errors.New("the first users can't come, and the last can't go, while the server runs: restart it")
+		return errors.New("adding the first users or removing the last ones requires a restart")
 	}
 	a.current.Store(r)
 	return nil
 }
 
-// Open reports whether there are no users: every request is then made by
-// LocalUser, and the caller sees to it that only this machine can make any.
+// Open reports whether there are no users. Every request is then made by
+// [LocalUser], and the caller must ensure that only the local machine can send
+// requests.
 func (a *Authenticator) Open() bool { return a.current.Load().open() }
 
-// Restricts reports whether some users may not run all services.
+// Restricts reports whether at least one user may not run all services.
 func (a *Authenticator) Restricts() bool { return len(a.current.Load().services) > 0 }
 
-// Authenticate returns who makes the request, by HTTP Basic (RFC 7617) or an
-// API key as a bearer token (RFC 6750). Otherwise the error is
-// [ErrNoCredentials], [ErrBadCredentials], a [*RetryError], or wraps the one
-// of the request's context.
+// Authenticate returns the user who makes the request, identified by HTTP Basic
+// credentials (RFC 7617) or by an API key sent as a bearer token (RFC 6750).
+// The error is [ErrNoCredentials], [ErrBadCredentials] or a [*RetryError], or
+// wraps the error of the request's context.
 func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 	return a.current.Load().authenticate(r)
 }
 
-// SignIn returns what a user has signed in with, in a form that tells nothing
-// of it, for [Authenticator.Knows]. The password may also be an API key.
-// Errors are those of [Authenticator.Authenticate].
+// SignIn verifies a password or an API key and returns a credential for
+// [Authenticator.ValidCredential], from which the password or key cannot be
+// recovered. It returns the same errors as [Authenticator.Authenticate].
 func (a *Authenticator) SignIn(r *http.Request, name, password string) (credential string, err error) {
 	return a.current.Load().signIn(r, name, password)
 }
 
-// Knows reports whether the user could still sign in with the credential.
-func (a *Authenticator) Knows(name, credential string) bool {
-	return a.current.Load().knows(name, credential)
+// ValidCredential reports whether a credential returned by
+// [Authenticator.SignIn] is still valid for the user.
+func (a *Authenticator) ValidCredential(name, credential string) bool {
+	return a.current.Load().validCredential(name, credential)
 }
 
-// User returns the user of a name that [Authenticator.SignIn] or
+// User returns the user with a name that [Authenticator.SignIn] or
 // [Authenticator.Authenticate] has accepted.
 func (a *Authenticator) User(name string) User { return a.current.Load().user(name) }

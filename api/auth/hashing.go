@@ -10,20 +10,21 @@ import (
 )
 
 const (
-	// maxQueuedLogins is how many hash computations may run or wait; beyond
-	// it a login would wait for many seconds.
+	// maxQueuedLogins is the maximum number of hash computations that run or
+	// wait. With more, a login would wait for many seconds.
 	maxQueuedLogins = 128
-	// maxQueuedByAddress is how many of them may be for one address.
+	// maxQueuedByAddress is the maximum number of these computations per
+	// address.
 	maxQueuedByAddress = 2
-	// maxHashMemory is how much memory computations may take at once, in
-	// bytes, unless a single one needs more.
+	// maxHashMemory is the memory limit of concurrent computations, in bytes. A
+	// single computation may exceed it.
 	maxHashMemory = 256 << 20
-	// maxWaitingAddresses bounds the table of addresses whose logins are
-	// computed or wait.
+	// maxWaitingAddresses limits the number of addresses with running or
+	// waiting computations.
 	maxWaitingAddresses = 1024
 )
 
-// hashCost is what one computation of a hash takes.
+// hashCost is the resource usage of one hash computation.
 type hashCost struct {
 	memory int64 // in bytes
 	cores  int
@@ -45,97 +46,101 @@ func costOf(s string) hashCost {
 	return cost
 }
 
-// hashesAtOnce returns how many computations may run at once when the dearest
-// takes cost: they get at most half of the cores and maxHashMemory, but one may
-// always run.
-func hashesAtOnce(cost hashCost) int {
+// maxConcurrentHashes returns how many computations may run concurrently if
+// each costs at most the given cost. They use at most half of the cores and
+// maxHashMemory, but at least one may always run.
+func maxConcurrentHashes(cost hashCost) int {
 	byCores := runtime.GOMAXPROCS(0) / 2 / max(1, cost.cores)
 	byMemory := int(maxHashMemory / max(1, cost.memory))
 	return max(1, min(byCores, byMemory))
 }
 
-// A hashQueue is where hash computations wait for their turn. An address has
-// only a few places in it, so that one client can't fill it.
+// A hashQueue limits concurrent hash computations. It also limits the
+// computations per address, so that a single client cannot fill the queue.
 type hashQueue struct {
-	queue   chan struct{} // holds one for each computation that runs or waits
-	running chan struct{} // holds one for each computation that runs
+	queue   chan struct{} // one element per running or waiting computation
+	running chan struct{} // one element per running computation
 
-	mu        sync.Mutex
-	addresses map[string]*addressPlaces
+	mu        sync.Mutex // guards addresses and their users
+	addresses map[string]*addressPermits
 }
 
-// addressPlaces are the places of one address.
-type addressPlaces struct {
-	places chan struct{}
-	users  int // logins that hold or wait for a place
+// addressPermits are the permits of one address.
+type addressPermits struct {
+	permits chan struct{}
+	users   int // logins that hold or wait for a permit
 }
 
-func newHashQueue(atOnce int) *hashQueue {
-	return &hashQueue{queue: make(chan struct{}, maxQueuedLogins), running: make(chan struct{}, atOnce), addresses: map[string]*addressPlaces{}}
+func newHashQueue(concurrency int) *hashQueue {
+	return &hashQueue{
+		queue: make(chan struct{}, maxQueuedLogins), running: make(chan struct{}, concurrency),
+		addresses: map[string]*addressPermits{},
+	}
 }
 
-// enter waits for the turn of a computation for the address. The caller calls
-// leave when the computation is over. The error is a *RetryError, or wraps the
-// one of ctx.
-func (q *hashQueue) enter(ctx context.Context, address string) (leave func(), err error) {
-	p := q.places(address)
-	if p == nil {
+// acquire waits until a computation for the address may run. The caller must
+// call release when the computation is done. The error is a *RetryError or
+// wraps the error of ctx.
+func (q *hashQueue) acquire(ctx context.Context, address string) (release func(), err error) {
+	perAddress := q.permitsOf(address)
+	if perAddress == nil {
 		return nil, retryAfter(time.Second)
 	}
-	var undo []func()
-	leave = func() {
-		for _, f := range undo {
+	var releases []func()
+	release = func() {
+		for _, f := range releases {
 			f()
 		}
-		q.forget(address, p)
+		q.releaseAddress(address, perAddress)
 	}
 	take := func(ch chan struct{}) error {
 		select {
 		case ch <- struct{}{}:
-			undo = append(undo, func() { <-ch })
+			releases = append(releases, func() { <-ch })
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("verify password: %w", context.Cause(ctx))
 		}
 	}
-	if err := take(p.places); err != nil {
-		leave()
+	if err := take(perAddress.permits); err != nil {
+		release()
 		return nil, err
 	}
 	select {
 	case q.queue <- struct{}{}:
-		undo = append(undo, func() { <-q.queue })
+		releases = append(releases, func() { <-q.queue })
 	default:
-		leave()
+		release()
 		return nil, retryAfter(time.Second)
 	}
 	if err := take(q.running); err != nil {
-		leave()
+		release()
 		return nil, err
 	}
-	return leave, nil
+	return release, nil
 }
 
-// places returns the places of the address, or nil when too many addresses wait.
-func (q *hashQueue) places(address string) *addressPlaces {
+// permitsOf returns the permits of the address, or nil if too many addresses
+// are waiting. The caller must call releaseAddress.
+func (q *hashQueue) permitsOf(address string) *addressPermits {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p := q.addresses[address]
-	if p == nil {
+	perAddress := q.addresses[address]
+	if perAddress == nil {
 		if len(q.addresses) >= maxWaitingAddresses {
 			return nil
 		}
-		p = &addressPlaces{places: make(chan struct{}, maxQueuedByAddress)}
-		q.addresses[address] = p
+		perAddress = &addressPermits{permits: make(chan struct{}, maxQueuedByAddress)}
+		q.addresses[address] = perAddress
 	}
-	p.users++
-	return p
+	perAddress.users++
+	return perAddress
 }
 
-func (q *hashQueue) forget(address string, p *addressPlaces) {
+func (q *hashQueue) releaseAddress(address string, perAddress *addressPermits) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if p.users--; p.users == 0 {
+	if perAddress.users--; perAddress.users == 0 {
 		delete(q.addresses, address)
 	}
 }

@@ -18,63 +18,65 @@ import (
 )
 
 const (
-	// loginLifetime is how long a verified password is remembered.
+	// loginLifetime is how long a verified password stays in the cache.
 	loginLifetime = 5 * time.Minute
-	// maxLogins is how many verified passwords are remembered.
+	// maxLogins is the maximum number of verified passwords in the cache.
 	maxLogins = 4096
-	// unknownBurst and unknownInterval are the allowance that all names that
-	// do not exist share, whoever sends them.
+	// unknownBurst and unknownInterval are the rate limit on computations for
+	// names that do not exist. All such names and all clients share it.
 	unknownBurst    = 10
 	unknownInterval = time.Second
 )
 
-// logins verifies names and passwords. A computation takes a tenth of a second
-// of CPU by intent, so the credentials it has found right are remembered for
-// a while, requests with the same ones share it, and a [hashQueue] limits how
-// many run at once.
+// logins verifies names and passwords. A hash computation is designed to take
+// about a tenth of a second of CPU time. To save computations, logins caches
+// credentials that were verified, concurrent requests with the same credentials
+// share one computation, and a [hashQueue] limits how many run at once.
 type logins struct {
-	hashes   map[string]verifier
-	names    []string // of hashes, sorted
-	key      []byte   // of the MACs, random and only in this process
-	seed     maphash.Seed
-	failures *throttle     // by address, over all names
-	known    *throttle     // by address, over the names that exist
-	unknown  *rate.Limiter // computations for names that do not exist
-	took     atomic.Int64  // nanoseconds of the last computation
-	hashing  *hashQueue
+	hashes        map[string]verifier
+	names         []string // keys of hashes, sorted
+	key           []byte   // key of the MACs: random, never leaves the process
+	seed          maphash.Seed
+	failures      *throttle     // failures by address, for all names
+	knownFailures *throttle     // failures by address, for existing names only
+	unknownNames  *rate.Limiter // limits computations for names that do not exist
+	lastDuration  atomic.Int64  // duration of the last computation, in nanoseconds
+	hashing       *hashQueue
 
-	mu       sync.Mutex
-	verified map[loginMAC]time.Time // to when they are forgotten
+	mu       sync.Mutex             // guards verified and flights
+	verified map[loginMAC]time.Time // expiry time by MAC
 	flights  map[loginMAC]*flight
 }
 
-// loginMAC stands for a name and a password, which are not kept themselves.
+// loginMAC identifies a name and a password, which are not stored.
 type loginMAC [sha256.Size]byte
 
-// flight is a verification under way; err is set when done is closed.
+// flight is a verification in progress. err is valid once done is closed.
 type flight struct {
 	done chan struct{}
 	err  error
 }
 
-// newLogins returns logins that compute at most atOnce hashes at once.
-func newLogins(hashes map[string]verifier, atOnce int) *logins {
+// newLogins returns logins that run at most the given number of hash
+// computations concurrently.
+func newLogins(hashes map[string]verifier, concurrency int) *logins {
 	return &logins{
-		hashes:   hashes,
-		names:    slices.Sorted(maps.Keys(hashes)),
-		key:      []byte(rand.Text()),
-		seed:     maphash.MakeSeed(),
-		failures: newThrottle(),
-		known:    newThrottle(),
-		unknown:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
-		hashing:  newHashQueue(atOnce),
-		verified: map[loginMAC]time.Time{},
-		flights:  map[loginMAC]*flight{},
+		hashes:        hashes,
+		names:         slices.Sorted(maps.Keys(hashes)),
+		key:           []byte(rand.Text()),
+		seed:          maphash.MakeSeed(),
+		failures:      newThrottle(),
+		knownFailures: newThrottle(),
+		unknownNames:  rate.NewLimiter(rate.Every(unknownInterval), unknownBurst),
+		hashing:       newHashQueue(concurrency),
+		verified:      map[loginMAC]time.Time{},
+		flights:       map[loginMAC]*flight{},
 	}
 }
 
-// verify returns nil, ErrBadCredentials, a *RetryError, or the error of ctx.
-func (l *logins) verify(ctx context.Context, from, name, password string) error {
+// verify returns nil if the password is correct. Otherwise it returns
+// ErrBadCredentials or a *RetryError, or wraps the error of ctx.
+func (l *logins) verify(ctx context.Context, address, name, password string) error {
 	mac := l.mac(name, password)
 	for {
 		f, leads := l.join(mac)
@@ -82,22 +84,23 @@ func (l *logins) verify(ctx context.Context, from, name, password string) error 
 			return nil
 		}
 		if leads {
-			return l.lead(ctx, mac, f, from, name, password)
+			return l.lead(ctx, mac, f, address, name, password)
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
 			return fmt.Errorf("verify password: %w", context.Cause(ctx))
 		}
-		// A leader that was throttled or went away has not found out anything.
+		// The leader was throttled or disconnected, so its flight has no
+		// result. Try again.
 		if f.err == nil || errors.Is(f.err, ErrBadCredentials) {
 			return f.err
 		}
 	}
 }
 
-// join returns no flight when the credentials are known to be right, else the
-// one under way, or a new one that the caller has to lead.
+// join returns nil if the credentials are in the cache. Otherwise it returns
+// the flight in progress, or a new flight that the caller must lead.
 func (l *logins) join(mac loginMAC) (f *flight, leads bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,51 +115,55 @@ func (l *logins) join(mac loginMAC) (f *flight, leads bool) {
 	return f, true
 }
 
-// lead does the verification of a flight and tells the others on it.
-func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, from, name, password string) error {
+// lead runs the verification of a flight and publishes the result to the
+// waiting requests.
+func (l *logins) lead(ctx context.Context, mac loginMAC, f *flight, address, name, password string) error {
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if f.err == nil {
-			l.remember(mac)
+			l.cache(mac)
 		}
 		delete(l.flights, mac)
 		close(f.done)
 	}()
-	f.err = l.throttled(ctx, from, name, password)
+	f.err = l.verifyThrottled(ctx, address, name, password)
 	return f.err
 }
 
-// throttled compares unless there were too many failures from the address. It
-// counts a failure before it knows of it, so that many guesses at once are
-// limited too. Names that exist have an allowance of their own beside the one
-// over all names, so that invented names can't keep users out who share their
-// address. Whether a name exists shows neither in the answer nor in its time:
-// over the first allowance, only a right password is answered differently.
-func (l *logins) throttled(ctx context.Context, from, name, password string) error {
-	_, known := l.hashes[name]
-	wait := l.failures.take(from)
-	compute := wait == 0 && (known || l.unknown.Allow())
-	if known {
-		waitKnown := l.known.take(from)
-		if compute = waitKnown == 0; !compute && wait == 0 {
-			l.failures.giveBack(from)
+// verifyThrottled verifies the password unless the address had too many
+// failures. It counts the failure in advance and refunds it unless the password
+// is wrong, so that concurrent guesses are limited too.
+//
+// Existing names have a limit of their own in addition to the limit for all
+// names: a client that tries unknown names cannot lock out users who share its
+// address. Neither the response nor its timing reveals whether a name exists.
+// Over the limit for all names, only a correct password gets a different
+// response.
+func (l *logins) verifyThrottled(ctx context.Context, address, name, password string) error {
+	_, exists := l.hashes[name]
+	wait := l.failures.take(address)
+	compute := wait == 0 && (exists || l.unknownNames.Allow())
+	if exists {
+		knownWait := l.knownFailures.take(address)
+		if compute = knownWait == 0; !compute && wait == 0 {
+			l.failures.refund(address)
 		}
-		wait = max(wait, waitKnown)
+		wait = max(wait, knownWait)
 	}
 	err := ErrBadCredentials
 	if compute {
-		err = l.compare(ctx, from, name, password)
-	} else if ctxErr := l.pretend(ctx); ctxErr != nil {
+		err = l.compare(ctx, address, name, password)
+	} else if ctxErr := l.simulateCompute(ctx); ctxErr != nil {
 		err = ctxErr
 	}
 	switch {
 	case !errors.Is(err, ErrBadCredentials) && compute:
-		if known {
-			l.known.giveBack(from)
+		if exists {
+			l.knownFailures.refund(address)
 		}
 		if wait == 0 {
-			l.failures.giveBack(from)
+			l.failures.refund(address)
 		}
 	case errors.Is(err, ErrBadCredentials) && wait > 0:
 		return retryAfter(wait)
@@ -164,33 +171,34 @@ func (l *logins) throttled(ctx context.Context, from, name, password string) err
 	return err
 }
 
-// compare computes the hash when it is its turn.
-func (l *logins) compare(ctx context.Context, from, name, password string) error {
-	matches, known := l.hashes[name]
-	if !known {
-		// Somebody else's hash, always the same one for a name: the time it
-		// takes must not tell which names exist.
+// compare computes the hash, once the queue admits it, and compares it.
+func (l *logins) compare(ctx context.Context, address, name, password string) error {
+	matches, exists := l.hashes[name]
+	if !exists {
+		// For an unknown name, compute the hash of another user. The choice
+		// depends only on the name, so that the timing does not reveal which
+		// names exist.
 		decoy := maphash.String(l.seed, name) % uint64(len(l.names))
 		matches = l.hashes[l.names[decoy]]
 	}
-	leave, err := l.hashing.enter(ctx, from)
+	release, err := l.hashing.acquire(ctx, address)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	start := time.Now()
 	ok := matches(password)
-	l.took.Store(int64(time.Since(start)))
-	if !ok || !known {
+	l.lastDuration.Store(int64(time.Since(start)))
+	if !ok || !exists {
 		return ErrBadCredentials
 	}
 	return nil
 }
 
-// pretend takes about the time that a computation takes. Its error is the one
-// of ctx.
-func (l *logins) pretend(ctx context.Context) error {
-	timer := time.NewTimer(time.Duration(l.took.Load()))
+// simulateCompute takes about as long as the last hash computation. Its error
+// wraps the error of ctx.
+func (l *logins) simulateCompute(ctx context.Context) error {
+	timer := time.NewTimer(time.Duration(l.lastDuration.Load()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -200,9 +208,9 @@ func (l *logins) pretend(ctx context.Context) error {
 	}
 }
 
-// remember is called with mu held. It walks through all logins, which is
-// nothing beside the computation that came before it.
-func (l *logins) remember(mac loginMAC) {
+// cache adds verified credentials to the cache. The caller must hold mu. The
+// scan of all entries is cheap compared to the hash computation before it.
+func (l *logins) cache(mac loginMAC) {
 	now := time.Now()
 	maps.DeleteFunc(l.verified, func(_ loginMAC, until time.Time) bool { return !now.Before(until) })
 	if len(l.verified) >= maxLogins {

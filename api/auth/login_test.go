@@ -48,8 +48,8 @@ func distinguish(l *logins) {
 	for l.failures.bucket("here") == l.failures.bucket("there") {
 		l.failures = newThrottle()
 	}
-	for l.known.bucket("here") == l.known.bucket("there") {
-		l.known = newThrottle()
+	for l.knownFailures.bucket("here") == l.knownFailures.bucket("there") {
+		l.knownFailures = newThrottle()
 	}
 }
 
@@ -67,7 +67,7 @@ func expectError(t *testing.T, got, want error) {
 	}
 }
 
-func TestLoginIsRemembered(t *testing.T) {
+func TestLoginIsCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		login := func(password string, want error) {
@@ -92,12 +92,12 @@ func TestLoginIsRemembered(t *testing.T) {
 	})
 }
 
-func TestLoginMemoryIsBounded(t *testing.T) {
+func TestLoginCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := aliceLogins()
 		remember := func(i int) {
 			time.Sleep(time.Millisecond)
-			l.remember(l.mac("alice", strconv.Itoa(i)))
+			l.cache(l.mac("alice", strconv.Itoa(i)))
 		}
 		for i := range maxLogins + 3 {
 			remember(i)
@@ -141,7 +141,7 @@ func TestLoginIsShared(t *testing.T) {
 
 // Whoever leads a shared verification may go away, the others still get theirs;
 // and who goes away while others lead need not wait.
-func TestLoginOutlivesItsLeader(t *testing.T) {
+func TestLoginOutlivesLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		for range cap(l.hashing.running) {
@@ -271,7 +271,7 @@ func TestThrottledLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		distinguish(l)
-		for l.failures.take("here") == 0 || l.known.take("here") == 0 {
+		for l.failures.take("here") == 0 || l.knownFailures.take("here") == 0 {
 		}
 		mac := l.mac("alice", "secret")
 		f, leads := l.join(mac)
@@ -304,7 +304,7 @@ func TestUnknownUser(t *testing.T) {
 
 // Names that do not exist share one small allowance, wherever they come from,
 // and are told the same after as long when it is used up.
-func TestUnknownNamesShareAnAllowance(t *testing.T) {
+func TestUnknownNamesShareLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		start := time.Now()
@@ -332,7 +332,7 @@ func TestUnknownNamesShareAnAllowance(t *testing.T) {
 
 // Invented names from the address of a user do not keep the user out, and what
 // fails beside them does not tell whether its name exists.
-func TestInventedNamesFromTheSameAddress(t *testing.T) {
+func TestUnknownNamesFromSameAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		for i := range failureBurst {
@@ -354,7 +354,7 @@ func TestInventedNamesFromTheSameAddress(t *testing.T) {
 }
 
 // One address has only a few places in the queue; its other logins wait outside.
-func TestQueuePlacesByAddress(t *testing.T) {
+func TestHashQueueLimitsAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, hash := aliceLogins()
 		var wg sync.WaitGroup
@@ -379,7 +379,7 @@ func TestQueuePlacesByAddress(t *testing.T) {
 }
 
 // Hashes get at most half of the cores and a bounded memory.
-func TestHashesAtOnce(t *testing.T) {
+func TestMaxConcurrentHashes(t *testing.T) {
 	half := max(1, runtime.GOMAXPROCS(0)/2)
 	for _, test := range []struct {
 		hash string
@@ -391,7 +391,7 @@ func TestHashesAtOnce(t *testing.T) {
 		{"$argon2id$v=19$m=65536,t=3,p=200$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", 1},
 		{"scrypt:1048576:8:1$salt$00", 1},
 	} {
-		if got := hashesAtOnce(costOf(test.hash)); got != test.want {
+		if got := maxConcurrentHashes(costOf(test.hash)); got != test.want {
 			t.Errorf("%s: got %d at once, want %d", test.hash, got, test.want)
 		}
 	}

@@ -3,7 +3,7 @@ package auth
 import (
 	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // in HMAC it is sound, and old configs have it
+	"crypto/sha1" //nolint:gosec // SHA-1 is secure in HMAC, and old configurations use it
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
@@ -21,19 +21,19 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// HashPassword returns a salted hash of password for the config file, an
-// argon2id string with the second recommended parameters of RFC 9106, section
-// 4: 64 MiB, three passes, four lanes. It takes about a tenth of a second on
-// two cores. A password that no request could carry is refused: an empty one,
-// or one with NUL or invalid UTF-8.
+// HashPassword returns a salted hash of the password for the configuration
+// file. It is an argon2id string with the second recommended parameter set of
+// RFC 9106, section 4: 64 MiB, three passes, four lanes. Hashing takes about a
+// tenth of a second on two cores. HashPassword rejects passwords that a request
+// cannot carry: empty ones, and ones with NUL or invalid UTF-8.
 func HashPassword(password string) (string, error) {
-	if password == "" || !wellFormed(password) {
-		return "", errors.New("the password is empty or has NUL or invalid UTF-8 in it")
+	if password == "" || !validText(password) {
+		return "", errors.New("the password is empty or contains NUL or invalid UTF-8")
 	}
 	const memory, passes, lanes = 64 << 10, 3, 4
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
-		return "", fmt.Errorf("make salt: %w", err)
+		return "", fmt.Errorf("generate salt: %w", err)
 	}
 	key := argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32)
 	b64 := base64.RawStdEncoding
@@ -41,18 +41,18 @@ func HashPassword(password string) (string, error) {
 		b64.EncodeToString(salt), b64.EncodeToString(key)), nil
 }
 
-// wellFormed reports whether s may be a user name or a password: NUL divides
-// the two where both are hashed together.
-func wellFormed(s string) bool {
+// validText reports whether s is valid in a user name or a password. NUL is not
+// allowed because it separates the two where they are hashed together.
+func validText(s string) bool {
 	return utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }
 
-// A verifier reports whether password is the one that a hash was made from.
+// A verifier reports whether password matches a hash.
 type verifier func(password string) bool
 
-// parseHash understands the hashes of Werkzeug (pbkdf2 and scrypt), bcrypt
-// and argon2id. It refuses parameters with which a single check would need
-// more than 1 GiB or some 5 s, and never quotes the hash in an error.
+// parseHash parses a hash of Werkzeug (pbkdf2 or scrypt), bcrypt or argon2id.
+// It rejects parameters with which one verification would need more than 1 GiB
+// or about 5 s. Its errors never contain the hash.
 func parseHash(s string) (verifier, error) {
 	method, _, _ := strings.Cut(strings.TrimPrefix(s, "$"), "$")
 	method, _, _ = strings.Cut(method, ":")
@@ -66,12 +66,12 @@ func parseHash(s string) (verifier, error) {
 	case "argon2id":
 		return parseArgon2id(s)
 	}
-	return nil, errors.New("this is no password hash of a known kind")
+	return nil, errors.New("unknown kind of password hash")
 }
 
-// parsePBKDF2 takes "pbkdf2:sha256:rounds$salt$hex". Without the number of
-// rounds it is refused: Werkzeug always writes it, and what it took for a
-// missing one differs between its releases.
+// parsePBKDF2 parses "pbkdf2:sha256:rounds$salt$hex". The number of rounds is
+// required: Werkzeug always writes it, and the default for a missing number
+// differs between Werkzeug releases.
 func parsePBKDF2(s string) (verifier, error) {
 	params, salt, want, ok := cutWerkzeug(s, "pbkdf2:")
 	name, digits, _ := strings.Cut(params, ":")
@@ -81,14 +81,14 @@ func parsePBKDF2(s string) (verifier, error) {
 	}
 	digest, ok := map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}[name]
 	if !ok {
-		return nil, errors.New("pbkdf2 hash with a digest other than sha1, sha256 and sha512")
+		return nil, errors.New("pbkdf2 hash with an unsupported digest, want sha1, sha256 or sha512")
 	}
 	if len(want) != digest().Size() {
-		return nil, errors.New("malformed pbkdf2 hash, its length is not that of its digest")
+		return nil, errors.New("malformed pbkdf2 hash, its length does not match its digest")
 	}
-	// RFC 8018, section 4.2, asks for a thousand rounds at least.
+	// RFC 8018, section 4.2, recommends at least 1,000 rounds.
 	if rounds[0] < 1_000 || rounds[0] > 10_000_000 {
-		return nil, errors.New("pbkdf2 hash with less than 1,000 or more than 10,000,000 rounds")
+		return nil, errors.New("pbkdf2 hash with fewer than 1,000 or more than 10,000,000 rounds")
 	}
 	return func(password string) bool {
 		got, err := pbkdf2.Key(digest, password, []byte(salt), int(rounds[0]), len(want))
@@ -96,7 +96,7 @@ func parsePBKDF2(s string) (verifier, error) {
 	}, nil
 }
 
-// parseScrypt takes "scrypt:N:r:p$salt$hex".
+// parseScrypt parses "scrypt:N:r:p$salt$hex".
 func parseScrypt(s string) (verifier, error) {
 	params, salt, want, ok := cutWerkzeug(s, "scrypt:")
 	cost, isNumber := numbers(params, ":", "", "", "")
@@ -104,11 +104,11 @@ func parseScrypt(s string) (verifier, error) {
 		return nil, errors.New("malformed scrypt hash, want scrypt:N:r:p$salt$hash")
 	}
 	n, r, p := cost[0], cost[1], cost[2]
-	// The memory is 128·N·r bytes, the time grows with N·r·p. Dividing keeps
-	// the products from overflowing.
+	// Memory is 128·N·r bytes and time grows with N·r·p. Dividing avoids
+	// overflow of the products.
 	const blocks, work = 1 << 23, 1 << 24
 	if n < 1<<10 || n&(n-1) != 0 || r < 1 || p < 1 || r > blocks/n || p > work/n/r {
-		return nil, errors.New("scrypt hash whose N is no power of two from 1,024, or whose N·r is over 2²³ or N·r·p over 2²⁴")
+		return nil, errors.New("scrypt hash whose N is not a power of two of at least 1,024, or with N·r over 2²³ or N·r·p over 2²⁴")
 	}
 	return func(password string) bool {
 		got, err := scrypt.Key([]byte(password), []byte(salt), int(n), int(r), int(p), len(want))
@@ -116,9 +116,9 @@ func parseScrypt(s string) (verifier, error) {
 	}, nil
 }
 
-// parseBcrypt takes "$2b$cost$" and 53 characters of salt and hash. The three
-// prefixes mean the same today, and only the first 72 bytes of a password
-// count, as in every implementation.
+// parseBcrypt parses "$2b$cost$" followed by 53 characters of salt and hash.
+// The three prefixes are equivalent today. As in every implementation, only the
+// first 72 bytes of a password are significant.
 func parseBcrypt(s string) (verifier, error) {
 	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	if len(s) != 60 || s[0] != '$' || s[3] != '$' || s[6] != '$' || strings.Trim(s[7:], alphabet) != "" {
@@ -133,7 +133,8 @@ func parseBcrypt(s string) (verifier, error) {
 	}, nil
 }
 
-// parseArgon2id takes the PHC string "$argon2id$v=19$m=KiB,t=passes,p=lanes$salt$hash".
+// parseArgon2id parses the PHC string
+// "$argon2id$v=19$m=KiB,t=passes,p=lanes$salt$hash".
 func parseArgon2id(s string) (verifier, error) {
 	f := strings.Split(s, "$")
 	if len(f) != 6 || f[0] != "" || f[2] != "v=19" {
@@ -146,17 +147,17 @@ func parseArgon2id(s string) (verifier, error) {
 		return nil, errors.New("malformed argon2id hash, want m=…,t=…,p=… and a salt and a hash of up to 64 bytes in base64 without padding")
 	}
 	memory, passes, lanes := cost[0], cost[1], cost[2]
-	// RFC 9106, section 3.1: a lane has eight blocks at least.
+	// RFC 9106, section 3.1: a lane has at least eight blocks.
 	if passes < 1 || lanes < 1 || lanes > 255 || memory < 8*lanes || memory > 1<<20 || passes > 1<<23/memory {
-		return nil, errors.New("argon2id hash whose memory is under 8 KiB a lane or over 1 GiB, or with memory × passes over 8 GiB")
+		return nil, errors.New("argon2id hash with less than 8 KiB of memory per lane, more than 1 GiB of memory, or memory × passes over 8 GiB")
 	}
 	return func(password string) bool {
-		got := argon2.IDKey([]byte(password), salt, passes, memory, uint8(lanes), uint32(len(want))) //nolint:gosec // 255 lanes and 64 bytes at most, see above
+		got := argon2.IDKey([]byte(password), salt, passes, memory, uint8(lanes), uint32(len(want))) //nolint:gosec // checked above
 		return subtle.ConstantTimeCompare(got, want) == 1
 	}, nil
 }
 
-// cutWerkzeug takes "name:params$salt$hex" apart.
+// cutWerkzeug splits "name:params$salt$hex" into its parts.
 func cutWerkzeug(s, name string) (params, salt string, sum []byte, ok bool) {
 	f := strings.Split(s, "$")
 	if len(f) != 3 || f[1] == "" {
@@ -167,7 +168,7 @@ func cutWerkzeug(s, name string) (params, salt string, sum []byte, ok bool) {
 	return params, f[1], sum, ok && err == nil
 }
 
-// numbers parses one number for each prefix, as in "m=64,t=1".
+// numbers parses one number per prefix, as in "m=64,t=1".
 func numbers(s, sep string, prefixes ...string) ([]uint32, bool) {
 	parts := strings.Split(s, sep)
 	if len(parts) != len(prefixes) {

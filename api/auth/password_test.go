@@ -192,7 +192,7 @@ func FuzzParseHash(f *testing.F) {
 	f.Add("hunter2")
 	f.Fuzz(func(t *testing.T, s string) {
 		matches, err := parseHash(s)
-		if err == nil && cheap(s) && matches("not the password of any seed") {
+		if err == nil && isFastHash(s) && matches("not the password of any seed") {
 			t.Errorf("got a match for a password that %q was not made from", s)
 		}
 	})
@@ -200,7 +200,7 @@ func FuzzParseHash(f *testing.F) {
 
 // cheap reports whether the parameters of an accepted hash have so few digits
 // that checking it takes no time.
-func cheap(hash string) bool {
+func isFastHash(hash string) bool {
 	if strings.HasPrefix(hash, "$2") {
 		return hash[4:6] <= "06"
 	}

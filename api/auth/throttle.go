@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// throttle lets each key fail 10 times at once and then once every 6 s.
+// throttle is a rate limiter for failures: each key may fail 10 times in a
+// burst, and then once every 6 s.
 //
-// Keys are hashed onto a fixed number of buckets, so that the memory is
-// bounded and nobody can flush their own failures out by inventing keys. Two
-// keys rarely share a bucket, and the allowances come back faster than
-// password hashes can be computed to use them all up.
+// Keys are hashed onto a fixed number of buckets. This bounds memory, and a
+// client cannot evict its own failures by inventing keys. Two keys rarely share
+// a bucket, and buckets refill faster than clients can exhaust all of them with
+// password hash computations.
 type throttle struct {
 	seed  maphash.Seed
 	start time.Time
 
-	mu sync.Mutex
-	// full is when, counted from start, a bucket has its whole allowance again.
-	full [1 << 14]time.Duration
+	mu sync.Mutex // guards fullAt
+	// fullAt is when each bucket has its full allowance again, since start.
+	fullAt [1 << 14]time.Duration
 }
 
 const (
@@ -31,8 +32,8 @@ func newThrottle() *throttle {
 	return &throttle{seed: maphash.MakeSeed(), start: time.Now()}
 }
 
-// take takes one failure from the key's allowance, or returns how long it
-// takes until there is one again.
+// take consumes one failure of the key and returns 0. If the limit is reached,
+// it returns how long to wait until the next failure is allowed.
 func (t *throttle) take(key string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -45,20 +46,21 @@ func (t *throttle) take(key string) time.Duration {
 	return 0
 }
 
-// giveBack returns what take took, when there was no failure.
-func (t *throttle) giveBack(key string) {
+// refund undoes a take that turned out not to be a failure.
+func (t *throttle) refund(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*t.bucket(key) -= failureInterval
 }
 
 func (t *throttle) bucket(key string) *time.Duration {
-	return &t.full[maphash.String(t.seed, key)%uint64(len(t.full))]
+	return &t.fullAt[maphash.String(t.seed, key)%uint64(len(t.fullAt))]
 }
 
-// Address returns what failures from the address of a connection are counted
-// against: the IPv4 address, or the /64 of an IPv6 address, of which one
-// customer has all.
+// Address returns the client address to which limits per address apply: the
+// IPv4 address, or the /64 network of an IPv6 address, because one customer
+// usually controls a whole /64. If remoteAddr is not an address with a port,
+// Address returns it unchanged.
 func Address(remoteAddr string) string {
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil {

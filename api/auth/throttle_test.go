@@ -30,7 +30,7 @@ func TestThrottle(t *testing.T) {
 		expect("a", 0)
 		expect("a", 6*time.Second)
 
-		th.giveBack("a")
+		th.refund("a")
 		expect("a", 0)
 		expect("a", 6*time.Second)
 
@@ -42,7 +42,7 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-func TestOrigin(t *testing.T) {
+func TestAddress(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.7:1234":              "192.0.2.7",
 		"[::ffff:192.0.2.7]:1234":     "192.0.2.7",

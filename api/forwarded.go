@@ -1,0 +1,111 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A caller is the client address, host and scheme of a request. They are those
+// of the connection or, behind a trusted proxy, those in the proxy's headers.
+type caller struct {
+	addr  string // address and port; the port is 0 if a proxy reported the address
+	host  string // as in the Host header
+	https bool
+}
+
+// callerOf returns the caller of the request. Proxy headers are used only if
+// they come from a trusted proxy.
+func (a *API) callerOf(r *http.Request) caller {
+	c := caller{addr: r.RemoteAddr, host: r.Host, https: r.TLS != nil}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !a.isTrustedProxy(peer.Addr()) {
+		return c
+	}
+	chain, protos, hosts := forwardedValues(r.Header)
+	// Each proxy appends a value. The loop walks back to the first address that
+	// is not a trusted proxy; values before it are unverified claims of the
+	// client.
+	client, hops := peer, 0
+	for _, value := range slices.Backward(chain) {
+		ip, ok := parseHop(value)
+		if !ok {
+			break
+		}
+		client = netip.AddrPortFrom(ip, 0)
+		hops++
+		if !a.isTrustedProxy(ip) {
+			break
+		}
+	}
+	if hops > 0 {
+		c.addr = client.String()
+	}
+	switch strings.ToLower(fromEnd(protos, hops)) {
+	case "https", "wss":
+		c.https = true
+	case "http", "ws":
+		c.https = false
+	}
+	if host := fromEnd(hosts, hops); host != "" {
+		c.host = host
+	}
+	return c
+}
+
+// forwardedValues returns the client addresses, schemes and hosts in the proxy
+// headers, with the values of the nearest proxy last. Forwarded (RFC 7239) is
+// used only without X-Forwarded headers, because proxies more reliably
+// overwrite the latter.
+func forwardedValues(h http.Header) (chain, protos, hosts []string) {
+	chain, protos, hosts = headerElements(h, "X-Forwarded-For"), headerElements(h, "X-Forwarded-Proto"),
+		headerElements(h, "X-Forwarded-Host")
+	if len(chain)+len(protos)+len(hosts) > 0 {
+		return chain, protos, hosts
+	}
+	for _, element := range headerElements(h, "Forwarded") {
+		parts := make(map[string]string)
+		for pair := range strings.SplitSeq(element, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			parts[strings.ToLower(strings.TrimSpace(name))] = strings.Trim(strings.TrimSpace(value), `"`)
+		}
+		chain, protos, hosts = append(chain, parts["for"]), append(protos, parts["proto"]), append(hosts, parts["host"])
+	}
+	return chain, protos, hosts
+}
+
+// headerElements returns the elements of a list-based header.
+func headerElements(h http.Header, name string) []string {
+	var all []string
+	for element := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
+		if element = strings.TrimSpace(element); element != "" {
+			all = append(all, element)
+		}
+	}
+	return all
+}
+
+// fromEnd returns the value added by the proxy that is the given number of hops
+// away. If there are fewer values, because each proxy replaced the previous
+// one, it returns the first.
+func fromEnd(values []string, hops int) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[max(0, len(values)-max(1, hops))]
+}
+
+// parseHop parses an address with or without a port, as proxies write it.
+func parseHop(s string) (netip.Addr, bool) {
+	if addrPort, err := netip.ParseAddrPort(s); err == nil {
+		return addrPort.Addr().WithZone(""), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return addr.WithZone(""), err == nil
+}
+
+func (a *API) isTrustedProxy(ip netip.Addr) bool {
+	return slices.ContainsFunc(a.TrustedProxies,
+		func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
+}

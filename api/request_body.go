@@ -1,0 +1,62 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// checkBodyHeaders returns a problem if the headers of the request already show
+// that its body is not acceptable. A client that waits for 100 Continue then
+// never sends the body.
+func (a *API) checkBodyHeaders(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			p := newProblem("unsupported-media-type",
+				"expected an uncompressed body, not Content-Encoding: "+truncate(coding))
+			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
+			return p
+		}
+	}
+	if r.ContentLength > a.MaxBody {
+		return a.tooLarge()
+	}
+	return nil
+}
+
+// tooLarge returns the problem of a body larger than MaxBody.
+func (a *API) tooLarge() *Problem {
+	return newProblem("payload-too-large",
+		fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
+}
+
+// withoutBOM removes the byte order mark that some clients prepend to a body
+// (RFC 8259, section 8.1).
+func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
+
+// errEncoding returns the error for text that is not UTF-8.
+func errEncoding(text []byte) error {
+	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
+		return errors.New("it starts with the byte order mark of UTF-16: expected UTF-8")
+	}
+	return errors.New("it contains invalid UTF-8")
+}
+
+// discardBody reads and discards the rest of a body that was rejected as too
+// large, for clients that send everything before they read the response.
+// Closing the connection immediately would reset it, and such a client would
+// never see the response. discardTimeout limits the time.
+func (w *deadlineWriter) discardBody(r *http.Request) {
+	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 ||
+		r.Header.Get("Expect") != "" {
+		return
+	}
+	_ = w.control.Flush()
+	_, _ = io.Copy(io.Discard, w.body.ReadCloser) // if data remains, net/http closes the connection
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
+
+// A stream that panics releases its quotas.
+func TestStreamPanics(t *testing.T) {
+	t.Parallel()
+	a := &API{streams: newStreamLimiter(StreamLimits{})} // without a hub
+	s := a.newStream(new(requestInfo), "192.0.2.1:1")
+	s.cursors = []*streamCursor{{id: "job"}}
+	if limit := a.streams.acquire(s); limit != "" {
+		t.Fatal(limit)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		s.body(eventStream)(humachi.NewContext(new(huma.Operation), httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()))
+	}()
+	if n := a.streams.openStreams(); n != 0 || len(a.streams.used) != 0 {
+		t.Errorf("%d streams, %v", n, a.streams.used)
+	}
+	a.streams.drain()
+	a.streams.wait(t.Context())
+}
+
+// Who must leave earlier need not care who says so first.
+func TestStreamEndBy(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, times := range [][]time.Duration{{time.Minute, 0}, {0, time.Minute}} {
+		s := new(API).newStream(new(requestInfo), "")
+		for _, d := range times {
+			s.endBy(now.Add(d))
+		}
+		if at := s.deadline.Load(); at != now.UnixNano() {
+			t.Errorf("%v: leaves at %d", times, at)
+		}
+	}
+}
