@@ -35,7 +35,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
 	}
 	var err error
-	if filter.Before, err = a.openCursor(values.Get("cursor"), "page", query); err != nil {
+	if filter.Before, err = a.openCursor(values.Get("cursor"), "deliveries page", query); err != nil {
 		return "", nil, err
 	}
 	found, err := a.Queue.Deliveries(ctx, filter)
@@ -44,7 +44,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/deliveries", query, "cursor", a.sealCursor(found[pageLimit-1].ID, "page", query))
+		v.Older = href("/deliveries", query, "cursor", a.sealCursor(found[pageLimit-1].ID, "deliveries page", query))
 	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"coatcheck/jobs"
 	"coatcheck/web"
@@ -178,7 +180,13 @@ func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 }
 
 // title capitalizes a word.
-func title(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+func title(word string) string {
+	r, size := utf8.DecodeRuneInString(word)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToTitle(r)) + word[size:]
+}
 
 // facts returns further properties of a job for display.
 func facts(j *jobs.Job) []web.Fact {

@@ -113,7 +113,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		v.Services = append(v.Services, s.Name)
 	}
 	cursor := values.Get("cursor")
-	if filter.Before, err = a.openCursor(cursor, "page", f.query()); err != nil {
+	if filter.Before, err = a.openCursor(cursor, "jobs page", f.query()); err != nil {
 		return "", nil, err
 	}
 	filter.Limit = pageLimit + 1
@@ -123,7 +123,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/jobs", f.query(), "cursor", a.sealCursor(found[pageLimit-1].ID, "page", f.query()))
+		v.Older = href("/jobs", f.query(), "cursor", a.sealCursor(found[pageLimit-1].ID, "jobs page", f.query()))
 	}
 	for i := range found {
 		v.Jobs = append(v.Jobs, jobRow(&found[i]))

@@ -46,7 +46,7 @@ func (redisError) RedisError()     {}
 // Whatever is wrong with Redis or its configuration, events wait for it.
 func TestIsOutage(t *testing.T) {
 	for text, want := range map[string]bool{
-		"NOAUTH Authentication required.": true, "NOPERM this user has no permissions": true, "MOVED 3999 127.0.0.1:6381": true, "ASK 3999 127.0.0.1:6381": true,
+		"NOAUTH Authentication required.": true, "ERR Protocol error: unauthenticated multibulk length": true, "ERR Protocol error: unauthenticated bulk length": true, "NOPERM this user has no permissions": true, "MOVED 3999 127.0.0.1:6381": true, "ASK 3999 127.0.0.1:6381": true,
 		"LOADING Redis is loading": true, "OOM command not allowed": true, "READONLY You can't write": true, "WRONGPASS invalid username-password pair": true,
 		"ERR wrong number of arguments": false, "WRONGTYPE Operation against a key": false, "CROSSSLOT Keys in request don't hash to the same slot": false,
 	} {

@@ -143,7 +143,9 @@ func isOutage(err error) bool {
 	if _, ok := errors.AsType[redis.Error](err); !ok {
 		return true // no response
 	}
-	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "ASK"}, func(prefix string) bool {
+	// Redis closes a connection without its password with a protocol error when a command has more
+	// than 10 arguments, before it would respond NOAUTH.
+	return slices.ContainsFunc([]string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "ASK", "Protocol error"}, func(prefix string) bool {
 		return redis.HasErrorPrefix(err, prefix)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // probeInterval is how often Redis is probed while there are no events.
@@ -39,7 +41,10 @@ func (f *redisFeed) probe(ctx context.Context) {
 func (f *redisFeed) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
-	if err := checkNoCluster(ctx, f.client); errors.Is(err, errCluster) || isOutage(err) {
+	// A connection from the time of a password that was removed since still gets NOAUTH from HELLO,
+	// though not from the script.
+	err := checkNoCluster(ctx, f.client)
+	if errors.Is(err, errCluster) || isOutage(err) && !redis.HasErrorPrefix(err, "NOAUTH") {
 		return err
 	}
 	return appendScript.Run(ctx, f.client, nil, logAge.Milliseconds()).Err()

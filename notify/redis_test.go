@@ -374,6 +374,48 @@ func TestRedisTemporarilyRefusesEvents(t *testing.T) {
 	}
 }
 
+// A Redis that starts to ask for a password loses no events, and its failure is seen; so is the
+// end of it, also by a process without events.
+func TestRedisAsksForPassword(t *testing.T) {
+	t.Parallel()
+	r := jobstest.PrivateRedis(t)
+	busy, idle := redisHub(t, "redis://"+r.Addr, "test"), redisHub(t, "redis://"+r.Addr, "test")
+	s := subscribe(t, busy, "job")
+	defer s.Close()
+	s.Start(id(1, 0))
+	publish(t, busy, 1)
+	take(t, s, 1)
+	if answer, err := r.Do("ACL", "SETUSER", "admin", "on", ">password", "+@all"); err != nil || answer != "+OK" {
+		t.Fatal(answer, err)
+	}
+	admin := redis.NewClient(&redis.Options{Addr: r.Addr, Username: "admin", Password: "password"})
+	defer admin.Close()
+	command := func(args ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(args, err)
+		}
+	}
+	command("CONFIG", "SET", "requirepass", "secret")
+	command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	command("CLIENT", "KILL", "TYPE", "pubsub")
+	for n := uint64(2); n <= 5; n++ {
+		err := busy.Publish("job", notify.Event{ID: id(1, n), Prev: id(1, n-1), Name: "x", Data: []byte("{}")})
+		if err == nil || errors.Is(err, notify.ErrStale) {
+			t.Fatalf("event %d published without the password: %v", n, err)
+		}
+		if !busy.Degraded() {
+			t.Errorf("not degraded after event %d", n)
+		}
+	}
+	jobstest.Until(t, "degraded hub without events", idle.Degraded)
+	command("CONFIG", "SET", "requirepass", "")
+	if got, gap := take(t, s, 5); gap || fmt.Sprint(got) != "[2 3 4 5]" {
+		t.Errorf("got %v, gap %t", got, gap)
+	}
+	jobstest.Until(t, "recovered hubs", func() bool { return !busy.Degraded() && !idle.Degraded() })
+}
+
 // A process without viewers and events finds out that Redis can't be used.
 func TestIdleHubDetectsRedisOutage(t *testing.T) {
 	t.Parallel()
