@@ -3,6 +3,7 @@
 package jobstest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -29,6 +30,8 @@ type Server struct {
 	command func() *exec.Cmd
 	ready   func(ctx context.Context) error
 	process *exec.Cmd
+	exited  chan struct{} // closed when the process has exited
+	output  bytes.Buffer  // of the process, to be read when it has exited
 }
 
 // FindAddr returns a free address on this machine for a program to listen on. The port is below the
@@ -158,17 +161,38 @@ func missing(t testing.TB, why string) {
 // Start starts the server and waits until it is ready.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.process = s.command()
-	if err := s.process.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.launch()
 	var err error
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err = s.ready(context.Background()); err == nil {
 			return
 		}
+		select {
+		case <-s.exited: // perhaps its predecessor was not gone yet
+			s.t.Logf("%s exited and is started again: %s", s.process.Path, &s.output)
+			time.Sleep(200 * time.Millisecond)
+			s.launch()
+		default:
+		}
 	}
 	s.t.Fatalf("%s does not answer: %v", s.process.Path, err)
+}
+
+// launch starts the process.
+func (s *Server) launch() {
+	s.t.Helper()
+	s.output.Reset()
+	s.process = s.command()
+	s.process.Stdout, s.process.Stderr = &s.output, &s.output
+	s.process.WaitDelay = time.Second // a child of a killed process may keep its output open
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.exited = make(chan struct{})
+	go func(process *exec.Cmd, exited chan struct{}) {
+		_ = process.Wait() // it was stopped, or its output shows the reason
+		close(exited)
+	}(s.process, s.exited)
 }
 
 // accepts reports whether the server accepts connections.
@@ -189,8 +213,11 @@ func (s *Server) Kill() {
 	// Stopped first, so that it cannot fork a process that survives: PostgreSQL does not start
 	// while an old process is alive.
 	_ = s.process.Process.Signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(5 * time.Second); !s.suspended() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	s.signal(syscall.SIGKILL)
-	_ = s.process.Wait() // killed on purpose
+	<-s.exited
 	s.process = nil
 }
 
@@ -200,8 +227,16 @@ func (s *Server) Stop() {
 	if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
 		s.t.Fatal(err)
 	}
-	_ = s.process.Wait() // the exit code does not matter
+	<-s.exited
 	s.process = nil
+}
+
+// suspended reports whether the process has been suspended or has exited: a signal takes effect
+// only after it was sent.
+func (s *Server) suspended() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	_, state, found := strings.Cut(string(stat), ") ")
+	return err != nil || !found || strings.HasPrefix(state, "T") || strings.HasPrefix(state, "Z")
 }
 
 // Freeze suspends the server until Thaw.
