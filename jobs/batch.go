@@ -137,7 +137,7 @@ func (b *batch) update(ctx context.Context, u *update) error {
 func (b *batch) insertRiverJob(j *Job) {
 	b.riverInserts = append(b.riverInserts, riverInsert{
 		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
-			Queue: jobQueue, Priority: j.Priority, MaxAttempts: riverAttempts,
+			Queue: b.q.riverQueue(j.Chain[j.Step-1].Service), Priority: j.Priority, MaxAttempts: riverAttempts,
 		}}, j.ID, &j.riverJobID,
 	})
 }

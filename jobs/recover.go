@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,22 +50,29 @@ func ignoreLost(err error) error {
 // expensive.
 func (q *Queue) reconcile(ctx context.Context) error {
 	next := ""
-	rows, err := q.db.read.QueryContext(ctx, `SELECT j.id, r.state FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
+	rows, err := q.db.read.QueryContext(ctx, `SELECT j.id, r.state, COALESCE(r.id, 0), COALESCE(r.queue, ''), COALESCE(r.kind, '') FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
 		LEFT JOIN river_job r ON r.id = j.river_job_id ORDER BY j.id`, q.reconciled, reconcileBatch)
 	if err != nil {
 		return fmt.Errorf("compare with River: %w", err)
 	}
 	defer rows.Close()
-	n, orphans := 0, map[string]string{}
+	n, orphans, misplaced := 0, map[string]string{}, map[int64]string{}
 	for rows.Next() {
 		var state sql.NullString
-		if err := rows.Scan(&next, &state); err != nil {
+		var riverJobID int64
+		var queue, kind string
+		if err := rows.Scan(&next, &state, &riverJobID, &queue, &kind); err != nil {
 			return fmt.Errorf("compare with River: %w", err)
 		}
 		n++
 		switch state.String {
 		case "", "cancelled", "discarded", "completed":
 			orphans[next] = state.String
+		case "available":
+			service := strings.TrimPrefix(kind, runArgs{}.Kind())
+			if want := q.riverQueue(service); want != queue && q.Services.Get(service) != nil {
+				misplaced[riverJobID] = want
+			}
 		}
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
@@ -72,6 +80,11 @@ func (q *Queue) reconcile(ctx context.Context) error {
 	}
 	if q.reconciled = next; n < reconcileBatch {
 		q.reconciled = ""
+	}
+	for id, queue := range misplaced { // the service's concurrency was set or unset since
+		if _, err := q.db.write.ExecContext(ctx, `UPDATE river_job SET queue = $1 WHERE id = $2 AND state = 'available'`, queue, id); err != nil {
+			return fmt.Errorf("move River job: %w", err)
+		}
 	}
 	for id := range orphans {
 		if err := q.restoreRiverJob(ctx, id); err != nil {

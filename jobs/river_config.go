@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"time"
 
@@ -9,6 +11,37 @@ import (
 
 // jobQueue is the name of River's queue for jobs.
 const jobQueue = "jobs"
+
+// riverQueue returns the name of River's queue for jobs of the service: a queue of its own if its
+// concurrency is limited. River's names of queues allow fewer characters than ours of services.
+func (s *Service) riverQueue() string {
+	if s.Concurrency == 0 {
+		return jobQueue
+	}
+	sum := sha256.Sum256([]byte(s.Name))
+	return jobQueue + "-" + hex.EncodeToString(sum[:8])
+}
+
+// riverQueue returns the name of River's queue for jobs of a service. Another process may have
+// services that this one does not have.
+func (q *Queue) riverQueue(service string) string {
+	if s := q.Services.Get(service); s != nil {
+		return s.riverQueue()
+	}
+	return jobQueue
+}
+
+// riverQueues returns the queues of all services.
+func (q *Queue) riverQueues() map[string]river.QueueConfig {
+	const cooldown = 2 * time.Millisecond
+	queues := map[string]river.QueueConfig{jobQueue: {MaxWorkers: q.Workers, FetchCooldown: cooldown}}
+	for s := range q.Services.All() {
+		if s.Concurrency > 0 {
+			queues[s.riverQueue()] = river.QueueConfig{MaxWorkers: s.Concurrency, FetchCooldown: cooldown}
+		}
+	}
+	return queues
+}
 
 func (q *Queue) riverConfig() *river.Config {
 	c := &river.Config{
@@ -39,6 +72,6 @@ func (q *Queue) riverConfig() *river.Config {
 	for service := range q.Services.All() {
 		river.AddWorkerArgs(c.Workers, runArgs{service: service.Name}, &worker{queue: q, service: service})
 	}
-	c.Queues = map[string]river.QueueConfig{jobQueue: {MaxWorkers: q.Workers, FetchCooldown: 2 * time.Millisecond}}
+	c.Queues = q.riverQueues()
 	return c
 }

@@ -28,6 +28,9 @@ type Service struct {
 	// MaxAttempts is the maximum number of attempts. Default 3. A caller may request another
 	// number.
 	MaxAttempts int
+	// Concurrency limits how many jobs of the service run at once in each process. These jobs
+	// do not count towards [Config.Workers]. Default: no limit of its own.
+	Concurrency int
 	// InputSchema and OutputSchema are JSON Schemas (2020-12) of a service whose types
 	// are [encoding/json.RawMessage]. Other services have the schemas of their types.
 	InputSchema, OutputSchema json.RawMessage
@@ -134,7 +137,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		panic(fmt.Sprintf("jobs: service %q is added twice", s.Name))
 	case s.InputSchema == nil && reflect.TypeFor[In]().Kind() != reflect.Struct:
 		panic(fmt.Sprintf("jobs: the input of service %q is not a struct", s.Name))
-	case s.Timeout < 0 || s.MaxAttempts < 0:
+	case s.Timeout < 0 || s.MaxAttempts < 0 || s.Concurrency < 0:
 		panic(fmt.Sprintf("jobs: service %q has a negative limit", s.Name))
 	}
 	if s.Timeout == 0 {

@@ -93,9 +93,11 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 // jobs would take seconds if many are queued.
 func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
 	heads := []string{`SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`}
-	for priority := 1; priority <= lowestPriority; priority++ {
-		heads = append(heads, fmt.Sprintf(`SELECT id FROM (SELECT args ->> 'job_id' AS id FROM river_job WHERE state = 'available' AND queue = '%s' AND priority = %d
-			ORDER BY scheduled_at, id LIMIT 1) head%d`, jobQueue, priority, priority))
+	for _, queue := range slices.Sorted(maps.Keys(q.riverQueues())) {
+		for priority := 1; priority <= lowestPriority; priority++ {
+			heads = append(heads, fmt.Sprintf(`SELECT id FROM (SELECT args ->> 'job_id' AS id FROM river_job WHERE state = 'available' AND queue = '%s' AND priority = %d
+				ORDER BY scheduled_at, id LIMIT 1) head%d`, queue, priority, len(heads)))
+		}
 	}
 	if err := q.db.read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+strings.Join(heads, " UNION ALL ")+`)`).Scan(&due); err != nil {
 		return nil, fmt.Errorf("read the oldest job: %w", err)

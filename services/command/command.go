@@ -28,6 +28,7 @@ type Command struct {
 	progressOf    spec.Template // what the progress counts up to; nil for percent
 	timeout       time.Duration
 	attempts      int
+	concurrency   int // 0 for no limit
 	permanentExit []int
 	environment   []string // NAME=VALUE
 	allowOptions  bool
@@ -56,7 +57,7 @@ func (c *Command) Register(r *jobs.Registry) error {
 		return fmt.Errorf("commands.%s: there is a service of this name already", c.Name)
 	}
 	jobs.Add(r, jobs.Service{
-		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts,
+		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts, Concurrency: c.concurrency,
 		InputSchema: c.schema.JSON, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return c.run(ctx, input) })
 	return nil

@@ -39,13 +39,14 @@ func (p *parser) upstream(name string, node *yaml.Node) *Upstream {
 	at := "upstreams." + name
 	var request, input *yaml.Node
 	p.Members(at, node, map[string]spec.Reader{
-		"summary": func(at string, v *yaml.Node) { u.summary = p.Text(at, v) },
-		"request": func(_ string, v *yaml.Node) { request = v },
-		"input":   func(_ string, v *yaml.Node) { input = v },
-		"output":  func(at string, v *yaml.Node) { u.output = p.OneOf(at, v, outputs...) },
-		"stream":  func(at string, v *yaml.Node) { u.stream = p.OneOf(at, v, "auto", "off") == "auto" },
-		"timeout": func(at string, v *yaml.Node) { u.timeout = p.Duration(at, v) },
-		"idle":    func(at string, v *yaml.Node) { u.idle = p.Duration(at, v) },
+		"summary":     func(at string, v *yaml.Node) { u.summary = p.Text(at, v) },
+		"request":     func(_ string, v *yaml.Node) { request = v },
+		"input":       func(_ string, v *yaml.Node) { input = v },
+		"output":      func(at string, v *yaml.Node) { u.output = p.OneOf(at, v, outputs...) },
+		"stream":      func(at string, v *yaml.Node) { u.stream = p.OneOf(at, v, "auto", "off") == "auto" },
+		"timeout":     func(at string, v *yaml.Node) { u.timeout = p.Duration(at, v) },
+		"concurrency": func(at string, v *yaml.Node) { u.concurrency = p.Number(at, v, 1, 10_000) },
+		"idle":        func(at string, v *yaml.Node) { u.idle = p.Duration(at, v) },
 		"retry": func(at string, v *yaml.Node) {
 			p.Members(at, v, map[string]spec.Reader{
 				"attempts":         func(at string, v *yaml.Node) { u.attempts = p.Number(at, v, 1, 100) },

@@ -30,6 +30,7 @@ type Upstream struct {
 	idempotencyKey  bool
 	timeout, idle   time.Duration
 	attempts        int
+	concurrency     int   // 0 for no limit
 	permanentStatus []int // nil for the default
 	missing         spec.Errors
 	client          *http.Client
@@ -64,7 +65,7 @@ func (u *Upstream) Register(r *jobs.Registry) error {
 		return fmt.Errorf("upstreams.%s: there is a service of this name already", u.Name)
 	}
 	jobs.Add(r, jobs.Service{
-		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts,
+		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts, Concurrency: u.concurrency,
 		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return u.run(ctx, input) })
 	return nil
