@@ -127,8 +127,8 @@ func (q *Queue) recoverFromDead(ctx context.Context) error {
 // fetched returns a query for queued jobs whose River job a worker has fetched but not started. In
 // the condition where, %s is the worker.
 func (q *Queue) fetched(where string) string {
-	return fmt.Sprintf(`SELECT j.id FROM river_job r JOIN jobs j ON j.id = r.args ->> 'job_id' AND j.river_job_id = r.id
-		WHERE r.state = 'running' AND j.status = 'queued' AND %s`, fmt.Sprintf(where, q.fetcher()))
+	return `SELECT j.id FROM river_job r JOIN jobs j ON j.id = r.args ->> 'job_id' AND j.river_job_id = r.id
+		WHERE r.state = 'running' AND j.status = 'queued' AND ` + fmt.Sprintf(where, q.fetcher())
 }
 
 // fetcher returns the SQL expression for the worker that fetched a River job.
