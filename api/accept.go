@@ -3,7 +3,6 @@ package api
 import (
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -50,41 +49,58 @@ func (info *requestInfo) accept() string { return strings.Join(info.header.Value
 
 // accepted returns the offered media type that the Accept header prefers (RFC
 // 9110, section 12.5.1): the one with the highest quality and, among equals,
-// the one listed first in the header. For a wildcard, it is the first matching
-// offer. accepted returns "" if the header matches no offer.
+// the one whose media range is first in the header, then the first offer. The
+// most specific range that matches an offer decides about its quality. accepted
+// returns "" if the header matches no offer.
 func accepted(accept string, offers ...string) string {
 	if strings.TrimSpace(accept) == "" {
 		return offers[0]
 	}
-	type choice struct {
-		media   string
-		quality float64
-	}
-	var choices []choice
+	var ranges []mediaRange
 	for element := range splitList(accept) {
-		media, params, err := mime.ParseMediaType(element)
-		if err != nil {
-			continue
+		if r, ok := parseMediaRange(element); ok {
+			ranges = append(ranges, r)
 		}
-		quality := 1.0
-		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
-			quality = q
-		}
-		if quality <= 0 {
-			offers = slices.DeleteFunc(slices.Clone(offers), func(offer string) bool { return offer == media })
-			continue
-		}
-		choices = append(choices, choice{media, quality})
 	}
-	best, bestQuality := "", 0.0
-	for _, c := range choices {
-		matches := func(offer string) bool {
-			prefix, wild := strings.CutSuffix(c.media, "*")
-			return offer == c.media || wild && (prefix == "*/" || strings.HasPrefix(offer, prefix))
+	best, first, quality := "", 0, 0.0
+	for _, offer := range offers {
+		at := -1
+		for i, r := range ranges {
+			if r.matches(offer) && (at < 0 || len(r.prefix) > len(ranges[at].prefix)) {
+				at = i
+			}
 		}
-		if i := slices.IndexFunc(offers, matches); i >= 0 && c.quality > bestQuality {
-			best, bestQuality = offers[i], c.quality
+		if at < 0 || ranges[at].quality <= 0 {
+			continue
+		}
+		if q := ranges[at].quality; q > quality || q == quality && at < first {
+			best, first, quality = offer, at, q
 		}
 	}
 	return best
+}
+
+// A mediaRange is an element of an Accept header, such as text/*;q=0.5.
+type mediaRange struct {
+	prefix  string // of the media types that it matches; the longer, the more specific
+	exact   bool   // the prefix is the whole media type
+	quality float64
+}
+
+func parseMediaRange(element string) (r mediaRange, ok bool) {
+	media, params, err := mime.ParseMediaType(element)
+	if err != nil {
+		return r, false
+	}
+	r.quality = 1
+	if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+		r.quality = q
+	}
+	prefix, wildcard := strings.CutSuffix(media, "*")
+	r.prefix, r.exact = strings.TrimPrefix(prefix, "*/"), !wildcard
+	return r, true
+}
+
+func (r mediaRange) matches(offer string) bool {
+	return offer == r.prefix || !r.exact && strings.HasPrefix(offer, r.prefix)
 }

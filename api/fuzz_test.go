@@ -64,6 +64,8 @@ func TestAccepted(t *testing.T) {
 		"application/x-ndjson, text/event-stream": ndjson, "text/event-stream, application/x-ndjson": eventStream, "application/x-ndjson;q=0.5, text/event-stream": eventStream,
 		"application/x-ndjson;q=0, */*": eventStream, "text/event-stream;q=0, */*": ndjson, "Application/X-NDJSON; q=0.5": ndjson,
 		"application/json": "", "application/json, text/html;q=0.9": "", "*/*;q=0": "", "garbage": "",
+		"text/event-stream;q=0.1, */*": ndjson, "*/*, text/event-stream;q=0": ndjson, "text/*;q=0, */*": ndjson, "*/*;q=0, text/*": eventStream,
+		"text/*;q=0.2, text/event-stream;q=0.9, application/*;q=0.5": eventStream,
 	} {
 		if got := accepted(accept, eventStream, ndjson); got != want {
 			t.Errorf("%q: %q, want %q", accept, got, want)

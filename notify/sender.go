@@ -84,7 +84,7 @@ type Result struct {
 
 // NewSender returns a sender.
 func NewSender(c SenderConfig) *Sender {
-	tlsConfig := c.TLS
+	tlsConfig := c.TLS.Clone() // nil for nil
 	if tlsConfig == nil {
 		tlsConfig = new(tls.Config)
 	}
