@@ -325,8 +325,8 @@ func TestLargeEvents(t *testing.T) {
 		const large = 200
 		for n := uint64(1); n <= large; n++ {
 			e := notify.Event{ID: id(1, n), Prev: id(1, n-1), Name: "output", Data: make([]byte, 256<<10)}
-			if err := publisher.Publish("large", e); err != nil {
-				t.Fatal(err)
+			if err := publisher.Publish("large", e); err != nil { // on a busy machine; it is appended later
+				jobstest.Until(t, "Redis that accepts events", func() bool { return !publisher.Degraded() })
 			}
 		}
 		resumes := func(topic string, at notify.ID) bool {
