@@ -1,4 +1,4 @@
-// The page of a job: its log as it comes, and the rest when something changes.
+// The job page: shows log lines as they arrive, and updates the rest on changes.
 import "/embed/v1/job-progress.js";
 import { update } from "./page.js";
 
@@ -6,10 +6,10 @@ const progress = document.getElementById("progress"), log = document.getElementB
 const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
 const most = 5000;
 
-// Lines are added once a frame, and the end stays in view unless the reader
-// has scrolled away from it.
+// Lines are added once per frame. The log stays scrolled to the end unless the
+// reader has scrolled up.
 let lines = [], kept = 0, dropped = 0, follow = true;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // made once: that is what takes long
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // created once, because that is slow
 log.addEventListener("scroll", () => {
   follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   newest.hidden = follow;
@@ -28,7 +28,7 @@ function flush() {
     part.append(line);
   }
   log.append(part);
-  if (dropped) note.textContent = `${dropped} earlier lines are left out.`;
+  if (dropped) note.textContent = `${dropped} earlier lines are not shown.`;
   if (follow) log.scrollTop = log.scrollHeight;
 }
 function add(line) {
@@ -38,11 +38,11 @@ function add(line) {
 progress.addEventListener("job-log", e => add(e.detail));
 progress.addEventListener("job-output", e => add({ level: "output", message: e.detail.chunk }));
 progress.addEventListener("job-gap", () => {
-  if (log.hidden) note.textContent = "Earlier lines are no longer kept.";
+  if (log.hidden) note.textContent = "Earlier lines are no longer available.";
   else add({ level: "gap", message: "… some lines may be missing here …" });
 });
 
-// The rest is drawn by the server, when something but the progress changed.
+// The server renders the rest. It is updated when the status changes.
 const service = document.querySelector("h1").textContent;
 let shown = document.getElementById("job-status").textContent.trim();
 function changed(status) {
