@@ -21,7 +21,7 @@ func isAny(string) error { return nil }
 // isSecretKey does not quote the key in its errors.
 func isSecretKey(s string) error {
 	if len(s) < jobs.MinSecret {
-		return fmt.Errorf("expected at least %d random characters, such as `openssl rand -base64 32` prints", jobs.MinSecret)
+		return fmt.Errorf("expected at least %d random characters, such as the output of `openssl rand -base64 32`", jobs.MinSecret)
 	}
 	return nil
 }
