@@ -48,7 +48,7 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go func() { h.failed <- h.server.Serve(connections.Listen(listener)) }()
-	fmt.Fprintf(p.stdout, "Health checks at http://%s/readyz\n", listener.Addr())
+	fmt.Fprintf(p.stdout, "Health checks are at http://%s/readyz\n", listener.Addr())
 	return h, nil
 }
 

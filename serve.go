@@ -140,7 +140,7 @@ func (p *program) printAddress(c *config, addr net.Addr) {
 			address = fmt.Sprintf("%s://localhost:%d", scheme(c), tcp.Port)
 		}
 	}
-	fmt.Fprintf(p.stdout, "Coatcheck is running at %s\n", address)
+	fmt.Fprintf(p.stdout, "Coatcheck is at %s\n", address)
 	if c.open() {
 		fmt.Fprintln(p.stdout, "No users are configured, so no password is required and only this machine can connect.")
 	}
