@@ -13,10 +13,8 @@ import (
 	"coatcheck/jobs"
 )
 
-// isAny accepts any value.
+// isAny accepts any value. Like the functions below, it checks the text of a setting.
 func isAny(string) error { return nil }
-
-// The following functions return an error if a setting is invalid.
 
 // isSecretKey does not quote the key in its errors.
 func isSecretKey(s string) error {

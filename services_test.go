@@ -50,7 +50,7 @@ func TestDocsServices(t *testing.T) {
 		}
 	}
 	check, serve, _ := strings.Cut(strings.TrimSpace(sh[shell][0]), "\n")
-	contains(t, "check", s.run(check), `no mistakes\. Services: .*disk\.usage`)
+	contains(t, "check", s.run(check), `is valid\. Services: .*disk\.usage`)
 	s.start(serve)
 	s.ready()
 	contains(t, "a shell command", s.run(sh[shell][1]), `"status":"succeeded"`, `"output":"\d+\\t/usr/share/doc"`)

@@ -23,7 +23,7 @@ func TestViewOnTerminal(t *testing.T) {
 		{"ping", `{}`, ""},
 		{"log", `{"level":"warning","message":"hot\u0007"}`, "\r" + wipe + "warning: hot\n\r[############------------]  50%  half[2J way" + wipe},
 		{"output", `{"chunk":"a\nb\n"}`, "\r" + wipe + "a\nb\n\r[############------------]  50%  half[2J way" + wipe},
-		{"progress", `{"percent":200,"message":"` + strings.Repeat("é", 100) + `"}`, "\r[########################] 200%  " + strings.Repeat("é", 45) + wipe},
+		{"progress", `{"percent":200,"message":"` + strings.Repeat("é", 100) + `"}`, "\r[########################] 200%  " + strings.Repeat("é", 46) + wipe},
 		{"end", `{"job":{"status":"succeeded","output":{"a":1},"created_at":"2026-01-01T00:00:00Z","finished_at":"2026-01-01T00:00:02Z"}}`, "\r" + wipe + "succeeded after 2s\n"},
 	} {
 		err.Reset()
