@@ -187,7 +187,7 @@ func (p *program) listenCommand() *cobra.Command {
 	l := &listener{program: p}
 	cmd := &cobra.Command{
 		Use: "listen", Short: "Receive and print callbacks, for testing", Args: noArguments,
-		Long: "Receives callbacks and prints them. It verifies their signatures with the keys in the database, if that is reachable.\n" +
+		Long: "Receives callbacks and prints them. Verifies their signatures with the keys in the database, if that is reachable.\n" +
 			"The callback URL can set the response: http://127.0.0.1:5001/?status=503&delay=10s.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure(cmd)

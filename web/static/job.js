@@ -4,7 +4,7 @@ import { update } from "./page.js";
 
 const progress = document.getElementById("progress"), log = document.getElementById("log");
 const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
-const most = 5000;
+const maxLines = 5000;
 
 // Lines are added once per frame. The log stays scrolled to the end unless the
 // reader has scrolled up.
@@ -17,8 +17,8 @@ log.addEventListener("scroll", () => {
 newest.addEventListener("click", () => { log.scrollTop = log.scrollHeight; });
 function flush() {
   const part = document.createDocumentFragment();
-  if (lines.length > most) { dropped += lines.length - most; lines = lines.slice(-most); }
-  for (kept += lines.length; kept > most; kept--, dropped++) log.firstElementChild.remove();
+  if (lines.length > maxLines) { dropped += lines.length - maxLines; lines = lines.slice(-maxLines); }
+  for (kept += lines.length; kept > maxLines; kept--, dropped++) log.firstElementChild.remove();
   for (const { at, level, message } of lines.splice(0)) {
     const line = document.createElement("span"), time = document.createElement("span");
     time.className = "at";

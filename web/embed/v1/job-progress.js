@@ -14,7 +14,7 @@ const names = ["snapshot", "status", "progress", "log", "output", "ping", "end"]
 
 // A browser opens at most six HTTP/1.1 connections to a server, and each open stream
 // uses one. Streams beyond this limit poll instead.
-const most = 3, open = new Set();
+const maxStreams = 3, open = new Set();
 
 // JobStream delivers the events of a job. Unlike EventSource, it reports why a stream
 // ended, backs off between retries, treats silence as a broken stream, and closes its
@@ -22,7 +22,7 @@ const most = 3, open = new Set();
 // if some may be missing, and "phase" with {phase, wait}: connecting, live, polling,
 // stale, waiting, paused, and finally ended, gone or denied.
 export class JobStream extends EventTarget {
-  #url; #statusUrl; #options; #es; #last; #tries = 0; #timer; #silenceTimer; #seen = ""; #stop = new AbortController();
+  #url; #statusUrl; #options; #es; #last; #tries = 0; #timer; #silenceTimer; #lastPolled = ""; #stop = new AbortController();
   phase = "idle";
 
   constructor(eventsUrl, statusUrl, options = {}) {
@@ -39,73 +39,73 @@ export class JobStream extends EventTarget {
     on(document, "visibilitychange", () => document.hidden ? this.#pause() : this.#open());
     on(window, "online", () => this.phase === "waiting" && this.#open());
   }
-  start() { if (document.hidden) this.#to("paused"); else this.#open(); return this; }
+  start() { if (document.hidden) this.#setPhase("paused"); else this.#open(); return this; }
   close() { this.#disconnect(); this.#stop.abort(); }
 
-  get #over() { return ["ended", "gone", "denied"].includes(this.phase) || this.#stop.signal.aborted; }
-  #to(phase, wait = 0) { this.phase = phase; this.#tell("phase", { phase, wait }); }
+  get #finished() { return ["ended", "gone", "denied"].includes(this.phase) || this.#stop.signal.aborted; }
+  #setPhase(phase, wait = 0) { this.phase = phase; this.#emit("phase", { phase, wait }); }
   #disconnect() { this.#es?.close(); this.#es = null; open.delete(this); clearTimeout(this.#timer); clearTimeout(this.#silenceTimer); }
-  #pause() { if (!this.#over) { this.#disconnect(); this.#to("paused"); } }
-  #tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+  #pause() { if (!this.#finished) { this.#disconnect(); this.#setPhase("paused"); } }
+  #emit(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 
   #open() {
-    if (this.#over || this.#es) return;
+    if (this.#finished || this.#es) return;
     this.#disconnect();
-    if (!window.EventSource || open.size >= most) return this.#poll();
-    if (this.phase !== "polling") this.#to("connecting");
+    if (!window.EventSource || open.size >= maxStreams) return this.#poll();
+    if (this.phase !== "polling") this.#setPhase("connecting");
     const url = new URL(this.#url);
     if (this.#last) url.searchParams.set("after", this.#last); // a new EventSource sends no Last-Event-ID
     const es = this.#es = new EventSource(url);
     open.add(this);
     this.#watch(); // also times out a connection that never opens
-    es.onopen = () => { if (es === this.#es && this.phase === "connecting") this.#to("live"); };
+    es.onopen = () => { if (es === this.#es && this.phase === "connecting") this.#setPhase("live"); };
     es.onerror = () => { if (es === this.#es) this.#poll(); };
-    for (const name of names) es.addEventListener(name, e => es === this.#es && this.#take(name, e));
+    for (const name of names) es.addEventListener(name, e => es === this.#es && this.#receive(name, e));
   }
   #watch() {
     clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => { this.#to("stale"); this.#poll(); }, this.#options.silence);
+    this.#silenceTimer = setTimeout(() => { this.#setPhase("stale"); this.#poll(); }, this.#options.silence);
   }
-  #take(name, e) {
+  #receive(name, e) {
     // Reset the backoff only on an event, not when the stream opens: a server at its
     // stream limit opens a stream and closes it at once.
     this.#tries = 0;
     this.#watch();
-    if (this.phase !== "live") this.#to("live");
+    if (this.phase !== "live") this.#setPhase("live");
     if (name === "ping") return;
     const id = e.lastEventId, snapshot = name === "snapshot" || name === "end";
     if (id && this.#last && !newer(id, this.#last) && !snapshot) return; // duplicate
-    if (name === "snapshot" && this.#last && id && newer(id, this.#last)) this.#tell("gap", { after: this.#last, to: id });
+    if (name === "snapshot" && this.#last && id && newer(id, this.#last)) this.#emit("gap", { after: this.#last, to: id });
     if (id) this.#last = id;
     let data;
     try { data = JSON.parse(e.data); } catch { return; }
-    this.#tell(name, data);
-    if (name === "end") { this.#disconnect(); this.#to("ended"); }
+    this.#emit(name, data);
+    if (name === "end") { this.#disconnect(); this.#setPhase("ended"); }
   }
   // An EventSource error has no HTTP status, so this requests the job's status to find
   // the cause. While streams do not work, it polls.
   async #poll() {
     this.#disconnect();
     let wait = Math.min(this.#options.max, this.#options.min * 2 ** this.#tries++) * (0.5 + Math.random() / 2), loaded = false;
-    const superseded = () => this.#over || this.#es || this.phase === "paused";
+    const superseded = () => this.#finished || this.#es || this.phase === "paused";
     try {
       const response = await fetch(this.#statusUrl, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (superseded()) return;
-      if (response.status === 404 || response.status === 410) return this.#to("gone");
-      if (response.status === 401 || response.status === 403) return this.#to("denied");
+      if (response.status === 404 || response.status === 410) return this.#setPhase("gone");
+      if (response.status === 401 || response.status === 403) return this.#setPhase("denied");
       if (!response.ok) wait = Math.max(wait, 1000 * (Number(response.headers.get("Retry-After")) || 0));
       else {
         const job = await response.json();
         if (superseded()) return;
         loaded = true;
-        if (job.last_event_id !== this.#seen) { this.#seen = job.last_event_id; this.#tell("snapshot", { job }); }
-        if (job.done) { this.#tell("end", { job }); return this.#to("ended"); }
+        if (job.last_event_id !== this.#lastPolled) { this.#lastPolled = job.last_event_id; this.#emit("snapshot", { job }); }
+        if (job.done) { this.#emit("end", { job }); return this.#setPhase("ended"); }
         wait = Math.min(wait, 1000 * (Number(response.headers.get("Retry-After")) || 5));
       }
     } catch { if (superseded()) return; }
     // Each time, try a stream again, unless too many are open.
-    const polling = loaded && (this.#tries > 3 || !window.EventSource || open.size >= most);
-    this.#to(polling ? "polling" : "waiting", wait);
+    const polling = loaded && (this.#tries > 3 || !window.EventSource || open.size >= maxStreams);
+    this.#setPhase(polling ? "polling" : "waiting", wait);
     this.#timer = setTimeout(() => this.#open(), wait);
   }
 }
@@ -152,13 +152,13 @@ export class JobProgress extends HTMLElement {
       this.setAttribute("phase", phase);
       this.#note.textContent = phase === "waiting" ? `▲ Connection lost; retrying in ${Math.ceil(wait / 1000)} s` : notes[phase] ?? "";
       this.#note.className = phase === "gone" || phase === "denied" ? "error" : "";
-      this.#tell("phase", { phase, wait });
+      this.#emit("phase", { phase, wait });
     });
-    on("snapshot", ({ job }) => { this.#show(job.status, job.progress); this.#tell("snapshot", job); });
-    on("status", d => { this.#show(d.status); this.#tell("status", d); });
-    on("progress", d => { this.#show("running", d); this.#tell("progress", d); });
-    for (const name of ["log", "output", "gap"]) on(name, d => this.#tell(name, d));
-    on("end", ({ job }) => { this.#show(job.status, job.progress); this.#tell("end", job); });
+    on("snapshot", ({ job }) => { this.#show(job.status, job.progress); this.#emit("snapshot", job); });
+    on("status", d => { this.#show(d.status); this.#emit("status", d); });
+    on("progress", d => { this.#show("running", d); this.#emit("progress", d); });
+    for (const name of ["log", "output", "gap"]) on(name, d => this.#emit(name, d));
+    on("end", ({ job }) => { this.#show(job.status, job.progress); this.#emit("end", job); });
     stream.start();
   }
   // Screen readers announce changes of the status, but not of the percentage.
@@ -170,6 +170,6 @@ export class JobProgress extends HTMLElement {
     this.#percent.textContent = `${progress.message ? progress.message + " · " : ""}${Math.floor(progress.percent)}%`;
   }
   #announced = "";
-  #tell(name, detail) { this.dispatchEvent(new CustomEvent("job-" + name, { detail, bubbles: true, composed: true })); }
+  #emit(name, detail) { this.dispatchEvent(new CustomEvent("job-" + name, { detail, bubbles: true, composed: true })); }
 }
 if (!customElements.get("job-progress")) customElements.define("job-progress", JobProgress);
