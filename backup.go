@@ -16,15 +16,15 @@ import (
 func (p *program) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup DIRECTORY", Short: "Copy the data directory while the server runs", Args: oneArgument("DIRECTORY"),
-		Long: "Copies the data directory, with all jobs as they are at this moment, to a new directory: a server started with --data on that goes on from there.\n" +
-			"Keep it as safe as the data directory itself: it has the secret that all tokens and keys are under.",
+		Long: "Copies the data directory, with the current state of all jobs, to a new directory. A server started with --data on the copy\n" +
+			"continues from that state. Protect the copy like the data directory itself: it contains the secret behind all tokens and keys.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.configure(cmd)
 			if err != nil {
 				return err
 			}
 			if c.DatabaseURL != "" {
-				return &usageError{errors.New("PostgreSQL has its own tools for this, such as pg_dump; keep secret_key too, without which nobody can read the keys in it")}
+				return &usageError{errors.New("use a PostgreSQL tool such as pg_dump to back up the database, and keep secret_key too: without it, the keys in the database cannot be decrypted")}
 			}
 			return p.backup(cmd.Context(), c, args[0])
 		},
@@ -33,33 +33,33 @@ func (p *program) backupCommand() *cobra.Command {
 	return cmd
 }
 
-// backup copies the data directory to a new one. What has that name is whole
-// and on disk: until then it has another.
+// backup copies the data directory to a new directory. The copy gets its final name
+// only when it is complete and on disk.
 func (p *program) backup(ctx context.Context, c *config, dir string) error {
 	dir = filepath.Clean(dir)
 	switch _, err := os.Lstat(dir); {
 	case err == nil:
-		return &usageError{fmt.Errorf("%s exists already: name a new directory, since a backup never takes the place of another", dir)}
+		return &usageError{fmt.Errorf("%s already exists: choose a new directory, because a backup never overwrites another", dir)}
 	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("make the directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".part-")
 	if err != nil {
-		return fmt.Errorf("make the directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	defer os.RemoveAll(part)
 	if err := jobs.Backup(ctx, c.Data, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, dir); err != nil {
-		return fmt.Errorf("name the directory: %w", err)
+		return fmt.Errorf("rename directory: %w", err)
 	}
 	if err := jobs.SyncDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
 	if _, err := os.Lstat(filepath.Join(dir, jobs.SecretFile)); err != nil {
-		fmt.Fprintln(p.stdout, "The secret key is not in it: it comes from secret_key or SECRET_KEY, so keep that too.")
+		fmt.Fprintln(p.stdout, "The backup does not contain the secret key, which comes from secret_key or SECRET_KEY: keep a copy of that too.")
 	}
 	return nil
 }

@@ -13,12 +13,13 @@ import (
 	"coatcheck/jobs"
 )
 
-func isSomething(string) error { return nil }
+// isAny accepts any value. Like the functions below, it checks the text of a setting.
+func isAny(string) error { return nil }
 
-// isSecretKey does not quote the key.
+// isSecretKey does not quote the key in its errors.
 func isSecretKey(s string) error {
 	if len(s) < jobs.MinSecret {
-		return fmt.Errorf("expected at least %d random characters, such as `openssl rand -base64 32` prints", jobs.MinSecret)
+		return fmt.Errorf("expected at least %d random characters, such as the output of `openssl rand -base64 32`", jobs.MinSecret)
 	}
 	return nil
 }
@@ -42,9 +43,9 @@ func isOrigin(s string) error {
 	return nil
 }
 
-// isURL checks a URL that may have a password: so it quotes no part of it. A
-// password with a # or / that is not encoded would end up in the name of the host or
-// database, which errors quote.
+// isURL checks a URL. The URL may contain a password, so errors quote no part of it.
+// It rejects passwords with an unencoded # or /, because they would end up in the host
+// or database name, which later errors quote.
 func isURL(schemes ...string) func(string) error {
 	return func(s string) error {
 		scheme, _, _ := strings.Cut(strings.ToLower(s), "://")
@@ -62,7 +63,7 @@ func isURL(schemes ...string) func(string) error {
 	}
 }
 
-// hasKey reports whether a name in the query has the character.
+// hasKey reports whether a parameter name in the query contains r.
 func hasKey(query url.Values, r rune) bool {
 	for name := range query {
 		if strings.ContainsRune(name, r) {

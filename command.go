@@ -16,38 +16,38 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A usageError is a mistake of whoever called the program, who sees no more
-// than its text.
+// A usageError is an error in how the program was called or configured. The exit code
+// is then 2.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// A program is what commands share.
+// A program is the environment that all commands share.
 type program struct {
 	getenv         func(string) string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	// services adds what can be run.
+	// services registers the built-in services.
 	services func(*jobs.Registry)
 }
 
-// credentialsHelp says where a client's credentials come from: not from the command line,
-// which others on the machine can read.
+// credentialsHelp explains where clients get credentials from. They are not read from
+// the command line, because other users of the machine can see that.
 const credentialsHelp = "Credentials come from the environment: API_KEY, or BASIC_AUTH as name:password."
 
-// addURLFlag adds the flag with the server's URL.
+// addURLFlag adds the flag --url.
 func (p *program) addURLFlag(f *pflag.FlagSet, to *string) {
-	f.StringVar(to, "url", cmp.Or(p.getenv("COATCHECK_URL"), client.DefaultURL), "where the server is (COATCHECK_URL)")
+	f.StringVar(to, "url", cmp.Or(p.getenv("COATCHECK_URL"), client.DefaultURL), "URL of the server (COATCHECK_URL)")
 }
 
-// newClient returns a client of the server at a URL.
+// newClient returns a client for the server at the URL.
 func (p *program) newClient(server string) (*client.Client, error) {
 	return client.New(client.Config{
 		URL: server, APIKey: p.getenv("API_KEY"), BasicAuth: p.getenv("BASIC_AUTH"), UserAgent: "coatcheck/" + version(), Connections: bench.MaxCallers,
 	})
 }
 
-// benchEnv returns what the command `bench` needs.
+// benchEnv returns the environment of the command `bench`.
 func (p *program) benchEnv() *bench.Env {
 	e := &bench.Env{
 		Stdout: p.stdout, Stderr: p.stderr, Terminal: isTerminal(p.stderr),
@@ -66,14 +66,14 @@ func (p *program) benchEnv() *bench.Env {
 	return e
 }
 
-// newCommand returns the command line.
+// newCommand returns the root command with all subcommands.
 func newCommand(p *program) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coatcheck",
 		Short: "Puts slow code behind an asynchronous HTTP API",
-		Long: "Coatcheck puts slow code behind an asynchronous HTTP API. Without a command it serves.\n" +
-			"Flags win over environment variables, these over the file, the file over the defaults.",
-		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: noArguments,
+		Long: "Coatcheck puts slow code behind an asynchronous HTTP API. Without a command, it runs \"serve\".\n" +
+			"Flags override environment variables, which override the configuration file, which overrides the defaults.",
+		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: noArguments, SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
@@ -94,14 +94,22 @@ func newCommand(p *program) *cobra.Command {
 	return root
 }
 
+// noArguments rejects arguments. For commands with subcommands, an argument is an
+// unknown command.
 func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return &usageError{fmt.Errorf("%s takes no argument %q; see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	if !cmd.HasSubCommands() {
+		return &usageError{fmt.Errorf("%s takes no arguments, got %q; see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	}
+	if suggestions := cmd.SuggestionsFor(args[0]); len(suggestions) > 0 {
+		return &usageError{fmt.Errorf("unknown command %q. Did you mean %q?", args[0], suggestions[0])}
+	}
+	return &usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
 }
 
-// version returns the version of the build, or its commit.
+// version returns the version of the build, or else its commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -118,7 +126,7 @@ func version() string {
 	return "devel"
 }
 
-// addFlags adds the flags of these settings, and --config.
+// addFlags adds --config and the flags of the given settings.
 func addFlags(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().String("config", "", "YAML file with settings (CONFIG_FILENAME)")
 	defaults := defaultTexts()
@@ -131,13 +139,13 @@ func addFlags(cmd *cobra.Command, keys ...string) {
 	}
 }
 
-// defaultTexts are the defaults that --help shows.
+// defaultTexts returns the defaults for --help.
 func defaultTexts() map[string]string {
 	c := defaults()
 	return map[string]string{"addr": c.Addr, "data": c.Data, "concurrency": strconv.Itoa(c.Concurrency), "shutdown_timeout": c.ShutdownTimeout.String()}
 }
 
-// configure loads the configuration that a command runs with.
+// configure loads the configuration of a command.
 func (p *program) configure(cmd *cobra.Command) (*config, error) {
 	flags := make(map[string]string)
 	cmd.Flags().Visit(func(f *pflag.Flag) { flags[f.Name] = f.Value.String() })
@@ -156,11 +164,11 @@ func (p *program) configure(cmd *cobra.Command) (*config, error) {
 }
 
 func addBenchFlag(cmd *cobra.Command) {
-	cmd.Flags().Bool("bench", false, "offer the service "+bench.ServiceName+", which coatcheck bench events needs")
+	cmd.Flags().Bool("bench", false, "offer the service "+bench.ServiceName+", required by coatcheck bench events")
 }
 
-// oneArgument lets a command take an argument of this name, or none when it
-// stands in brackets.
+// oneArgument requires one argument with the given name. The argument is optional if
+// the name is in brackets.
 func oneArgument(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 || len(args) == 0 && !strings.HasPrefix(name, "[") {

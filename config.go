@@ -21,8 +21,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A config is everything that can be set, from the defaults, the file, the
-// environment and the command line, the later winning.
+// A config holds all settings. The command line overrides the environment, which
+// overrides the file, which overrides the defaults.
 type config struct {
 	Addr            string
 	PublicURL       string
@@ -70,9 +70,9 @@ type config struct {
 		Hold          time.Duration
 	}
 
-	// warnings are said once there is a log.
+	// warnings are logged once there is a logger.
 	warnings []string
-	// file is the configuration file.
+	// file is the name of the configuration file.
 	file string
 }
 
@@ -87,71 +87,71 @@ func defaults() *config {
 	return c
 }
 
-// A setting is one thing that can be set.
+// A setting describes one setting.
 type setting struct {
-	key  string // in the file; a dot separates a section from what is in it
-	env  string // the environment variable, if there is one
-	flag string // on the command line, if it can be set there
+	key  string // in the file, as "name" or "section.name"
+	env  string // environment variable, or ""
+	flag string // command line flag, or ""
 	help string
 	set  func(c *config, value *yaml.Node) error
 }
 
-// settings are all that can be set.
+// settings are all settings.
 var settings = []setting{
 	{"addr", "ADDR", "addr", "address to listen on", text(func(c *config) *string { return &c.Addr }, isAddr)},
-	{"public_url", "PUBLIC_URL", "public-url", "how callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
-	{"hosts", "", "", "other names that callers may reach the server by", decoded(func(c *config) *[]string { return &c.Hosts }, "a list of names such as [jobs.internal]")},
-	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For, -Proto and -Host are believed", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
-	{"allow_proxy_without_users", "", "", "whether a server without users takes requests from a proxy", boolean(func(c *config) *bool { return &c.AllowProxy })},
-	{"tls.cert", "TLS_CERT", "", "certificate file, to serve over TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isSomething)},
-	{"tls.key", "TLS_KEY", "", "file of the certificate's private key", text(func(c *config) *string { return &c.TLSKey }, isSomething)},
-	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker says how it is", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},
-	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isSomething)},
-	{"secret_key", "SECRET_KEY", "", "what the keys in the database are encrypted with; all processes need the same", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
-	{"database_url", "DATABASE_URL", "database-url", "PostgreSQL database; SQLite without it", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},
-	{"redis_url", "REDIS_URL", "redis-url", "Redis for live events, with PostgreSQL", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
-	{"redis_prefix", "REDIS_PREFIX", "", "what all names in Redis begin with", text(func(c *config) *string { return &c.RedisPrefix }, isSomething)},
+	{"public_url", "PUBLIC_URL", "public-url", "URL under which callers reach the server, such as https://jobs.example.com", text(func(c *config) *string { return &c.PublicURL }, isOrigin)},
+	{"hosts", "", "", "other host names that requests may use", decoded(func(c *config) *[]string { return &c.Hosts }, "a list of names such as [jobs.internal]")},
+	{"trusted_proxies", "", "", "networks of proxies whose X-Forwarded-For, -Proto and -Host are trusted", decoded(func(c *config) *[]netip.Prefix { return &c.TrustedProxies }, "a list of networks such as [10.1.0.0/16]")},
+	{"allow_proxy_without_users", "", "", "whether a server without users accepts requests from a proxy", boolean(func(c *config) *bool { return &c.AllowProxy })},
+	{"tls.cert", "TLS_CERT", "", "certificate file for TLS without a proxy", text(func(c *config) *string { return &c.TLSCert }, isAny)},
+	{"tls.key", "TLS_KEY", "", "private key file of the certificate", text(func(c *config) *string { return &c.TLSKey }, isAny)},
+	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker serves /healthz, /readyz and /metrics", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},
+	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isAny)},
+	{"secret_key", "SECRET_KEY", "", "secret that encrypts the keys in the database; the same in all processes", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
+	{"database_url", "DATABASE_URL", "database-url", "URL of the PostgreSQL database; without it, SQLite is used", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},
+	{"redis_url", "REDIS_URL", "redis-url", "URL of Redis for live events, with PostgreSQL", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
+	{"redis_prefix", "REDIS_PREFIX", "", "prefix of all names in Redis", text(func(c *config) *string { return &c.RedisPrefix }, isAny)},
 	{"concurrency", "CONCURRENCY", "concurrency", "how many jobs run at once", number(func(c *config) *int { return &c.Concurrency }, 1, 10_000)},
-	{"worker", "", "", "whether serve runs jobs too", boolean(func(c *config) *bool { return &c.Worker })},
+	{"worker", "", "", "whether serve also runs jobs", boolean(func(c *config) *bool { return &c.Worker })},
 	{"migrate", "", "", "whether serve migrates the database", boolean(func(c *config) *bool { return &c.Migrate })},
-	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "shutdown-timeout", "how long running jobs may go on when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
+	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "shutdown-timeout", "how long running jobs may continue when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
 	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 365*24*time.Hour)},
-	{"job_timeout", "", "", "the longest timeout a caller may ask for", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
-	{"cancel_grace", "", "", "how long a job may go on after it was told to stop, before it is left behind", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
+	{"job_timeout", "", "", "longest timeout that a caller may request", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
+	{"cancel_grace", "", "", "how long a job may continue after it was told to stop, before its run is abandoned", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
 	{"log.level", "LOG_LEVEL", "", "debug, info, warn or error", text(func(c *config) *string { return &c.LogLevel }, isOneOf("debug", "info", "warn", "error"))},
 	{"log.format", "LOG_FORMAT", "", "text, json, or auto: text on a terminal", text(func(c *config) *string { return &c.LogFormat }, isOneOf("auto", "text", "json"))},
-	{"httpauth", "", "", "users and the hashes of their passwords", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
+	{"httpauth", "", "", "users and their password hashes", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},
 	{"api_keys", "", "", "users and the hashes of their API keys", decoded(func(c *config) *map[string][]string { return &c.APIKeys }, "names with lists of hashes: `ci: [\"sha256:…\"]`")},
 	{"admins", "", "", "users who see all jobs", decoded(func(c *config) *[]string { return &c.Admins }, "a list of names")},
 	{"commands", "", "", "services that run a program", configured(command.Parse, func(c *config) *[]*command.Command { return &c.Commands })},
 	{"upstreams", "", "", "services that call an HTTP server", configured(upstream.Parse, func(c *config) *[]*upstream.Upstream { return &c.Upstreams })},
-	{"allowed_services", "", "", "users and the services that they may run; those not named may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
-	{"river_ui", "", "", "whether admins may look into River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
+	{"allowed_services", "", "", "users and the services they may run; users who are not listed may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
+	{"river_ui", "", "", "whether admins may view and change River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
-	{"limits.max_queued", "", "", "how many jobs may wait", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
-	{"limits.max_queued_by_user", "", "", "how many jobs of one user may wait; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},
-	{"limits.max_connections", "", "", "how many connections may be open; 0 means as many as the limit of open files leaves room for, at most 20,000", number(func(c *config) *int64 { return &c.MaxConnections }, 0, 1_000_000)},
-	{"limits.max_streams", "", "", "how many streams of events and waiting requests may be open", number(func(c *config) *int64 { return &c.Streams.Total }, 1, 1_000_000)},
-	{"limits.streams_per_address", "", "", "how many of them for one address", number(func(c *config) *int64 { return &c.Streams.PerAddress }, 1, 1_000_000)},
-	{"limits.streams_per_user", "", "", "how many of them with one user's credentials", number(func(c *config) *int64 { return &c.Streams.PerUser }, 1, 1_000_000)},
-	{"limits.streams_per_job", "", "", "how many of them for one job", number(func(c *config) *int64 { return &c.Streams.PerJob }, 1, 1_000_000)},
-	{"limits.stream_age", "", "", "how long a stream lasts before its viewer is told to come back", duration(func(c *config) *time.Duration { return &c.Streams.Age }, time.Minute, 24*time.Hour)},
-	{"limits.submit_rate", "", "", "jobs a user may submit in a second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
+	{"limits.max_queued", "", "", "maximum number of waiting jobs", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
+	{"limits.max_queued_by_user", "", "", "maximum number of waiting jobs of each user; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},
+	{"limits.max_connections", "", "", "maximum number of connections; 0 means as many as the limit of open files allows, at most 20,000", number(func(c *config) *int64 { return &c.MaxConnections }, 0, 1_000_000)},
+	{"limits.max_streams", "", "", "maximum number of event streams and waiting requests", number(func(c *config) *int64 { return &c.Streams.Total }, 1, 1_000_000)},
+	{"limits.streams_per_address", "", "", "maximum number of streams for one address", number(func(c *config) *int64 { return &c.Streams.PerAddress }, 1, 1_000_000)},
+	{"limits.streams_per_user", "", "", "maximum number of streams with one user's credentials", number(func(c *config) *int64 { return &c.Streams.PerUser }, 1, 1_000_000)},
+	{"limits.streams_per_job", "", "", "maximum number of streams for one job", number(func(c *config) *int64 { return &c.Streams.PerJob }, 1, 1_000_000)},
+	{"limits.stream_age", "", "", "how long a stream lasts before its viewer must reconnect", duration(func(c *config) *time.Duration { return &c.Streams.Age }, time.Minute, 24*time.Hour)},
+	{"limits.submit_rate", "", "", "jobs a user may submit per second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
 	{"callbacks.allow", "", "", "networks and hosts that callbacks may reach although they are not public", decoded(func(c *config) *[]string { return &c.Callbacks.Allow }, "a list such as [10.1.0.0/16, hooks.internal]")},
 	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5"))},
-	{"callbacks.proxy_resolves", "", "", "whether the proxy for callbacks looks names up and decides what they may reach", boolean(func(c *config) *bool { return &c.Callbacks.ProxyResolves })},
-	{"callbacks.timeout", "", "", "how long a receiver may take", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
+	{"callbacks.proxy_resolves", "", "", "whether the proxy for callbacks resolves names and decides which addresses they may reach", boolean(func(c *config) *bool { return &c.Callbacks.ProxyResolves })},
+	{"callbacks.timeout", "", "", "timeout of an attempt to send a callback", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
 	{"callbacks.concurrency", "", "", "how many callbacks are sent at once", number(func(c *config) *int { return &c.Callbacks.Concurrency }, 1, 10_000)},
-	{"callbacks.schedule", "", "", "how long to wait before each attempt", schedule},
-	{"callbacks.hold", "", "", "how long a receiver that fails is left alone at first", duration(func(c *config) *time.Duration { return &c.Callbacks.Hold }, 100*time.Millisecond, time.Hour)},
-	// The Python skeleton's.
+	{"callbacks.schedule", "", "", "delay before each attempt", schedule},
+	{"callbacks.hold", "", "", "how long attempts to a failing receiver pause at first", duration(func(c *config) *time.Duration { return &c.Callbacks.Hold }, 100*time.Millisecond, time.Hour)},
+	// Settings of the Python skeleton.
 	{"celery.broker_url", "", "", "", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
 	{"celery.result_backend", "", "", "", func(*config, *yaml.Node) error { return nil }},
 	{"celery.result_expires", "", "", "", seconds(func(c *config) *time.Duration { return &c.Retain })},
 }
 
-// load returns the configuration, or all its mistakes. flags are those given
-// on the command line.
+// load returns the configuration, or all errors in it. flags are the flags set on the
+// command line.
 func load(file string, getenv func(string) string, flags map[string]string) (*config, error) {
 	c := defaults()
 	var errs []error
@@ -184,7 +184,7 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 		errs = append(errs, errors.New("tls: expected both cert and key, or neither"))
 	}
 	if c.RedisURL != "" && c.DatabaseURL == "" {
-		c.warnings = append(c.warnings, "Redis is not used: it carries events between processes, which need PostgreSQL (database_url); jobs are kept in SQLite by this one process")
+		c.warnings = append(c.warnings, "Redis is not used, because without PostgreSQL (database_url) there is only one process, which stores jobs in SQLite")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, &usageError{err}
@@ -199,8 +199,8 @@ func (c *config) credentials() auth.Credentials {
 // open reports whether there are no users.
 func (c *config) open() bool { return len(c.Users) == 0 && len(c.APIKeys) == 0 }
 
-// checkOpen refuses to serve others than this machine without asking who they
-// are, or without a name to be called by.
+// checkOpen returns an error if other machines could reach the server although it has
+// no users, or no configured host name.
 func (c *config) checkOpen() error {
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
@@ -213,19 +213,19 @@ func (c *config) checkOpen() error {
 	case !c.open() && (c.PublicURL != "" || len(c.Hosts) > 0):
 		return nil
 	case !c.open():
-		return &usageError{fmt.Errorf("a server that listens on %s must know by what name it is reached: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
+		return &usageError{fmt.Errorf("to listen on %s, the server must know its own name: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
-	return &usageError{fmt.Errorf("without users, the server listens on this machine only, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` makes the hash), or listen on 127.0.0.1", c.Addr)}
+	return &usageError{fmt.Errorf("without users, the server may listen only on this machine, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` prints the hash), or listen on 127.0.0.1", c.Addr)}
 }
 
-// A configuredService is a service that the configuration describes.
+// A configuredService is a service defined in the configuration.
 type configuredService interface {
 	Register(registry *jobs.Registry) error
 	Missing() spec.Errors
 }
 
-// addServices adds the services that the configuration describes. What they need must be
-// on the machines that run jobs.
+// addServices registers the services defined in the configuration. If this process
+// runs jobs, it returns an error for programs and files that are missing here.
 func (c *config) addServices(registry *jobs.Registry) error {
 	var services []configuredService
 	for _, s := range c.Commands {
@@ -249,7 +249,7 @@ func (c *config) addServices(registry *jobs.Registry) error {
 	return nil
 }
 
-// checkServices refuses names of services that there are not.
+// checkServices returns an error if allowed_services has unknown services.
 func (c *config) checkServices(registry *jobs.Registry) error {
 	var errs []error
 	var all []string
@@ -259,7 +259,7 @@ func (c *config) checkServices(registry *jobs.Registry) error {
 	for _, user := range slices.Sorted(maps.Keys(c.AllowedServices)) {
 		for _, name := range c.AllowedServices[user] {
 			if !slices.Contains(all, name) {
-				errs = append(errs, fmt.Errorf("allowed_services of %q: there is no service %q; there are %s", user, name, strings.Join(all, ", ")))
+				errs = append(errs, fmt.Errorf("allowed_services of %q: unknown service %q; expected one of %s", user, name, strings.Join(all, ", ")))
 			}
 		}
 	}

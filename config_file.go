@@ -13,13 +13,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxConfigFile bounds the file, which may be anything by mistake.
+// maxConfigFile is the maximum size of the file, in case another file is named by mistake.
 const maxConfigFile = 1 << 20
 
-// readFile reads the settings of a YAML file and returns all mistakes, each
-// with its line.
+// readFile reads the settings from a YAML file and returns all errors, each with its
+// line.
 func (c *config) readFile(name string) []error {
-	f, err := os.Open(name) //nolint:gosec // the operator names it
+	f, err := os.Open(name) //nolint:gosec // the operator chooses the file
 	if err != nil {
 		return []error{fmt.Errorf("read configuration: %w", err)}
 	}
@@ -29,7 +29,7 @@ func (c *config) readFile(name string) []error {
 	case err != nil:
 		return []error{fmt.Errorf("read configuration: %w", err)}
 	case len(b) > maxConfigFile:
-		return []error{fmt.Errorf("%s: a configuration file has at most %d bytes", name, maxConfigFile)}
+		return []error{fmt.Errorf("%s: expected a configuration file of at most %d bytes", name, maxConfigFile)}
 	}
 	return c.parse(name, b)
 }
@@ -48,24 +48,24 @@ func (c *config) parse(name string, b []byte) []error {
 	return p.errs
 }
 
-// A fileParser collects the mistakes of a file.
+// A fileParser parses a configuration file and collects its errors.
 type fileParser struct {
 	name   string
 	config *config
 	errs   []error
 }
 
-func (p *fileParser) wrong(node *yaml.Node, format string, args ...any) {
+func (p *fileParser) addError(node *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, node.Line, fmt.Errorf(format, args...)))
 }
 
-// section sets what a mapping has; prefix is "" for the whole file.
+// section parses a mapping. prefix is "" for the whole file, or "section.".
 func (p *fileParser) section(prefix string, node *yaml.Node) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
 	if node.Kind != yaml.MappingNode {
-		p.wrong(node, "expected `name: value` lines")
+		p.addError(node, "expected `name: value` lines")
 		return
 	}
 	seen := make(map[string]bool)
@@ -73,7 +73,7 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 		name, value := pair[0], pair[1]
 		key := prefix + name.Value
 		if seen[key] {
-			p.wrong(name, "%s is set twice", key)
+			p.addError(name, "%s is set twice", key)
 			continue
 		}
 		seen[key] = true
@@ -81,7 +81,7 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 		isSection := slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
 		switch {
 		case isNull(value) && (i >= 0 || isSection):
-			// Named, but not set.
+			// The name is there without a value: keep the default.
 		case i >= 0:
 			if value.Kind == yaml.AliasNode {
 				value = value.Alias
@@ -90,21 +90,21 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 			if mistakes, ok := errors.AsType[spec.Errors](err); ok {
 				p.errs = append(p.errs, mistakes.In(p.name)...)
 			} else if err != nil {
-				p.wrong(value, "%s: %w", key, err)
+				p.addError(value, "%s: %w", key, err)
 			}
 		case isSection && prefix == "":
 			p.section(key+".", value)
 		case prefix == "celery.":
-			p.config.warnings = append(p.config.warnings, fmt.Sprintf("%s:%d: %s has no meaning here and is ignored", p.name, name.Line, key))
+			p.config.warnings = append(p.config.warnings, fmt.Sprintf("%s:%d: %s is not supported and is ignored", p.name, name.Line, key))
 		default:
-			p.wrong(name, "%s is no setting%s", key, suggest(key))
+			p.addError(name, "unknown setting %s%s", key, suggest(key))
 		}
 	}
 }
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
 
-// suggest names the setting that may have been meant.
+// suggest returns a hint to the setting that was probably meant.
 func suggest(key string) string {
 	best, distance := "", 3
 	for _, s := range settings {
@@ -119,13 +119,12 @@ func suggest(key string) string {
 		}
 	}
 	if best == "" {
-		return "; config.example.yaml has all there are"
+		return "; config.example.yaml lists all settings"
 	}
 	return "; did you mean " + best + "?"
 }
 
-// editDistance is how many letters must be added, removed or changed
-// (Levenshtein).
+// editDistance returns the Levenshtein distance of two strings.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -123,8 +123,8 @@ func TestMistakes(t *testing.T) {
 			file: "adr: x\nconcurrency: many\nlog:\n  level: loud\n  colour: true\nretain: 5\nhttpauth: [a]\ndatabase_url: mysql://secret@x\naddr: \"5000\"\n",
 			env:  map[string]string{"SHUTDOWN_TIMEOUT": "soon"}, flags: map[string]string{"redis-url": "http://x"},
 			want: []string{
-				"config.yaml:1: adr is no setting; did you mean addr?", "config.yaml:2: concurrency: expected a whole number from 1 to 10000",
-				"config.yaml:4: log.level: expected debug, info, warn or error", "config.yaml:5: log.colour is no setting", "config.yaml:6: retain: expected a duration such as",
+				"config.yaml:1: unknown setting adr; did you mean addr?", "config.yaml:2: concurrency: expected a whole number from 1 to 10000",
+				"config.yaml:4: log.level: expected debug, info, warn or error", "config.yaml:5: unknown setting log.colour", "config.yaml:6: retain: expected a duration such as",
 				"config.yaml:7: httpauth: expected names with hashes", "config.yaml:8: database_url: expected a URL that begins with postgres://", "config.yaml:9: addr: expected an address with a port",
 				"SHUTDOWN_TIMEOUT: expected a duration", "--redis-url: expected a URL that begins with redis://",
 			},
@@ -230,7 +230,7 @@ func TestCheckServices(t *testing.T) {
 	services.Register(registry)
 	c := defaults()
 	c.AllowedServices = map[string][]string{"ci": {"sleep", "slep"}}
-	if err := c.checkServices(registry); err == nil || !strings.Contains(err.Error(), `allowed_services of "ci": there is no service "slep"; there are `) {
+	if err := c.checkServices(registry); err == nil || !strings.Contains(err.Error(), `allowed_services of "ci": unknown service "slep"; expected one of `) {
 		t.Errorf("got %v", err)
 	}
 	c.AllowedServices["ci"] = []string{"sleep", "maths.add"}

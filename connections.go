@@ -7,37 +7,37 @@ import (
 )
 
 const (
-	// maxConnections is the bound of connections where the system and the
-	// configuration set none.
+	// maxConnections is the limit of connections if neither the system nor the
+	// configuration sets one.
 	maxConnections = 20_000
-	// ownFiles is how many open files the program keeps for itself: its
-	// database, its log, processes that run a job alone.
-	ownFiles = 96
+	// reservedFiles is the number of open files reserved for the database, the log
+	// and processes of isolated runs.
+	reservedFiles = 96
 )
 
-// connections returns the bound of a server's connections. It is set so that
-// there are files left for the database and for callbacks, whatever callers do;
-// settings that need more are lowered.
+// connections returns the limiter of the server's connections. The limit leaves enough
+// open files for the database and callbacks. It lowers settings that need more files
+// than the system allows.
 func (c *config) connections(logger *slog.Logger) *api.Connections {
-	most := c.MaxConnections
-	if most == 0 {
-		most = max(maxConnections, 2*c.Streams.Total)
+	limit := c.MaxConnections
+	if limit == 0 {
+		limit = max(maxConnections, 2*c.Streams.Total)
 	}
 	if files, ok := openFiles(); ok {
 		callbacks := int64(c.Callbacks.Concurrency)
 		if share := max(files/8, 1); callbacks > share {
-			logger.Warn("the limit of open files is low: fewer callbacks are sent at once", "open_files", files, "callbacks", share)
+			logger.Warn("limit of open files is low, sending fewer callbacks at once", "open_files", files, "callbacks", share)
 			callbacks, c.Callbacks.Concurrency = share, int(share)
 		}
-		room := max(files-ownFiles-callbacks, files/4, 1)
-		if most > room {
-			if c.MaxConnections > room {
-				logger.Warn("the limit of open files is low: there is room for fewer connections", "open_files", files, "connections", room)
+		available := max(files-reservedFiles-callbacks, files/4, 1)
+		if limit > available {
+			if c.MaxConnections > available {
+				logger.Warn("limit of open files is low, allowing fewer connections", "open_files", files, "connections", available)
 			}
-			most = room
+			limit = available
 		}
 	}
-	// The rest is for calls that are answered at once.
-	c.Streams.Total = min(c.Streams.Total, max(most*3/4, 1))
-	return api.NewConnections(int(most), logger)
+	// The remaining connections are for short requests.
+	c.Streams.Total = min(c.Streams.Total, max(limit*3/4, 1))
+	return api.NewConnections(int(limit), logger)
 }

@@ -8,7 +8,7 @@ import (
 	"coatcheck/migrations"
 )
 
-// openDatabase opens the database that the configuration names.
+// openDatabase opens the configured database.
 func openDatabase(ctx context.Context, c *config) (*jobs.Database, error) {
 	if c.DatabaseURL != "" {
 		return jobs.OpenPostgres(ctx, c.DatabaseURL, 20)
@@ -16,24 +16,25 @@ func openDatabase(ctx context.Context, c *config) (*jobs.Database, error) {
 	return jobs.OpenSQLite(ctx, c.Data)
 }
 
-// openKeys reads the keys in the database. Only a server that has none yet, as
-// makeSecret says, makes a secret for them: another one would be of no use.
-func openKeys(ctx context.Context, c *config, db *jobs.Database, makeSecret bool) (*jobs.Keys, error) {
+// openKeys reads the keys in the database. With createSecret, it creates the secret
+// that encrypts them if the database has no keys yet. If it has keys, only the
+// existing secret can decrypt them.
+func openKeys(ctx context.Context, c *config, db *jobs.Database, createSecret bool) (*jobs.Keys, error) {
 	secret := []byte(c.SecretKey)
 	if c.SecretKey == "" && c.DatabaseURL != "" {
-		return nil, &usageError{errors.New("set secret_key or SECRET_KEY to random characters, such as `openssl rand -base64 32` prints, the same in all processes: the keys in the database are encrypted with it")}
+		return nil, &usageError{errors.New("set secret_key or SECRET_KEY to random characters, such as the output of `openssl rand -base64 32`, and to the same in all processes: it encrypts the keys in the database")}
 	}
 	if c.SecretKey == "" {
 		var err error
-		if secret, err = readSecret(ctx, c.Data, db, makeSecret); err != nil {
+		if secret, err = readSecret(ctx, c.Data, db, createSecret); err != nil {
 			return nil, err
 		}
 	}
 	return jobs.OpenKeys(ctx, db, secret)
 }
 
-func readSecret(ctx context.Context, dir string, db *jobs.Database, makeIt bool) ([]byte, error) {
-	if makeIt {
+func readSecret(ctx context.Context, dir string, db *jobs.Database, create bool) ([]byte, error) {
+	if create {
 		has, err := db.HasKeys(ctx)
 		if err != nil {
 			return nil, err
@@ -45,8 +46,8 @@ func readSecret(ctx context.Context, dir string, db *jobs.Database, makeIt bool)
 	return jobs.ReadSecret(dir)
 }
 
-// prepare brings the schema of the database up to date, or makes sure that it
-// is.
+// prepare migrates the database, or returns an error if its schema is not up to date
+// and migrations are disabled.
 func prepare(ctx context.Context, c *config, db *jobs.Database) error {
 	m, err := migrations.New(db.SQL(), db.Postgres())
 	if err != nil {

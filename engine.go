@@ -16,7 +16,7 @@ import (
 	"coatcheck/notify"
 )
 
-// An engine is what runs jobs and tells of them, without the HTTP API.
+// An engine runs jobs and publishes their events, without the HTTP API.
 type engine struct {
 	db        *jobs.Database
 	hub       *notify.Hub
@@ -27,11 +27,11 @@ type engine struct {
 	queue     *jobs.Queue
 }
 
-// newEngine puts an engine together; with viewers, jobs are watched in this
-// process. Close it.
+// newEngine creates an engine, which the caller must close or stop. viewers is true if
+// this process serves event streams.
 func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
 	for _, warning := range c.warnings {
-		logger.WarnContext(ctx, warning) //nolint:sloglint // the configuration's own words
+		logger.WarnContext(ctx, warning) //nolint:sloglint // the message is the warning
 	}
 	e = &engine{registry: new(jobs.Registry)}
 	defer func() {
@@ -66,15 +66,15 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		return e, err
 	}
 	if e.db.Postgres() && c.RedisURL == "" {
-		logger.WarnContext(ctx, "without Redis, viewers see only the jobs of their own process live; set redis_url")
+		logger.WarnContext(ctx, "without Redis, event streams show live events only of jobs in the same process; set redis_url")
 	}
-	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: own(c), Listens: []string{c.Addr}}); err != nil {
+	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: ownAddresses(c), Listens: []string{c.Addr}}); err != nil {
 		return e, err
 	}
 	var proxy *url.URL
 	if c.Callbacks.ProxyURL != "" {
 		if proxy, err = url.Parse(c.Callbacks.ProxyURL); err != nil {
-			return e, errors.New("callbacks.proxy_url is no URL")
+			return e, errors.New("callbacks.proxy_url is not a valid URL")
 		}
 	}
 	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: jobs.NewReceivers(e.db, keys)})
@@ -101,10 +101,9 @@ func newHub(c *config, logger *slog.Logger) (*notify.Hub, error) {
 	return notify.NewHub(logger), nil
 }
 
-// own returns the names that this server is reached by, with ports, which
-// callbacks must not call. A name in hosts may be one of a proxy at the usual
-// ports.
-func own(c *config) []string {
+// ownAddresses returns the host names and ports of this server, which callbacks must
+// not call. A name in hosts may belong to a proxy on the standard ports.
+func ownAddresses(c *config) []string {
 	var names []string
 	ports := []string{"80", "443"}
 	if _, port, err := net.SplitHostPort(c.Addr); err == nil {
@@ -127,7 +126,7 @@ func own(c *config) []string {
 	return names
 }
 
-// close closes what newEngine opened.
+// close closes everything that newEngine opened.
 func (e *engine) close() error {
 	if e.sender != nil {
 		e.sender.Close()
@@ -141,7 +140,8 @@ func (e *engine) close() error {
 	return nil
 }
 
-// stop lets running jobs finish for a while, hands the rest back, and closes.
+// stop waits for running jobs until the shutdown timeout, returns the others to the
+// queue, and closes the engine.
 func (e *engine) stop(ctx context.Context, c *config) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout+c.CancelGrace+10*time.Second)
 	defer cancel()

@@ -17,20 +17,20 @@ import (
 	"coatcheck/jobs"
 )
 
-// A healthServer answers /healthz, /readyz and /metrics for a worker, which
-// serves nothing else, in the words of the API's.
+// A healthServer serves /healthz, /readyz and /metrics of a worker, in the same format
+// as the API.
 type healthServer struct {
 	queue  *jobs.Queue
 	server http.Server
 	failed chan error
-	// stopping says that the worker takes no more jobs.
+	// stopping is true once the worker takes no more jobs.
 	stopping atomic.Bool
 }
 
-// healthConnections is how many connections may ask for a worker's health.
+// healthConnections is the maximum number of connections to a health server.
 const healthConnections = 64
 
-// serveHealth starts to answer at an address.
+// serveHealth starts a health server.
 func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queue, logger *slog.Logger) (*healthServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -39,7 +39,7 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 	connections := api.NewConnections(healthConnections, logger)
 	h := &healthServer{queue: queue, failed: make(chan error, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, http.StatusOK, jobs.OK, nil) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.respond(w, http.StatusOK, jobs.OK, nil) })
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(queue.Metrics(queue.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	h.server = http.Server{
@@ -48,14 +48,14 @@ func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queu
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	go func() { h.failed <- h.server.Serve(connections.Listen(listener)) }()
-	fmt.Fprintf(p.stdout, "Health is at http://%s/readyz\n", listener.Addr())
+	fmt.Fprintf(p.stdout, "Health checks are at http://%s/readyz\n", listener.Addr())
 	return h, nil
 }
 
-// ready answers 503 while the worker can't run jobs, and while it stops.
+// ready serves /readyz. It responds with 503 if the worker cannot run jobs or is stopping.
 func (h *healthServer) ready(w http.ResponseWriter, _ *http.Request) {
 	if h.stopping.Load() {
-		h.answer(w, http.StatusServiceUnavailable, "stopping", nil)
+		h.respond(w, http.StatusServiceUnavailable, "stopping", nil)
 		return
 	}
 	checks, status, code := h.queue.Health(), jobs.OK, http.StatusOK
@@ -67,28 +67,28 @@ func (h *healthServer) ready(w http.ResponseWriter, _ *http.Request) {
 			status = jobs.Warning
 		}
 	}
-	h.answer(w, code, status, checks)
+	h.respond(w, code, status, checks)
 }
 
-func (h *healthServer) answer(w http.ResponseWriter, code int, status string, checks []jobs.Check) {
+func (h *healthServer) respond(w http.ResponseWriter, code int, status string, checks []jobs.Check) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	// Who asked may be gone: nobody else is to be told.
+	// An error means that the client is gone, so there is nobody to report it to.
 	_ = json.NewEncoder(w).Encode(struct {
 		Status string       `json:"status"`
 		Checks []jobs.Check `json:"checks,omitempty"`
 	}{status, checks})
 }
 
-// stop says that the worker is stopping.
+// stop makes /readyz report that the worker is stopping. h may be nil.
 func (h *healthServer) stop() {
 	if h != nil {
 		h.stopping.Store(true)
 	}
 }
 
-// close stops answering and waits for it.
+// close closes the server and waits until it has stopped. h may be nil.
 func (h *healthServer) close() error {
 	if h == nil {
 		return nil

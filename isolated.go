@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// isolatedCommand runs one service alone, for a process of ours that has
-// started it and talks to it.
+// isolatedCommand returns the command of an isolated run. The server starts it and
+// communicates with it over standard input and output.
 func (p *program) isolatedCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "run-isolated", Short: "Run one service alone, for the server", Args: noArguments, Hidden: true,
+		Use: "run-isolated", Short: "Run a job in a process of its own (internal)", Args: noArguments, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			registry := new(jobs.Registry)
 			p.services(registry)
@@ -25,14 +25,14 @@ func (p *program) isolatedCommand() *cobra.Command {
 				bench.Register(registry)
 			}
 			in, out := p.stdin, p.stdout
-			os.Stdout = os.Stderr // what a service prints is not for the server
+			os.Stdout = os.Stderr // services must not write to the server
 			if null, err := os.Open(os.DevNull); err == nil {
-				os.Stdin = null // nor is what the server says for a service
+				os.Stdin = null // nor read what the server sends
 			}
-			// A signal to all processes of a terminal is the server's to answer,
-			// also that it is closed (SIGHUP).
-			_, ignore := hangUps()
-			defer ignore()
+			// A terminal signals all its processes. Leave that to the server: ignore
+			// interrupts, and SIGHUP when the terminal is closed.
+			_, stop := notifyHangup()
+			defer stop()
 			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
 		},
 	}
@@ -40,21 +40,21 @@ func (p *program) isolatedCommand() *cobra.Command {
 	return cmd
 }
 
-// guardCommand runs a program for the server.
+// guardCommand returns the command that runs a program for a service.
 func guardCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: command.GuardCommand, Short: "Run a program, for the server", Args: noArguments, Hidden: true,
+		Use: command.GuardCommand, Short: "Run a program for a service (internal)", Args: noArguments, Hidden: true,
 		RunE: func(*cobra.Command, []string) error { return command.Guard() },
 	}
 }
 
-// isolate returns the command that runs one service alone. What it writes to
-// its standard error, such as why it crashed, goes where ours does.
+// isolate returns the function that creates the command of an isolated run. Its
+// standard error, such as the trace of a crash, goes to this process's.
 func isolate(c *config) func(context.Context) (*exec.Cmd, error) {
 	return func(ctx context.Context) (*exec.Cmd, error) {
 		path, err := os.Executable()
 		if err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
+			return nil, fmt.Errorf("find the path of this program: %w", err)
 		}
 		args := []string{"run-isolated"}
 		if c.Bench {

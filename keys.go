@@ -16,8 +16,8 @@ import (
 func (p *program) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keys", Short: "Manage the keys that callbacks are signed with", Args: noArguments,
-		Long: "Callbacks are signed as Standard Webhooks 1.0 says: with the server's own key (v1a), whose public half whpk_… is for all,\n" +
-			"and with the secrets whsec_… (v1) that a user shares with the server. Either verifies them.",
+		Long: "Callbacks are signed as in Standard Webhooks 1.0: with the server's own key (v1a), which any receiver can verify with its public key whpk_…,\n" +
+			"and with the secrets whsec_… (v1) that a user shares with the server. Verifying either signature is enough.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{fmt.Errorf("expected `%s list`, `create`, `rotate` or `revoke`", cmd.CommandPath())}
 		},
@@ -46,10 +46,10 @@ func (p *program) keysCommand() *cobra.Command {
 			return run(cmd.Context(), c, owner, first)
 		}
 		if !strings.Contains(argument, "USER") {
-			sub.Flags().StringVar(&user, "user", "", "whose key it is")
+			sub.Flags().StringVar(&user, "user", "", "owner of the key")
 		}
 		if use != "list" {
-			sub.Flags().BoolVar(&server, "server", false, "the server's own key, not a user's")
+			sub.Flags().BoolVar(&server, "server", false, "use the server's own key instead of a user's")
 		}
 		addFlags(sub, "data", "database_url")
 		cmd.AddCommand(sub)
@@ -57,17 +57,17 @@ func (p *program) keysCommand() *cobra.Command {
 	}
 	add("list", "[USER]", "List the keys that callbacks to a user are signed with", "Lists the keys of a user and the server's own, without their secrets.",
 		func(ctx context.Context, c *config, user, _ string) error { return p.listKeys(ctx, c, user) })
-	add("create", "[USER]", "Make another key", "Makes a key that signs beside those there are, and prints it this once.",
+	add("create", "[USER]", "Create an additional key", "Creates a key that signs in addition to the existing ones, and prints it. It cannot be shown again.",
 		func(ctx context.Context, c *config, user, _ string) error { return p.createKey(ctx, c, user, nil) })
-	rotate := add("rotate", "[USER]", "Make a new key in the place of the old ones", "Makes a key and prints it this once. The old ones go on signing for the grace, so that receivers have time to change over.",
+	rotate := add("rotate", "[USER]", "Replace all keys with a new one", "Creates a key and prints it. It cannot be shown again. The old keys continue to sign for the grace period, so that receivers have time to switch.",
 		func(ctx context.Context, c *config, user, _ string) error {
 			if grace < 0 || grace > jobs.MaxGrace {
 				return &usageError{fmt.Errorf("--grace: expected 0 to %s", jobs.MaxGrace)}
 			}
 			return p.createKey(ctx, c, user, &grace)
 		})
-	rotate.Flags().DurationVar(&grace, "grace", 24*time.Hour, "how long the old keys go on signing; 0 means not at all")
-	add("revoke", "ID", "End a key now", "Callbacks are no longer signed with the key.",
+	rotate.Flags().DurationVar(&grace, "grace", 24*time.Hour, "how long the old keys continue to sign; 0 revokes them now")
+	add("revoke", "ID", "Revoke a key now", "Revokes a key: callbacks are no longer signed with it.",
 		func(ctx context.Context, c *config, user, id string) error { return p.revokeKey(ctx, c, user, id) })
 	return cmd
 }

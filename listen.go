@@ -31,20 +31,20 @@ type listener struct {
 	count      int
 	reply      reply
 
-	mu   sync.Mutex
-	keys []webhook.Key
-	load func() ([]webhook.Key, error)
-	got  int
-	done chan struct{} // closed when count callbacks came
+	mu       sync.Mutex
+	keys     []webhook.Key
+	loadKeys func() ([]webhook.Key, error)
+	received int
+	done     chan struct{} // closed after count callbacks
 }
 
-// run listens until enough callbacks came or ctx is done.
+// run listens until count callbacks were received or ctx is done.
 func (l *listener) run(ctx context.Context, c *config) error {
 	if err := l.reply.check(); err != nil {
 		return &usageError{fmt.Errorf("--%w", err)}
 	}
 	l.done = make(chan struct{})
-	l.load = func() (found []webhook.Key, err error) {
+	l.loadKeys = func() (found []webhook.Key, err error) {
 		err = withKeys(ctx, c, func(keys *jobs.Keys) error {
 			found, err = keys.Signing(ctx, cmp.Or(l.user, auth.LocalUser))
 			return err
@@ -78,12 +78,12 @@ func (l *listener) run(ctx context.Context, c *config) error {
 }
 
 const (
-	// maxCallback bounds the body of a callback.
+	// maxCallback is the maximum size of a callback.
 	maxCallback = 4 << 20
 	maxDelay    = 5 * time.Minute
 )
 
-// A reply is how a listener answers.
+// A reply describes how a listener responds.
 type reply struct {
 	status int
 	delay  time.Duration
@@ -99,8 +99,8 @@ func (r reply) check() error {
 	return nil
 }
 
-// with returns the reply that the query asks for.
-func (r reply) with(query url.Values) (reply, error) {
+// withQuery returns the reply with the status and delay in the query, if any.
+func (r reply) withQuery(query url.Values) (reply, error) {
 	var err error
 	if s := query.Get("status"); s != "" {
 		if r.status, err = strconv.Atoi(s); err != nil {
@@ -115,15 +115,15 @@ func (r reply) with(query url.Values) (reply, error) {
 	return r, r.check()
 }
 
-// ServeHTTP prints a callback and answers as the query of the URL asks for, as
-// in /?status=503&delay=10s, or else as the command line does.
+// ServeHTTP prints a callback and responds to it. The query of the URL, as in
+// /?status=503&delay=10s, overrides the command line.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	reply, err := l.reply.with(r.URL.Query())
+	reply, err := l.reply.withQuery(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -139,7 +139,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(reply.status)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.got++; l.got == l.count {
+	if l.received++; l.received == l.count {
 		close(l.done)
 	}
 }
@@ -148,7 +148,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *listener) print(r *http.Request, body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Whoever reaches the listener may send what would steer the terminal.
+	// Anyone may send a request with terminal control sequences, so make it printable.
 	line := fmt.Sprintf("%s %s (%s) signature: %s", r.Method, r.URL.Path, r.Header.Get("Webhook-Id"), l.verify(r.Header, body))
 	fmt.Fprintln(l.stdout, strings.ReplaceAll(client.Printable(line), "\n", " "))
 	var pretty bytes.Buffer
@@ -159,14 +159,14 @@ func (l *listener) print(r *http.Request, body []byte) {
 	fmt.Fprintln(l.stdout, client.Printable(pretty.String()))
 }
 
-// verify says what a callback's signature is worth.
+// verify describes whether a callback's signature is valid.
 func (l *listener) verify(header http.Header, body []byte) string {
-	verdict := "not checked, there are no keys"
+	verdict := "not verified, there are no keys"
 	for range 2 {
 		var valid []string
 		for _, k := range l.keys {
 			if err := webhook.Verify(cmp.Or(k.PublicKey(), k.Secret()), header, body, time.Now()); err != nil {
-				verdict = "WRONG: " + err.Error()
+				verdict = "INVALID: " + err.Error()
 			} else {
 				valid = append(valid, k.Scheme())
 			}
@@ -174,10 +174,10 @@ func (l *listener) verify(header http.Header, body []byte) string {
 		if len(valid) > 0 {
 			return "valid (" + strings.Join(valid, ", ") + ")"
 		}
-		// Perhaps the keys are new.
+		// There may be new keys.
 		var err error
-		if l.keys, err = l.load(); err != nil {
-			return "not checked, no keys: " + err.Error()
+		if l.keys, err = l.loadKeys(); err != nil {
+			return "not verified, cannot load keys: " + err.Error()
 		}
 	}
 	return verdict
@@ -186,9 +186,9 @@ func (l *listener) verify(header http.Header, body []byte) string {
 func (p *program) listenCommand() *cobra.Command {
 	l := &listener{program: p}
 	cmd := &cobra.Command{
-		Use: "listen", Short: "Receive callbacks and print them, to try things out", Args: noArguments,
-		Long: "Receives callbacks and prints them. Their signatures are verified with the keys in the database, if it can be reached.\n" +
-			"A URL can ask for another answer: http://127.0.0.1:5001/?status=503&delay=10s.",
+		Use: "listen", Short: "Receive and print callbacks, for testing", Args: noArguments,
+		Long: "Receives callbacks and prints them. Verifies their signatures with the keys in the database, if that is reachable.\n" +
+			"The callback URL can set the response: http://127.0.0.1:5001/?status=503&delay=10s.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure(cmd)
 			if err != nil {
@@ -198,10 +198,10 @@ func (p *program) listenCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&l.addr, "addr", "127.0.0.1:5001", "address to listen on")
-	cmd.Flags().IntVar(&l.count, "count", 0, "stop after this many callbacks; 0 means never")
-	cmd.Flags().StringVar(&l.user, "user", "", "the user whose callbacks they are")
-	cmd.Flags().IntVar(&l.reply.status, "status", 204, "status to answer with")
-	cmd.Flags().DurationVar(&l.reply.delay, "delay", 0, "how long to wait before the answer")
+	cmd.Flags().IntVar(&l.count, "count", 0, "exit after this many callbacks; 0 means never")
+	cmd.Flags().StringVar(&l.user, "user", "", "user whose callbacks to verify")
+	cmd.Flags().IntVar(&l.reply.status, "status", 204, "response status")
+	cmd.Flags().DurationVar(&l.reply.delay, "delay", 0, "delay before the response")
 	addFlags(cmd, "data", "database_url")
 	return cmd
 }

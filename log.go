@@ -8,9 +8,9 @@ import (
 	"golang.org/x/term"
 )
 
-// newLogger returns the program's log: text on a terminal, JSON otherwise,
-// unless the configuration says so. The caller calls flush at the end: except on
-// a terminal, lines are written a tenth of a second late.
+// newLogger returns the program's logger. By default it writes text to a terminal and
+// JSON otherwise. Except on a terminal, lines are written up to logDelay late, so the
+// caller must call flush at the end.
 func newLogger(c *config, w io.Writer) (logger *slog.Logger, flush func()) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

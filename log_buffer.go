@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// logDelay is how late a line of the log is written, at most.
+	// logDelay is how long a line may stay in the buffer.
 	logDelay = 100 * time.Millisecond
-	// maxLogBuffer is how many bytes of lines wait, at most.
+	// maxLogBuffer is the size in bytes at which the buffer is written.
 	maxLogBuffer = 64 << 10
 )
 
-// A logBuffer writes many lines of the log at once, because writing one takes
-// longer than making it. What waits is lost when the process is killed.
+// A logBuffer writes log lines in batches, because a write takes longer than
+// formatting a line. Buffered lines are lost if the process is killed.
 type logBuffer struct {
 	mu    sync.Mutex
 	w     io.Writer
 	lines []byte
-	timer *time.Timer // nil while nothing waits
+	timer *time.Timer // nil while the buffer is empty
 }
 
 // Write implements [io.Writer].
@@ -38,7 +38,7 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// flush writes what waits.
+// flush writes the buffered lines.
 func (b *logBuffer) flush() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +58,8 @@ func (b *logBuffer) flushLocked() error {
 	return err
 }
 
-// A flushingHandler writes warnings and errors at once, with all lines before
-// them.
+// A flushingHandler writes warnings and errors at once, together with all lines
+// buffered before them.
 type flushingHandler struct {
 	slog.Handler
 	buffer *logBuffer

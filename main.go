@@ -15,15 +15,14 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the next one ends the process at once.
+	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, services.Register}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// run runs the program until ctx is done, and returns its exit code: 0 when
-// all went well, 1 when it did not, 2 when it was called wrongly, or that of an
-// exitError.
+// run runs the program until ctx is done, and returns its exit code: 0 for success, 2
+// for usage and configuration errors, the code of an exitError, or 1 for other errors.
 func (p *program) run(ctx context.Context, args []string) int {
 	command := newCommand(p)
 	command.SetArgs(args)
@@ -44,7 +43,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return 1
 }
 
-// An exitError has an exit code of its own.
+// An exitError is an error with its own exit code.
 type exitError struct {
 	code int
 	error

@@ -12,14 +12,14 @@ import (
 
 func (p *program) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "migrate", Short: "Change or show the schema of the database", Args: noArguments,
+		Use: "migrate", Short: "Migrate the database, or show its migrations", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{fmt.Errorf("expected `%s up`, `down` or `status`", cmd.CommandPath())}
 		},
 	}
 	var yes bool
 	for name, short := range map[string]string{
-		"up": "Bring the schema up to date", "down": "Remove all tables, with all jobs", "status": "List the migrations",
+		"up": "Apply all pending migrations", "down": "Drop all tables, including all jobs", "status": "List the migrations",
 	} {
 		sub := &cobra.Command{
 			Use: name, Short: short, Args: noArguments,
@@ -29,13 +29,13 @@ func (p *program) migrateCommand() *cobra.Command {
 					return err
 				}
 				if name == "down" && !yes {
-					return &usageError{errors.New("this removes all jobs for good; add --yes if you mean it")}
+					return &usageError{errors.New("this permanently deletes all jobs; add --yes to confirm")}
 				}
 				return p.migrate(cmd.Context(), c, name)
 			},
 		}
 		if name == "down" {
-			sub.Flags().BoolVar(&yes, "yes", false, "remove all jobs")
+			sub.Flags().BoolVar(&yes, "yes", false, "confirm that all jobs are deleted")
 		}
 		addFlags(sub, "data", "database_url")
 		cmd.AddCommand(sub)
@@ -43,7 +43,7 @@ func (p *program) migrateCommand() *cobra.Command {
 	return cmd
 }
 
-// migrate changes or shows the schema.
+// migrate migrates the database in the given direction, if any, and lists the migrations.
 func (p *program) migrate(ctx context.Context, c *config, direction string) (err error) {
 	db, err := openDatabase(ctx, c)
 	if err != nil {

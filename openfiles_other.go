@@ -2,5 +2,5 @@
 
 package main
 
-// openFiles reports that the system does not say how many files may be open.
+// openFiles reports that the limit of open files is unknown on this system.
 func openFiles() (files int64, ok bool) { return 0, false }

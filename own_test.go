@@ -23,7 +23,7 @@ func TestCallbackToItself(t *testing.T) {
 func TestOwnNames(t *testing.T) {
 	c := defaults()
 	c.PublicURL, c.Hosts = "https://jobs.example.com", []string{"jobs.internal", "10.1.2.3:8080"}
-	got := strings.Join(own(c), " ")
+	got := strings.Join(ownAddresses(c), " ")
 	for _, want := range []string{"jobs.example.com:443", "jobs.example.com:5000", "jobs.internal:5000", "jobs.internal:443", "jobs.internal:80", "10.1.2.3:8080"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is not in %s", want, got)

@@ -183,7 +183,7 @@ func TestPageStream(t *testing.T) {
 			e.hold()
 		}))
 		b.open(page)
-		b.until(logText + `.includes("third.") && ` + noteText + ` === "● live"`)
+		b.until(logText + `.includes("third.") && ` + noteText + ` === "● Live"`)
 		b.quiet()
 	})
 	run("gone", func(_ *testing.T, w *weather, b *browser, page string) {
@@ -209,9 +209,9 @@ func TestPageStream(t *testing.T) {
 			says(503, "Retry-After", "2")(rw, r)
 		})
 		b.open(page)
-		b.until(noteText + `.startsWith("▲ connection lost; trying again in 2 s")`)
+		b.until(noteText + `.startsWith("▲ Connection lost; retrying in 2 s")`)
 		b.shot("lost")
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		if took := time.Since(begin); took < 2*time.Second {
 			t.Errorf("came back after %v", took)
 		}
@@ -220,14 +220,14 @@ func TestPageStream(t *testing.T) {
 	run("a server that has no room opens and closes", func(t *testing.T, w *weather, b *browser, _ string) {
 		answer(&w.stream, stream(func(*events) {}))
 		b.open(w.URL + "/jobs/" + s.submitted("sleep", `{"input": {"seconds": 100}}`, "id"))
-		b.until(noteText + `.startsWith("● asking every")`) // after a few tries
+		b.until(noteText + `.startsWith("● Polling every")`) // after a few tries
 		before := w.opened.Load()
 		if before > 6 {
 			t.Errorf("%d streams were opened", before)
 		}
 		b.until(barValue + ` > 0`)
 		w.stream.Store(nil)
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		b.quiet()
 	})
 	run("no streams at all", func(_ *testing.T, w *weather, b *browser, _ string) {
@@ -252,7 +252,7 @@ func TestPageStream(t *testing.T) {
 	})
 	run("hidden and shown again", func(t *testing.T, w *weather, b *browser, url string) {
 		b.open(url)
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		other := b.tab(t) // in front of it
 		other.open(w.URL + "/jobs")
 		if eval[bool](b, "document.hidden") {
@@ -267,7 +267,7 @@ func TestPageStream(t *testing.T) {
 			}
 		}
 		b.hide(false)
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		b.quiet()
 		other.quiet()
 	})
@@ -279,7 +279,7 @@ func TestPageStream(t *testing.T) {
 		for _, page := range pages {
 			begin := time.Now()
 			b.open(page)
-			b.until(noteText + ` === "● live"`)
+			b.until(noteText + ` === "● Live"`)
 			if took := time.Since(begin); took > 15*time.Second { // a browser out of connections hangs for more than 40 s
 				t.Errorf("%s took %v", page, took)
 			}
@@ -290,12 +290,12 @@ func TestPageStream(t *testing.T) {
 			}
 		}
 		b.do(chromedp.Evaluate[chromedp.Void]("history.back()"))
-		b.until(`location.href === "` + pages[8] + `" && ` + noteText + ` === "● live"`)
+		b.until(`location.href === "` + pages[8] + `" && ` + noteText + ` === "● Live"`)
 		b.quiet()
 	})
 	run("many in one page", func(t *testing.T, w *weather, b *browser, url string) {
 		b.open(url)
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		events := strings.Replace(url, "/jobs/", "/v1/jobs/", 1) + "/events"
 		b.do(chromedp.Evaluate[chromedp.Void](`for (let i = 0; i < 7; i++) {
 			const p = document.createElement("job-progress");
@@ -318,7 +318,7 @@ func TestPageStream(t *testing.T) {
 		}))
 		b.open(page)
 		b.until(`document.querySelector("#log").lastElementChild?.textContent.endsWith("line 20000.\n") && document.querySelector("#log").childElementCount === 5000`)
-		b.until(`document.querySelector("#log-note").textContent === "15000 earlier lines are left out."`)
+		b.until(`document.querySelector("#log-note").textContent === "15000 earlier lines are not shown."`)
 		t.Logf("20,000 lines were drawn in %v", time.Since(begin).Round(10*time.Millisecond))
 		b.until(`(l => l.scrollHeight - l.scrollTop - l.clientHeight < 24)(document.querySelector("#log"))`)
 		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#log").scrollTop = 0`)) // whoever reads above is left in peace
@@ -343,10 +343,10 @@ func TestPageStream(t *testing.T) {
 		answer(&w.stream, says(503))
 		answer(&w.ask, says(503, "Retry-After", "3600"))
 		b.open(page)
-		b.until(noteText + `.startsWith("▲ connection lost; trying again in 3600 s")`)
+		b.until(noteText + `.startsWith("▲ Connection lost; retrying in 3600 s")`)
 		w.stream.Store(nil)
 		b.do(chromedp.Evaluate[chromedp.Void](`window.dispatchEvent(new Event("online"))`))
-		b.until(noteText + ` === "● live"`)
+		b.until(noteText + ` === "● Live"`)
 		b.quiet("status of 503")
 	})
 	run("the example in docs", func(t *testing.T, _ *weather, b *browser, _ string) {
@@ -417,7 +417,7 @@ func TestPageServerKilled(t *testing.T) {
 	b.until(barValue + ` > 10`)
 	server.Process.Kill()
 	server.Wait()
-	b.until(noteText + `.startsWith("▲ connection lost")`)
+	b.until(noteText + `.startsWith("▲ Connection lost")`)
 	b.shot("lost")
 	s.start("coatcheck")
 	b.until(`document.title.startsWith("succeeded") && ` + barValue + ` === 100`)

@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "2"))
 	b.click("form button.main")
 	b.until(`location.pathname.startsWith("/jobs/job_")`)
-	b.until(barValue + ` > 10 && ` + barValue + ` < 100 && ` + noteText + ` === "● live"`)
+	b.until(barValue + ` > 10 && ` + barValue + ` < 100 && ` + noteText + ` === "● Live"`)
 	b.shot("running")
 	b.until(`document.querySelector("#output")?.textContent === '"hello, Ada"'`)
 	b.until(barValue + ` === 100 && document.title.startsWith("succeeded: sleep")`)
@@ -116,7 +116,7 @@ func TestPageBulk(t *testing.T) {
 	b.click("form.filter button")
 	b.until(`location.pathname === "/jobs/` + other + `"`)
 	b.open(s.at("/jobs?status=expired"))
-	b.until(`document.querySelector(".empty")?.textContent.includes("No job matches.")`)
+	b.until(`document.querySelector(".empty")?.textContent.includes("No matching jobs.")`)
 	b.quiet()
 }
 
@@ -144,17 +144,17 @@ func TestPageFresh(t *testing.T) {
 	s.submitted("maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+receiver+`"}`, "id")
 	b.until(`document.querySelectorAll("#received details").length === 2 && document.querySelector("#` + first + `").open && document.querySelector("#received summary").textContent.includes("job.succeeded")`)
 	b.shot("received")
-	other.until(`document.querySelector("tbody .badge.succeeded") !== null && document.querySelector("#fresh").textContent === "● fresh every 3 s"`)
+	other.until(`document.querySelector("tbody .badge.succeeded") !== null && document.querySelector("#fresh").textContent === "● Live"`)
 	other.open(s.at("/deliveries"))
 	other.until(`document.querySelectorAll("tbody .badge.delivered").length === 2`)
 	b.click("button.copy")
 	b.until(`["Copied", "Selected"].includes(document.querySelector("button.copy").textContent)`)
 	server.Process.Kill()
 	server.Wait()
-	b.until(`document.querySelector("#fresh").textContent.startsWith("▲ not fresh since")`)
+	b.until(`document.querySelector("#fresh").textContent.startsWith("▲ Disconnected, last updated ")`)
 	b.shot("stale")
 	s.start("coatcheck")
-	b.until(`document.querySelector("#fresh").textContent.startsWith("● fresh")`)
+	b.until(`document.querySelector("#fresh").textContent === "● Live"`)
 	b.quiet(lostStream...)
 	other.quiet(lostStream...)
 }
@@ -217,7 +217,7 @@ func TestPageWithoutScripts(t *testing.T) {
 	paths := screens(s, b)
 	b.scripts(false)
 	for name, want := range map[string]string{
-		"services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature right", "system": "SQLite",
+		"services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite",
 	} {
 		b.open(s.at(paths[name]))
 		if text := eval[string](b, "document.body.innerText"); !strings.Contains(text, want) && !strings.Contains(eval[string](b, "document.body.textContent"), want) {
@@ -333,7 +333,7 @@ func TestPageSignIn(t *testing.T) {
 	// A link shows one job to whoever has it, live, and nothing to do.
 	answer := s.run(`curl -s -u 'alice:correct horse battery staple' http://127.0.0.1:5000/v1/services/sleep/jobs --json '{"input": {"seconds": 3}}'`)
 	b.open(regexp.MustCompile(`"web_url":"([^"]*)"`).FindStringSubmatch(answer)[1])
-	b.until(noteText + ` === "● live" && document.querySelector("form") === null && document.querySelector("nav") === null`)
+	b.until(noteText + ` === "● Live" && document.querySelector("form") === null && document.querySelector("nav") === null`)
 	b.until(status + ` === "succeeded" && document.querySelector("#output").textContent === '"hello, world"'`)
 	b.shot("shared")
 	b.quiet("status of 401")

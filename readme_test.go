@@ -150,7 +150,7 @@ func TestReadmeRun(t *testing.T) {
 	contains(t, "ask", s.run(job+life[2]), `"status":"succeeded"`)
 	contains(t, "fetch", s.run(job+life[3]), `"hello, Ada"`)
 	contains(t, "be told", s.run(life[4]), `signature: valid`, `"type": "job.succeeded"`, `"output": 7`)
-	contains(t, "run", s.run(life[5]), `100 %  slept 2s of 2s`, `"hello, Ada"\n`)
+	contains(t, "run", s.run(life[5]), `100%  slept 2s of 2s`, `"hello, Ada"\n`)
 
 	configure := readme(t, "sh")["Configure it"]
 	if len(configure) != 1 {

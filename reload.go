@@ -12,18 +12,18 @@ import (
 	"coatcheck/jobs"
 )
 
-// hangUps returns a channel with the requests to read the configuration again
-// (SIGHUP), which end no process that has asked for them. Call stop at the end.
-func hangUps() (hup <-chan os.Signal, stop func()) {
+// notifyHangup returns a channel that receives SIGHUP, the request to reload the
+// configuration. Until stop is called, SIGHUP does not end the process.
+func notifyHangup() (hup <-chan os.Signal, stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c, func() { signal.Stop(c) }
 }
 
-// A reloader reads again what can change while the server runs: the users and
-// the certificate.
+// A reloader reloads the settings that can change while the server runs: users, API
+// keys, admins, allowed services and the certificate.
 type reloader struct {
-	// read returns the configuration as it is now.
+	// read loads the current configuration.
 	read     func() (*config, error)
 	running  *config
 	services *jobs.Registry
@@ -32,7 +32,7 @@ type reloader struct {
 	logger   *slog.Logger
 }
 
-// reload takes what has changed; what has a mistake stays as it was.
+// reload applies the changed settings. After an error, the old ones stay in effect.
 func (r *reloader) reload(ctx context.Context) {
 	c, err := r.read()
 	if err == nil {
@@ -42,26 +42,26 @@ func (r *reloader) reload(ctx context.Context) {
 		err = r.auth.Reload(c.credentials())
 	}
 	if err != nil {
-		r.logger.ErrorContext(ctx, "configuration not read again, users stay as they were", "err", err)
+		r.logger.ErrorContext(ctx, "configuration not reloaded, the previous users stay in effect", "err", err)
 	} else {
-		r.logger.InfoContext(ctx, "configuration read again: users, API keys, admins and allowed services are those in it")
-		if r.othersDiffer(c) {
-			r.logger.WarnContext(ctx, "other settings have changed too: restart the server for them")
+		r.logger.InfoContext(ctx, "configuration reloaded: users, API keys, admins and allowed services")
+		if r.otherSettingsChanged(c) {
+			r.logger.WarnContext(ctx, "other settings have changed too: restart the server to apply them")
 		}
 	}
 	if r.cert == nil {
 		return
 	}
 	if err := r.cert.reload(); err != nil {
-		r.logger.ErrorContext(ctx, "certificate not read again, the one before goes on", "err", err)
+		r.logger.ErrorContext(ctx, "certificate not reloaded, the previous one stays in use", "err", err)
 	} else {
-		r.logger.InfoContext(ctx, "certificate read again", "file", r.cert.cert)
+		r.logger.InfoContext(ctx, "certificate reloaded", "file", r.cert.cert)
 	}
 }
 
-// othersDiffer reports whether a configuration differs from the running one in
-// what can't be reloaded.
-func (r *reloader) othersDiffer(c *config) bool {
+// otherSettingsChanged reports whether a configuration differs from the running one in
+// settings that cannot be reloaded.
+func (r *reloader) otherSettingsChanged(c *config) bool {
 	other, running := *c, *r.running
 	for _, c := range []*config{&other, &running} {
 		c.Users, c.APIKeys, c.Admins, c.AllowedServices, c.warnings = nil, nil, nil, nil, nil

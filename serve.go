@@ -18,8 +18,8 @@ import (
 
 func (p *program) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Serve the API and, unless told otherwise, run jobs", Args: noArguments,
-		Long: "Serve the API and the page, and run jobs.\n\nWithout a database URL, jobs are kept in SQLite and all happens in this process.\n" +
+		Use: "serve", Short: "Serve the API and, by default, run jobs", Args: noArguments,
+		Long: "Serves the API and the web pages, and runs jobs.\n\nWithout a database URL, jobs are stored in SQLite and this process does everything.\n" +
 			"With PostgreSQL and Redis, any number of serve and worker processes share the work.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure(cmd)
@@ -33,17 +33,16 @@ func (p *program) serveCommand() *cobra.Command {
 		},
 	}
 	addFlags(cmd, "addr", "public_url", "data", "database_url", "redis_url", "concurrency", "shutdown_timeout")
-	cmd.Flags().Bool("no-worker", false, "only serve; others run the jobs")
+	cmd.Flags().Bool("no-worker", false, "do not run jobs; worker processes run them")
 	cmd.Flags().Bool("no-migrate", false, "do not migrate the database")
 	addBenchFlag(cmd)
 	return cmd
 }
 
-// serve serves until ctx is done. When it is told to (SIGHUP), it reads the
-// configuration again.
+// serve serves until ctx is done. On SIGHUP, it reloads the configuration with read.
 func (p *program) serve(ctx context.Context, c *config, read func() (*config, error)) (err error) {
-	hup, ignore := hangUps()
-	defer ignore()
+	hangup, stopNotify := notifyHangup()
+	defer stopNotify()
 	logger, flush := newLogger(c, p.stderr)
 	defer flush()
 	var cert *certificate
@@ -52,7 +51,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 			return err
 		}
 	}
-	configured := *c // before it is fitted to the system
+	configured := *c // before limits of the system lower some settings
 	connections := c.connections(logger)
 	e, err := newEngine(ctx, c, p.services, true, logger)
 	if err != nil {
@@ -83,14 +82,14 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	if err := e.queue.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close(), e.close())
 	}
-	p.greet(c, listener.Addr())
+	p.printAddress(c, listener.Addr())
 	listener = connections.Listen(listener)
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnContext: connections.Context, ConnState: connections.State,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		// No ReadTimeout and no WriteTimeout: the handler sets a deadline for each
-		// body and for each write, because streams last.
+		// There is no ReadTimeout and no WriteTimeout, because event streams are long.
+		// The handler sets a deadline for each body and each write instead.
 		HTTP2: &http.HTTP2Config{WriteByteTimeout: 20 * time.Second},
 	}
 	failed := make(chan error, 1)
@@ -98,11 +97,11 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		listener = tls.NewListener(listener, cert.config())
 	}
 	go func() { failed <- server.Serve(listener) }()
-	again := &reloader{read, &configured, e.registry, authenticator, cert, logger}
+	reloader := &reloader{read, &configured, e.registry, authenticator, cert, logger}
 	for running := true; running; {
 		select {
-		case <-hup:
-			again.reload(ctx)
+		case <-hangup:
+			reloader.reload(ctx)
 		case <-ctx.Done():
 			logger.InfoContext(ctx, "stopping; a second signal stops at once", "running_jobs_may_take", c.ShutdownTimeout.String())
 			running = false
@@ -114,7 +113,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if shutdownErr := server.Shutdown(grace); shutdownErr != nil {
-		server.Close() // somebody reads too slowly
+		server.Close() // a client reads too slowly
 	}
 	handler.Wait(grace)
 	if err == nil {
@@ -132,17 +131,17 @@ func scheme(c *config) string {
 	return "http"
 }
 
-// greet says where the server is.
-func (p *program) greet(c *config, addr net.Addr) {
-	where := c.PublicURL
-	if where == "" {
-		where = scheme(c) + "://" + addr.String()
+// printAddress prints the URL of the server.
+func (p *program) printAddress(c *config, addr net.Addr) {
+	address := c.PublicURL
+	if address == "" {
+		address = scheme(c) + "://" + addr.String()
 		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-			where = fmt.Sprintf("%s://localhost:%d", scheme(c), tcp.Port)
+			address = fmt.Sprintf("%s://localhost:%d", scheme(c), tcp.Port)
 		}
 	}
-	fmt.Fprintf(p.stdout, "Coatcheck is at %s\n", where)
+	fmt.Fprintf(p.stdout, "Coatcheck is at %s\n", address)
 	if c.open() {
-		fmt.Fprintln(p.stdout, "There are no users, so it asks for no password and listens on this machine only.")
+		fmt.Fprintln(p.stdout, "No users are configured, so no password is required and only this machine can connect.")
 	}
 }

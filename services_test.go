@@ -50,12 +50,12 @@ func TestDocsServices(t *testing.T) {
 		}
 	}
 	check, serve, _ := strings.Cut(strings.TrimSpace(sh[shell][0]), "\n")
-	contains(t, "check", s.run(check), `no mistakes\. Services: .*disk\.usage`)
+	contains(t, "check", s.run(check), `is valid\. Services: .*disk\.usage`)
 	s.start(serve)
 	s.ready()
 	contains(t, "a shell command", s.run(sh[shell][1]), `"status":"succeeded"`, `"output":"\d+\\t/usr/share/doc"`)
 	contains(t, "a path elsewhere", s.run(strings.Replace(sh[shell][1], "/usr/share/doc", "/etc", 1)), `"status":422`, `body\.input\.path`)
-	contains(t, "a Python script", s.run(one(t, sh, script)), `100 %  page 3`, `info: page 1`, `\{"pages":3,"language":"en"\}`)
+	contains(t, "a Python script", s.run(one(t, sh, script)), `100%  page 3`, `info: page 1`, `\{"pages":3,"language":"en"\}`)
 	answer := s.run(one(t, sh, slow))
 	contains(t, "a slow server", answer, `"status":"succeeded"`, `"text":"hello"`, `Bearer a-secret-key language=en`, `audio.*https://example.com/a.wav`)
 	contains(t, "the page", s.run("curl -s http://127.0.0.1:5000/services/document.read"), `(?s)input\.pages.*input\.language`, `<option[^>]*>de`)

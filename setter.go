@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// setter is how a value is set.
+// A setter sets a setting to a value.
 type setter = func(c *config, value *yaml.Node) error
 
 func scalar(node *yaml.Node, want string) (string, error) {
@@ -23,11 +23,10 @@ func scalar(node *yaml.Node, want string) (string, error) {
 	return strings.TrimSpace(node.Value), nil
 }
 
-// text sets a text that check finds nothing wrong with. An empty one takes
-// back what was set before.
+// text sets a text that check accepts. An empty text clears the setting.
 func text(field func(*config) *string, check func(string) error) setter {
 	return func(c *config, node *yaml.Node) error {
-		s, err := scalar(node, "a text")
+		s, err := scalar(node, "text")
 		if err == nil && s != "" {
 			err = check(s)
 		}
@@ -38,15 +37,15 @@ func text(field func(*config) *string, check func(string) error) setter {
 	}
 }
 
-func number[T int | int64](field func(*config) *T, least, most T) setter {
+func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
 	return func(c *config, node *yaml.Node) error {
-		want := fmt.Errorf("expected a whole number from %d to %d", least, most)
+		want := fmt.Errorf("expected a whole number from %d to %d", lowest, highest)
 		s, err := scalar(node, "a number")
 		if err != nil {
 			return want
 		}
 		n, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, 64)
-		if err != nil || n < int64(least) || n > int64(most) {
+		if err != nil || n < int64(lowest) || n > int64(highest) {
 			return want
 		}
 		*field(c) = T(n)
@@ -83,7 +82,7 @@ func boolean(field func(*config) *bool) setter {
 	}
 }
 
-func duration(field func(*config) *time.Duration, least, most time.Duration) setter {
+func duration(field func(*config) *time.Duration, lowest, highest time.Duration) setter {
 	return func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a duration such as 20s, 15m or 24h")
 		if err != nil {
@@ -93,15 +92,15 @@ func duration(field func(*config) *time.Duration, least, most time.Duration) set
 		if err != nil {
 			return errors.New("expected a duration such as 20s, 15m or 24h")
 		}
-		if d < least || d > most {
-			return fmt.Errorf("expected %s to %s", least, most)
+		if d < lowest || d > highest {
+			return fmt.Errorf("expected %s to %s", lowest, highest)
 		}
 		*field(c) = d
 		return nil
 	}
 }
 
-// seconds sets a duration as Celery's configuration has it.
+// seconds sets a duration given in seconds, as in Celery's configuration.
 func seconds(field func(*config) *time.Duration) setter {
 	return func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a number of seconds")
@@ -135,8 +134,8 @@ func schedule(c *config, node *yaml.Node) error {
 	return nil
 }
 
-// decoded sets a list or mapping; the error does not quote it, because it may
-// be secret.
+// decoded sets a list or mapping. Its error does not quote the value, which may be
+// secret.
 func decoded[T any](field func(*config) *T, want string) setter {
 	return func(c *config, node *yaml.Node) error {
 		var v T
@@ -148,7 +147,7 @@ func decoded[T any](field func(*config) *T, want string) setter {
 	}
 }
 
-// configured sets services that are described in the file.
+// configured sets services that are defined in the file.
 func configured[T any](parse func(node *yaml.Node, dir string) (T, error), field func(*config) *T) setter {
 	return func(c *config, node *yaml.Node) error {
 		dir, err := filepath.Abs(filepath.Dir(c.file))

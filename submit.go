@@ -24,9 +24,9 @@ func (p *program) runCommand() *cobra.Command {
 	server := ""
 	cmd := &cobra.Command{
 		Use: "run SERVICE [NAME=VALUE]…", Short: "Submit a job and watch it until it ends",
-		Long: "Submits a job to a service, watches it as `coatcheck watch` does, and prints its output. The input is made of NAME=VALUE, each\n" +
-			"a text or JSON as the service's schema wants it, or of NAME:=JSON; --input gives it whole, or what the others are added to.\n" +
-			"Ctrl-C ends only the watching, and says how to go on.\n" + credentialsHelp,
+		Long: "Submits a job to a service, watches it like `coatcheck watch`, and prints its output. Set input properties with NAME=VALUE,\n" +
+			"where the service's schema decides whether VALUE is text or JSON, or with NAME:=JSON. --input sets the whole input; NAME=VALUE then adds to it.\n" +
+			"Ctrl-C only stops watching: the job continues, and the command prints how to watch it again.\n" + credentialsHelp,
 		Example: "  coatcheck run sleep seconds=10 name=Ada\n  coatcheck run maths.add --input '{\"a\": 3, \"b\": 4}'",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -51,13 +51,13 @@ func (p *program) runCommand() *cobra.Command {
 		},
 	}
 	p.addURLFlag(cmd.Flags(), &server)
-	cmd.Flags().StringVar(&s.input, "input", "", "the input as JSON, @FILE to read it from a file, - from standard input")
+	cmd.Flags().StringVar(&s.input, "input", "", "input as JSON, @FILE to read it from a file, or - for standard input")
 	cmd.Flags().BoolVar(&s.json, "json", false, "print each event as a line of JSON")
-	cmd.Flags().BoolVar(&s.cancel, "cancel-on-interrupt", false, "let Ctrl-C cancel the job, too")
+	cmd.Flags().BoolVar(&s.cancel, "cancel-on-interrupt", false, "on Ctrl-C, also cancel the job")
 	return cmd
 }
 
-// A submission is a job to be, then one to be watched.
+// A submission submits a job and then watches it.
 type submission struct {
 	view
 	input  string
@@ -66,7 +66,7 @@ type submission struct {
 
 // run submits a job and watches it.
 func (s *submission) run(ctx context.Context, service string, args []string) error {
-	input, err := s.read()
+	input, err := s.readInput()
 	if err == nil {
 		err = s.client.Assign(ctx, service, input, args)
 	}
@@ -78,16 +78,16 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 		return err
 	}
 	var job jobs.Job
-	// With a key, a proxy that sends it twice makes one job.
+	// The key prevents a second job if a proxy repeats the request.
 	key := http.Header{"Idempotency-Key": {`"` + rand.Text() + `"`}}
 	if _, err := s.client.Call(ctx, http.MethodPost, s.client.ServiceURL(service)+"/jobs", key, body, &job); err != nil {
 		if ctx.Err() != nil {
-			return &exitError{exitInterrupted, errors.New("interrupted before the server answered")}
+			return &exitError{exitInterrupted, errors.New("interrupted before the server responded")}
 		}
 		return fmt.Errorf("submit: %w", err)
 	}
 	s.name = string(job.Token)
-	s.sayStatus(job.Status, job.Attempt) // the stream may begin when it runs already
+	s.printStatus(job.Status, job.Attempt) // the stream may start when the job already runs
 	stream, err := s.client.Events(job.EventsURL)
 	if err != nil {
 		return err
@@ -105,19 +105,19 @@ func (s *submission) cancelJob(ctx context.Context, id string) error {
 	defer stop()
 	_, err := s.client.Call(ctx, http.MethodPost, s.client.URL+"/v1/jobs/"+id+"/cancel", nil, []byte(`{"reason": "interrupted"}`), nil)
 	if err != nil {
-		return &exitError{exitInterrupted, fmt.Errorf("interrupted, and the job is not canceled: %w", err)}
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted, but the job could not be canceled: %w", err)}
 	}
 	return &exitError{exitInterrupted, errors.New("interrupted; the job is canceled")}
 }
 
-// read returns the input that --input gives.
-func (s *submission) read() (map[string]json.RawMessage, error) {
+// readInput returns the input from --input.
+func (s *submission) readInput() (map[string]json.RawMessage, error) {
 	text, input := []byte(cmp.Or(s.input, "{}")), make(map[string]json.RawMessage)
 	var err error
 	name, isFile := strings.CutPrefix(s.input, "@")
 	switch {
 	case isFile:
-		text, err = os.ReadFile(name) //nolint:gosec // the user names it
+		text, err = os.ReadFile(name) //nolint:gosec // the user chooses the file
 	case s.input == "-":
 		text, err = io.ReadAll(s.stdin)
 	}
@@ -126,7 +126,7 @@ func (s *submission) read() (map[string]json.RawMessage, error) {
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
-		return nil, &usageError{errors.New("--input: this is UTF-16, as PowerShell writes it: expected UTF-8; write it with `Out-File -Encoding utf8`")}
+		return nil, &usageError{errors.New("--input: expected UTF-8, got UTF-16, which PowerShell writes by default; use `Out-File -Encoding utf8`")}
 	}
 	if err := json.Unmarshal(text, &input); err != nil || input == nil {
 		return nil, &usageError{errors.New(`--input: expected a JSON object such as {"seconds": 10}, @FILE or -`)}

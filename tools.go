@@ -19,7 +19,7 @@ import (
 	"golang.org/x/term"
 )
 
-// maxPassword bounds what is read as a password.
+// maxPassword is the maximum length of a password in bytes.
 const maxPassword = 1024
 
 // hashPassword prints the hash of a password.
@@ -36,8 +36,8 @@ func (p *program) hashPassword() error {
 	return err
 }
 
-// readPassword asks for a password twice without showing it, or reads a line
-// when nobody is there to be asked.
+// readPassword prompts for a password twice without echo. If standard input is not a
+// terminal, it reads one line.
 func (p *program) readPassword() (string, error) {
 	f, ok := p.stdin.(*os.File)
 	if !ok || !isTerminal(f) {
@@ -64,8 +64,8 @@ func (p *program) readPassword() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if again, err := ask("Again: "); err != nil || again != first {
-		return "", cmp.Or(err, error(&usageError{errors.New("the two are not the same")}))
+	if again, err := ask("Repeat password: "); err != nil || again != first {
+		return "", cmp.Or(err, error(&usageError{errors.New("the passwords do not match")}))
 	}
 	if first == "" || len(first) > maxPassword {
 		return "", &usageError{fmt.Errorf("expected a password of 1 to %d bytes", maxPassword)}
@@ -83,8 +83,8 @@ func (p *program) apiKey() error {
 	return err
 }
 
-// withKeys calls do with the keys in the database. A SQLite database may be in
-// use by the server meanwhile.
+// withKeys calls do with the keys in the database. The server may use the database at
+// the same time, even SQLite.
 func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err error) {
 	var db *jobs.Database
 	if c.DatabaseURL != "" {
@@ -123,8 +123,8 @@ func (p *program) listKeys(ctx context.Context, c *config, user string) error {
 	})
 }
 
-// createKey makes a key and prints it; with a grace it takes the place of
-// those there are.
+// createKey creates a key and prints it. With a grace period, the key replaces the
+// existing ones.
 func (p *program) createKey(ctx context.Context, c *config, user string, grace *time.Duration) error {
 	return withKeys(ctx, c, func(keys *jobs.Keys) error {
 		key, secret, err := keys.Create(ctx, user, grace)
@@ -136,7 +136,7 @@ func (p *program) createKey(ctx context.Context, c *config, user string, grace *
 	})
 }
 
-// revokeKey ends a key now.
+// revokeKey revokes a key.
 func (p *program) revokeKey(ctx context.Context, c *config, user, id string) error {
 	return withKeys(ctx, c, func(keys *jobs.Keys) error { return keys.Revoke(ctx, user, id) })
 }
@@ -144,15 +144,15 @@ func (p *program) revokeKey(ctx context.Context, c *config, user, id string) err
 func (p *program) hashPasswordCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "hash-password", Short: "Print the hash of a password for httpauth", Args: noArguments,
-		Long: "Asks for a password without showing it, or reads a line from standard input, and prints an argon2id hash for the section httpauth of the configuration.",
+		Long: "Prompts for a password, or reads a line from standard input, and prints its argon2id hash for the section httpauth of the configuration.",
 		RunE: func(*cobra.Command, []string) error { return p.hashPassword() },
 	}
 }
 
 func (p *program) apiKeyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "api-key", Short: "Make an API key", Args: noArguments,
-		Long: "Makes an API key, for the header `Authorization: Bearer …`, and prints it with its hash for the section api_keys of the configuration. The key itself is kept nowhere.",
+		Use: "api-key", Short: "Create an API key", Args: noArguments,
+		Long: "Creates an API key for the header `Authorization: Bearer …`, and prints it with its hash for the section api_keys of the configuration. The key itself is not stored.",
 		RunE: func(*cobra.Command, []string) error { return p.apiKey() },
 	}
 }

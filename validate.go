@@ -11,12 +11,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// checkCommand finds every mistake in a configuration without starting anything.
+// checkCommand returns the command that reports all errors in the configuration.
 func (p *program) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check the configuration without starting the server", Args: noArguments,
-		Long: "Reads the configuration as `coatcheck serve` does, and reports every mistake with its file and line: settings, schemas, and\n" +
-			"programs and files that are missing on this machine. The exit status is 2 if there is any.",
+		Long: "Reads the configuration like `coatcheck serve`, and reports all errors with their file and line: invalid settings and schemas,\n" +
+			"and programs and files that are missing on this machine. The exit code is 2 if there are any.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure(cmd)
 			if err != nil {
@@ -42,7 +42,7 @@ func (p *program) checkCommand() *cobra.Command {
 			for s := range registry.All() {
 				names = append(names, s.Name)
 			}
-			_, err = fmt.Fprintf(p.stdout, "The configuration has no mistakes. Services: %s\n", strings.Join(names, ", "))
+			_, err = fmt.Fprintf(p.stdout, "The configuration is valid. Services: %s\n", strings.Join(names, ", "))
 			return err
 		},
 	}

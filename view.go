@@ -15,27 +15,27 @@ import (
 	"golang.org/x/term"
 )
 
-// quietInterval is how often progress becomes a line where no bar can be
-// drawn.
-const quietInterval = time.Second
+// lineInterval is the minimum time between progress lines, which are printed if
+// standard error is not a terminal.
+const lineInterval = time.Second
 
-// A view shows the events of a job: its output on standard output, all else
-// on standard error; as JSON, everything on standard output.
+// A view prints the events of a job: its output on standard output and everything else
+// on standard error. With json, it prints everything on standard output.
 type view struct {
 	*program
 	client *client.Client
-	name   string // how to watch the job again
+	name   string // token or id, to watch the job again
 	json   bool
 
 	terminal bool
-	bar      string    // what stands on the terminal's last line
-	status   string    // the newest that was said
-	told     time.Time // when progress was last said
+	bar      string    // the last line of the terminal
+	status   string    // the last one printed
+	printed  time.Time // when progress was last printed
 }
 
 func (v *view) begin() { v.terminal = isTerminal(v.stderr) && !v.json }
 
-// show shows an event, and returns whether it is the last one.
+// show prints an event, and reports whether it is the last one.
 func (v *view) show(e watch.Event) (ended bool, err error) {
 	if v.json && e.Name != "ping" {
 		line, err := json.Marshal(struct {
@@ -63,36 +63,36 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 	switch e.Name {
 	case "snapshot":
 		v.name = cmp.Or(string(d.Job.Token), d.Job.ID)
-		v.sayStatus(d.Job.Status, d.Job.Attempt)
+		v.printStatus(d.Job.Status, d.Job.Attempt)
 		v.progress(d.Job.Progress)
 	case "status":
-		v.sayStatus(d.Status, d.Attempt)
+		v.printStatus(d.Status, d.Attempt)
 	case "progress":
 		v.progress(d.Report)
 	case "log":
-		v.say("%s: %s", cmp.Or(d.Level, "info"), strings.TrimRight(d.Message, "\n"))
+		v.println("%s: %s", cmp.Or(d.Level, "info"), strings.TrimRight(d.Message, "\n"))
 	case "output":
-		v.say("%s", strings.TrimSuffix(d.Chunk, "\n"))
+		v.println("%s", strings.TrimSuffix(d.Chunk, "\n"))
 	case "end":
 		return true, v.end(&d.Job)
 	}
 	return false, nil
 }
 
-// sayStatus says a status that is new.
-func (v *view) sayStatus(status jobs.Status, attempt int) {
+// printStatus prints a status if it is new.
+func (v *view) printStatus(status jobs.Status, attempt int) {
 	text := string(status)
 	if attempt > 1 {
 		text += fmt.Sprintf(", attempt %d", attempt)
 	}
 	if text != v.status && !status.Done() {
 		v.status = text
-		v.say("%s", text)
+		v.println("%s", text)
 	}
 }
 
-// say prints a line on standard error, above the bar if there is one.
-func (v *view) say(format string, args ...any) {
+// println prints a line on standard error, above the bar if there is one.
+func (v *view) println(format string, args ...any) {
 	if v.json {
 		return
 	}
@@ -102,24 +102,24 @@ func (v *view) say(format string, args ...any) {
 	v.draw(bar)
 }
 
-// progress draws the bar or, where there is no terminal, prints a line now and
-// then.
+// progress draws the progress bar or, without a terminal, prints a line at most every
+// lineInterval.
 func (v *view) progress(r jobs.Report) {
 	message := strings.ReplaceAll(client.Printable(r.Message), "\n", " ")
 	if v.terminal {
 		const width = 24
 		done := min(max(int(r.Percent*width/100), 0), width)
-		v.draw(fmt.Sprintf("[%s%s] %3.0f %%  %s", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent, message))
+		v.draw(fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent, message))
 		return
 	}
-	if r.UpdatedAt == nil && r.Percent == 0 && r.Message == "" || time.Since(v.told) < quietInterval && r.Percent < 100 {
+	if r.UpdatedAt == nil && r.Percent == 0 && r.Message == "" || time.Since(v.printed) < lineInterval && r.Percent < 100 {
 		return
 	}
-	v.told = time.Now()
-	v.say("%3.0f %%  %s", r.Percent, message)
+	v.printed = time.Now()
+	v.println("%3.0f%%  %s", r.Percent, message)
 }
 
-// draw draws the bar, as much as there is room for.
+// draw draws the progress bar, cut to the width of the terminal.
 func (v *view) draw(bar string) {
 	if !v.terminal || bar == "" {
 		return
@@ -137,7 +137,7 @@ func (v *view) draw(bar string) {
 	fmt.Fprintf(v.stderr, "\r%s\x1b[K", bar)
 }
 
-// clear takes the bar away.
+// clear removes the progress bar.
 func (v *view) clear() {
 	if v.bar != "" {
 		fmt.Fprint(v.stderr, "\r\x1b[K")
@@ -145,7 +145,7 @@ func (v *view) clear() {
 	}
 }
 
-// end prints the output of a job, or fails when it has none.
+// end prints the output of a job, or returns an error if it did not succeed.
 func (v *view) end(job *jobs.Job) error {
 	v.clear()
 	if job.Status != jobs.Succeeded {
@@ -159,7 +159,7 @@ func (v *view) end(job *jobs.Job) error {
 		return nil
 	}
 	if job.FinishedAt != nil {
-		v.say("succeeded after %s", job.FinishedAt.Sub(job.CreatedAt.Time).Round(time.Millisecond))
+		v.println("succeeded after %s", job.FinishedAt.Sub(job.CreatedAt.Time).Round(time.Millisecond))
 	}
 	_, err := fmt.Fprintf(v.stdout, "%s\n", job.Output)
 	return err

@@ -16,14 +16,14 @@ func TestViewOnTerminal(t *testing.T) {
 	var out, err bytes.Buffer
 	v := &view{program: &program{stdout: &out, stderr: &err}, terminal: true}
 	for _, step := range []struct{ name, data, want string }{
-		{"snapshot", `{"job":{"status":"queued"}}`, "queued\n\r[------------------------]   0 %  " + wipe},
-		{"status", `{"status":"running","attempt":2}`, "\r" + wipe + "running, attempt 2\n\r[------------------------]   0 %  " + wipe},
+		{"snapshot", `{"job":{"status":"queued"}}`, "queued\n\r[------------------------]   0%  " + wipe},
+		{"status", `{"status":"running","attempt":2}`, "\r" + wipe + "running, attempt 2\n\r[------------------------]   0%  " + wipe},
 		{"status", `{"status":"running","attempt":2}`, ""},
-		{"progress", `{"percent":50,"message":"half\u001b[2J\nway"}`, "\r[############------------]  50 %  half[2J way" + wipe},
+		{"progress", `{"percent":50,"message":"half\u001b[2J\nway"}`, "\r[############------------]  50%  half[2J way" + wipe},
 		{"ping", `{}`, ""},
-		{"log", `{"level":"warning","message":"hot\u0007"}`, "\r" + wipe + "warning: hot\n\r[############------------]  50 %  half[2J way" + wipe},
-		{"output", `{"chunk":"a\nb\n"}`, "\r" + wipe + "a\nb\n\r[############------------]  50 %  half[2J way" + wipe},
-		{"progress", `{"percent":200,"message":"` + strings.Repeat("é", 100) + `"}`, "\r[########################] 200 %  " + strings.Repeat("é", 45) + wipe},
+		{"log", `{"level":"warning","message":"hot\u0007"}`, "\r" + wipe + "warning: hot\n\r[############------------]  50%  half[2J way" + wipe},
+		{"output", `{"chunk":"a\nb\n"}`, "\r" + wipe + "a\nb\n\r[############------------]  50%  half[2J way" + wipe},
+		{"progress", `{"percent":200,"message":"` + strings.Repeat("é", 100) + `"}`, "\r[########################] 200%  " + strings.Repeat("é", 46) + wipe},
 		{"end", `{"job":{"status":"succeeded","output":{"a":1},"created_at":"2026-01-01T00:00:00Z","finished_at":"2026-01-01T00:00:02Z"}}`, "\r" + wipe + "succeeded after 2s\n"},
 	} {
 		err.Reset()

@@ -9,14 +9,14 @@ import (
 
 func (p *program) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "worker", Short: "Run jobs, on a PostgreSQL database that others serve", Args: noArguments,
+		Use: "worker", Short: "Run jobs from a shared PostgreSQL database", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure(cmd)
 			if err != nil {
 				return err
 			}
 			if c.DatabaseURL == "" {
-				return &usageError{errors.New("a worker shares a PostgreSQL database with others: set --database-url or DATABASE_URL; without one, `coatcheck serve` runs jobs itself")}
+				return &usageError{errors.New("a worker requires PostgreSQL: set --database-url or DATABASE_URL; with SQLite, `coatcheck serve` runs the jobs itself")}
 			}
 			return p.work(cmd.Context(), c)
 		},
@@ -28,11 +28,11 @@ func (p *program) workerCommand() *cobra.Command {
 
 // work runs jobs until ctx is done.
 func (p *program) work(ctx context.Context, c *config) error {
-	hup, ignore := hangUps()
-	defer ignore()
+	hangup, stopNotify := notifyHangup()
+	defer stopNotify()
 	logger, flush := newLogger(c, p.stderr)
 	defer flush()
-	c.Worker, c.Migrate = true, false // those who serve migrate
+	c.Worker, c.Migrate = true, false // serve processes migrate
 	e, err := newEngine(ctx, c, p.services, false, logger)
 	if err != nil {
 		return err
@@ -49,8 +49,8 @@ func (p *program) work(ctx context.Context, c *config) error {
 	logger.InfoContext(ctx, "running jobs", "concurrency", c.Concurrency)
 	for ctx.Err() == nil {
 		select {
-		case <-hup:
-			logger.InfoContext(ctx, "a worker has nothing to read again: restart it for another configuration")
+		case <-hangup:
+			logger.InfoContext(ctx, "workers do not reload their configuration: restart the worker to apply changes")
 		case <-ctx.Done():
 		}
 	}

@@ -61,10 +61,13 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		}
 		v.Bulk = &web.Bulk{
 			Count: min(n, jobs.MaxRedeliveries), Most: jobs.MaxRedeliveries,
-			Question: fmt.Sprintf("Send %s failed callbacks again?", web.Count(int64(n))),
+			Question: fmt.Sprintf("Redeliver %s failed callbacks?", web.Count(int64(n))),
 		}
-		if n == 0 {
-			v.Bulk.Question = "No callback has failed."
+		switch n {
+		case 0:
+			v.Bulk.Question = "There are no failed callbacks."
+		case 1:
+			v.Bulk.Question = "Redeliver 1 failed callback?"
 		}
 	}
 	return "deliveries", v, nil

@@ -22,7 +22,7 @@ var options = []web.Field{
 	},
 	{Name: "delay", Label: "Delay", Kind: "text", Placeholder: "5s", Help: "The job starts after this delay."},
 	{
-		Name: "max_attempts", Label: "Attempts", Kind: "number", Min: "1", Max: "100", Step: "1",
+		Name: "max_attempts", Label: "Max attempts", Kind: "number", Min: "1", Max: "100", Step: "1",
 		Help: "Maximum number of attempts.",
 	},
 	{

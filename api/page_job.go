@@ -125,7 +125,7 @@ func clippedText(s string) string {
 func timeline(j *jobs.Job) []web.Moment {
 	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
 	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
-		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "scheduled", Text: "Not before"})
+		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "scheduled", Text: "Scheduled for"})
 	}
 	last := j.CreatedAt.Time
 	for i, attempt := range j.History {
@@ -167,7 +167,7 @@ func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	}
 	switch {
 	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
-		m.Text = fmt.Sprintf("Step %d done", attempt.Step)
+		m.Text = fmt.Sprintf("Step %d succeeded", attempt.Step)
 	case attempt.Status == jobs.Retrying:
 		m.Text = "Failed, will be retried"
 	case attempt.Status == jobs.Queued:

@@ -168,11 +168,11 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, no
 	default:
 		return nil, newProblem("bad-request", "expected cancel or retry")
 	}
-	condition := map[string]string{"cancel": "have not ended", "retry": "failed, expired or were canceled"}[do]
+	reason := map[string]string{"cancel": "all of them have ended", "retry": "none of them failed, expired or was canceled"}[do]
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
 	switch b.Count {
 	case 0:
-		b.Question = fmt.Sprintf("None of the jobs that match %s.", condition)
+		b.Question = fmt.Sprintf("No matching jobs can be %s: %s.", map[string]string{"cancel": "canceled", "retry": "retried"}[do], reason)
 	case 1:
 		b.Question = strings.ToUpper(do[:1]) + do[1:] + " 1 job?"
 	}
@@ -217,9 +217,9 @@ func notice(v url.Values) string {
 	case "cancel":
 		return web.Count(n) + " canceled. Running jobs are being stopped."
 	case "retry":
-		return web.Count(n) + " given another attempt."
+		return web.Count(n) + " retried."
 	case "redeliver":
-		return web.Count(n) + " sent again, 50 a second."
+		return web.Count(n) + " queued for redelivery, 50 per second."
 	}
 	return ""
 }

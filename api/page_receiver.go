@@ -20,14 +20,14 @@ const receiverRefresh = 1
 // Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
-		jobs.AnswerOK: "200, thank you", jobs.AnswerError: "500: it will be tried again",
-		jobs.AnswerGone:     "410: it will not be tried again",
+		jobs.AnswerOK: "200 OK", jobs.AnswerError: "500: the sender retries",
+		jobs.AnswerGone:     "410: the sender does not retry",
 		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds",
-		jobs.AnswerNever: "nothing, until the sender gives up",
+		jobs.AnswerNever: "none: the sender times out",
 	}
 	damageNames = map[string]string{
-		jobs.DamageNone: "callbacks are not changed", jobs.DamageBody: "the body is changed in transit",
-		jobs.DamageTime: "replayed ten minutes later",
+		jobs.DamageNone: "callbacks are unchanged", jobs.DamageBody: "the body is modified",
+		jobs.DamageTime: "callbacks are replayed ten minutes later",
 	}
 )
 
@@ -84,11 +84,11 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 
 func receivedRow(c *jobs.Received) web.ReceivedRow {
 	row := web.ReceivedRow{
-		ID: c.ID, At: c.At.Time, Event: "a callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
+		ID: c.ID, At: c.At.Time, Event: "callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
 		Answered: strconv.Itoa(c.StatusCode),
 	}
 	if c.StatusCode == 0 {
-		row.Answered = "nothing"
+		row.Answered = "none"
 	}
 	var body struct {
 		Type string `json:"type"`
@@ -118,7 +118,7 @@ func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if secret == "" || len(secret) > 200 || !utf8.ValidString(secret) {
-		view.KeyError = "A key begins with whsec_ or whpk_."
+		view.KeyError = "A key starts with whsec_ or whpk_."
 	}
 	view.Checking = true
 	a.render(w, r, http.StatusOK, "receiver", view)

@@ -115,7 +115,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 	s := f.service
 	v := web.ServicesPage{
 		Page: a.pageFrame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
-		Limits: fmt.Sprintf("An attempt may take %s; there are up to %d.", web.Took(s.Timeout), s.MaxAttempts),
+		Limits: fmt.Sprintf("Timeout: %s per attempt. Attempts: at most %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.servicesOf(ctx) {
 		v.Services = append(v.Services, web.Link{

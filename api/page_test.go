@@ -374,7 +374,7 @@ func TestPageRedeliver(t *testing.T) {
 			}
 		}
 		until("/jobs/"+job.ID, `badge failed">failed`)
-		until("/deliveries?status=failed&do=redeliver", "Send 1 failed callbacks again?")
+		until("/deliveries?status=failed&do=redeliver", "Redeliver 1 failed callback?")
 		f.post(t, "/receiver", url.Values{"answer": {"ok"}, "damage": {"none"}})
 		if a := f.post(t, "/deliveries", nil); a.Header.Get("Location") != "/deliveries?did=redeliver&n=1" {
 			t.Errorf("%s %v", a.Status, a.Header)
@@ -386,8 +386,8 @@ func TestPageRedeliver(t *testing.T) {
 				t.Errorf("no %s in %s", want, page)
 			}
 		}
-		body := until("/receiver", "came before")
-		if !strings.Contains(body, "signature right") || strings.Contains(body, "signature wrong") {
+		body := until("/receiver", "duplicate")
+		if !strings.Contains(body, "signature valid") || strings.Contains(body, "signature invalid") {
 			t.Errorf("the receiver: %s", body)
 		}
 		if a := f.post(t, "/receiver/check", url.Values{"secret": {"whsec_nonsense"}}); !strings.Contains(a.body, "With your key:") {

@@ -1,5 +1,5 @@
-// Package migrations brings a database to the schema that this program
-// expects: River's tables and ours, in PostgreSQL or SQLite.
+// Package migrations creates and migrates the schema of the database, which consists of
+// River's tables and our own, in PostgreSQL or SQLite.
 package migrations
 
 import (
@@ -29,13 +29,13 @@ type Migrator struct {
 	ours     *goose.Provider
 }
 
-// A Migration is one step of the schema.
+// A Migration is one migration of the schema.
 type Migration struct {
-	Name    string // as in "river 6" or "00001_jobs.sql"
+	Name    string // such as "river 6 (…)" or "00001_jobs.sql"
 	Applied bool
 }
 
-// New returns a migrator of db, which is PostgreSQL or else SQLite.
+// New returns a migrator for db, which is PostgreSQL or else SQLite.
 func New(db *sql.DB, postgres bool) (*Migrator, error) {
 	var driver riverdriver.Driver[*sql.Tx] = riversqlite.New(db)
 	dialect, dir := goose.DialectSQLite3, "sqlite"
@@ -58,10 +58,10 @@ func New(db *sql.DB, postgres bool) (*Migrator, error) {
 	return &Migrator{db, postgres, river, ours}, nil
 }
 
-// Up applies what the database does not have yet. Several processes may call
-// it at once: on PostgreSQL they take turns.
+// Up applies all pending migrations. Several processes may call it at once: on
+// PostgreSQL, a lock makes them take turns.
 func (m *Migrator) Up(ctx context.Context) error {
-	return m.alone(ctx, func() error {
+	return m.withLock(ctx, func() error {
 		if err := m.checkNewer(ctx); err != nil {
 			return err
 		}
@@ -75,20 +75,20 @@ func (m *Migrator) Up(ctx context.Context) error {
 	})
 }
 
-// Down takes everything back: all tables, and with them all jobs, are gone.
+// Down reverts all migrations. This drops all tables, including all jobs.
 func (m *Migrator) Down(ctx context.Context) error {
-	return m.alone(ctx, func() error {
+	return m.withLock(ctx, func() error {
 		if _, err := m.ours.DownTo(ctx, 0); err != nil {
-			return fmt.Errorf("take tables back: %w", err)
+			return fmt.Errorf("drop tables: %w", err)
 		}
 		if _, err := m.river.Migrate(ctx, rivermigrate.DirectionDown, &rivermigrate.MigrateOpts{TargetVersion: -1}); err != nil {
-			return fmt.Errorf("take River's tables back: %w", err)
+			return fmt.Errorf("drop River's tables: %w", err)
 		}
 		return nil
 	})
 }
 
-// Status lists all migrations in the order they are applied.
+// Status returns all migrations in the order in which they are applied.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	existing, err := m.river.ExistingVersions(ctx)
 	if err != nil {
@@ -112,8 +112,8 @@ func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
-// checkNewer returns an error when the database has a migration of ours that
-// this program does not know: a newer one has been here.
+// checkNewer returns an error if a newer version of this program has migrated the
+// database.
 func (m *Migrator) checkNewer(ctx context.Context) error {
 	version, err := m.ours.GetDBVersion(ctx)
 	if err != nil {
@@ -121,13 +121,13 @@ func (m *Migrator) checkNewer(ctx context.Context) error {
 	}
 	sources := m.ours.ListSources()
 	if newest := sources[len(sources)-1].Version; version > newest {
-		return fmt.Errorf("the database has schema %d, this program knows schemas up to %d: a newer coatcheck has been here; run that one", version, newest)
+		return fmt.Errorf("the database has schema version %d, but this program supports at most version %d: run the newer coatcheck that migrated it", version, newest)
 	}
 	return nil
 }
 
-// Check returns an error that says what to do when the database lacks a
-// migration, or was made by a newer program.
+// Check returns an error if a migration is pending, or if a newer version of this
+// program has migrated the database.
 func (m *Migrator) Check(ctx context.Context) error {
 	if err := m.checkNewer(ctx); err != nil {
 		return err
@@ -144,11 +144,11 @@ func (m *Migrator) Check(ctx context.Context) error {
 	return nil
 }
 
-// lockID is an advisory lock of PostgreSQL's that only this program takes.
+// lockID is the id of the advisory lock in PostgreSQL for migrations.
 const lockID = 0x636f617463686b // "coatchk"
 
-// alone calls fn while no other process migrates the same database.
-func (m *Migrator) alone(ctx context.Context, fn func() error) (err error) {
+// withLock calls fn while no other process migrates the same database.
+func (m *Migrator) withLock(ctx context.Context, fn func() error) (err error) {
 	if !m.postgres {
 		return fn()
 	}

@@ -13,7 +13,7 @@ type operands struct {
 	B jobs.Number `json:"b" doc:"The second number." example:"4"`
 }
 
-// Dividing by zero again would not help, so it is not tried again.
+// A division by zero would fail again, so the job is not retried.
 var errDivision = fmt.Errorf("division by zero: %w", jobs.ErrPermanent)
 
 func add(_ context.Context, in operands) (sum jobs.Number, err error) {

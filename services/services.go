@@ -1,7 +1,7 @@
-// Package services holds what this server can run, one file a service.
+// Package services contains the built-in services, one per file.
 //
-// To add one, copy sleep.go and its test, change them, and add a line to
-// [Register]. Validation, the route, its documentation and its page follow.
+// To add a service, copy sleep.go and its test, change them, and add a line to
+// [Register]. That also adds validation, the route, its documentation and the page.
 package services
 
 import (
@@ -10,7 +10,7 @@ import (
 	"coatcheck/jobs"
 )
 
-// Register adds every service to r.
+// Register registers all built-in services.
 func Register(r *jobs.Registry) {
 	jobs.Add(r, jobs.Service{Name: "sleep", Summary: "Wait for a while, and say so.", Timeout: 2 * time.Hour}, sleep)
 	jobs.Add(r, jobs.Service{Name: "maths.add", Summary: "Add two numbers."}, add)

@@ -8,14 +8,14 @@ import (
 	"coatcheck/jobs"
 )
 
-// The tags say what is allowed: anything else is refused before a job is made.
+// The tags define the valid input. Other input is rejected before a job is created.
 type sleepInput struct {
 	Seconds float64 `json:"seconds" minimum:"0" maximum:"3600" doc:"How long to sleep." example:"10"`
 	Name    string  `json:"name,omitempty" maxLength:"100" default:"world" doc:"Whom to greet at the end."`
 }
 
-// sleep waits for the given number of seconds, says every so often how far it
-// is, and returns a greeting. What it logs is for the caller to read.
+// sleep waits for the given number of seconds, reports its progress, and returns a
+// greeting. Callers can read its log lines.
 func sleep(ctx context.Context, in sleepInput) (string, error) {
 	if in.Name == "" {
 		in.Name = "world"
@@ -28,7 +28,7 @@ func sleep(ctx context.Context, in sleepInput) (string, error) {
 		case <-time.After(total / steps):
 			done := i + 1
 			jobs.Progress(ctx, 100*float64(done)/steps, fmt.Sprintf("slept %s of %s", (total*time.Duration(done)/steps).Round(time.Millisecond), total))
-		case <-ctx.Done(): // canceled, timed out, or the server stops
+		case <-ctx.Done(): // canceled, timed out, or the server is stopping
 			return "", ctx.Err()
 		}
 	}

@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// A Chart is bars for an SVG, in units of its viewBox.
+// A Chart is a bar chart for an SVG, in units of its viewBox.
 type Chart struct {
 	Width, Height float64
 	Bars          []Bar
-	Top           string // what the highest bar stands for
-	Label         string // what is to be seen, for those who can't
+	Top           string // the value of the highest bar
+	Label         string // a text alternative, for screen readers
 }
 
-// A Bar stands on the bottom; Bad is the part of it on top that failed.
+// A Bar is one bar of a chart. BadY and BadHeight are its upper part, the failed jobs.
 type Bar struct {
 	X, Y, Width, Height float64
 	BadY, BadHeight     float64
 	Title               string
 }
 
-// A Column is a bar's data.
+// A Column holds the data of one bar.
 type Column struct {
 	At        time.Time
 	Good, Bad int64
 }
 
-// NewChart draws a column for each minute.
+// NewChart returns a chart with one bar per minute.
 func NewChart(columns []Column) Chart {
 	c := Chart{Width: 600, Height: 100}
 	var most, good, bad int64
@@ -34,15 +34,16 @@ func NewChart(columns []Column) Chart {
 		most = max(most, column.Good+column.Bad)
 		good, bad = good+column.Good, bad+column.Bad
 	}
-	c.Label = fmt.Sprintf("Jobs that ended in each minute of the last hour: %s succeeded, %s failed, at most %s in a minute", Count(good), Count(bad), Count(most))
-	c.Top = Count(most) + " a minute"
+	c.Label = fmt.Sprintf("Jobs ended per minute in the last hour: %s succeeded, %s failed, at most %s in a minute",
+		Count(good), Count(bad), Count(most))
+	c.Top = Count(most) + "/min"
 	step := c.Width / float64(max(1, len(columns)))
 	for i, column := range columns {
 		all := column.Good + column.Bad
 		if all == 0 {
 			continue
 		}
-		// What is there must be seen, however little it is.
+		// Keep even the smallest value visible.
 		height := max(2, c.Height*float64(all)/float64(most))
 		b := Bar{X: float64(i) * step, Width: step - 2, Height: height, Y: c.Height - height}
 		if column.Bad > 0 {
@@ -55,8 +56,8 @@ func NewChart(columns []Column) Chart {
 	return c
 }
 
-// NewSpread draws the percentiles of waiting and running as bars that lie, on
-// a scale that all services share.
+// NewSpread returns a chart with the percentiles of queue time and run time as
+// horizontal bars, on a scale common to all services.
 func NewSpread(wait, run [3]time.Duration, longest time.Duration) Chart {
 	c := Chart{Width: 100, Height: 14}
 	names := [3]string{"50", "95", "99"}
@@ -66,6 +67,6 @@ func NewSpread(wait, run [3]time.Duration, longest time.Duration) Chart {
 			c.Bars = append(c.Bars, Bar{Y: float64(row) * 8, Width: max(width, 0.5), Height: 6, Title: names[i]})
 		}
 	}
-	c.Label = fmt.Sprintf("95 of 100 jobs wait at most %s and run at most %s", Took(wait[1]), Took(run[1]))
+	c.Label = fmt.Sprintf("Queue time p95 %s, run time p95 %s", Took(wait[1]), Took(run[1]))
 	return c
 }

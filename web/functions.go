@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// functions are what templates call beside the built-in ones.
+// functions returns the functions that templates can call.
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"time":  Time,
-		"ago":   func(t time.Time) string { return Took(time.Since(t)) },
+		"ago":   func(t time.Time) template.HTML { return Ago(t, time.Now()) },
 		"took":  Took,
 		"bytes": Size,
 		"list":  func(items ...string) []string { return items },
@@ -19,14 +19,32 @@ func functions() template.FuncMap {
 	}
 }
 
-// Time renders a moment in UTC; scripts show it in the reader's own time.
+// Time returns a <time> element in UTC. Scripts convert it to the reader's time zone.
 func Time(t time.Time) template.HTML {
 	t = t.UTC()
-	//nolint:gosec // made of digits alone
+	//nolint:gosec // contains only digits and punctuation
 	return template.HTML(`<time datetime="` + t.Format("2006-01-02T15:04:05.000Z") + `">` + t.Format("2006-01-02 15:04:05") + `</time>`)
 }
 
-// Took says for people how long something took, as exactly as is of use.
+// Ago returns how long before now t was, or the time itself if that was more than
+// a day ago.
+func Ago(t, now time.Time) template.HTML {
+	var n time.Duration
+	var unit string
+	switch d := max(now.Sub(t), 0); {
+	case d < time.Minute:
+		n, unit = d/time.Second, " s ago"
+	case d < time.Hour:
+		n, unit = d/time.Minute, " min ago"
+	case d < 24*time.Hour:
+		n, unit = d/time.Hour, " h ago"
+	default:
+		return Time(t)
+	}
+	return template.HTML(strconv.FormatInt(int64(n), 10) + unit) //nolint:gosec // digits and a constant
+}
+
+// Took formats a duration for people, rounded down to a useful precision.
 func Took(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Second:
@@ -44,7 +62,7 @@ func Took(d time.Duration) string {
 	}
 }
 
-// Size says for people how many bytes something has.
+// Size formats a number of bytes for people.
 func Size(n int64) string {
 	const unit = 1000
 	if n < unit {
@@ -57,7 +75,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", f, units[0])
 }
 
-// Count separates the thousands of a number.
+// Count formats a number with thousands separators.
 func Count(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {

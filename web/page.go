@@ -1,54 +1,54 @@
 package web
 
-// A Page is what all pages have.
+// A Page holds the data that all pages share.
 type Page struct {
 	Title string
-	// Here is the path of the part of the site that the page belongs to.
+	// Here is the path of the current section in the navigation.
 	Here string
-	// User is who is signed in; empty for those who only hold a token.
+	// User is the name of the signed-in user, or "" for clients that only have a token.
 	User string
-	// CanSignOut says that the user came by a session.
+	// CanSignOut reports whether the user has a session.
 	CanSignOut bool
-	// Engine says that the user may look into the engine room.
+	// Engine reports whether the user may open River's UI.
 	Engine bool
 }
 
-// A Link leads somewhere.
+// A Link is a link to a page.
 type Link struct {
 	Name, Href, About string
 	Here              bool
 }
 
-// A Field is something that a form asks for.
+// A Field is a form field.
 type Field struct {
 	Name, ID, Label, Help, Kind, Value, Placeholder string
-	// Errors are what is wrong with the value.
+	// Errors are the validation errors of the value.
 	Errors         []string
 	Min, Max, Step string
 	MaxLength      int
 	Required       bool
-	Options        []string // of a select
+	Options        []string // for a select
 }
 
-// A Form submits a job.
+// A Form is the form that submits a job.
 type Form struct {
 	Action  string
-	Key     string // makes a form that is sent twice one job
+	Key     string // idempotency key: sending the form twice submits one job
 	Fields  []Field
 	Options []Field
-	Errors  []string // that belong to no field
-	// OpenOptions says that something is wrong among the options, or set.
+	Errors  []string // that do not belong to a field
+	// OpenOptions reports whether an option has a value or an error.
 	OpenOptions bool
-	// JSON says that the whole submission is typed as JSON, into the first
-	// field; Other is the other way to fill it in.
+	// JSON reports whether the only field holds the whole submission as JSON. Other
+	// is the link to the other kind of form.
 	JSON  bool
 	Other string
 }
 
-// A Snippet is the same call in a language.
+// A Snippet is an example API call in one language.
 type Snippet struct{ ID, Language, Code string }
 
-// ServicesPage shows what can be run, and a form that runs it.
+// ServicesPage lists the services and shows the form of one of them.
 type ServicesPage struct {
 	Page
 	Services []Link
@@ -61,13 +61,13 @@ type ServicesPage struct {
 	Recent   []JobRow
 }
 
-// LoginPage asks who somebody is.
+// LoginPage is the login form.
 type LoginPage struct {
 	Page
 	Next, Name, Error string
 }
 
-// ProblemPage says that something did not work, and what to do.
+// ProblemPage describes an error and what to do about it.
 type ProblemPage struct {
 	Page
 	Status           int

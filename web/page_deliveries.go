@@ -2,7 +2,7 @@ package web
 
 import "time"
 
-// A DeliveryRow is a callback in a list.
+// A DeliveryRow is a row in a list of callbacks.
 type DeliveryRow struct {
 	Href, ID, Event, URL, Status, JobID string
 	Attempts                            int
@@ -24,18 +24,18 @@ type DeliveriesPage struct {
 	Done         string
 }
 
-// An AttemptRow is one request to a receiver.
+// An AttemptRow is one attempt to send a callback.
 type AttemptRow struct {
 	Number            int
 	At                time.Time
 	Status, Code      string
 	Message           string
 	Took              string
-	Parts             string // of the time it took
+	Parts             string // the parts of the duration
 	Request, Response string
 }
 
-// DeliveryPage shows a callback and every attempt at it.
+// DeliveryPage shows a callback and all attempts to send it.
 type DeliveryPage struct {
 	Page
 	Refresh  int

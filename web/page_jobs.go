@@ -2,7 +2,7 @@ package web
 
 import "time"
 
-// A JobRow is a job in a list.
+// A JobRow is a row in a list of jobs.
 type JobRow struct {
 	Href, ID, Service, Status, Owner, Message string
 	Percent                                   float64
@@ -12,7 +12,7 @@ type JobRow struct {
 	Took                                      string
 }
 
-// A Bulk is a change of all jobs that match, before it is made.
+// A Bulk is the confirmation of an action on all matching jobs.
 type Bulk struct {
 	Verb, Question string
 	Count, Most    int
@@ -22,23 +22,23 @@ type Bulk struct {
 // JobsPage lists jobs.
 type JobsPage struct {
 	Page
-	Refresh         int // in seconds; 0 for not at all
+	Refresh         int // interval in seconds; 0 means never
 	Jobs            []JobRow
 	Services        []string
 	Statuses        []string
 	Status, Service string
 	Tag, Since      string
 	Filtered        bool
-	Hidden          []Field // the filter, for forms
+	Hidden          []Field // the filter, as hidden form fields
 	Owners          bool
 	Newer, Older    string
 	CancelHref      string
 	RetryHref       string
 	Bulk            *Bulk
-	Done            string // what came of a bulk change
+	Done            string // result of a bulk action
 }
 
-// A Moment is something in a timeline.
+// A Moment is a timeline entry.
 type Moment struct {
 	At     time.Time
 	Status string
@@ -70,7 +70,7 @@ type JobPage struct {
 	Snippets                 []Snippet
 }
 
-// A Fact is a line of what is known of something.
+// A Fact is a labeled value.
 type Fact struct {
 	Name, Text string
 	At         *time.Time

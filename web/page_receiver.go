@@ -2,14 +2,14 @@ package web
 
 import "time"
 
-// A ReceivedRow is a callback that the test receiver got.
+// A ReceivedRow is a callback that the test receiver received.
 type ReceivedRow struct {
 	ID, Event, MessageID string
 	At                   time.Time
-	Verdict              string // why the signature is wrong
-	Checked              string // what a key of the reader's own says
+	Verdict              string // why the signature is invalid; "" if it is valid
+	Checked              string // result of the verification with the reader's own key
 	Answered             string
-	Again                bool // the same message came before
+	Again                bool // a duplicate of an earlier message
 	Request              string
 }
 
@@ -27,7 +27,7 @@ type ReceiverPage struct {
 	KeyError string
 }
 
-// An Option is one of several.
+// An Option is an option of a select.
 type Option struct {
 	Value, Name string
 	Chosen      bool

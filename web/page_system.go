@@ -2,10 +2,10 @@ package web
 
 import "time"
 
-// A Tile is a number that matters.
+// A Tile is a key figure.
 type Tile struct{ Name, Value, Note string }
 
-// A ServiceRow is how long jobs of a service took.
+// A ServiceRow holds the queue times and run times of a service.
 type ServiceRow struct {
 	Service   string
 	Jobs      int
@@ -20,7 +20,7 @@ type WorkerRow struct {
 	Started                time.Time
 }
 
-// SystemPage shows the engine from above.
+// SystemPage shows the state of the queue, the workers and the database.
 type SystemPage struct {
 	Page
 	Refresh  int

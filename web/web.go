@@ -1,7 +1,6 @@
-// Package web is what the pages look like: templates of HTML, CSS and ES
-// modules. There is no build step, nothing comes from elsewhere, and all that
-// is to be read can be read without JavaScript. Where the data comes from is
-// not its business.
+// Package web renders the web pages from HTML templates, CSS and ES modules.
+// There is no build step and nothing is loaded from other sites. All content can
+// be read without JavaScript. Callers provide the data.
 package web
 
 import (
@@ -20,19 +19,20 @@ import (
 //go:embed templates static embed
 var files embed.FS
 
-// Policy is the Content-Security-Policy (W3C CSP 3) of the pages: what is not
-// ours is not loaded, and nothing inline is run.
+// Policy is the Content-Security-Policy (W3C CSP 3) of the pages: they load only
+// this server's files and run no inline scripts.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// ElementPath is where other sites get the element <job-progress> from. What
-// is there never changes what it does; that would be a new version.
+// ElementPath is the path from which other sites load the element
+// <job-progress>. Its behavior stays compatible; an incompatible version gets a new
+// path.
 const ElementPath = "/embed/v1/job-progress.js"
 
-// A Renderer renders pages. Make it with [New].
+// A Renderer renders pages. Create it with [New].
 type Renderer struct{ templates map[string]*template.Template }
 
-// New reads the templates. It panics when one of them is wrong.
+// New parses the templates. It panics if one is invalid.
 func New() *Renderer {
 	r := &Renderer{templates: make(map[string]*template.Template)}
 	layout := template.Must(template.New("").Funcs(functions()).ParseFS(files, "templates/layout.html"))
@@ -49,8 +49,8 @@ func New() *Renderer {
 	return r
 }
 
-// Render renders a page by the name of its template, from a struct that
-// embeds a [Page].
+// Render renders the template with the given name. The view is a struct that
+// embeds [Page].
 func (r *Renderer) Render(name string, view any) ([]byte, error) {
 	t := r.templates[name]
 	if t == nil {
@@ -63,8 +63,8 @@ func (r *Renderer) Render(name string, view any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Files returns what serves each path of a file that pages need. It panics
-// when a file is missing from the binary.
+// Files returns the handlers of the static files by path. It panics if a file is
+// missing from the binary.
 func Files() map[string]http.Handler {
 	routes := map[string]http.Handler{ElementPath: element(file(strings.TrimPrefix(ElementPath, "/")))}
 	entries, err := fs.ReadDir(files, "static")
@@ -77,7 +77,7 @@ func Files() map[string]http.Handler {
 	return routes
 }
 
-// element lets pages of other origins load the element.
+// element allows other origins to load the file.
 func element(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -86,7 +86,7 @@ func element(h http.Handler) http.Handler {
 	})
 }
 
-// file serves a file, which browsers keep as long as it does not change.
+// file serves a file with an ETag, so that browsers can cache it until it changes.
 func file(name string) http.Handler {
 	b, err := files.ReadFile(name)
 	if err != nil {

@@ -13,5 +13,5 @@ document.querySelector("form").addEventListener("submit", e => {
   e.preventDefault();
   show(e.target.elements.events.value);
 });
-const asked = new URLSearchParams(location.search).get("events");
-if (asked) show(asked);
+const initial = new URLSearchParams(location.search).get("events");
+if (initial) show(initial);

@@ -1,15 +1,15 @@
-// The page of a job: its log as it comes, and the rest when something changes.
+// The job page: shows log lines as they arrive, and updates the rest on changes.
 import "/embed/v1/job-progress.js";
 import { update } from "./page.js";
 
 const progress = document.getElementById("progress"), log = document.getElementById("log");
 const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
-const most = 5000;
+const maxLines = 5000;
 
-// Lines are added once a frame, and the end stays in view unless the reader
-// has scrolled away from it.
+// Lines are added once per frame. The log stays scrolled to the end unless the
+// reader has scrolled up.
 let lines = [], kept = 0, dropped = 0, follow = true;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // made once: that is what takes long
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // created once, because that is slow
 log.addEventListener("scroll", () => {
   follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   newest.hidden = follow;
@@ -17,8 +17,8 @@ log.addEventListener("scroll", () => {
 newest.addEventListener("click", () => { log.scrollTop = log.scrollHeight; });
 function flush() {
   const part = document.createDocumentFragment();
-  if (lines.length > most) { dropped += lines.length - most; lines = lines.slice(-most); }
-  for (kept += lines.length; kept > most; kept--, dropped++) log.firstElementChild.remove();
+  if (lines.length > maxLines) { dropped += lines.length - maxLines; lines = lines.slice(-maxLines); }
+  for (kept += lines.length; kept > maxLines; kept--, dropped++) log.firstElementChild.remove();
   for (const { at, level, message } of lines.splice(0)) {
     const line = document.createElement("span"), time = document.createElement("span");
     time.className = "at";
@@ -28,7 +28,7 @@ function flush() {
     part.append(line);
   }
   log.append(part);
-  if (dropped) note.textContent = `${dropped} earlier lines are left out.`;
+  if (dropped) note.textContent = `${dropped} earlier lines are not shown.`;
   if (follow) log.scrollTop = log.scrollHeight;
 }
 function add(line) {
@@ -38,11 +38,11 @@ function add(line) {
 progress.addEventListener("job-log", e => add(e.detail));
 progress.addEventListener("job-output", e => add({ level: "output", message: e.detail.chunk }));
 progress.addEventListener("job-gap", () => {
-  if (log.hidden) note.textContent = "Earlier lines are no longer kept.";
+  if (log.hidden) note.textContent = "Earlier lines are no longer available.";
   else add({ level: "gap", message: "… some lines may be missing here …" });
 });
 
-// The rest is drawn by the server, when something but the progress changed.
+// The server renders the rest. It is updated when the status changes.
 const service = document.querySelector("h1").textContent;
 let shown = document.getElementById("job-status").textContent.trim();
 function changed(status) {

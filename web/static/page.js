@@ -1,7 +1,7 @@
-// What all pages do where there is JavaScript: parts of them stay fresh, times
-// are the reader's own, and code can be copied.
+// Runs on all pages: refreshes parts of the page, shows times in the reader's time
+// zone, and copies code.
 
-// local shows times in the reader's time zone.
+// local converts times to the reader's time zone.
 function local(root) {
   const today = new Date().toDateString();
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -11,21 +11,21 @@ function local(root) {
   }
 }
 
-// prepare makes a part of the page ready for the reader.
+// prepare converts the times in a part of the page and shows its copy buttons.
 function prepare(root) {
   local(root);
   for (const button of root.querySelectorAll("button.copy")) button.hidden = false;
 }
 
-// busy says that somebody is doing something in a part of the page, which must
-// not be taken out of their hands.
+// busy reports whether the reader is using a form in a part of the page, which must
+// then not be replaced.
 const busy = part => part.querySelector("details.ask[open]") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
 
-// key names what is open or has the focus, so that it is found again.
+// key returns the id of a node, or else its index; find returns the node for a key.
 const key = (part, node, kind) => node.id || [...part.querySelectorAll(kind)].indexOf(node);
 const find = (part, name, kind) => typeof name === "string" ? document.getElementById(name) : part.querySelectorAll(kind)[name];
 
-// swap puts what is new of a part in the place of what it was.
+// swap replaces the content of a part, and keeps open details and the focus.
 function swap(old, now) {
   prepare(now);
   if (now.dataset.refresh) old.dataset.refresh = now.dataset.refresh; else delete old.dataset.refresh;
@@ -37,53 +37,54 @@ function swap(old, now) {
   if (focus !== false) find(old, focus, "a, button, summary, pre")?.focus({ preventScroll: true });
 }
 
-// refresh asks for this page again and takes over the parts that are marked
-// data-live. The browser parses it without running anything.
-let asking = null;
+// refresh loads this page again and replaces the parts marked data-live. The browser
+// runs no scripts of the loaded document.
+let loading = null;
 function refresh() {
-  return asking ??= new Promise(done => {
-    const ask = new XMLHttpRequest();
-    ask.open("GET", location.href);
-    ask.responseType = "document";
-    ask.timeout = 10000;
-    ask.onloadend = () => {
-      asking = null;
-      const ok = ask.status === 200 && ask.responseXML;
+  return loading ??= new Promise(done => {
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    request.responseType = "document";
+    request.timeout = 10000;
+    request.onloadend = () => {
+      loading = null;
+      const ok = request.status === 200 && request.responseXML;
       if (ok) for (const old of document.querySelectorAll("[data-live]")) {
-        const now = ask.responseXML.getElementById(old.id);
+        const now = request.responseXML.getElementById(old.id);
         if (now) swap(old, now);
       }
       done(Boolean(ok));
     };
-    ask.send();
+    request.send();
   });
 }
 
-// update refreshes with what is now; an answer under way may be too old.
+// update refreshes now. A response already under way may be out of date, so it waits
+// for that one and then loads the page again.
 export async function update() {
-  await asking;
+  await loading;
   const ok = await refresh();
   plan();
   return ok;
 }
 
-// Parts that are marked data-refresh are kept fresh, every so many seconds,
-// while somebody looks. The header says how that goes.
-const sign = document.getElementById("fresh");
-const every = () => document.querySelector("[data-refresh]")?.dataset.refresh;
-let timer, fails = 0, since = Date.now();
+// A page with data-refresh is refreshed at that interval, in seconds, while it is
+// visible. The header shows whether that works.
+const indicator = document.getElementById("fresh");
+const interval = () => document.querySelector("[data-refresh]")?.dataset.refresh;
+let timer, failures = 0, updated = Date.now();
 async function tick() {
-  if (document.hidden || !every()) return;
-  if (await refresh()) { fails = 0; since = Date.now(); } else fails++;
+  if (document.hidden || !interval()) return;
+  if (await refresh()) { failures = 0; updated = Date.now(); } else failures++;
   plan();
 }
 function plan() {
   clearTimeout(timer);
-  const seconds = every();
-  sign.hidden = !seconds;
+  const seconds = interval();
+  indicator.hidden = !seconds;
   if (!seconds) return;
-  sign.textContent = fails ? `▲ not fresh since ${new Date(since).toLocaleTimeString()}` : `● fresh every ${seconds} s`;
-  timer = setTimeout(tick, Math.min(60, seconds * 2 ** fails) * 1000);
+  indicator.textContent = failures ? `▲ Disconnected, last updated ${new Date(updated).toLocaleTimeString()}` : "● Live";
+  timer = setTimeout(tick, Math.min(60, seconds * 2 ** failures) * 1000);
 }
 document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(timer) : tick());
 window.addEventListener("pagehide", () => clearTimeout(timer));
