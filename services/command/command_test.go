@@ -262,7 +262,7 @@ func TestMistakes(t *testing.T) {
 		{"summary: x", "line 2: commands.test: run is missing"},
 		{"run: ls", "line 2: commands.test.run: expected a list"},
 		{"run: []", "line 2: commands.test.run: expected a program"},
-		{"run: [ls]\nrum: 1", "line 3: commands.test.rum is no setting: expected allow_options, concurrency, env, input, output, progress, retry, run, summary, timeout"},
+		{"run: [ls]\nrum: 1", "line 3: unknown setting commands.test.rum: expected allow_options, concurrency, env, input, output, progress, retry, run, summary, timeout"},
 		{"run: [ls]\nrun: [cat]", "line 3: commands.test.run is set twice"},
 		{"run: [ls]\noutput: xml", "line 3: commands.test.output: expected json, text, lines"},
 		{"run: [ls]\ntimeout: soon", "line 3: commands.test.timeout: expected a duration such as 30m"},

@@ -67,7 +67,7 @@ func (p *Parser) Members(at string, node *yaml.Node, readers map[string]Reader) 
 		case seen[name.Value]:
 			p.Wrong(name, "%s.%s is set twice", at, name.Value)
 		case !known:
-			p.Wrong(name, "%s.%s is no setting: expected %s", at, name.Value, strings.Join(slices.Sorted(maps.Keys(readers)), ", "))
+			p.Wrong(name, "unknown setting %s.%s: expected %s", at, name.Value, strings.Join(slices.Sorted(maps.Keys(readers)), ", "))
 		case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
 			// Named, but not set.
 		default:
