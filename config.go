@@ -74,6 +74,8 @@ type config struct {
 	warnings []string
 	// file is the name of the configuration file.
 	file string
+	// described are the descriptions of services in it.
+	described []string
 }
 
 func defaults() *config {
@@ -220,7 +222,7 @@ func (c *config) checkOpen() error {
 
 // A configuredService is a service defined in the configuration.
 type configuredService interface {
-	Register(registry *jobs.Registry) error
+	Register(registry *jobs.Registry) spec.Errors
 	Missing() spec.Errors
 }
 
@@ -229,6 +231,7 @@ type configuredService interface {
 func (c *config) addServices(registry *jobs.Registry) error {
 	var services []configuredService
 	for _, s := range c.Commands {
+		s.StopWithin(c.CancelGrace)
 		services = append(services, s)
 	}
 	for _, s := range c.Upstreams {
@@ -236,9 +239,7 @@ func (c *config) addServices(registry *jobs.Registry) error {
 	}
 	var errs []error
 	for _, s := range services {
-		if err := s.Register(registry); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, s.Register(registry).In(c.file)...)
 		if c.Worker {
 			errs = append(errs, s.Missing().In(c.file)...)
 		}

@@ -65,6 +65,7 @@ func (r *reloader) otherSettingsChanged(c *config) bool {
 	other, running := *c, *r.running
 	for _, c := range []*config{&other, &running} {
 		c.Users, c.APIKeys, c.Admins, c.AllowedServices, c.warnings = nil, nil, nil, nil, nil
+		c.Commands, c.Upstreams = nil, nil // their descriptions are compared
 	}
 	return !reflect.DeepEqual(other, running)
 }

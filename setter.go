@@ -154,6 +154,11 @@ func configured[T any](parse func(node *yaml.Node, dir string) (T, error), field
 		if err != nil {
 			return err
 		}
+		text, err := yaml.Marshal(node)
+		if err != nil {
+			return err
+		}
+		c.described = append(c.described, string(text))
 		*field(c), err = parse(node, dir)
 		return err
 	}

@@ -54,8 +54,11 @@ func (f *form) fields() []web.Field {
 // rank sorts required properties first, then by x-order.
 func (f *form) rank(name string) int {
 	rank := 1000
-	if order, ok := f.property(name).Extensions["x-order"].(float64); ok {
+	switch order := f.property(name).Extensions["x-order"].(type) {
+	case float64:
 		rank = int(order)
+	case int: // of a declared schema
+		rank = order
 	}
 	if !slices.Contains(f.schema.Required, name) {
 		rank += 10_000

@@ -129,7 +129,7 @@ func TestNewerSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, err := range map[string]error{"up": m.Up(t.Context()), "check": m.Check(t.Context())} {
-			if err == nil || !strings.Contains(err.Error(), "the database has schema 9999") {
+			if err == nil || !strings.Contains(err.Error(), "the database has schema version 9999") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 type Command struct {
 	// Name is the name of the service.
 	Name string
+	line int // in the configuration file
 
 	summary       string
 	arguments     []spec.Template // the first one is the program
@@ -32,6 +33,7 @@ type Command struct {
 	permanentExit []int
 	environment   []string // NAME=VALUE
 	allowOptions  bool
+	grace         time.Duration
 	missing       spec.Errors // files and programs that are not on this machine
 }
 
@@ -52,15 +54,21 @@ var outputSchemas = map[string]json.RawMessage{
 }
 
 // Register adds the command to a registry. Error: its name is taken.
-func (c *Command) Register(r *jobs.Registry) error {
+func (c *Command) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(c.Name) != nil {
-		return fmt.Errorf("commands.%s: there is a service of this name already", c.Name)
+		return spec.Errors{{Line: c.line, Text: "commands." + c.Name + ": there is a service of this name already"}}
 	}
 	jobs.Add(r, jobs.Service{
 		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts, Concurrency: c.concurrency,
 		InputSchema: c.schema.JSON, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return c.run(ctx, input) })
 	return nil
+}
+
+// StopWithin sets how long the program may take to end after it was asked to, so that it
+// has ended before a run counts as abandoned after the server's cancel grace.
+func (c *Command) StopWithin(cancelGrace time.Duration) {
+	c.grace = min(maxGrace, max(cancelGrace-guardGrace-time.Second, cancelGrace/2))
 }
 
 // Missing returns which of the command's files and programs are not on this machine.
@@ -76,6 +84,9 @@ func (c *Command) check(input []byte) error {
 	return err
 }
 
+// maxArgument is how many bytes an argument of a program may have (Linux).
+const maxArgument = 128<<10 - 1
+
 // fill returns the program and its arguments with the values of an input. Error: a text
 // would be an option of the program.
 func (c *Command) fill(values spec.Values) ([]string, error) {
@@ -84,6 +95,9 @@ func (c *Command) fill(values spec.Values) ([]string, error) {
 		text, err := a.Fill(values, nil)
 		if err != nil {
 			return nil, err
+		}
+		if len(text) > maxArgument {
+			return nil, fmt.Errorf("an argument has %d bytes: a program can take at most %d", len(text), maxArgument)
 		}
 		// A number may begin with -, if the schema allows it.
 		if first := a.First(); strings.HasPrefix(text, "-") && !c.allowOptions && c.schema.IsText(first) {

@@ -111,6 +111,13 @@ func TestRun(t *testing.T) {
 		"exactly as much as is allowed":   {`run: [sh, -c, 'yes | head -c 4194304 | wc -c; yes | head -c 4194296 | tr y " "']`, `{}`, `4194304`, "", false},
 		"last lines of an error":          {`run: [sh, -c, 'seq 1 100000 >&2; exit 1']`, `{}`, ``, "99999\n100000", false},
 		"a child that stays":              {`run: [sh, -c, 'sleep 1000 & echo 1']`, `{}`, `1`, "", false},
+		"byte order mark":                 {`run: [printf, '\357\273\277{"a": 1}']`, `{}`, `{"a": 1}`, "", false},
+		"an argument too long":            {`run: [echo, "{{input.s}}"]` + "\ninput: {required: [s], properties: {s: {type: string}}}", `{"s": "` + strings.Repeat("x", 128<<10) + `"}`, ``, "can take at most 131071", true},
+		"aliases":                         {`run: &a [echo, &b "x", *b]` + "\noutput: text", `{}`, `"x x"`, "", false},
+		"merge key":                       {`<<: {output: text, run: [echo, merged]}` + "\nrun: [echo, own]", `{}`, `"own"`, "", false},
+		"a date as default":               {`run: [echo, "{{input.d}}"]` + "\ninput: {properties: {d: {type: string, format: date, default: 2024-01-01}}}\noutput: text", `{}`, `"2024-01-01"`, "", false},
+		"true as a schema":                {`run: [cat]` + "\ninput: {properties: {x: true}}", `{"x": 1}`, `{"x":1}`, "", false},
+		"no terminal":                     {`run: [sh, -c, 'read x </dev/tty || echo none']` + "\noutput: text", `{}`, `"none"`, "", false},
 		"standard input that is not read": {`run: [echo, "1"]` + "\ninput: {properties: {s: {type: string}}}", `{"s": "` + strings.Repeat("x", 1<<20) + `"}`, `1`, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -230,6 +237,54 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// What a shell has started gets the time to end, too.
+func TestCancelGrace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := newCommand(t, fmt.Sprintf(`run: [sh, -c, "bash -c 'trap \"sleep 0.3; touch %[1]s/ended; exit\" TERM; touch %[1]s/started; while :; do sleep 0.05; done'; exit 3"]`, dir))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = c.run(ctx, json.RawMessage("{}"))
+	}()
+	exists := func(name string) bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
+	waitFor(t, "start of the program", func() bool { return exists("started") })
+	cancel()
+	<-done
+	if !exists("ended") {
+		t.Error("the shell's child had no time to end")
+	}
+}
+
+// A program whose guard is killed ends, too.
+func TestGuardIsKilled(t *testing.T) {
+	t.Parallel()
+	number := os.Getpid()*10 + 1
+	c := newCommand(t, fmt.Sprintf(`run: [bash, -c, 'sleep %[1]d & sleep 0.3; kill -KILL $PPID; sleep %[1]d']`, number))
+	if _, err := c.run(t.Context(), json.RawMessage("{}")); err == nil || !strings.Contains(err.Error(), "guard") {
+		t.Errorf("got %v", err)
+	}
+	waitFor(t, "end of the program", func() bool { return sleepers(t, number) == "" })
+}
+
+// Directories that can't be written are removed, too.
+func TestDirectoryWithoutRights(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a")
+	if err := os.MkdirAll(filepath.Join(dir, "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	removeAll(dir)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Error("it is still there")
+	}
+}
+
 // sleepers returns the processes that stubborn has started.
 func sleepers(t *testing.T, number int) string {
 	t.Helper()
@@ -273,9 +328,20 @@ func TestMistakes(t *testing.T) {
 		{"run:\n  - ls\n  - '{{input.x}}'\ninput: {properties: {x: {type: string}}}", `line 4: commands.test.run: {{input.x}}: property "x" must be required, or have a default`},
 		{"run: [ls, '{{input.x}}']\ninput: {required: [x], properties: {x: {type: array}}}", `line 2: commands.test.run: {{input.x}}: the type of property "x" must be string, number, integer or boolean`},
 		{"run: ['{{input.x}}']\ninput: {required: [x], properties: {x: {type: string}}}", "line 2: commands.test.run: expected the name or path of a program, without placeholders"},
-		{"run: [ls]\ninput: {type: array}", "line 3: commands.test.input: expected a schema of type object, got array"},
+		{"run: [ls]\ninput: {type: array}", "expected type object, got array"},
 		{"run: [ls]\ninput: {properties: {x: {type: strng}}}", "line 3: commands.test.input: this is no JSON Schema that can be used"},
-		{"run: [ls]\ninput: {properties: {x: {$ref: '#'}}}", "line 3: commands.test.input: this is no JSON Schema that can be used: $ref is not supported"},
+		{"run: [ls]\ninput: {properties: {x: {$ref: '#'}}}", "input.x.$ref is not supported: write the schema out"},
+		{"run: [ls]\ninput: {properties: {x: {type: [string, 'null']}}}", "input.x.type: a list of types is not supported"},
+		{"run: [ls]\ninput: {properties: {'': {type: string}}}", "a property has an empty name"},
+		{"run: [ls]\ninput: {properties: {x: {maxLength: 1e30}}}", "input.x.maxLength: expected a whole number"},
+		{"run: [ls]\ninput: {properties: {x: {type: integer, default: --help}}}", "the default of x does not fit its schema"},
+		{"run: [ls, '{{input.x}}']\ninput: {properties: {x: {type: string, default: null}}}", "must be required, or have a default"},
+		{"run: [ls]\ninput: {required: [y]}", `required names "y", which is not among the properties`},
+		{"run: [ls]\ninput: &a {properties: {x: *a}}", "nested too deep"},
+		{"run: [ls, ~]", "line 2: commands.test.run: expected a text"},
+		{"run: [ls, {{input.x}}]", "put a text that begins with { in quotes"},
+		{"run: [ls]\nenv: {set: {A: 1, A: 2}}", "commands.test.env.set.A is set twice"},
+		{"run: [ls]\nprogress: {match: '(\\d+)', of: abc}", "commands.test.progress.of: expected a number above 0"},
 		{"run: [ls]\nprogress: {match: 'x'}", "line 3: commands.test.progress.match: expected a regular expression (RE2) with one group"},
 		{"run: [ls]\nenv: {pass: [A=B]}", `line 3: commands.test.env.pass: "A=B" is no name of an environment variable`},
 	} {

@@ -20,9 +20,10 @@ func thisProgram() (string, error) { return "/proc/self/exe", nil }
 // that it finds them.
 func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// guarded gives a program a process group of its own, and ends it with its guard.
-func guarded() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+// ofProgram gives a program a session and a process group of its own, without a terminal
+// that it could wait for, and ends it with its guard.
+func ofProgram() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // children returns the process ids of this process's children.

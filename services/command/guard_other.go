@@ -15,4 +15,6 @@ func thisProgram() (string, error) { return os.Executable() }
 // Guard fails: programs are run on Unix only.
 func Guard() error { return errors.New("programs can be run on Unix only") }
 
-func ownGroup() *syscall.SysProcAttr { return nil }
+func ofGuard() *syscall.SysProcAttr { return nil }
+
+func killGroup(int) {}

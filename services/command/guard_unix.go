@@ -5,6 +5,7 @@ package command
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,50 +39,94 @@ func Guard() error {
 	if err := json.Unmarshal(text, &o); err != nil {
 		return fmt.Errorf("read what to run: %w", err)
 	}
-	end := guard(&o, messages, lines)
-	return json.NewEncoder(report).Encode(end)
+	g := &guardian{order: &o, control: lines, report: json.NewEncoder(report), exited: make(chan struct{})}
+	return g.report.Encode(g.run(messages))
 }
 
-// guard runs a program to its end.
-func guard(o *order, messages *os.File, control *bufio.Reader) ending {
-	path, err := lookPath(o)
+// A guardian runs a program to its end.
+type guardian struct {
+	order    *order
+	control  *bufio.Reader
+	report   *json.Encoder
+	group    int           // of the program
+	exited   chan struct{} // closed when the program itself has exited
+	stopBy   atomic.Int64  // when the grace after a stop order is over, in nanoseconds since 1970
+	orphaned atomic.Bool   // the server has died
+}
+
+func (g *guardian) run(messages *os.File) ending {
+	path, err := lookPath(g.order)
 	if err != nil {
 		return ending{Error: err.Error()}
 	}
 	cmd := &exec.Cmd{
-		Path: path, Args: o.Arguments, Env: o.Environment, Dir: o.Dir,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{messages}, SysProcAttr: guarded(),
+		Path: path, Args: g.order.Arguments, Env: g.order.Environment, Dir: g.order.Dir,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{messages}, SysProcAttr: ofProgram(),
 	}
 	if err := cmd.Start(); err != nil {
-		return ending{Error: fmt.Sprintf("start the program: %s", err)}
+		lasting := errors.Is(err, syscall.E2BIG) || errors.Is(err, syscall.ENOEXEC)
+		return ending{Error: fmt.Sprintf("start the program: %s", err), Permanent: lasting}
 	}
 	messages.Close()
 	os.Stdout.Close() // the server reads until nothing has them open
 	os.Stderr.Close()
-	group := cmd.Process.Pid
-	exited := make(chan struct{})
-	var orphaned atomic.Bool
-	go func() { // until the process exits
-		line, err := control.ReadString('\n')
-		if err != nil {
-			orphaned.Store(true)
-		} else if line == stopOrder {
-			_ = syscall.Kill(-group, syscall.SIGTERM)
-			select {
-			case <-exited:
-				return
-			case <-time.After(o.Grace):
-			}
-		}
-		killAll(group, group)
-	}()
+	g.group = cmd.Process.Pid
+	if err := g.report.Encode(ending{Group: g.group}); err != nil {
+		g.orphaned.Store(true)
+	}
+	go g.obey() // until the process exits
 	err = cmd.Wait()
-	close(exited)
-	killAll(group, 0)
-	if orphaned.Load() {
-		os.RemoveAll(o.Dir)
+	close(g.exited)
+	g.awaitGroup()
+	killAll(g.group, 0)
+	if g.orphaned.Load() {
+		removeAll(g.order.Dir)
 	}
 	return endingOf(cmd.ProcessState, err)
+}
+
+// obey ends the program when the server asks for it, and at once when the server dies.
+func (g *guardian) obey() {
+	for {
+		line, err := g.control.ReadString('\n')
+		if err != nil {
+			g.orphaned.Store(true)
+			g.stopBy.Store(0)
+			killAll(g.group, g.running())
+			return
+		}
+		if line == stopOrder {
+			g.stopBy.Store(time.Now().Add(g.order.Grace).UnixNano())
+			_ = syscall.Kill(-g.group, syscall.SIGTERM)
+			time.AfterFunc(g.order.Grace, func() { killAll(g.group, g.running()) })
+		}
+	}
+}
+
+// running returns the process id of the program while it runs, and then 0.
+func (g *guardian) running() int {
+	select {
+	case <-g.exited:
+		return 0
+	default:
+		return g.group
+	}
+}
+
+// awaitGroup gives the rest of the program's process group, such as what a shell has
+// started, the time until the grace is over.
+func (g *guardian) awaitGroup() {
+	for time.Now().UnixNano() < g.stopBy.Load() {
+		for {
+			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+				break
+			}
+		}
+		if syscall.Kill(-g.group, 0) != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // lookPath finds the program in the PATH that it gets.
@@ -132,5 +177,8 @@ func killAll(group, main int) {
 	}
 }
 
-// ownGroup keeps signals of a terminal, which the server answers, from a guard.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// ofGuard gives a guard a session of its own: signals of a terminal are for the server.
+func ofGuard() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// killGroup kills the process group of a program whose guard has died.
+func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }

@@ -14,8 +14,9 @@ func thisProgram() (string, error) { return os.Executable() }
 
 func adoptOrphans() {}
 
-// guarded gives a program a process group of its own.
-func guarded() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// ofProgram gives a program a session and a process group of its own, without a terminal
+// that it could wait for.
+func ofProgram() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // children returns none: here a program's descendants are found by its process group only.
 func children() []int { return nil }

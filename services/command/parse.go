@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"coatcheck/services/spec"
@@ -39,7 +40,7 @@ type parser struct {
 
 // command reads one command.
 func (p *parser) command(name string, node *yaml.Node) *Command {
-	c := &Command{Name: name, summary: "Run a program.", output: outputJSON}
+	c := &Command{Name: name, line: node.Line, summary: "Run a program.", output: outputJSON, grace: maxGrace}
 	at := "commands." + name
 	var run, input, progress *yaml.Node
 	pass, set := slices.Clone(passed), map[string]string{}
@@ -104,7 +105,7 @@ func (p *parser) run(c *Command, at string, node *yaml.Node) {
 		text := p.Text(at, v)
 		if strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
 			text = filepath.Join(p.dir, text)
-			if _, err := os.Stat(text); err != nil {
+			if _, err := os.Stat(text); err != nil && !strings.Contains(text, "{{") {
 				c.lacks(v, "%s: there is no file %s", at, text)
 			}
 		}
@@ -151,6 +152,11 @@ func (p *parser) progress(c *Command, at string, node *yaml.Node) {
 			var err error
 			if c.progressOf, err = spec.ParseTemplate(p.Text(at, v), &c.schema); err != nil {
 				p.Wrong(v, "%s: %s", at, err)
+			}
+			if text, ok := c.progressOf.Constant(); ok && err == nil {
+				if n, err := strconv.ParseFloat(text, 64); err != nil || n <= 0 {
+					p.Wrong(v, "%s: expected a number above 0, or a placeholder", at)
+				}
 			}
 		},
 	})

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"coatcheck/jobs"
 )
 
 // GuardCommand is the argument with which this program starts itself as the guard of
@@ -18,8 +20,9 @@ import (
 const GuardCommand = "run-command"
 
 const (
-	// grace is how long a program may take to end after SIGTERM. Then it is killed.
-	grace = 5 * time.Second
+	// maxGrace is how long a program may take at most to end after SIGTERM. Then it is
+	// killed.
+	maxGrace = 5 * time.Second
 	// guardGrace is how much longer the guard may take.
 	guardGrace = 2 * time.Second
 )
@@ -30,7 +33,8 @@ type process struct {
 	dir                    string // the working directory
 	stdin                  []byte // nil for none
 	stdout, stderr         io.Writer
-	messages               io.Writer // gets what the program writes to file descriptor 3
+	messages               io.Writer     // gets what the program writes to file descriptor 3
+	grace                  time.Duration // between SIGTERM and SIGKILL
 }
 
 // An order is what a guard reads from file descriptor 4 before it starts a program. At
@@ -42,11 +46,15 @@ type order struct {
 	Grace       time.Duration `json:"grace"`
 }
 
-// An ending is how a program ended, which its guard writes to file descriptor 5.
+// An ending is how a program ended, which its guard writes to file descriptor 5. Before
+// that, it writes the process group of the program that it has started.
 type ending struct {
+	Group  int    `json:"group,omitempty"`
 	Status int    `json:"status"`
 	Signal string `json:"signal,omitempty"`
 	Error  string `json:"error,omitempty"` // why it could not be started
+	// Permanent means that it could not be started another time either.
+	Permanent bool `json:"permanent,omitempty"`
 }
 
 // run runs the program under a guard until it has ended, and everything that it started.
@@ -56,7 +64,7 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 	if err != nil {
 		return ending{}, fmt.Errorf("find this program: %w", err)
 	}
-	text, err := json.Marshal(order{p.arguments, p.environment, p.dir, grace})
+	text, err := json.Marshal(order{p.arguments, p.environment, p.dir, p.grace})
 	if err != nil {
 		return ending{}, err
 	}
@@ -72,7 +80,7 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 		cmd.Stdin = bytes.NewReader(p.stdin)
 	}
 	cmd.ExtraFiles = []*os.File{messages.w, control.r, report.w}
-	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr = ofGuard()
 	if err := cmd.Start(); err != nil {
 		return ending{}, fmt.Errorf("start the guard of the program: %w", err)
 	}
@@ -92,13 +100,21 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 		}
 		select {
 		case <-ended:
-		case <-time.After(grace + guardGrace):
+		case <-time.After(p.grace + guardGrace):
 			_ = cmd.Process.Kill()
 		}
 	})
-	reported := json.NewDecoder(io.LimitReader(report.r, 64<<10)).Decode(&end)
+	reports := json.NewDecoder(io.LimitReader(report.r, 64<<10))
+	reported, group := reports.Decode(&end), end.Group
+	if reported == nil && group != 0 {
+		end = ending{}
+		reported = reports.Decode(&end)
+	}
 	waited := cmd.Wait()
 	close(ended)
+	if reported != nil && group != 0 {
+		killGroup(group)
+	}
 	_ = messages.r.SetReadDeadline(time.Now().Add(guardGrace)) // elsewhere than on Linux, a descendant may hold it open
 	wg.Wait()
 	switch {
@@ -106,6 +122,8 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 		return ending{}, ctx.Err()
 	case reported != nil:
 		return ending{}, fmt.Errorf("the guard of the program ended without a report: %w", errors.Join(waited, reported))
+	case end.Permanent:
+		return ending{}, errors.Join(errors.New(end.Error), jobs.ErrPermanent)
 	case end.Error != "":
 		return ending{}, errors.New(end.Error)
 	}

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +38,7 @@ func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessa
 	if err != nil {
 		return nil, fmt.Errorf("make a working directory: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer removeAll(dir)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	out := &outputBuffer{full: func() { stop(errTooMuch) }}
@@ -55,7 +57,7 @@ func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessa
 	}}
 	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}
 	p := &process{
-		arguments: arguments, dir: dir, stdout: out, stderr: stderr, messages: messages,
+		arguments: arguments, dir: dir, grace: c.grace, stdout: out, stderr: stderr, messages: messages,
 		environment: append(slices.Clone(c.environment),
 			"COATCHECK_JOB_ID="+jobs.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(jobs.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
 	}
@@ -111,7 +113,7 @@ func (c *Command) encode(printed []byte) (json.RawMessage, error) {
 		}
 		return json.Marshal(lines)
 	}
-	printed = bytes.TrimSpace(printed)
+	printed = bytes.TrimSpace(bytes.TrimPrefix(printed, []byte("\ufeff")))
 	if len(printed) == 0 {
 		return json.RawMessage("null"), nil
 	}
@@ -168,4 +170,19 @@ func (b *outputBuffer) Write(p []byte) (int, error) {
 	}
 	b.printed.Write(p[:min(len(p), room)])
 	return len(p), nil
+}
+
+// removeAll removes a directory in which the program may have made others that can't be
+// written.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, _ error) error {
+		if entry != nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory of ours, to be removed
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir) // what is left can't be removed by this user
 }

@@ -59,9 +59,14 @@ func (p *Parser) Members(at string, node *yaml.Node, readers map[string]Reader) 
 		p.Wrong(node, "%s: expected `name: value` lines", at)
 		return
 	}
+	members, err := pairs(node, 0)
+	if err != nil {
+		p.Wrong(node, "%s: %s", at, err)
+		return
+	}
 	seen := make(map[string]bool)
-	for pair := range slices.Chunk(node.Content, 2) {
-		name, value := pair[0], target(pair[1])
+	for _, m := range members {
+		name, value := m.name, m.value
 		read, known := readers[name.Value]
 		switch {
 		case seen[name.Value]:
@@ -87,7 +92,10 @@ func target(node *yaml.Node) *yaml.Node {
 
 // Text reads a text without NUL.
 func (p *Parser) Text(at string, node *yaml.Node) string {
-	if node.Kind != yaml.ScalarNode || strings.ContainsRune(node.Value, 0) {
+	switch {
+	case node.Kind == yaml.MappingNode:
+		p.Wrong(node, "%s: expected a text; put a text that begins with { in quotes", at)
+	case node.Kind != yaml.ScalarNode || node.Tag == "!!null" || strings.ContainsRune(node.Value, 0):
 		p.Wrong(node, "%s: expected a text", at)
 	}
 	return node.Value
@@ -107,7 +115,11 @@ func (p *Parser) List(at string, node *yaml.Node) []*yaml.Node {
 		p.Wrong(node, "%s: expected a list, such as [a, b]", at)
 		return nil
 	}
-	return node.Content
+	list := make([]*yaml.Node, len(node.Content))
+	for i, item := range node.Content {
+		list[i] = target(item)
+	}
+	return list
 }
 
 // Numbers reads a list of whole numbers.
@@ -150,9 +162,17 @@ func (p *Parser) Texts(at string, node *yaml.Node, read func(name, value *yaml.N
 		p.Wrong(node, "%s: expected `NAME: value` lines", at)
 		return
 	}
-	for pair := range slices.Chunk(node.Content, 2) {
-		value := target(pair[1])
-		p.Text(at+"."+pair[0].Value, value)
-		read(pair[0], value)
+	members, err := pairs(node, 0)
+	if err != nil {
+		p.Wrong(node, "%s: %s", at, err)
+	}
+	seen := make(map[string]bool)
+	for _, m := range members {
+		if seen[m.name.Value] {
+			p.Wrong(m.name, "%s.%s is set twice", at, m.name.Value)
+		}
+		seen[m.name.Value] = true
+		p.Text(at+"."+m.name.Value, m.value)
+		read(m.name, m.value)
 	}
 }

@@ -30,12 +30,13 @@ func Parse(node *yaml.Node, dir string) ([]*Upstream, error) {
 
 type parser struct {
 	spec.Parser
-	dir string // of the configuration file
+	dir    string   // of the configuration file
+	hidden []string // secrets of the upstream that is read, each with what stands for it in texts
 }
 
 // upstream reads one upstream.
 func (p *parser) upstream(name string, node *yaml.Node) *Upstream {
-	u := &Upstream{Name: name, summary: "Call an HTTP server.", method: http.MethodPost, headers: make(http.Header), output: outputJSON, stream: true, client: newClient()}
+	u := &Upstream{Name: name, line: node.Line, summary: "Call an HTTP server.", method: http.MethodPost, headers: make(http.Header), output: outputJSON, stream: true, client: newClient()}
 	at := "upstreams." + name
 	var request, input *yaml.Node
 	p.Members(at, node, map[string]spec.Reader{
@@ -56,10 +57,13 @@ func (p *parser) upstream(name string, node *yaml.Node) *Upstream {
 	})
 	u.schema = p.Schema(at+".input", input)
 	if request == nil {
+		u.secrets = strings.NewReplacer()
 		p.Wrong(node, "%s: request is missing, such as `request: {url: http://127.0.0.1:9000/asr}`", at)
 		return u
 	}
 	p.request(u, at+".request", request)
+	u.secrets = strings.NewReplacer(p.hidden...)
+	p.hidden = nil
 	return u
 }
 
@@ -99,13 +103,13 @@ func (p *parser) url(u *Upstream, at string, node *yaml.Node) {
 		return
 	}
 	parsed, err := url.Parse(node.Value)
-	fixed, _, _ := strings.Cut(node.Value, "{{")
+	fixed, _, found := strings.Cut(node.Value, "{{")
 	switch {
 	case err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.Fragment != "":
 		p.Wrong(node, "%s: expected a URL that begins with http:// or https://", at)
 	case parsed.User != nil || strings.Contains(node.Value, "${"):
 		p.Wrong(node, "%s: credentials belong into headers, such as `Authorization: Bearer ${WHISPER_KEY}`", at)
-	case strings.Count(fixed, "/") < 3 && fixed != node.Value:
+	case found && strings.Count(fixed, "/") < 3 && !strings.Contains(fixed, "?"):
 		p.Wrong(node, "%s: a placeholder may be in the path and the query, not in the host", at)
 	}
 }
@@ -151,6 +155,7 @@ func (p *parser) secrets(text string) (string, error) {
 			if value == "" {
 				missing = fmt.Errorf("the environment variable %s is not set", name)
 			}
+			p.hide(value)
 			return value
 		}
 		if !filepath.IsAbs(path) {
@@ -165,7 +170,18 @@ func (p *parser) secrets(text string) (string, error) {
 		if err != nil {
 			missing = fmt.Errorf("the file %s can't be read", path)
 		}
+		p.hide(strings.TrimSpace(string(value)))
 		return strings.TrimSpace(string(value))
 	})
 	return text, missing
+}
+
+// minHidden is the length in bytes from which a secret is hidden in texts.
+const minHidden = 6
+
+// hide notes a secret that must not appear in texts.
+func (p *parser) hide(secret string) {
+	if len(secret) >= minHidden {
+		p.hidden = append(p.hidden, secret, "***")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,7 +23,7 @@ import (
 
 // newRequest returns the request for an input.
 func (u *Upstream) newRequest(ctx context.Context, values spec.Values) (*http.Request, error) {
-	target, err := u.url.Fill(values, encode)
+	target, err := u.target(values)
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +54,41 @@ func (u *Upstream) newRequest(ctx context.Context, values spec.Values) (*http.Re
 	return req, nil
 }
 
+// target returns the URL for an input. Error: a value would lead to another path: by . or
+// .. servers leave a directory, also if the dots are encoded (WHATWG URL), and an empty
+// value makes two slashes.
+func (u *Upstream) target(values spec.Values) (string, error) {
+	target, err := u.url.Fill(values, encode)
+	if err != nil || !u.url.HasPlaceholder() {
+		return target, err
+	}
+	parsed, err := url.Parse(target)
+	if err != nil {
+		return "", errors.New("the values make no URL")
+	}
+	segments := strings.Split(strings.TrimPrefix(parsed.EscapedPath(), "/"), "/")
+	for i, segment := range segments {
+		if text, err := url.PathUnescape(segment); err != nil || text == "." || text == ".." || text == "" && i < len(segments)-1 {
+			return "", errors.New("a value in the path of the URL must not be empty, nor dots alone")
+		}
+	}
+	return target, nil
+}
+
+// check returns why an input that its schema allows can't be sent.
+func (u *Upstream) check(input []byte) error {
+	values, err := u.schema.Values(input)
+	if err != nil {
+		return err
+	}
+	_, err = u.target(values)
+	return err
+}
+
 // encode encodes a value in the path or, after a question mark, in the query of a URL.
 func encode(value, before string) string {
 	if strings.Contains(before, "?") {
 		return url.QueryEscape(value)
-	}
-	if value == "." || value == ".." {
-		return strings.ReplaceAll(value, ".", "%2E") // no way to another path
 	}
 	return url.PathEscape(value)
 }
@@ -94,11 +123,11 @@ func (u *Upstream) newBody(values spec.Values) (body io.Reader, contentType stri
 // object as JSON. null is no field.
 func fields(values spec.Values, add func(name, value string) error) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		items := []json.RawMessage{values[name]}
-		if text := bytes.TrimSpace(values[name]); len(text) > 0 && text[0] == '[' {
-			if err := json.Unmarshal(text, &items); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+		var items []json.RawMessage
+		if text := bytes.TrimSpace(values[name]); len(text) == 0 || text[0] != '[' {
+			items = []json.RawMessage{values[name]}
+		} else if err := json.Unmarshal(text, &items); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, item := range items {
 			if string(item) == "null" {

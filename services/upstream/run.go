@@ -24,6 +24,10 @@ const (
 	maxOutput = 4 << 20
 	// maxErrorBody is how many bytes of a response are read for an error's text.
 	maxErrorBody = 1 << 10
+	// maxErrorWait is how long the rest of such a response may take.
+	maxErrorWait = 2 * time.Second
+	// maxRetryAfter is the longest wait that a server may ask for.
+	maxRetryAfter = 24 * time.Hour
 )
 
 var errIdle = errors.New("the server sent nothing for too long")
@@ -87,11 +91,13 @@ func (u *Upstream) refusal(resp *http.Response, body io.Reader) error {
 	if location := resp.Header.Get("Location"); resp.StatusCode < 400 && location != "" {
 		text += fmt.Sprintf(" and redirected to %.200q, which is not followed: set request.url to it", location)
 	}
+	slow := time.AfterFunc(maxErrorWait, func() { resp.Body.Close() })
 	part, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // what has come is enough
+	slow.Stop()
 	if part = bytes.TrimSpace(part); len(part) > 0 {
 		text += ": " + strings.ToValidUTF8(string(part), string(utf8.RuneError))
 	}
-	err := errors.New(text)
+	err := errors.New(u.secrets.Replace(text))
 	if u.permanent(resp.StatusCode) {
 		return errors.Join(err, jobs.ErrPermanent)
 	}
@@ -118,10 +124,10 @@ func (u *Upstream) permanent(status int) bool {
 func retryAfter(resp *http.Response) (time.Duration, bool) {
 	text := strings.TrimSpace(resp.Header.Get("Retry-After"))
 	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
-		return time.Duration(min(seconds, 365*24*3600)) * time.Second, true
+		return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second, true
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return max(0, time.Until(at)), true
+		return min(max(0, time.Until(at)), maxRetryAfter), true
 	}
 	return 0, false
 }
@@ -143,12 +149,12 @@ func (u *Upstream) readBody(resp *http.Response, body io.Reader) (json.RawMessag
 	if u.output == outputText {
 		return json.Marshal(strings.ToValidUTF8(string(text), string(utf8.RuneError)))
 	}
-	if text = bytes.TrimSpace(text); len(text) == 0 {
+	if text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff"))); len(text) == 0 {
 		return json.RawMessage("null"), nil
 	}
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("the response is not JSON but %q; it begins with %.200q; set `output: text` to take it as it is: %w",
-			resp.Header.Get("Content-Type"), text, jobs.ErrPermanent)
+			resp.Header.Get("Content-Type"), u.secrets.Replace(string(text)), jobs.ErrPermanent)
 	}
 	return text, nil
 }

@@ -17,24 +17,31 @@ import (
 // streamEnd is the data of the event after which some servers end a stream.
 const streamEnd = "[DONE]"
 
+// partCost is how many bytes a part counts beside its own, so that many small ones do not
+// take much memory.
+const partCost = 16
+
+// A nextFunc returns the next part of a stream; false at its end.
+type nextFunc func(lines *bufio.Scanner) (part string, ok bool, err error)
+
 // readStream reads a streamed response, publishes each part as it comes, and returns all
 // of them: a list of JSON values, or their text.
-func (u *Upstream) readStream(ctx context.Context, body io.Reader, next func(*bufio.Scanner) (string, bool)) (json.RawMessage, error) {
+func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc) (json.RawMessage, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxOutput)
 	lines.Split(splitLines)
 	list, size := []json.RawMessage{}, 0
 	var all strings.Builder
 	for {
-		part, ok := next(lines)
-		if !ok {
-			break
+		part, ok, err := next(lines)
+		if err != nil {
+			return nil, err
 		}
-		if part == streamEnd {
+		if !ok || part == streamEnd {
 			break
 		}
 		part = strings.ToValidUTF8(part, string(utf8.RuneError))
-		if size += len(part) + 1; size > maxOutput {
+		if size += len(part) + partCost; size > maxOutput {
 			return nil, errTooLarge
 		}
 		jobs.Output(ctx, part+"\n")
@@ -62,30 +69,37 @@ func (u *Upstream) readStream(ctx context.Context, body io.Reader, next func(*bu
 
 // readEvent returns the data of the next server-sent event (WHATWG HTML, section 9.2). An
 // event that the end of the stream cuts off has no data.
-func readEvent(lines *bufio.Scanner) (data string, ok bool) {
-	var all []string
+func readEvent(lines *bufio.Scanner) (data string, ok bool, err error) {
+	var all strings.Builder
+	found := false
 	for lines.Scan() {
 		line := lines.Text()
-		if line == "" && all != nil {
-			return strings.Join(all, "\n"), true
+		if line == "" && found {
+			return strings.TrimSuffix(all.String(), "\n"), true, nil
 		}
-		if value, found := strings.CutPrefix(line, "data:"); found {
-			all = append(all, strings.TrimPrefix(value, " "))
-		} else if line == "data" {
-			all = append(all, "")
+		value, isData := strings.CutPrefix(line, "data:")
+		if isData || line == "data" {
+			found = true
+			if isData {
+				all.WriteString(strings.TrimPrefix(value, " "))
+			}
+			all.WriteByte('\n')
+		}
+		if all.Len() > maxOutput {
+			return "", false, errTooLarge
 		}
 	}
-	return "", false
+	return "", false, nil
 }
 
 // readLine returns the next line that is not empty.
-func readLine(lines *bufio.Scanner) (line string, ok bool) {
+func readLine(lines *bufio.Scanner) (line string, ok bool, err error) {
 	for lines.Scan() {
 		if line := strings.TrimSpace(lines.Text()); line != "" {
-			return line, true
+			return line, true, nil
 		}
 	}
-	return "", false
+	return "", false, nil
 }
 
 // splitLines is a [bufio.SplitFunc] for lines that end with CR, LF or both.

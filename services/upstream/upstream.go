@@ -5,9 +5,9 @@ package upstream
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"coatcheck/jobs"
@@ -18,6 +18,7 @@ import (
 type Upstream struct {
 	// Name is the name of the service.
 	Name string
+	line int // in the configuration file
 
 	summary         string
 	method          string
@@ -33,6 +34,7 @@ type Upstream struct {
 	concurrency     int   // 0 for no limit
 	permanentStatus []int // nil for the default
 	missing         spec.Errors
+	secrets         *strings.Replacer // hides secrets in texts
 	client          *http.Client
 }
 
@@ -60,13 +62,13 @@ var outputSchemas = map[string]json.RawMessage{
 }
 
 // Register adds the upstream to a registry. Error: its name is taken.
-func (u *Upstream) Register(r *jobs.Registry) error {
+func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(u.Name) != nil {
-		return fmt.Errorf("upstreams.%s: there is a service of this name already", u.Name)
+		return spec.Errors{{Line: u.line, Text: "upstreams." + u.Name + ": there is a service of this name already"}}
 	}
 	jobs.Add(r, jobs.Service{
 		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts, Concurrency: u.concurrency,
-		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], External: true,
+		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], Check: u.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return u.run(ctx, input) })
 	return nil
 }

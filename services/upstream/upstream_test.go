@@ -77,7 +77,6 @@ func TestRequest(t *testing.T) {
 	for name, tt := range map[string]struct{ request, input, want string }{
 		"JSON":      {`url: $/asr`, `{"name": "a b"}`, `POST /asr|application/json|{"n":2,"name":"a b"}`},
 		"path":      {`url: "$/{{input.name}}/x?y={{input.name}}&z=1", body: none`, `{"name": "a/b ?&é"}`, `POST /a%2Fb%20%3F&%C3%A9/x?y=a%2Fb+%3F%26%C3%A9&z=1||`},
-		"dots":      {`url: "$/a/{{input.name}}/b", body: none`, `{"name": ".."}`, `POST /a/%2E%2E/b||`},
 		"GET":       {`method: GET, url: "$/?q={{input.name}}"`, `{"name": "x"}`, `GET /?q=x||`},
 		"form":      {`url: $/f, body: form`, `{"name": "a&b", "list": [1, "two", null, {"x": 3}]}`, `POST /f|application/x-www-form-urlencoded|list=1&list=two&list=%7B%22x%22%3A+3%7D&n=2&name=a%26b`},
 		"multipart": {`url: $/m, body: multipart`, `{"name": "a"}`, `Content-Disposition: form-data; name=\"name\"`},
@@ -90,6 +89,41 @@ func TestRequest(t *testing.T) {
 				t.Errorf("got %s, %v, want %s", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// A value can't lead to another path of the server.
+func TestPathIsKept(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, "request: {url: 'http://localhost/a/{{input.x}}{{input.y}}/b?q={{input.x}}'}\ninput: {required: [x], properties: {x: {type: string}, y: {type: string, default: ''}}}")
+	for input, want := range map[string]bool{
+		`{"x": "a"}`: true, `{"x": "..."}`: true, `{"x": "a/../b"}`: true, `{"x": ".."}`: false, `{"x": "."}`: false, `{"x": ""}`: false, `{"x": ".", "y": "."}`: false, `{"x": "%2e%2e"}`: true,
+	} {
+		if err := u.check([]byte(input)); (err == nil) != want {
+			t.Errorf("%s: %v", input, err)
+		}
+	}
+}
+
+// The input of one job does not change that of the next, or its key.
+func TestInputIsNotShared(t *testing.T) {
+	t.Parallel()
+	var bodies, keys []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies, keys = append(bodies, string(body)), append(keys, r.Header.Get("Idempotency-Key"))
+	}))
+	defer server.Close()
+	u := newUpstream(t, "request: {url: "+server.URL+", body: form, idempotency_key: true}\ninput: {properties: {tags: {type: array, default: [10, 20]}}}")
+	for range 3 {
+		if _, err := u.run(t.Context(), json.RawMessage("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range bodies {
+		if bodies[i] != "tags=10&tags=20" || keys[i] != keys[0] || keys[i] == "" {
+			t.Errorf("request %d: body %s, key %s", i, bodies[i], keys[i])
+		}
 	}
 }
 
@@ -109,6 +143,14 @@ func TestSecrets(t *testing.T) {
 	}
 	server.Close()
 	if _, err := u.run(t.Context(), json.RawMessage("{}")); err == nil || strings.Contains(err.Error(), "from-") {
+		t.Errorf("got error %v", err)
+	}
+	indiscreet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "bad key "+r.Header.Get("Authorization"), http.StatusUnauthorized)
+	}))
+	defer indiscreet.Close()
+	u = newUpstream(t, `request: {url: "`+indiscreet.URL+`", headers: {authorization: "Bearer ${UPSTREAM_KEY}"}}`)
+	if _, err := u.run(t.Context(), json.RawMessage("{}")); err == nil || !strings.Contains(err.Error(), "bad key Bearer ***") {
 		t.Errorf("got error %v", err)
 	}
 	u = newUpstream(t, `request: {url: "http://localhost/", headers: {authorization: "Bearer ${NO_SUCH_KEY}", x: "${file:no-such-file}"}}`)
@@ -155,7 +197,16 @@ func TestResponse(t *testing.T) {
 		"no stream":        {respond(200, "application/x-ndjson", "1\n"), "stream: off", `1`, "", false},
 		"endless events":   {respond(200, "text/event-stream", strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n\n", 5000)), "", "", "more than 4194304 bytes", true},
 		"an endless line":  {respond(200, "application/x-ndjson", strings.Repeat("x", maxOutput+1)), "", "", "more than 4194304 bytes", true},
-		"silence":          {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "idle: 50ms", "", "sent nothing for too long", false},
+		"an endless event": {respond(200, "text/event-stream", strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n", 5000)), "", "", "more than 4194304 bytes", true},
+		"empty data lines": {respond(200, "text/event-stream", strings.Repeat("data\n", maxOutput+1)), "", "", "more than 4194304 bytes", true},
+		"an error that stays open": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			io.WriteString(w, "x")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, "", "", "502 Bad Gateway: x", false},
+		"byte order mark": {respond(200, "application/json", "\ufeff1"), "", "1", "", false},
+		"silence":         {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "idle: 50ms", "", "sent nothing for too long", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,7 +267,7 @@ func TestCancel(t *testing.T) {
 // The server's Retry-After decides when the next attempt begins.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]time.Duration{"7": 7 * time.Second, " 0 ": 0, "-1": -1, "soon": -1, "": -1, "99999999999": 365 * 24 * time.Hour, "Sat, 01 Jan 2000 00:00:00 GMT": 0} {
+	for text, want := range map[string]time.Duration{"7": 7 * time.Second, " 0 ": 0, "-1": -1, "soon": -1, "": -1, "99999999999": 24 * time.Hour, "Fri, 01 Jan 2999 00:00:00 GMT": 24 * time.Hour, "Sat, 01 Jan 2000 00:00:00 GMT": 0} {
 		got, ok := retryAfter(&http.Response{Header: http.Header{"Retry-After": {text}}})
 		if !ok {
 			got = -1
