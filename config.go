@@ -15,7 +15,6 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services/command"
-	"coatcheck/services/spec"
 	"coatcheck/services/upstream"
 
 	"go.yaml.in/yaml/v3"
@@ -218,36 +217,6 @@ func (c *config) checkOpen() error {
 		return &usageError{fmt.Errorf("to listen on %s, the server must know its own name: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
 	return &usageError{fmt.Errorf("without users, the server may listen only on this machine, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` prints the hash), or listen on 127.0.0.1", c.Addr)}
-}
-
-// A configuredService is a service defined in the configuration.
-type configuredService interface {
-	Register(registry *jobs.Registry) spec.Errors
-	Missing() spec.Errors
-}
-
-// addServices registers the services defined in the configuration. If this process
-// runs jobs, it returns an error for programs and files that are missing here.
-func (c *config) addServices(registry *jobs.Registry) error {
-	var services []configuredService
-	for _, s := range c.Commands {
-		s.StopWithin(c.CancelGrace)
-		services = append(services, s)
-	}
-	for _, s := range c.Upstreams {
-		services = append(services, s)
-	}
-	var errs []error
-	for _, s := range services {
-		errs = append(errs, s.Register(registry).In(c.file)...)
-		if c.Worker {
-			errs = append(errs, s.Missing().In(c.file)...)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return &usageError{err}
-	}
-	return nil
 }
 
 // checkServices returns an error if allowed_services has unknown services.

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+
+	"coatcheck/jobs"
+	"coatcheck/services/spec"
+)
+
+// A configuredService is a service defined in the configuration.
+type configuredService interface {
+	Register(registry *jobs.Registry) spec.Errors
+	Missing() spec.Errors
+}
+
+// addServices registers the services defined in the configuration. If this process
+// runs jobs, it returns an error for programs and files that are missing here.
+func (c *config) addServices(registry *jobs.Registry) error {
+	var services []configuredService
+	for _, s := range c.Commands {
+		s.StopWithin(c.CancelGrace)
+		services = append(services, s)
+	}
+	for _, s := range c.Upstreams {
+		services = append(services, s)
+	}
+	var errs []error
+	for _, s := range services {
+		errs = append(errs, s.Register(registry).In(c.file)...)
+		if c.Worker {
+			errs = append(errs, s.Missing().In(c.file)...)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
