@@ -35,7 +35,7 @@ func openKeys(ctx context.Context, c *config, db *jobs.Database, createSecret bo
 
 func readSecret(ctx context.Context, dir string, db *jobs.Database, create bool) ([]byte, error) {
 	if create {
-		has, err := db.HasKeys(ctx)
+		has, err := jobs.HasKeys(ctx, db)
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package jobs
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +15,7 @@ import (
 // applies the changes, and then writes the results with one statement per kind.
 type batch struct {
 	q    *Queue
-	tx   *sql.Tx
+	tx   Tx
 	now  Time
 	rows map[string]Job // by id, of the jobs that the changes lock
 
@@ -55,7 +54,7 @@ func (q *Queue) transact(changes []*change) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	defer func() { q.noteDatabase(ctx, err) }()
-	tx, err := q.db.write.BeginTx(ctx, nil)
+	tx, err := q.db.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -115,7 +114,7 @@ func (b *batch) update(ctx context.Context, u *update) error {
 		}
 	}
 	if e.cancelRiverJob != 0 {
-		if _, err := b.q.river.JobCancelTx(ctx, b.tx, e.cancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
+		if _, err := b.q.river.JobCancelTx(ctx, b.tx.Tx, e.cancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
 			return fmt.Errorf("cancel River job: %w", err)
 		}
 	}
@@ -150,7 +149,7 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.dropProgress(ctx); err != nil {
 		return err
 	}
-	if _, err := deliveryInserter.write(ctx, b, b.deliveries); err != nil {
+	if _, err := deliveryInserter.write(ctx, b.tx, b.deliveries); err != nil {
 		return fmt.Errorf("insert deliveries: %w", err)
 	}
 	if err := b.saveOutcomes(ctx); err != nil {
@@ -185,7 +184,7 @@ func (b *batch) insertRiverJobs(ctx context.Context) error {
 			b.riverQueues = append(b.riverQueues, c.InsertOpts.Queue)
 		}
 	}
-	results, err := b.q.river.InsertManyTx(ctx, b.tx, params)
+	results, err := b.q.river.InsertManyTx(ctx, b.tx.Tx, params)
 	if err != nil {
 		return fmt.Errorf("insert River jobs: %w", err)
 	}

@@ -107,7 +107,7 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 	if len(b.outcomes) == 0 {
 		return nil
 	}
-	stored, err := outcomeUpdater.returning(ctx, b, b.outcomes)
+	stored, err := outcomeUpdater.returning(ctx, b.tx, b.outcomes)
 	if err != nil {
 		return fmt.Errorf("update deliveries: %w", err)
 	}
@@ -130,10 +130,10 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 			finished = append(finished, o.id)
 		}
 	}
-	if _, err := attemptInserter.write(ctx, b, made); err != nil {
+	if _, err := attemptInserter.write(ctx, b.tx, made); err != nil {
 		return fmt.Errorf("log attempts: %w", err)
 	}
-	if _, err := summaryUpdater.write(ctx, b, shown); err != nil {
+	if _, err := summaryUpdater.write(ctx, b.tx, shown); err != nil {
 		return fmt.Errorf("update jobs: %w", err)
 	}
 	return b.dropOrphans(ctx, finished)

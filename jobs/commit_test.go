@@ -22,7 +22,7 @@ func newTestCommitter(t *testing.T) (*committer, *sql.DB) {
 		t.Fatal(err)
 	}
 	c := newCommitter(func(changes []*change) error {
-		tx, err := d.write.BeginTx(t.Context(), nil)
+		tx, err := d.Begin(t.Context())
 		if err != nil {
 			return err
 		}

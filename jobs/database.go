@@ -142,6 +142,18 @@ func openSQLite(ctx context.Context, path string, query url.Values, conns int) (
 	return db, nil
 }
 
+// A Tx is a transaction of a [Database].
+type Tx struct {
+	*sql.Tx
+	postgres bool
+}
+
+// Begin starts a transaction on the write connections.
+func (d *Database) Begin(ctx context.Context) (Tx, error) {
+	tx, err := d.write.BeginTx(ctx, nil)
+	return Tx{tx, d.postgres}, err
+}
+
 // SQL returns the write connections, for migrations.
 func (d *Database) SQL() *sql.DB { return d.write }
 

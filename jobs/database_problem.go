@@ -18,11 +18,7 @@ import (
 // ErrUnavailable means that the database is unreachable or refuses writes.
 var ErrUnavailable = errors.New("the database is away")
 
-// Unavailable reports whether err is caused by the state of the database, so that the same
-// operation may succeed later.
-func Unavailable(err error) bool { return problem(err) != "" }
-
-// The problems that a database can have, with advice for operators.
+// The problems that [Problem] returns.
 const (
 	unreachable        = "the database can't be reached: start it, or look at the network and database_url"
 	full               = "the database's disk is full: make room"
@@ -30,13 +26,13 @@ const (
 	tooManyConnections = "the database has no connection left: raise max_connections, or run fewer processes"
 	slow               = "the database does not answer in time: look at its load, its locks and the network"
 	loginRefused       = "the database refuses the login: look at the user, the password and the name of the database in database_url, and at the database's own log"
-	stuck              = "the database does not finish a change: look for locks, and at its disk and its load"
 	unknown            = "the database does not work: the log of this server has its error"
 	ioError            = "the database's files can't be read or written: look at the disk and the permissions"
 )
 
-// problem returns what is wrong with the database, or "" if the error has another cause.
-func problem(err error) string {
+// Problem returns what is wrong with the database, with advice for operators; "" if the error has
+// another cause.
+func Problem(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -66,9 +62,7 @@ func problem(err error) string {
 		return full
 	case errors.Is(err, context.DeadlineExceeded):
 		return slow
-	case errors.Is(err, errStuck):
-		return stuck
-	case errors.Is(err, ErrUnavailable), errors.Is(err, errClosed), errors.Is(err, driver.ErrBadConn),
+	case errors.Is(err, ErrUnavailable), errors.Is(err, driver.ErrBadConn),
 		errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
 		return unreachable

@@ -90,7 +90,7 @@ func (q *Queue) updateDestination(ctx context.Context, to destination, stored, p
 }
 
 func (q *Queue) updateDestinationIn(
-	ctx context.Context, tx *sql.Tx, to destination, probe, healthy bool, result notify.Result,
+	ctx context.Context, tx Tx, to destination, probe, healthy bool, result notify.Result,
 ) (s destinationState, err error) {
 	if s, err = q.destination(ctx, tx, to, q.db.forUpdate()); err != nil {
 		return s, err

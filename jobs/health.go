@@ -113,15 +113,19 @@ func (q *Queue) Counters() Counters {
 	}
 }
 
+// Unavailable reports whether err is caused by the state of the database, so that the same
+// operation may succeed later.
+func Unavailable(err error) bool { return errors.Is(err, errClosed) || Problem(err) != "" }
+
 // noteDatabase updates the database health check with the error of a database call. It reports
 // whether the error concerns the state of the database.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
-	what := problem(err)
+	what := Problem(err)
 	if what == readOnly {
 		q.db.renew()
 	}
-	if what == "" || what == slow || errors.Is(err, errClosed) || errors.Is(err, ErrUnavailable) {
-		return what != "" // one slow call does not mean that the database is slow
+	if what == "" || what == slow || errors.Is(err, ErrUnavailable) {
+		return Unavailable(err) // one slow call does not mean that the database is slow
 	}
 	q.health.set(ctx, "database", Failing, what, "err", err)
 	return true
@@ -135,15 +139,17 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	var ms int64
 	before := time.Now()
 	err := q.db.keyed.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
+	what := cmp.Or(Problem(err), unknown)
 	if waited := q.committer.commitAge(); err == nil && waited > stuckAfter {
-		err = errStuck
+		err, what = fmt.Errorf("a change has waited for the database for %s", waited), stuck
 	}
 	if err == nil && q.health.failing() {
 		err = q.probe(ctx)
+		what = cmp.Or(Problem(err), unknown)
 	}
 	if err != nil {
 		q.db.renew()
-		q.health.set(ctx, "database", Failing, cmp.Or(problem(err), unknown), "err", err)
+		q.health.set(ctx, "database", Failing, what, "err", err)
 		return nil
 	}
 	q.health.set(ctx, "database", OK, "")

@@ -62,8 +62,8 @@ func (q *Queue) checkClock(ctx context.Context, database, before, after time.Tim
 // before the database counts as failing.
 const stuckAfter = 3 * time.Second
 
-// errStuck means that a commit does not finish.
-var errStuck = errors.New("a change has waited for the database for more than " + stuckAfter.String())
+// stuck is the problem of a database that does not finish a commit.
+const stuck = "the database does not finish a change: look for locks, and at its disk and its load"
 
 // commitAge returns how long the current batch has been committing; 0 if there is none.
 func (c *committer) commitAge() time.Duration {

@@ -64,7 +64,7 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 		return cmp.Or(strings.Compare(a.owner, b.owner), strings.Compare(a.service, b.service),
 			strings.Compare(a.key, b.key))
 	})
-	claimed, err := claimInserter.returning(ctx, b, claims)
+	claimed, err := claimInserter.returning(ctx, b.tx, claims)
 	if err != nil {
 		return fmt.Errorf("claim idempotency keys: %w", err)
 	}

@@ -47,7 +47,7 @@ var tagInserter = newInserter("job_tags", "ON CONFLICT DO NOTHING",
 
 // insertJobs inserts the rows of new jobs.
 func (b *batch) insertJobs(ctx context.Context) error {
-	if _, err := jobInserter.write(ctx, b, b.inserts); err != nil {
+	if _, err := jobInserter.write(ctx, b.tx, b.inserts); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
 	}
 	var tags []tagged
@@ -56,7 +56,7 @@ func (b *batch) insertJobs(ctx context.Context) error {
 			tags = append(tags, tagged{j, tag})
 		}
 	}
-	if _, err := tagInserter.write(ctx, b, tags); err != nil {
+	if _, err := tagInserter.write(ctx, b.tx, tags); err != nil {
 		return fmt.Errorf("insert tags: %w", err)
 	}
 	return nil
@@ -117,7 +117,7 @@ var jobUpdater = newWriter(`UPDATE jobs SET status = u.status, version = u.versi
 
 // updateJobs writes the new rows of jobs.
 func (b *batch) updateJobs(ctx context.Context) error {
-	n, err := jobUpdater.write(ctx, b, b.updates)
+	n, err := jobUpdater.write(ctx, b.tx, b.updates)
 	if err != nil {
 		return fmt.Errorf("update jobs: %w", err)
 	}

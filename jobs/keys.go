@@ -29,8 +29,6 @@ var (
 const (
 	// MaxKeys is the maximum number of active keys per user.
 	MaxKeys = 5
-	// MinSecret is the minimum length of the secret of [OpenKeys], in bytes.
-	MinSecret = 16
 	// MaxGrace is the longest time that a replaced key may continue to sign.
 	MaxGrace = 30 * 24 * time.Hour
 
@@ -127,4 +125,13 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 		}
 	}
 	return nil, errors.New("the keys in the database can't be read with this secret key: they were created with another one")
+}
+
+// HasKeys reports whether the database contains keys, which can only be read with the secret that
+// they were created with.
+func HasKeys(ctx context.Context, db *Database) (has bool, err error) {
+	if err := db.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
+		return false, fmt.Errorf("find keys: %w", err)
+	}
+	return has, nil
 }

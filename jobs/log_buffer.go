@@ -109,7 +109,7 @@ var logWriter = newInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SE
 // saveLogs stores log lines, and deletes the oldest lines of logs that are too large.
 func (b *batch) saveLogs(ctx context.Context) error {
 	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.text) == 0 })
-	if _, err := logWriter.write(ctx, b, logs); err != nil {
+	if _, err := logWriter.write(ctx, b.tx, logs); err != nil {
 		return fmt.Errorf("save logs: %w", err)
 	}
 	for _, l := range logs {

@@ -64,7 +64,7 @@ func (b *batch) saveRows(ctx context.Context, saves []*pendingSave) (sequences m
 		sequences[s.run.job.ID] = row.sequence
 		b.logs = append(b.logs, loggedPart{s.run.job.ID, s.log})
 	}
-	if _, err := saveWriter.write(ctx, b, rows); err != nil {
+	if _, err := saveWriter.write(ctx, b.tx, rows); err != nil {
 		return nil, fmt.Errorf("save progress: %w", err)
 	}
 	return sequences, nil

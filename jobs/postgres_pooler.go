@@ -32,7 +32,9 @@ func detectPooling(ctx context.Context, first, second *sql.DB) error {
 	}
 	defer a.Close()
 	// Simple protocol, because poolers may also lose prepared statements.
-	pid := func(db rowQuerier) (pid int, err error) {
+	pid := func(db interface {
+		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	}) (pid int, err error) {
 		err = db.QueryRowContext(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err
 	}

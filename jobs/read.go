@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// callTimeout limits how long a caller waits for the database.
-const callTimeout = 5 * time.Second
-
 // Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
 // [Queue.Output] returns that output. Errors: [ErrNotFound], [ErrRemoved].
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {

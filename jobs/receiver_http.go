@@ -118,7 +118,7 @@ func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 	if err != nil {
 		return fmt.Errorf("store callback: %w", err)
 	}
-	tx, err := r.db.write.BeginTx(ctx, nil)
+	tx, err := r.db.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store callback: %w", err)
 	}

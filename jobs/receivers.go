@@ -130,7 +130,7 @@ func (r *Receivers) Create(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
-	tx, err := r.db.write.BeginTx(ctx, nil)
+	tx, err := r.db.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("create receiver: %w", err)
 	}
@@ -167,7 +167,7 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 }
 
 // erase deletes a job's callbacks from the test receiver that it calls back.
-func (r *Receivers) erase(ctx context.Context, tx *sql.Tx, j *Job) error {
+func (r *Receivers) erase(ctx context.Context, tx Tx, j *Job) error {
 	u, err := url.Parse(j.callback.url)
 	if err != nil {
 		return nil //nolint:nilerr // then it is not a test receiver

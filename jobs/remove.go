@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -50,7 +49,7 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}
-	tx, err := q.db.write.BeginTx(ctx, nil)
+	tx, err := q.db.Begin(ctx)
 	if err != nil {
 		return false, fmt.Errorf("begin: %w", err)
 	}
@@ -141,7 +140,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 
 // remove deletes those of the jobs whose remove_at is at most due, in milliseconds since 1970, and
 // marks them as removed. Pending deliveries stay, because the callback was promised.
-func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64) error {
+func (q *Queue) remove(ctx context.Context, tx Tx, ids []string, due int64) error {
 	// Locked first, so that no callback of them is attempted in between.
 	ids, err := lockDue(ctx, tx, ids, due, q.db.skipLocked())
 	if err != nil || len(ids) == 0 {
@@ -167,7 +166,7 @@ func (q *Queue) remove(ctx context.Context, tx *sql.Tx, ids []string, due int64)
 
 // lockDue locks those of the jobs that are due and that no other transaction has locked, and
 // returns their ids.
-func lockDue(ctx context.Context, tx *sql.Tx, ids []string, due int64, skipLocked string) ([]string, error) {
+func lockDue(ctx context.Context, tx Tx, ids []string, due int64, skipLocked string) ([]string, error) {
 	marks, args := placeholders(ids)
 	args = append(args, due)
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE id IN (%s) AND remove_at <= $%d ORDER BY id`, marks, len(args))+skipLocked, args...)

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,6 +12,9 @@ import (
 
 // SecretFile is the name of the file with the server's generated secret in a data directory.
 const SecretFile = "secret.key"
+
+// MinSecret is the minimum length of a secret, in bytes.
+const MinSecret = 16
 
 // ReadSecret returns the secret in the file secret.key of dir.
 func ReadSecret(dir string) ([]byte, error) {
@@ -68,13 +70,4 @@ func writeSecret(path, text string) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
-}
-
-// HasKeys reports whether the database contains keys, which can only be read with the secret that
-// they were created with.
-func (d *Database) HasKeys(ctx context.Context) (has bool, err error) {
-	if err := d.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
-		return false, fmt.Errorf("find keys: %w", err)
-	}
-	return has, nil
 }

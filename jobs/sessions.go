@@ -85,7 +85,7 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	tx, err := s.db.write.BeginTx(ctx, nil)
+	tx, err := s.db.Begin(ctx)
 	if err != nil {
 		return "", fmt.Errorf("rotate session: %w", err)
 	}

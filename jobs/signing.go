@@ -102,7 +102,7 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 	if key.ID, err = newID("key_"); err != nil {
 		return Key{}, "", err
 	}
-	tx, err := k.db.write.BeginTx(ctx, nil)
+	tx, err := k.db.Begin(ctx)
 	if err != nil {
 		return Key{}, "", fmt.Errorf("store key: %w", err)
 	}

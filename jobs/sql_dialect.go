@@ -1,6 +1,12 @@
 package jobs
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// callTimeout limits how long a caller waits for the database.
+const callTimeout = 5 * time.Second
 
 // This file contains the SQL that differs between PostgreSQL and SQLite.
 

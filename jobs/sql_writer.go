@@ -52,19 +52,19 @@ func newInserter[T any](table, conflict string, columns ...column[T]) *writer[T]
 }
 
 // write writes rows and returns how many were written.
-func (w *writer[T]) write(ctx context.Context, b *batch, rows []T) (written int64, err error) {
+func (w *writer[T]) write(ctx context.Context, tx Tx, rows []T) (written int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	if b.q.db.postgres {
+	if tx.postgres {
 		args, err := w.arrays(rows)
 		if err != nil {
 			return 0, err
 		}
-		return affected(b.tx.ExecContext(ctx, w.postgres, args...))
+		return affected(tx.ExecContext(ctx, w.postgres, args...))
 	}
 	for _, row := range rows {
-		n, err := affected(b.tx.ExecContext(ctx, w.sqlite, w.values(row)...))
+		n, err := affected(tx.ExecContext(ctx, w.sqlite, w.values(row)...))
 		if err != nil {
 			return 0, err
 		}
@@ -75,12 +75,12 @@ func (w *writer[T]) write(ctx context.Context, b *batch, rows []T) (written int6
 
 // returning writes rows with a statement that has a RETURNING clause with one text, and returns
 // these texts.
-func (w *writer[T]) returning(ctx context.Context, b *batch, rows []T) (written []string, err error) {
+func (w *writer[T]) returning(ctx context.Context, tx Tx, rows []T) (written []string, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	query := func(query string, args []any) error {
-		found, err := b.tx.QueryContext(ctx, query, args...)
+		found, err := tx.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (w *writer[T]) returning(ctx context.Context, b *batch, rows []T) (written 
 		}
 		return found.Err()
 	}
-	if b.q.db.postgres {
+	if tx.postgres {
 		args, err := w.arrays(rows)
 		if err != nil {
 			return nil, err
