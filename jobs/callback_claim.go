@@ -43,7 +43,7 @@ func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (c
 	if rand.N(newPerRetried+1) == 0 { //nolint:gosec // only spreads load, not security-sensitive
 		tried = 1
 	}
-	if q.db.postgres {
+	if q.db.Postgres() {
 		n := len(requests)
 		owners, origins, most := make([]string, n), make([]string, n), make([]int64, n)
 		for i, a := range requests {

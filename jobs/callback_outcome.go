@@ -70,36 +70,36 @@ func (q *Queue) record(ctx context.Context, o *outcome) error {
 var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
 		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL, tried = 1
 	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,
-	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
-	column[*outcome]{"worker_id", "text", func(o *outcome) any { return o.workerID }},
-	column[*outcome]{"claim", "bigint", func(o *outcome) any { return o.claim }},
-	column[*outcome]{"status", "text", func(o *outcome) any { return o.summary.Status }},
-	column[*outcome]{"attempts", "bigint", func(o *outcome) any { return o.summary.Attempts }},
-	column[*outcome]{"last_status_code", "bigint", func(o *outcome) any { return o.summary.LastStatusCode }},
-	column[*outcome]{"last_error", "text", func(o *outcome) any { return o.result.Message }},
-	column[*outcome]{"next_attempt_at", "bigint", func(o *outcome) any { return o.summary.NextAttemptAt }},
-	column[*outcome]{"finished_at", "bigint", func(o *outcome) any { return o.finishedAt }},
+	textColumn("id", func(o *outcome) any { return o.id }),
+	textColumn("worker_id", func(o *outcome) any { return o.workerID }),
+	bigintColumn("claim", func(o *outcome) any { return o.claim }),
+	textColumn("status", func(o *outcome) any { return o.summary.Status }),
+	bigintColumn("attempts", func(o *outcome) any { return o.summary.Attempts }),
+	bigintColumn("last_status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
+	textColumn("last_error", func(o *outcome) any { return o.result.Message }),
+	bigintColumn("next_attempt_at", func(o *outcome) any { return o.summary.NextAttemptAt }),
+	bigintColumn("finished_at", func(o *outcome) any { return o.finishedAt }),
 )
 
 var attemptInserter = newWriter(`INSERT INTO delivery_attempts (delivery_id, number, at, status_code, code, message, response, timing, headers)
 	SELECT u.id, (SELECT count(*) + 1 FROM delivery_attempts a WHERE a.delivery_id = u.id), u.at, u.status_code, u.code, u.message, u.response, u.timing, u.headers
 	{from} WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = u.id) ON CONFLICT DO NOTHING`,
-	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
-	column[*outcome]{"at", "bigint", func(o *outcome) any { return o.at }},
-	column[*outcome]{"status_code", "bigint", func(o *outcome) any { return o.summary.LastStatusCode }},
-	column[*outcome]{"code", "text", func(o *outcome) any { return o.result.Code }},
-	column[*outcome]{"message", "text", func(o *outcome) any { return o.result.Message }},
-	column[*outcome]{"response", "text", func(o *outcome) any { return strings.ReplaceAll(o.result.Response, "\x00", "\uFFFD") }},
-	column[*outcome]{"timing", "text", func(o *outcome) any { return text[notify.Timing]{&o.result.Timing} }},
-	column[*outcome]{"headers", "text", func(o *outcome) any { return text[Headers]{&Headers{o.result.RequestHeader, o.result.ResponseHeader}} }},
+	textColumn("id", func(o *outcome) any { return o.id }),
+	bigintColumn("at", func(o *outcome) any { return o.at }),
+	bigintColumn("status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
+	textColumn("code", func(o *outcome) any { return o.result.Code }),
+	textColumn("message", func(o *outcome) any { return o.result.Message }),
+	textColumn("response", func(o *outcome) any { return strings.ReplaceAll(o.result.Response, "\x00", "\uFFFD") }),
+	textColumn("timing", func(o *outcome) any { return jsonText(&o.result.Timing) }),
+	textColumn("headers", func(o *outcome) any { return jsonText(&Headers{o.result.RequestHeader, o.result.ResponseHeader}) }),
 )
 
 // summaryUpdater copies the state of the newest callback into its job.
 var summaryUpdater = newWriter(`UPDATE jobs SET callback = u.callback
 	{from} WHERE jobs.id = u.job_id AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > u.id AND d.event <> 'job.progress')`,
-	column[*outcome]{"id", "text", func(o *outcome) any { return o.id }},
-	column[*outcome]{"job_id", "text", func(o *outcome) any { return o.jobID }},
-	column[*outcome]{"callback", "text", func(o *outcome) any { return text[Callback]{&o.summary} }},
+	textColumn("id", func(o *outcome) any { return o.id }),
+	textColumn("job_id", func(o *outcome) any { return o.jobID }),
+	textColumn("callback", func(o *outcome) any { return jsonText(&o.summary) }),
 )
 
 // saveOutcomes writes the outcomes of attempts.

@@ -130,7 +130,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		var id string
 		var a DeliveryAttempt
 		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response,
-			text[notify.Timing]{&a.Timing}, text[Headers]{&a.Headers}); err != nil {
+			jsonText(&a.Timing), jsonText(&a.Headers)); err != nil {
 			return fmt.Errorf("read attempts: %w", err)
 		}
 		a.DurationMS = a.Timing.Total

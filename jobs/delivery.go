@@ -70,16 +70,16 @@ func (b *batch) announce(owner, url string, at Time) {
 }
 
 var deliveryInserter = newInserter("deliveries", "",
-	column[*Delivery]{"id", "text", func(d *Delivery) any { return d.ID }},
-	column[*Delivery]{"job_id", "text", func(d *Delivery) any { return string(d.JobID) }},
-	column[*Delivery]{"owner", "text", func(d *Delivery) any { return d.Owner }},
-	column[*Delivery]{"event", "text", func(d *Delivery) any { return d.Event }},
-	column[*Delivery]{"url", "text", func(d *Delivery) any { return d.URL }},
-	column[*Delivery]{"origin", "text", func(d *Delivery) any { return origin(d.URL) }},
-	column[*Delivery]{"body", "bytea", func(d *Delivery) any { return []byte(d.Body) }},
-	column[*Delivery]{"status", "text", func(*Delivery) any { return pending }},
-	column[*Delivery]{"next_attempt_at", "bigint", func(d *Delivery) any { return d.NextAttemptAt }},
-	column[*Delivery]{"created_at", "bigint", func(d *Delivery) any { return d.CreatedAt }},
+	textColumn("id", func(d *Delivery) any { return d.ID }),
+	textColumn("job_id", func(d *Delivery) any { return string(d.JobID) }),
+	textColumn("owner", func(d *Delivery) any { return d.Owner }),
+	textColumn("event", func(d *Delivery) any { return d.Event }),
+	textColumn("url", func(d *Delivery) any { return d.URL }),
+	textColumn("origin", func(d *Delivery) any { return origin(d.URL) }),
+	byteaColumn("body", func(d *Delivery) any { return []byte(d.Body) }),
+	textColumn("status", func(*Delivery) any { return pending }),
+	bigintColumn("next_attempt_at", func(d *Delivery) any { return d.NextAttemptAt }),
+	bigintColumn("created_at", func(d *Delivery) any { return d.CreatedAt }),
 )
 
 // origin returns the scheme, host and port of a validated URL.

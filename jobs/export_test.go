@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
 )
 
 // Reconcile runs a round of reconcile at once.
@@ -16,13 +15,10 @@ func (q *Queue) WorkerID() string { return q.workerID }
 func CallbackStatements() map[string]string {
 	return map[string]string{
 		"text, text[], text[], bigint, bigint[], bigint":                                   claimPostgres,
-		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.postgres,
+		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.sql(),
 		"text, text, bigint, bigint":                                                       scanDue,
 	}
 }
-
-// Keyed are the connections for statements that find rows by their keys.
-func (d *Database) Keyed() *sql.DB { return d.keyed }
 
 // Query returns the SQL of a list.
 func (f *Filter) Query() (string, []any) { return f.query() }

@@ -115,7 +115,7 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 	if err := q.db.read.QueryRowContext(ctx, `SELECT (SELECT COALESCE(sum(concurrency), 0) FROM workers), (SELECT count(*) FROM jobs WHERE status = 'running')`).Scan(&slots, &running); err != nil {
 		return fmt.Errorf("check the queue: %w", err)
 	}
-	if !q.db.postgres {
+	if !q.db.Postgres() {
 		slots = int64(q.Workers)
 	}
 	switch service := kind[len(runArgs{}.Kind()):]; {

@@ -23,7 +23,7 @@ const (
 func (q *Queue) heartbeat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	if q.db.postgres {
+	if q.db.Postgres() {
 		if err := q.registerWorker(ctx); err != nil {
 			q.reaper.reset()
 			return err

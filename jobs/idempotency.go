@@ -42,12 +42,12 @@ func (c *claim) refused() error {
 }
 
 var claimInserter = newInserter("idempotency_keys", "ON CONFLICT DO NOTHING RETURNING job_id",
-	column[*claim]{"owner", "text", func(c *claim) any { return c.owner }},
-	column[*claim]{"service", "text", func(c *claim) any { return c.service }},
-	column[*claim]{"key", "text", func(c *claim) any { return c.key }},
-	column[*claim]{"fingerprint", "text", func(c *claim) any { return c.fingerprint }},
-	column[*claim]{"job_id", "text", func(c *claim) any { return c.job.ID }},
-	column[*claim]{"created_at", "bigint", func(c *claim) any { return c.job.CreatedAt }},
+	textColumn("owner", func(c *claim) any { return c.owner }),
+	textColumn("service", func(c *claim) any { return c.service }),
+	textColumn("key", func(c *claim) any { return c.key }),
+	textColumn("fingerprint", func(c *claim) any { return c.fingerprint }),
+	textColumn("job_id", func(c *claim) any { return c.job.ID }),
+	bigintColumn("created_at", func(c *claim) any { return c.job.CreatedAt }),
 )
 
 // claimKeys claims the idempotency keys of the changes. If several changes have the same key, the

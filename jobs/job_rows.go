@@ -20,12 +20,12 @@ const (
 // scanJob reads a row of jobColumns, shortColumns or listColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	var j Job
-	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, text[[]Step]{&j.Chain}, text[[]Attempt]{&j.History},
-		rawScanner{&j.Output}, &j.OutputOmitted, text[*Error]{&j.Error}, text[Report]{&j.Progress},
-		text[[]string]{&j.Tags}, rawScanner{&j.Metadata}, &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, jsonText(&j.Chain), jsonText(&j.History),
+		scanRawJSON(&j.Output), &j.OutputOmitted, jsonText(&j.Error), jsonText(&j.Progress),
+		jsonText(&j.Tags), scanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
 		&j.ExpiresAt, &j.retain,
 		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
-		&j.callback.url, text[[]string]{&j.callback.events}, &j.callback.state, &j.callback.sequence, text[*Callback]{&j.Callback}, &j.BaseURL, &j.RetryOf, &j.logLines)
+		&j.callback.url, jsonText(&j.callback.events), &j.callback.state, &j.callback.sequence, jsonText(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
 	}

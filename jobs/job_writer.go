@@ -7,30 +7,30 @@ import (
 
 // jobInserter inserts the rows of new jobs.
 var jobInserter = newInserter("jobs", "",
-	column[*Job]{"id", "text", func(j *Job) any { return j.ID }},
-	column[*Job]{"owner", "text", func(j *Job) any { return j.Owner }},
-	column[*Job]{"service", "text", func(j *Job) any { return j.Service }},
-	column[*Job]{"status", "text", func(j *Job) any { return string(j.Status) }},
-	column[*Job]{"version", "bigint", func(j *Job) any { return j.version }},
-	column[*Job]{"priority", "bigint", func(j *Job) any { return j.Priority }},
-	column[*Job]{"max_attempts", "bigint", func(j *Job) any { return j.MaxAttempts }},
-	column[*Job]{"timeout", "bigint", func(j *Job) any { return j.timeout }},
-	column[*Job]{"step_count", "bigint", func(j *Job) any { return len(j.Chain) }},
-	column[*Job]{"steps", "text", func(j *Job) any { return text[[]Step]{&j.Chain} }},
-	column[*Job]{"progress", "text", func(j *Job) any { return text[Report]{&j.Progress} }},
-	column[*Job]{"tags", "text", func(j *Job) any { return text[[]string]{&j.Tags} }},
-	column[*Job]{"metadata", "text", func(j *Job) any { return raw(j.Metadata) }},
-	column[*Job]{"created_at", "bigint", func(j *Job) any { return j.CreatedAt }},
-	column[*Job]{"run_at", "bigint", func(j *Job) any { return j.RunAt }},
-	column[*Job]{"expires_at", "bigint", func(j *Job) any { return j.ExpiresAt }},
-	column[*Job]{"retain", "bigint", func(j *Job) any { return j.retain }},
-	column[*Job]{"river_job_id", "bigint", func(j *Job) any { return j.riverJobID }},
-	column[*Job]{"callback_url", "text", func(j *Job) any { return j.callback.url }},
-	column[*Job]{"callback_events", "text", func(j *Job) any { return text[[]string]{&j.callback.events} }},
-	column[*Job]{"callback_state", "text", func(j *Job) any { return j.callback.state }},
-	column[*Job]{"callback", "text", func(j *Job) any { return nullable(j.Callback) }},
-	column[*Job]{"base_url", "text", func(j *Job) any { return j.BaseURL }},
-	column[*Job]{"retry_of", "text", func(j *Job) any { return string(j.RetryOf) }},
+	textColumn("id", func(j *Job) any { return j.ID }),
+	textColumn("owner", func(j *Job) any { return j.Owner }),
+	textColumn("service", func(j *Job) any { return j.Service }),
+	textColumn("status", func(j *Job) any { return string(j.Status) }),
+	bigintColumn("version", func(j *Job) any { return j.version }),
+	bigintColumn("priority", func(j *Job) any { return j.Priority }),
+	bigintColumn("max_attempts", func(j *Job) any { return j.MaxAttempts }),
+	bigintColumn("timeout", func(j *Job) any { return j.timeout }),
+	bigintColumn("step_count", func(j *Job) any { return len(j.Chain) }),
+	textColumn("steps", func(j *Job) any { return jsonText(&j.Chain) }),
+	textColumn("progress", func(j *Job) any { return jsonText(&j.Progress) }),
+	textColumn("tags", func(j *Job) any { return jsonText(&j.Tags) }),
+	textColumn("metadata", func(j *Job) any { return rawJSON(j.Metadata) }),
+	bigintColumn("created_at", func(j *Job) any { return j.CreatedAt }),
+	bigintColumn("run_at", func(j *Job) any { return j.RunAt }),
+	bigintColumn("expires_at", func(j *Job) any { return j.ExpiresAt }),
+	bigintColumn("retain", func(j *Job) any { return j.retain }),
+	bigintColumn("river_job_id", func(j *Job) any { return j.riverJobID }),
+	textColumn("callback_url", func(j *Job) any { return j.callback.url }),
+	textColumn("callback_events", func(j *Job) any { return jsonText(&j.callback.events) }),
+	textColumn("callback_state", func(j *Job) any { return j.callback.state }),
+	textColumn("callback", func(j *Job) any { return nullableJSON(j.Callback) }),
+	textColumn("base_url", func(j *Job) any { return j.BaseURL }),
+	textColumn("retry_of", func(j *Job) any { return string(j.RetryOf) }),
 )
 
 // A tagged is a job and one of its tags.
@@ -40,9 +40,9 @@ type tagged struct {
 }
 
 var tagInserter = newInserter("job_tags", "ON CONFLICT DO NOTHING",
-	column[tagged]{"owner", "text", func(t tagged) any { return t.job.Owner }},
-	column[tagged]{"tag", "text", func(t tagged) any { return t.tag }},
-	column[tagged]{"job_id", "text", func(t tagged) any { return t.job.ID }},
+	textColumn("owner", func(t tagged) any { return t.job.Owner }),
+	textColumn("tag", func(t tagged) any { return t.tag }),
+	textColumn("job_id", func(t tagged) any { return t.job.ID }),
 )
 
 // insertJobs inserts the rows of new jobs.
@@ -73,46 +73,46 @@ var jobUpdater = newWriter(`UPDATE jobs SET status = u.status, version = u.versi
 		callback = COALESCE(u.callback, jobs.callback), callback_sequence = u.callback_sequence,
 		cancel_requested_at = COALESCE(jobs.cancel_requested_at, u.cancel_requested_at), cancel_reason = u.cancel_reason
 	{from} WHERE jobs.id = u.id AND jobs.version = u.version_before AND COALESCE(jobs.run_id, '') = u.run_id_before`,
-	column[*update]{"id", "text", func(u *update) any { return u.job.ID }},
-	column[*update]{"version_before", "bigint", func(u *update) any { return u.before.version }},
-	column[*update]{"run_id_before", "text", func(u *update) any { return u.before.runID }},
-	column[*update]{"status", "text", func(u *update) any { return string(u.job.Status) }},
-	column[*update]{"version", "bigint", func(u *update) any { return u.job.version }},
-	column[*update]{"attempt", "bigint", func(u *update) any { return u.job.Attempt }},
-	column[*update]{"step", "bigint", func(u *update) any { return u.job.Step }},
-	column[*update]{"steps", "text", func(u *update) any {
+	textColumn("id", func(u *update) any { return u.job.ID }),
+	bigintColumn("version_before", func(u *update) any { return u.before.version }),
+	textColumn("run_id_before", func(u *update) any { return u.before.runID }),
+	textColumn("status", func(u *update) any { return string(u.job.Status) }),
+	bigintColumn("version", func(u *update) any { return u.job.version }),
+	bigintColumn("attempt", func(u *update) any { return u.job.Attempt }),
+	bigintColumn("step", func(u *update) any { return u.job.Step }),
+	textColumn("steps", func(u *update) any {
 		if !u.effects.advanced {
 			return nil
 		}
-		return text[[]Step]{&u.job.Chain}
-	}},
-	column[*update]{"history", "text", func(u *update) any { return text[[]Attempt]{&u.job.History} }},
-	column[*update]{"output", "text", func(u *update) any { return raw(u.job.Output) }},
-	column[*update]{"error", "text", func(u *update) any { return nullable(u.job.Error) }},
-	column[*update]{"progress", "text", func(u *update) any { return text[Report]{&u.job.Progress} }},
-	column[*update]{"log_lines", "bigint", func(u *update) any { return u.job.logLines }},
-	column[*update]{"run_at", "bigint", func(u *update) any { return u.job.RunAt }},
-	column[*update]{"started_at", "bigint", func(u *update) any { return u.job.StartedAt }},
-	column[*update]{"finished_at", "bigint", func(u *update) any { return u.job.FinishedAt }},
-	column[*update]{"remove_at", "bigint", func(u *update) any { return u.job.removeAt() }},
-	column[*update]{"run_id", "text", func(u *update) any { return orNull(u.job.runID) }},
-	column[*update]{"worker_id", "text", func(u *update) any { return orNull(u.effects.workerID) }},
-	column[*update]{"river_job_id", "bigint", func(u *update) any { return u.job.riverJobID }},
-	column[*update]{"recoveries", "bigint", func(u *update) any { return u.job.recoveries }},
-	column[*update]{"callback", "text", func(u *update) any {
+		return jsonText(&u.job.Chain)
+	}),
+	textColumn("history", func(u *update) any { return jsonText(&u.job.History) }),
+	textColumn("output", func(u *update) any { return rawJSON(u.job.Output) }),
+	textColumn("error", func(u *update) any { return nullableJSON(u.job.Error) }),
+	textColumn("progress", func(u *update) any { return jsonText(&u.job.Progress) }),
+	bigintColumn("log_lines", func(u *update) any { return u.job.logLines }),
+	bigintColumn("run_at", func(u *update) any { return u.job.RunAt }),
+	bigintColumn("started_at", func(u *update) any { return u.job.StartedAt }),
+	bigintColumn("finished_at", func(u *update) any { return u.job.FinishedAt }),
+	bigintColumn("remove_at", func(u *update) any { return u.job.removeAt() }),
+	textColumn("run_id", func(u *update) any { return orNull(u.job.runID) }),
+	textColumn("worker_id", func(u *update) any { return orNull(u.effects.workerID) }),
+	bigintColumn("river_job_id", func(u *update) any { return u.job.riverJobID }),
+	bigintColumn("recoveries", func(u *update) any { return u.job.recoveries }),
+	textColumn("callback", func(u *update) any {
 		if u.job.Callback == u.before.Callback {
 			return nil
 		}
-		return nullable(u.job.Callback)
-	}},
-	column[*update]{"callback_sequence", "bigint", func(u *update) any { return u.job.callback.sequence }},
-	column[*update]{"cancel_requested_at", "bigint", func(u *update) any {
+		return nullableJSON(u.job.Callback)
+	}),
+	bigintColumn("callback_sequence", func(u *update) any { return u.job.callback.sequence }),
+	bigintColumn("cancel_requested_at", func(u *update) any {
 		if !u.job.CancelRequested {
 			return nil
 		}
 		return u.now
-	}},
-	column[*update]{"cancel_reason", "text", func(u *update) any { return u.job.cancelReason }},
+	}),
+	textColumn("cancel_reason", func(u *update) any { return u.job.cancelReason }),
 )
 
 // updateJobs writes the new rows of jobs.

@@ -1,20 +1,24 @@
 package jobs
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 )
 
-// A text is a value that is stored as JSON text. Scanning NULL does not change it.
-type text[T any] struct{ v *T }
+// jsonText returns a value for a statement's argument, or a destination of Scan, that is stored as
+// JSON text. Scanning NULL does not change v.
+func jsonText[T any](v *T) textValue[T] { return textValue[T]{v} }
 
-func (t text[T]) Value() (driver.Value, error) {
+type textValue[T any] struct{ v *T }
+
+func (t textValue[T]) Value() (driver.Value, error) {
 	b, err := json.Marshal(*t.v)
 	return string(b), err
 }
 
-func (t text[T]) Scan(src any) error {
+func (t textValue[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
 		return nil
@@ -27,21 +31,24 @@ func (t text[T]) Scan(src any) error {
 	}
 }
 
-// nullable returns v as JSON text, or NULL if it is nil.
-func nullable[T any](v *T) any {
+// nullableJSON returns v as JSON text, or NULL if it is nil.
+func nullableJSON[T any](v *T) any {
 	if v == nil {
 		return nil
 	}
-	return text[T]{v}
+	return jsonText(v)
 }
 
-// raw returns JSON text unchanged, or NULL.
-func raw(b json.RawMessage) any {
+// rawJSON returns JSON text unchanged, or NULL.
+func rawJSON(b json.RawMessage) any {
 	if b == nil {
 		return nil
 	}
 	return string(b)
 }
+
+// scanRawJSON returns a destination of Scan that receives JSON text unchanged, or nil for NULL.
+func scanRawJSON(b *json.RawMessage) sql.Scanner { return rawScanner{b} }
 
 type rawScanner struct{ b *json.RawMessage }
 

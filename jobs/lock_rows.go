@@ -27,7 +27,7 @@ func (b *batch) lockRows(ctx context.Context, changes []*change) error {
 		}
 	}
 	slices.Sort(ids)
-	if b.q.db.postgres {
+	if b.q.db.Postgres() {
 		if (locks || len(ids) > 0) && len(others) > 0 {
 			if _, err := b.tx.ExecContext(ctx,
 				`SELECT FROM jobs WHERE id = ANY($1) ORDER BY id FOR UPDATE`, append(others, ids...)); err != nil {

@@ -101,9 +101,9 @@ type loggedPart struct {
 }
 
 var logWriter = newInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines",
-	column[loggedPart]{"job_id", "text", func(l loggedPart) any { return l.jobID }},
-	column[loggedPart]{"line", "bigint", func(l loggedPart) any { return l.first }},
-	column[loggedPart]{"lines", "text", func(l loggedPart) any { return string(l.text) }},
+	textColumn("job_id", func(l loggedPart) any { return l.jobID }),
+	bigintColumn("line", func(l loggedPart) any { return l.first }),
+	textColumn("lines", func(l loggedPart) any { return string(l.text) }),
 )
 
 // saveLogs stores log lines, and deletes the oldest lines of logs that are too large.

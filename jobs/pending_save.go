@@ -33,11 +33,11 @@ type savedRow struct {
 }
 
 var saveWriter = newWriter(`UPDATE jobs SET progress = u.progress, log_lines = u.log_lines, events = u.events, callback_sequence = u.callback_sequence {from} WHERE jobs.id = u.id`,
-	column[savedRow]{"id", "text", func(s savedRow) any { return s.run.job.ID }},
-	column[savedRow]{"progress", "text", func(s savedRow) any { return text[Report]{&s.report} }},
-	column[savedRow]{"log_lines", "bigint", func(s savedRow) any { return s.log.lines }},
-	column[savedRow]{"events", "bigint", func(s savedRow) any { return s.events }},
-	column[savedRow]{"callback_sequence", "bigint", func(s savedRow) any { return s.sequence }},
+	textColumn("id", func(s savedRow) any { return s.run.job.ID }),
+	textColumn("progress", func(s savedRow) any { return jsonText(&s.report) }),
+	bigintColumn("log_lines", func(s savedRow) any { return s.log.lines }),
+	bigintColumn("events", func(s savedRow) any { return s.events }),
+	bigintColumn("callback_sequence", func(s savedRow) any { return s.sequence }),
 )
 
 // saveRows writes the rows of the runs that still have their jobs. It returns the sequence numbers
@@ -83,7 +83,7 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 		runs[s.run.job.ID] = s.run.job.runID
 	}
 	rows, err := b.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
-		WHERE jobs.id IN (SELECT value `+b.q.db.elements()+`) ORDER BY jobs.id`+b.q.db.forUpdate(), text[[]string]{&ids})
+		WHERE jobs.id IN (SELECT value `+b.q.db.elements()+`) ORDER BY jobs.id`+b.q.db.forUpdate(), jsonText(&ids))
 	if err != nil {
 		return nil, fmt.Errorf("lock runs: %w", err)
 	}

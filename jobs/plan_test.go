@@ -52,7 +52,7 @@ func TestListPlans(t *testing.T) {
 // they can be when there are many: they go by keys.
 func TestCallbackPlans(t *testing.T) {
 	db := jobstest.Open(t, jobstest.PostgresURL(t))
-	conn, err := db.Keyed().Conn(t.Context())
+	conn, err := db.Keyed_.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func (q *Queue) Start(ctx context.Context) error {
 		q.wg.Go(q.dispatcher.run)
 		q.every(ctx, heartbeatInterval, q.heartbeat)
 		q.every(ctx, reconcileInterval, q.reconcile)
-		if q.db.postgres {
+		if q.db.Postgres() {
 			q.every(ctx, reapInterval, q.reap)
 		}
 		q.every(ctx, 200*time.Millisecond, q.promote)

@@ -48,7 +48,7 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = q.db.keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(rawScanner{&output})
+	err = q.db.keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(scanRawJSON(&output))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}

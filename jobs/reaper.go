@@ -133,7 +133,7 @@ func (q *Queue) fetched(where string) string {
 
 // fetcher returns the SQL expression for the worker that fetched a River job.
 func (q *Queue) fetcher() string {
-	if q.db.postgres {
+	if q.db.Postgres() {
 		return `r.attempted_by[array_upper(r.attempted_by, 1)]`
 	}
 	return `r.attempted_by ->> '$[#-1]'`

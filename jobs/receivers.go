@@ -100,7 +100,7 @@ func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 	defer rows.Close()
 	for rows.Next() {
 		var c Received
-		if err := rows.Scan(&c.ID, &c.At, text[http.Header]{&c.Header}, &c.Body, &c.Verdict,
+		if err := rows.Scan(&c.ID, &c.At, jsonText(&c.Header), &c.Body, &c.Verdict,
 			&c.StatusCode); err != nil {
 			return found, fmt.Errorf("read received callbacks: %w", err)
 		}
@@ -177,7 +177,7 @@ func (r *Receivers) erase(ctx context.Context, tx Tx, j *Job) error {
 		return nil
 	}
 	has := `instr(body, CAST($2 AS BLOB)) > 0`
-	if r.db.postgres {
+	if r.db.Postgres() {
 		has = `position(convert_to($2, 'UTF8') IN body) > 0`
 	}
 	// Locks the receiver first, as store does.

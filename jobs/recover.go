@@ -24,7 +24,7 @@ const (
 // recoverAtStart sends the first heartbeat. On SQLite, where no other process can exist, it also
 // recovers the jobs that the previous process left running. It is called before River starts.
 func (q *Queue) recoverAtStart(ctx context.Context) error {
-	if q.db.postgres {
+	if q.db.Postgres() {
 		return q.heartbeat(ctx)
 	}
 	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {

@@ -53,7 +53,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 // updateSummary copies the state of a job's newest callback, except progress, into the job.
 func updateSummary(ctx context.Context, tx Tx, jobID, deliveryID string, c *Callback) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
-		text[Callback]{c}, jobID, deliveryID); err != nil {
+		jsonText(c), jobID, deliveryID); err != nil {
 		return fmt.Errorf("update job: %w", err)
 	}
 	return nil

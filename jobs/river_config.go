@@ -61,7 +61,7 @@ func (q *Queue) riverConfig() *river.Config {
 		FetchCooldown:     time.Millisecond,
 		FetchPollInterval: 200 * time.Millisecond,
 	}
-	if !q.db.postgres {
+	if !q.db.Postgres() {
 		c.FetchPollInterval = time.Second
 		c.ReindexerSchedule = river.NeverSchedule() // reindexing would block the only writer
 	}

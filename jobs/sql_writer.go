@@ -16,6 +16,15 @@ type column[T any] struct {
 	of   func(T) any
 }
 
+// textColumn returns a column of texts. of returns the value for a row; nil for NULL.
+func textColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "text", of} }
+
+// bigintColumn returns a column of integers, times or durations.
+func bigintColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "bigint", of} }
+
+// byteaColumn returns a column of bytes.
+func byteaColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "bytea", of} }
+
 // A writer writes any number of rows of T with one statement: on PostgreSQL each column is one
 // array. On SQLite, which has no round trips to save, the statement runs once per row.
 type writer[T any] struct {
@@ -50,6 +59,9 @@ func newInserter[T any](table, conflict string, columns ...column[T]) *writer[T]
 	}
 	return newWriter("INSERT INTO "+table+" ("+strings.Join(names, ", ")+") SELECT u."+strings.Join(names, ", u.")+" {from} WHERE true "+conflict, columns...)
 }
+
+// sql returns the statement for PostgreSQL.
+func (w *writer[T]) sql() string { return w.postgres }
 
 // write writes rows and returns how many were written.
 func (w *writer[T]) write(ctx context.Context, tx Tx, rows []T) (written int64, err error) {

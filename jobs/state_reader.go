@@ -18,7 +18,7 @@ const stateColumns = `version, events, COALESCE(callback, '')`
 
 // state reads the state of a job. Error: [sql.ErrNoRows].
 func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
-	if q.db.postgres {
+	if q.db.Postgres() {
 		return q.states.state(ctx, id)
 	}
 	err = q.db.keyed.QueryRowContext(ctx,

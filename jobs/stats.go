@@ -200,7 +200,7 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 		}
 		// A process with SQLite writes no heartbeat, because no other process could check it. It is
 		// alive if it responds here.
-		if !q.db.postgres {
+		if !q.db.Postgres() {
 			w.BeatAt, w.Stale = At(time.Now()), false
 		}
 		workers = append(workers, w)
@@ -215,7 +215,7 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
 	s.Kind = "SQLite"
 	query := `SELECT sqlite_version(), (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())`
-	if d.postgres {
+	if d.Postgres() {
 		s.Kind = "PostgreSQL"
 		query = `SELECT current_setting('server_version'), pg_database_size(current_database())`
 	}
