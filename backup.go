@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 
 	"github.com/spf13/cobra"
 )
@@ -48,17 +48,17 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 		return fmt.Errorf("create directory: %w", err)
 	}
 	defer os.RemoveAll(part)
-	if err := jobs.Backup(ctx, c.Data, part); err != nil {
+	if err := store.Backup(ctx, c.Data, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, dir); err != nil {
 		return fmt.Errorf("rename directory: %w", err)
 	}
-	if err := jobs.SyncDir(filepath.Dir(dir)); err != nil {
+	if err := store.SyncDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
-	if _, err := os.Lstat(filepath.Join(dir, jobs.SecretFile)); err != nil {
+	if _, err := os.Lstat(filepath.Join(dir, store.SecretFile)); err != nil {
 		fmt.Fprintln(p.stdout, "The backup does not contain the secret key, which comes from secret_key or SECRET_KEY: keep a copy of that too.")
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 )
 
 // isAny accepts any value. Like the functions below, it checks the text of a setting.
@@ -18,8 +18,8 @@ func isAny(string) error { return nil }
 
 // isSecretKey does not quote the key in its errors.
 func isSecretKey(s string) error {
-	if len(s) < jobs.MinSecret {
-		return fmt.Errorf("expected at least %d random characters, such as the output of `openssl rand -base64 32`", jobs.MinSecret)
+	if len(s) < store.MinSecret {
+		return fmt.Errorf("expected at least %d random characters, such as the output of `openssl rand -base64 32`", store.MinSecret)
 	}
 	return nil
 }

@@ -4,22 +4,24 @@ import (
 	"context"
 	"errors"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/migrations"
 )
 
 // openDatabase opens the configured database.
-func openDatabase(ctx context.Context, c *config) (*jobs.Database, error) {
+func openDatabase(ctx context.Context, c *config) (*store.DB, error) {
 	if c.DatabaseURL != "" {
-		return jobs.OpenPostgres(ctx, c.DatabaseURL, 20)
+		return store.OpenPostgres(ctx, c.DatabaseURL, 20)
 	}
-	return jobs.OpenSQLite(ctx, c.Data)
+	return store.OpenSQLite(ctx, c.Data)
 }
 
 // openKeys reads the keys in the database. With createSecret, it creates the secret
 // that encrypts them if the database has no keys yet. If it has keys, only the
 // existing secret can decrypt them.
-func openKeys(ctx context.Context, c *config, db *jobs.Database, createSecret bool) (*jobs.Keys, error) {
+func openKeys(ctx context.Context, c *config, db *store.DB, createSecret bool) (*jobs.Keys, error) {
 	secret := []byte(c.SecretKey)
 	if c.SecretKey == "" && c.DatabaseURL != "" {
 		return nil, &usageError{errors.New("set secret_key or SECRET_KEY to random characters, such as the output of `openssl rand -base64 32`, and to the same in all processes: it encrypts the keys in the database")}
@@ -33,23 +35,23 @@ func openKeys(ctx context.Context, c *config, db *jobs.Database, createSecret bo
 	return jobs.OpenKeys(ctx, db, secret)
 }
 
-func readSecret(ctx context.Context, dir string, db *jobs.Database, create bool) ([]byte, error) {
+func readSecret(ctx context.Context, dir string, db *store.DB, create bool) ([]byte, error) {
 	if create {
 		has, err := jobs.HasKeys(ctx, db)
 		if err != nil {
 			return nil, err
 		}
 		if !has {
-			return jobs.Secret(dir)
+			return store.OpenSecret(dir)
 		}
 	}
-	return jobs.ReadSecret(dir)
+	return store.ReadSecret(dir)
 }
 
 // prepare migrates the database, or returns an error if its schema is not up to date
 // and migrations are disabled.
-func prepare(ctx context.Context, c *config, db *jobs.Database) error {
-	m, err := migrations.New(db.SQL(), db.Postgres())
+func prepare(ctx context.Context, c *config, db *store.DB) error {
+	m, err := migrations.New(db.Write, db.Postgres())
 	if err != nil {
 		return err
 	}

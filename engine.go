@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
@@ -18,7 +20,7 @@ import (
 
 // An engine runs jobs and publishes their events, without the HTTP API.
 type engine struct {
-	db        *jobs.Database
+	db        *store.DB
 	hub       *notify.Hub
 	guard     *notify.Guard
 	sender    *notify.Sender

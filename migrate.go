@@ -50,7 +50,7 @@ func (p *program) migrate(ctx context.Context, c *config, direction string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := migrations.New(db.SQL(), db.Postgres())
+	m, err := migrations.New(db.Write, db.Postgres())
 	if err != nil {
 		return err
 	}

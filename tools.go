@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 
@@ -86,11 +88,11 @@ func (p *program) apiKey() error {
 // withKeys calls do with the keys in the database. The server may use the database at
 // the same time, even SQLite.
 func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err error) {
-	var db *jobs.Database
+	var db *store.DB
 	if c.DatabaseURL != "" {
-		db, err = jobs.OpenPostgres(ctx, c.DatabaseURL, 2)
+		db, err = store.OpenPostgres(ctx, c.DatabaseURL, 2)
 	} else {
-		db, err = jobs.JoinSQLite(ctx, c.Data)
+		db, err = store.JoinSQLite(ctx, c.Data)
 	}
 	if err != nil {
 		return err

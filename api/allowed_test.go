@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs/jobstest"
 )
 
 // A user who may run some services is shown these, and runs no other in any way.
 func TestAllowedServices(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)
 		before := newFixture(t, db, options{credentials: credentials})
 		alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
@@ -77,7 +79,7 @@ func aliceAndBob(t testing.TB) (c auth.Credentials, keys map[string]string) {
 	return c, keys
 }
 
-func newFixture(t testing.TB, db *jobs.Database, o options) *fixture {
+func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	t.Helper()
 	f := &fixture{hold: make(chan struct{}), log: new(lockedBuffer)}
 	logger := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -240,7 +242,7 @@ func (f *fixture) submit(t testing.TB, service, body string, headers ...string) 
 }
 
 func TestJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		a := f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input": {"a": 3, "b": 4}}`, "Prefer: respond-async, wait=20")
 		job := a.job(t)

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -27,7 +28,7 @@ func (a answer) problem(t testing.TB) api.Problem {
 // Each mistake gets an answer that says what is wrong, where, and what would
 // be right; none leaves a job behind.
 func TestBadInput(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, options{credentials: credentials})
 		alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"reflect"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,7 +14,7 @@ import (
 // callbackBody is the body of a callback, for the OpenAPI document.
 type callbackBody struct {
 	Type      string       `json:"type" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired"`
-	Timestamp jobs.Time    `json:"timestamp" format:"date-time"`
+	Timestamp store.Time   `json:"timestamp" format:"date-time"`
 	Data      callbackData `json:"data"`
 }
 

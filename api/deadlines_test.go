@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
@@ -282,7 +284,7 @@ func TestLongPollsAreLimited(t *testing.T) {
 
 // A large output is whole wherever a job is shown, and turns are given back.
 func TestLargeOutputs(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{services: bigService})
 		const whole = 4<<20 - 10
 		key := "Idempotency-Key: k"

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
@@ -80,7 +82,7 @@ func (f *fixture) until(t *testing.T, path, want string, headers ...string) answ
 }
 
 func TestDeliveries(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, callbacks(t, options{credentials: credentials}))
 		alice, bob, root := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"], "Authorization: Bearer "+keys["root"]

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
@@ -72,7 +74,7 @@ func knownProblem(err error) *Problem {
 		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, jobs.ErrUserQueueFull):
 		return newProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
-	case errors.Is(err, jobs.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable):
 		return newProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
 	case jobs.Unavailable(err):
 		return newProblem("unavailable",

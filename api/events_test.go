@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
@@ -143,7 +145,7 @@ func (v *viewer) names(t *testing.T) (names []string) {
 }
 
 func TestStream(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		job := f.submit(t, "hold", `{"input":{}}`)
 		v := f.watch(t, job.EventsURL)
@@ -204,7 +206,7 @@ func TestStream(t *testing.T) {
 
 // A viewer that goes on where it was misses nothing and sees nothing twice.
 func TestStreamResumes(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		job := f.submit(t, "sleep", `{"input":{"seconds":2}}`)
 		after := ""

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
@@ -19,7 +21,7 @@ import (
 
 // However many requests race with the same key, there is one job.
 func TestIdempotencyKey(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		const body = `{"input":{"a":1,"b":2}}`
 		var wg sync.WaitGroup
@@ -53,7 +55,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 // A list shows each job once, whatever is submitted meanwhile.
 func TestList(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, options{credentials: credentials})
 		alice := "Authorization: Bearer " + keys["alice"]
@@ -108,7 +110,7 @@ func TestList(t *testing.T) {
 }
 
 func TestCancelRetryDelete(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		later := f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"delay":"1h"}`)
 		a := f.do(t, "POST", later.CancelURL, `{"reason":"changed my mind"}`)

@@ -6,13 +6,15 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
 // What jobs, runs and callbacks come to can be counted by Prometheus, from 0 on.
 func TestMetrics(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		h := newReceiver(t, 200)
 		var runs atomic.Int64
 		f := newFixture(t, db, callbacks(t, options{services: func(r *jobs.Registry) {

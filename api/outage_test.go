@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -107,7 +109,7 @@ func TestDatabaseRefusesLogin(t *testing.T) {
 	admin := jobstest.Open(t, "postgres://postgres@"+server.Addr+"/postgres")
 	do := func(statement string) {
 		t.Helper()
-		if _, err := admin.SQL().ExecContext(t.Context(), statement); err != nil {
+		if _, err := admin.Write.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +140,7 @@ func TestDatabaseRefusesLogin(t *testing.T) {
 
 // Jobs that nobody runs are a warning that says so, until somebody does.
 func TestNoWorkers(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		server := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
 		server.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
 		queue := func() jobs.Check {

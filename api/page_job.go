@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -209,7 +211,7 @@ func facts(j *jobs.Job) []web.Fact {
 	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
 }
 
-func moment(t *jobs.Time) *time.Time {
+func moment(t *store.Time) *time.Time {
 	if t == nil {
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
@@ -318,7 +320,7 @@ func TestPageProblems(t *testing.T) {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)
 		}
 	}
-	if _, err := db.SQL().ExecContext(t.Context(), `ALTER TABLE jobs RENAME TO elsewhere`); err != nil {
+	if _, err := db.Write.ExecContext(t.Context(), `ALTER TABLE jobs RENAME TO elsewhere`); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/jobs?status=failed", "/system"} {
@@ -327,7 +329,7 @@ func TestPageProblems(t *testing.T) {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)
 		}
 	}
-	if _, err := db.SQL().ExecContext(t.Context(), `ALTER TABLE elsewhere RENAME TO jobs`); err != nil {
+	if _, err := db.Write.ExecContext(t.Context(), `ALTER TABLE elsewhere RENAME TO jobs`); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -355,7 +357,7 @@ func TestPageFirstPaint(t *testing.T) {
 
 // A user who sends many failed callbacks again is told how many before.
 func TestPageRedeliver(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		f.post(t, "/receiver/new", nil)
 		f.post(t, "/receiver", url.Values{"answer": {"gone"}, "damage": {"none"}})

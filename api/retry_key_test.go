@@ -4,14 +4,15 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs/jobstest"
 )
 
 // The idempotency key of a retry is the caller's: an admin who retries a job
 // uses up no key of its owner's.
 func TestRetryKeyBelongsToCaller(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)
 		f := newFixture(t, db, options{credentials: credentials})
 		alice, root, key := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["root"], "Idempotency-Key: k"

@@ -18,8 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api"
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -501,7 +502,7 @@ func TestStreamLeaksNoGoroutines(t *testing.T) {
 
 // Whenever a viewer comes, it misses nothing and gets nothing twice.
 func TestStreamSubscribeAtAnyTime(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		f := newFixture(t, db, options{})
 		job := f.submit(t, "chatter", `{"input":{"chunks":200,"size":1,"pause":2}}`)
 		var wg sync.WaitGroup

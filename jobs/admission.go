@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"coatcheck/jobs/store"
 )
 
 var (
@@ -16,7 +18,7 @@ var (
 // admit returns an error if the queue cannot accept a job from the owner now.
 func (q *Queue) admit(owner string) error {
 	if q.health.failing() {
-		return ErrUnavailable // fail fast while the database is down
+		return store.ErrUnavailable // fail fast while the database is down
 	}
 	if q.MaxQueued > 0 && q.waiting.Load() >= q.MaxQueued {
 		return ErrQueueFull
@@ -51,7 +53,7 @@ func (q *Queue) countWaiting(ctx context.Context) error {
 	if q.MaxQueuedByUser == 0 {
 		return nil
 	}
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT owner, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'retrying') GROUP BY owner`)
 	if err != nil {
 		return fmt.Errorf("count jobs of users: %w", err)

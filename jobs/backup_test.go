@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -14,7 +16,7 @@ import (
 func TestBackupUnderLoad(t *testing.T) {
 	db, dir := jobstest.SQLite(t), t.TempDir()
 	var file string
-	if err := db.SQL().QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
+	if err := db.Write.QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
 		t.Fatal(err)
 	}
 	q, _ := newQueue(t, db, newServices(), nil)
@@ -48,7 +50,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	jobstest.Until(t, "50 jobs", func() bool { return len(before()) >= 50 })
 	want := before()
-	err := jobs.Backup(t.Context(), filepath.Dir(file), dir)
+	err := store.Backup(t.Context(), filepath.Dir(file), dir)
 	close(stop)
 	wg.Wait()
 	if err != nil {
@@ -57,22 +59,22 @@ func TestBackupUnderLoad(t *testing.T) {
 	if len(before()) == len(want) {
 		t.Error("nothing was accepted meanwhile")
 	}
-	backup, err := jobs.OpenSQLite(t.Context(), dir)
+	backup, err := store.OpenSQLite(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer backup.Close()
 	var state string
-	if err := backup.SQL().QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&state); err != nil || state != "ok" {
+	if err := backup.Write.QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&state); err != nil || state != "ok" {
 		t.Errorf("integrity: %s, %v", state, err)
 	}
 	for _, id := range want {
 		var found int
-		if err := backup.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM jobs WHERE id = $1`, id).Scan(&found); err != nil || found != 1 {
+		if err := backup.Write.QueryRowContext(t.Context(), `SELECT count(*) FROM jobs WHERE id = $1`, id).Scan(&found); err != nil || found != 1 {
 			t.Fatalf("job %s: %d, %v", id, found, err)
 		}
 	}
-	if err := jobs.Backup(t.Context(), filepath.Dir(file), dir); err == nil {
+	if err := store.Backup(t.Context(), filepath.Dir(file), dir); err == nil {
 		t.Error("a backup took the place of another")
 	}
 }

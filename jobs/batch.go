@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"github.com/riverqueue/river"
 )
 
@@ -15,8 +17,8 @@ import (
 // applies the changes, and then writes the results with one statement per kind.
 type batch struct {
 	q    *Queue
-	tx   Tx
-	now  Time
+	tx   store.Tx
+	now  store.Time
 	rows map[string]Job // by id, of the jobs that the changes lock
 
 	inserts              []*Job
@@ -36,7 +38,7 @@ type batch struct {
 type update struct {
 	before, job Job
 	effects     effects
-	now         Time
+	now         store.Time
 }
 
 // A riverInsert is a River job to insert. The id that River assigns is stored in riverJobID.
@@ -60,14 +62,14 @@ func (q *Queue) transact(changes []*change) (err error) {
 	}
 	defer tx.Rollback()
 	b := &batch{q: q, tx: tx}
-	if err := b.change(q.db.statementContext(ctx), changes); err != nil {
+	if err := b.change(q.db.StatementContext(ctx), changes); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	for _, lane := range b.riverQueues {
-		q.db.notifyRiver(lane)
+		q.db.NotifyRiver(lane)
 	}
 	for _, a := range b.announcements {
 		q.dispatcher.announce(a.to, a.at.Time)
@@ -83,7 +85,7 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 	if err := b.lockRows(ctx, changes); err != nil {
 		return err
 	}
-	b.now = At(time.Now())
+	b.now = store.At(time.Now())
 	for _, ch := range changes {
 		ch.err = ch.apply(ctx, b)
 		_, refused := errors.AsType[refusal](ch.err)
@@ -149,7 +151,7 @@ func (b *batch) flush(ctx context.Context) error {
 	if err := b.dropProgress(ctx); err != nil {
 		return err
 	}
-	if _, err := deliveryInserter.write(ctx, b.tx, b.deliveries); err != nil {
+	if _, err := deliveryInserter.Write(ctx, b.tx, b.deliveries); err != nil {
 		return fmt.Errorf("insert deliveries: %w", err)
 	}
 	if err := b.saveOutcomes(ctx); err != nil {
@@ -198,7 +200,7 @@ func (b *batch) insertRiverJobs(ctx context.Context) error {
 		// The new River job gets a time just before the old one's. River would leave a job whose
 		// time is in the past to its scheduler. Among jobs with the same time, the lowest id goes
 		// first, and the new job has the highest.
-		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.justBefore("scheduled_at")+` FROM river_job WHERE id = $1)
+		if _, err := b.tx.ExecContext(ctx, `UPDATE river_job SET scheduled_at = (SELECT `+b.q.db.JustBefore("scheduled_at")+` FROM river_job WHERE id = $1)
 			WHERE id = $2 AND scheduled_at >= (SELECT scheduled_at FROM river_job WHERE id = $1)`, *p.replaced, *p.riverJobID); err != nil {
 			return fmt.Errorf("keep the job's queue position: %w", err)
 		}

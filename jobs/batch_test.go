@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -13,7 +15,7 @@ import (
 // The end of a run is written although its row is not as the run knows it, in
 // a batch with others whose rows are.
 func TestRunsEndWithStaleCachedRows(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
 		var ids []string
@@ -22,7 +24,7 @@ func TestRunsEndWithStaleCachedRows(t *testing.T) {
 			<-services.started
 		}
 		for _, id := range ids[:2] {
-			if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET version = version + 5 WHERE id = $1`, id); err != nil {
+			if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET version = version + 5 WHERE id = $1`, id); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,7 +47,7 @@ func TestRunsEndWithStaleCachedRows(t *testing.T) {
 // A batch has submissions of all kinds, and each gets its own answer: some have
 // the same idempotency key, one has it for another request.
 func TestBatchCommitsManySubmissions(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		type answer struct {
 			job      jobs.Job

@@ -6,13 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
 // BenchmarkSubmit is how fast 64 callers get their jobs on disk.
 func BenchmarkSubmit(b *testing.B) {
-	jobstest.EachDatabase(b, func(b *testing.B, db *jobs.Database) {
+	jobstest.EachDatabase(b, func(b *testing.B, db *store.DB) {
 		q, _ := newQueue(b, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		each(b, 64, func() {
 			if _, _, err := q.Submit(b.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {
@@ -24,7 +26,7 @@ func BenchmarkSubmit(b *testing.B) {
 
 // BenchmarkDrain is how fast waiting jobs that do nothing are worked off.
 func BenchmarkDrain(b *testing.B) {
-	jobstest.EachDatabase(b, func(b *testing.B, db *jobs.Database) {
+	jobstest.EachDatabase(b, func(b *testing.B, db *store.DB) {
 		front, _ := newQueue(b, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		each(b, 64, func() {
 			if _, _, err := front.Submit(b.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"coatcheck/jobs/store"
 )
 
 const (
@@ -55,10 +57,10 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 	if !some {
 		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	where, args := f.where()
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM jobs`+where, args...).Scan(&n); err != nil {
+	if err := q.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM jobs`+where, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
 	}
 	return n, nil
@@ -66,10 +68,10 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 
 // CountDeliveries counts the deliveries that match the filter.
 func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	where, args := f.where()
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries`+where, args...).Scan(&n); err != nil {
+	if err := q.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries`+where, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)
 	}
 	return n, nil
@@ -170,10 +172,10 @@ func changeEach(
 
 // matching returns the ids of the newest [MaxBulk] jobs that match the filter.
 func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	where, args := f.where()
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)
 	if err != nil {
 		return nil, fmt.Errorf("select jobs: %w", err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -60,7 +62,7 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 			return false, err
 		}
 	}
-	at := At(time.Now())
+	at := store.At(time.Now())
 	result := q.Sender.Send(ctx, notify.Request{ID: v.id, URL: v.url, Body: v.body, Keys: keys})
 	if ctx.Err() != nil && result.Class != notify.Delivered { // the process is stopping
 		if probe {
@@ -68,7 +70,7 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 		}
 		return false, err
 	}
-	o := q.evaluate(v, at, result, At(time.Now()))
+	o := q.evaluate(v, at, result, store.At(time.Now()))
 	if err := q.persist(ctx, func(ctx context.Context) error { return q.record(ctx, o) }); err != nil {
 		return true, err
 	}
@@ -80,14 +82,14 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 // reports whether it did. The callback of the job's end waits while the delivery is claimed.
 func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err error) {
 	var status Status
-	err = q.db.keyed.QueryRowContext(ctx, `SELECT status FROM jobs WHERE id = $1`, v.jobID).Scan(&status)
+	err = q.db.Keyed.QueryRowContext(ctx, `SELECT status FROM jobs WHERE id = $1`, v.jobID).Scan(&status)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("read job: %w", err)
 	}
 	if err == nil && !status.Done() {
 		return false, nil
 	}
-	if _, err := q.db.write.ExecContext(ctx,
+	if _, err := q.db.Write.ExecContext(ctx,
 		`DELETE FROM deliveries WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
 		v.id, q.workerID, v.claim); err != nil {
 		return false, fmt.Errorf("delete progress delivery: %w", err)

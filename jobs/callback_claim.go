@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // claimable selects due deliveries to a destination, either new ones (tried = 0) or those that were
@@ -39,7 +41,7 @@ const newPerRetried = 3
 // claimDeliveries claims due deliveries for this process. PostgreSQL may lose a claim in a crash
 // (asynchronous commit); the delivery is then attempted twice.
 func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (claimed []*attempt, err error) {
-	now, tried := At(time.Now()), 0
+	now, tried := store.At(time.Now()), 0
 	if rand.N(newPerRetried+1) == 0 { //nolint:gosec // only spreads load, not security-sensitive
 		tried = 1
 	}
@@ -52,7 +54,7 @@ func (q *Queue) claimDeliveries(ctx context.Context, requests []claimRequest) (c
 		// Not canceled with ctx: a committed claim must be returned to this process.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 		defer cancel()
-		return scanAttempts(q.db.transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most,
+		return scanAttempts(q.db.Transport.QueryContext(ctx, claimPostgres, q.workerID, owners, origins, now, most,
 			tried))
 	}
 	err = q.committer.commit(context.WithoutCancel(ctx), &change{names: []string{"callbacks"}, apply: func(ctx context.Context, b *batch) error {
@@ -94,13 +96,13 @@ func scanAttempts(rows *sql.Rows, err error) (attempts []*attempt, _ error) {
 func (q *Queue) release(ctx context.Context, v *attempt, after time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	at := At(time.Now().Add(after))
+	at := store.At(time.Now().Add(after))
 	return q.releaseClaim(ctx, v.id, v.claim,
 		`, next_attempt_at = CASE WHEN next_attempt_at > $4 THEN next_attempt_at ELSE $4 END`, at)
 }
 
 func (q *Queue) releaseClaim(ctx context.Context, id string, claim int64, set string, args ...any) error {
-	if _, err := q.db.write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL`+set+` WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
+	if _, err := q.db.Write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL`+set+` WHERE id = $1 AND COALESCE(claimed_by, '') = $2 AND claims = $3`,
 		append([]any{id, q.workerID, claim}, args...)...); err != nil {
 		return fmt.Errorf("release callback: %w", err)
 	}
@@ -109,8 +111,8 @@ func (q *Queue) releaseClaim(ctx context.Context, id string, claim int64, set st
 
 // releaseDeadClaims releases the claims of processes that are no longer alive.
 func (q *Queue) releaseDeadClaims(ctx context.Context) error {
-	if _, err := q.db.write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL WHERE id IN (
-		SELECT id FROM deliveries WHERE claimed_by IS NOT NULL AND claimed_by <> $1 AND claimed_by NOT IN (SELECT id FROM workers) ORDER BY id`+q.db.skipLocked()+`)`, q.workerID); err != nil {
+	if _, err := q.db.Write.ExecContext(ctx, `UPDATE deliveries SET claimed_by = NULL WHERE id IN (
+		SELECT id FROM deliveries WHERE claimed_by IS NOT NULL AND claimed_by <> $1 AND claimed_by NOT IN (SELECT id FROM workers) ORDER BY id`+q.db.SkipLocked()+`)`, q.workerID); err != nil {
 		return fmt.Errorf("release callbacks of dead workers: %w", err)
 	}
 	return nil
@@ -119,7 +121,7 @@ func (q *Queue) releaseDeadClaims(ctx context.Context) error {
 // releaseIdle releases deliveries that this process claimed long ago and is not attempting: the
 // database was unavailable when the process wanted to read what it had claimed, or to release it.
 func (q *Queue) releaseIdle(ctx context.Context) error {
-	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT id, claims FROM deliveries WHERE claimed_by = $1 ORDER BY id LIMIT %d`, housekeepingBatch+q.CallbackWorkers), q.workerID)
+	rows, err := q.db.Read.QueryContext(ctx, fmt.Sprintf(`SELECT id, claims FROM deliveries WHERE claimed_by = $1 ORDER BY id LIMIT %d`, housekeepingBatch+q.CallbackWorkers), q.workerID)
 	if err != nil {
 		return fmt.Errorf("check claims: %w", err)
 	}

@@ -127,7 +127,7 @@ func (d *dispatcher) state(ctx context.Context, to destination) (destinationStat
 	if ok {
 		return s, nil
 	}
-	s, err := d.queue.destination(ctx, d.queue.db.keyed, to, "")
+	s, err := d.queue.destination(ctx, d.queue.db.Keyed, to, "")
 	if err == nil {
 		d.cacheState(to, s)
 	}

@@ -8,16 +8,18 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
 // An outcome is the result of an attempt at a delivery.
 type outcome struct {
 	*attempt
-	at         Time // when the attempt began
+	at         store.Time // when the attempt began
 	result     notify.Result
-	summary    Callback // shown in the job
-	finishedAt *Time    // nil if there will be another attempt
+	summary    Callback    // shown in the job
+	finishedAt *store.Time // nil if there will be another attempt
 	workerID   string
 	// stored reports whether this process still held the claim. If not (the process was considered
 	// dead, or the delivery was redelivered), the outcome does not change the delivery; it only
@@ -26,7 +28,7 @@ type outcome struct {
 }
 
 // evaluate returns the outcome of an attempt.
-func (q *Queue) evaluate(v *attempt, at Time, result notify.Result, now Time) *outcome {
+func (q *Queue) evaluate(v *attempt, at store.Time, result notify.Result, now store.Time) *outcome {
 	o := &outcome{
 		attempt: v, at: at, result: result, workerID: q.workerID,
 		summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts},
@@ -43,7 +45,7 @@ func (q *Queue) evaluate(v *attempt, at Time, result notify.Result, now Time) *o
 	case result.Class == notify.Delivered:
 		o.summary.Status, o.finishedAt = delivered, &now
 	case again:
-		o.summary.Status, o.summary.NextAttemptAt = pending, new(At(now.Add(delay)))
+		o.summary.Status, o.summary.NextAttemptAt = pending, new(store.At(now.Add(delay)))
 	default:
 		o.finishedAt = &now
 	}
@@ -67,39 +69,39 @@ func (q *Queue) record(ctx context.Context, o *outcome) error {
 // pending delivery has. COALESCE keeps PostgreSQL from using the index on claimed_by, which matches
 // all claims of this process. With a condition on the status, PostgreSQL would read all pending
 // deliveries.
-var outcomeUpdater = newWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
+var outcomeUpdater = store.NewWriter(`UPDATE deliveries SET status = u.status, attempts = u.attempts, last_status_code = u.last_status_code, last_error = u.last_error,
 		next_attempt_at = u.next_attempt_at, finished_at = u.finished_at, claimed_by = NULL, tried = 1
 	{from} WHERE deliveries.id = u.id AND COALESCE(deliveries.claimed_by, '') = u.worker_id AND deliveries.claims = u.claim RETURNING deliveries.id`,
-	textColumn("id", func(o *outcome) any { return o.id }),
-	textColumn("worker_id", func(o *outcome) any { return o.workerID }),
-	bigintColumn("claim", func(o *outcome) any { return o.claim }),
-	textColumn("status", func(o *outcome) any { return o.summary.Status }),
-	bigintColumn("attempts", func(o *outcome) any { return o.summary.Attempts }),
-	bigintColumn("last_status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
-	textColumn("last_error", func(o *outcome) any { return o.result.Message }),
-	bigintColumn("next_attempt_at", func(o *outcome) any { return o.summary.NextAttemptAt }),
-	bigintColumn("finished_at", func(o *outcome) any { return o.finishedAt }),
+	store.TextColumn("id", func(o *outcome) any { return o.id }),
+	store.TextColumn("worker_id", func(o *outcome) any { return o.workerID }),
+	store.BigintColumn("claim", func(o *outcome) any { return o.claim }),
+	store.TextColumn("status", func(o *outcome) any { return o.summary.Status }),
+	store.BigintColumn("attempts", func(o *outcome) any { return o.summary.Attempts }),
+	store.BigintColumn("last_status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
+	store.TextColumn("last_error", func(o *outcome) any { return o.result.Message }),
+	store.BigintColumn("next_attempt_at", func(o *outcome) any { return o.summary.NextAttemptAt }),
+	store.BigintColumn("finished_at", func(o *outcome) any { return o.finishedAt }),
 )
 
-var attemptInserter = newWriter(`INSERT INTO delivery_attempts (delivery_id, number, at, status_code, code, message, response, timing, headers)
+var attemptInserter = store.NewWriter(`INSERT INTO delivery_attempts (delivery_id, number, at, status_code, code, message, response, timing, headers)
 	SELECT u.id, (SELECT count(*) + 1 FROM delivery_attempts a WHERE a.delivery_id = u.id), u.at, u.status_code, u.code, u.message, u.response, u.timing, u.headers
 	{from} WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = u.id) ON CONFLICT DO NOTHING`,
-	textColumn("id", func(o *outcome) any { return o.id }),
-	bigintColumn("at", func(o *outcome) any { return o.at }),
-	bigintColumn("status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
-	textColumn("code", func(o *outcome) any { return o.result.Code }),
-	textColumn("message", func(o *outcome) any { return o.result.Message }),
-	textColumn("response", func(o *outcome) any { return strings.ReplaceAll(o.result.Response, "\x00", "\uFFFD") }),
-	textColumn("timing", func(o *outcome) any { return jsonText(&o.result.Timing) }),
-	textColumn("headers", func(o *outcome) any { return jsonText(&Headers{o.result.RequestHeader, o.result.ResponseHeader}) }),
+	store.TextColumn("id", func(o *outcome) any { return o.id }),
+	store.BigintColumn("at", func(o *outcome) any { return o.at }),
+	store.BigintColumn("status_code", func(o *outcome) any { return o.summary.LastStatusCode }),
+	store.TextColumn("code", func(o *outcome) any { return o.result.Code }),
+	store.TextColumn("message", func(o *outcome) any { return o.result.Message }),
+	store.TextColumn("response", func(o *outcome) any { return strings.ReplaceAll(o.result.Response, "\x00", "\uFFFD") }),
+	store.TextColumn("timing", func(o *outcome) any { return store.JSON(&o.result.Timing) }),
+	store.TextColumn("headers", func(o *outcome) any { return store.JSON(&Headers{o.result.RequestHeader, o.result.ResponseHeader}) }),
 )
 
 // summaryUpdater copies the state of the newest callback into its job.
-var summaryUpdater = newWriter(`UPDATE jobs SET callback = u.callback
+var summaryUpdater = store.NewWriter(`UPDATE jobs SET callback = u.callback
 	{from} WHERE jobs.id = u.job_id AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > u.id AND d.event <> 'job.progress')`,
-	textColumn("id", func(o *outcome) any { return o.id }),
-	textColumn("job_id", func(o *outcome) any { return o.jobID }),
-	textColumn("callback", func(o *outcome) any { return jsonText(&o.summary) }),
+	store.TextColumn("id", func(o *outcome) any { return o.id }),
+	store.TextColumn("job_id", func(o *outcome) any { return o.jobID }),
+	store.TextColumn("callback", func(o *outcome) any { return store.JSON(&o.summary) }),
 )
 
 // saveOutcomes writes the outcomes of attempts.
@@ -107,7 +109,7 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 	if len(b.outcomes) == 0 {
 		return nil
 	}
-	stored, err := outcomeUpdater.returning(ctx, b.tx, b.outcomes)
+	stored, err := outcomeUpdater.Returning(ctx, b.tx, b.outcomes)
 	if err != nil {
 		return fmt.Errorf("update deliveries: %w", err)
 	}
@@ -130,10 +132,10 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 			finished = append(finished, o.id)
 		}
 	}
-	if _, err := attemptInserter.write(ctx, b.tx, made); err != nil {
+	if _, err := attemptInserter.Write(ctx, b.tx, made); err != nil {
 		return fmt.Errorf("log attempts: %w", err)
 	}
-	if _, err := summaryUpdater.write(ctx, b.tx, shown); err != nil {
+	if _, err := summaryUpdater.Write(ctx, b.tx, shown); err != nil {
 		return fmt.Errorf("update jobs: %w", err)
 	}
 	return b.dropOrphans(ctx, finished)
@@ -149,7 +151,7 @@ func (b *batch) dropOrphans(ctx context.Context, finished []string) error {
 	if err != nil {
 		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}
-	rows, err := b.tx.QueryContext(ctx, `SELECT d.id FROM deliveries d WHERE d.id IN (SELECT value `+b.q.db.elements()+`) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = d.job_id)`, string(ids))
+	rows, err := b.tx.QueryContext(ctx, `SELECT d.id FROM deliveries d WHERE d.id IN (SELECT value `+b.q.db.Elements()+`) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = d.job_id)`, string(ids))
 	if err != nil {
 		return fmt.Errorf("find orphaned deliveries: %w", err)
 	}

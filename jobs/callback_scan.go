@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 const (
@@ -34,7 +36,7 @@ var scanDue = `WITH RECURSIVE firsts(id) AS (SELECT ` + fmt.Sprintf(nextDue, "$1
 // many deliveries are pending.
 func (d *dispatcher) scan(ctx context.Context) error {
 	began := time.Now()
-	rows, err := d.queue.db.keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination,
+	rows, err := d.queue.db.Keyed.QueryContext(ctx, scanDue, d.cursor.owner, d.cursor.origin, maxPerDestination,
 		maxScan)
 	if err != nil {
 		return fmt.Errorf("find due callbacks: %w", err)
@@ -43,7 +45,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 	var found []scanned
 	for rows.Next() {
 		var f scanned
-		var held *Time
+		var held *store.Time
 		if err := rows.Scan(&f.to.owner, &f.to.origin, &f.at, &f.state.stored, &f.state.failures, &f.state.trips,
 			&f.state.allowed, &held); err != nil {
 			return fmt.Errorf("find due callbacks: %w", err)
@@ -63,7 +65,7 @@ func (d *dispatcher) scan(ctx context.Context) error {
 // A scanned is a destination that a scan found.
 type scanned struct {
 	to    destination
-	at    Time // when its first delivery is due
+	at    store.Time // when its first delivery is due
 	state destinationState
 }
 

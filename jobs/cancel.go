@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"coatcheck/jobs/store"
+
 	"github.com/riverqueue/river"
 )
 
@@ -12,7 +14,7 @@ import (
 // the job's error. Canceling a job again changes nothing. Errors: [ErrNotFound], and [ErrFinished]
 // if the job ended in another way.
 func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	job, err := q.transit(ctx, id, always(cancelRequested{reason}))
 	if errors.Is(err, errCanceled) {

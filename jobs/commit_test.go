@@ -9,16 +9,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"coatcheck/jobs/store"
 )
 
 func newTestCommitter(t *testing.T) (*committer, *sql.DB) {
 	t.Helper()
-	d, err := OpenSQLite(t.Context(), t.TempDir())
+	d, err := store.OpenSQLite(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	if _, err := d.write.ExecContext(t.Context(), `CREATE TABLE t (n INTEGER PRIMARY KEY)`); err != nil {
+	if _, err := d.Write.ExecContext(t.Context(), `CREATE TABLE t (n INTEGER PRIMARY KEY)`); err != nil {
 		t.Fatal(err)
 	}
 	c := newCommitter(func(changes []*change) error {
@@ -34,7 +36,7 @@ func newTestCommitter(t *testing.T) (*committer, *sql.DB) {
 		return tx.Commit()
 	})
 	t.Cleanup(c.close)
-	return c, d.read
+	return c, d.Read
 }
 
 func insert(n int) func(context.Context, *batch) error {

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -12,7 +14,7 @@ import (
 // Jobs of a service with a concurrency of its own wait for each other, and take no slot from
 // others.
 func TestServiceConcurrency(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		var running, most atomic.Int64
 		release := make(chan struct{})
 		services := newServices()
@@ -47,7 +49,7 @@ func TestServiceConcurrency(t *testing.T) {
 
 // Jobs that wait get the limit that their service has now.
 func TestServiceConcurrencyChanges(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		with := func(concurrency int) *testServices {
 			s := newServices()
 			jobs.Add(&s.Registry, jobs.Service{Name: "service", Concurrency: concurrency}, func(context.Context, struct{}) (int, error) { return 1, nil })

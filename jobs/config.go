@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -22,7 +24,7 @@ type Publisher interface {
 
 // A Config is the configuration of a [Queue].
 type Config struct {
-	Database *Database
+	Database *store.DB
 	// Keys are the signing keys in the database.
 	Keys     *Keys
 	Services *Registry

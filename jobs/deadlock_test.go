@@ -54,7 +54,7 @@ func TestNoDeadlocks(t *testing.T) {
 	wg.Wait()
 	var deadlocks int
 	await(t, "statistics", func() bool {
-		err := db.SQL().QueryRowContext(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND xact_commit > $1`, n).Scan(&deadlocks)
+		err := db.Write.QueryRowContext(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND xact_commit > $1`, n).Scan(&deadlocks)
 		return err == nil
 	})
 	if deadlocks > 0 {

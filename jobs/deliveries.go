@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -26,9 +28,9 @@ type Delivery struct {
 	Event         string            `json:"event"`
 	URL           string            `json:"url" format:"uri"`
 	Status        string            `json:"status" enum:"pending,delivered,failed"`
-	CreatedAt     Time              `json:"created_at" format:"date-time"`
-	NextAttemptAt *Time             `json:"next_attempt_at" format:"date-time"`
-	FinishedAt    *Time             `json:"finished_at" format:"date-time"`
+	CreatedAt     store.Time        `json:"created_at" format:"date-time"`
+	NextAttemptAt *store.Time       `json:"next_attempt_at" format:"date-time"`
+	FinishedAt    *store.Time       `json:"finished_at" format:"date-time"`
 	Attempts      []DeliveryAttempt `json:"attempts" nullable:"false" doc:"The oldest first."`
 	Body          json.RawMessage   `json:"body,omitempty" doc:"What is sent, byte for byte."`
 
@@ -44,7 +46,7 @@ type Delivery struct {
 // A DeliveryAttempt is one request to the receiver.
 type DeliveryAttempt struct {
 	Number     int           `json:"number"`
-	At         Time          `json:"at" format:"date-time"`
+	At         store.Time    `json:"at" format:"date-time"`
 	StatusCode *int          `json:"status_code" doc:"null without an answer."`
 	Code       string        `json:"code" doc:"What came of it, such as ok, http_500, timeout or blocked_address."`
 	Error      Optional      `json:"error" nullable:"true" doc:"What went wrong, for people; null after a success."`
@@ -86,7 +88,7 @@ func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Deli
 func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
 	where, args := f.where()
 	args = append(args, f.Limit)
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)),
 		args...)
 	if err != nil {
@@ -121,7 +123,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		deliveries[i].Attempts = []DeliveryAttempt{}
 	}
 	marks, args := placeholders(ids)
-	rows, err := q.db.read.QueryContext(ctx, `SELECT delivery_id, number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id IN (`+marks+`) ORDER BY delivery_id, number`, args...)
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT delivery_id, number, at, status_code, code, message, response, timing, headers FROM delivery_attempts WHERE delivery_id IN (`+marks+`) ORDER BY delivery_id, number`, args...)
 	if err != nil {
 		return fmt.Errorf("read attempts: %w", err)
 	}
@@ -130,7 +132,7 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		var id string
 		var a DeliveryAttempt
 		if err := rows.Scan(&id, &a.Number, &a.At, &a.StatusCode, &a.Code, &a.Error, &a.Response,
-			jsonText(&a.Timing), jsonText(&a.Headers)); err != nil {
+			store.JSON(&a.Timing), store.JSON(&a.Headers)); err != nil {
 			return fmt.Errorf("read attempts: %w", err)
 		}
 		a.DurationMS = a.Timing.Total
@@ -160,7 +162,7 @@ func (f *DeliveryFilter) where() (string, []any) {
 		and("status = $%d", f.Status)
 	}
 	if !f.CreatedAfter.IsZero() {
-		and("created_at > $%d", At(f.CreatedAfter))
+		and("created_at > $%d", store.At(f.CreatedAfter))
 	}
 	if f.Before != "" {
 		and("id < $%d", f.Before)
@@ -174,7 +176,7 @@ func (f *DeliveryFilter) where() (string, []any) {
 // Delivery returns a delivery with its body and attempts. Error: [ErrNoDelivery].
 func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	var body []byte
-	d, err := scanDelivery(q.db.read.QueryRowContext(ctx, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE id = $1`, id), &body)
+	d, err := scanDelivery(q.db.Read.QueryRowContext(ctx, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE id = $1`, id), &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Delivery{}, ErrNoDelivery
 	}
@@ -193,7 +195,7 @@ func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, erro
 	if err != nil {
 		return Delivery{}, err
 	}
-	now := At(time.Now())
+	now := store.At(time.Now())
 	body, err := json.Marshal(map[string]any{
 		"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner},
 	})

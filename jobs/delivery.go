@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+
+	"coatcheck/jobs/store"
 )
 
 // The statuses of a delivery.
@@ -40,7 +42,7 @@ func (b *batch) addCallback(j *Job, e *effects) error {
 }
 
 // addDelivery adds a delivery that is due at a time.
-func (b *batch) addDelivery(j *Job, event string, body []byte, at Time) error {
+func (b *batch) addDelivery(j *Job, event string, body []byte, at store.Time) error {
 	id, err := newID("msg_")
 	if err != nil {
 		return err
@@ -61,25 +63,25 @@ func (b *batch) send(d *Delivery) {
 // An announcement is a delivery that the dispatcher is to be notified of.
 type announcement struct {
 	to destination
-	at Time
+	at store.Time
 }
 
 // announce notifies the dispatcher of this process of a delivery, after the commit.
-func (b *batch) announce(owner, url string, at Time) {
+func (b *batch) announce(owner, url string, at store.Time) {
 	b.announcements = append(b.announcements, announcement{destination{owner, origin(url)}, at})
 }
 
-var deliveryInserter = newInserter("deliveries", "",
-	textColumn("id", func(d *Delivery) any { return d.ID }),
-	textColumn("job_id", func(d *Delivery) any { return string(d.JobID) }),
-	textColumn("owner", func(d *Delivery) any { return d.Owner }),
-	textColumn("event", func(d *Delivery) any { return d.Event }),
-	textColumn("url", func(d *Delivery) any { return d.URL }),
-	textColumn("origin", func(d *Delivery) any { return origin(d.URL) }),
-	byteaColumn("body", func(d *Delivery) any { return []byte(d.Body) }),
-	textColumn("status", func(*Delivery) any { return pending }),
-	bigintColumn("next_attempt_at", func(d *Delivery) any { return d.NextAttemptAt }),
-	bigintColumn("created_at", func(d *Delivery) any { return d.CreatedAt }),
+var deliveryInserter = store.NewInserter("deliveries", "",
+	store.TextColumn("id", func(d *Delivery) any { return d.ID }),
+	store.TextColumn("job_id", func(d *Delivery) any { return string(d.JobID) }),
+	store.TextColumn("owner", func(d *Delivery) any { return d.Owner }),
+	store.TextColumn("event", func(d *Delivery) any { return d.Event }),
+	store.TextColumn("url", func(d *Delivery) any { return d.URL }),
+	store.TextColumn("origin", func(d *Delivery) any { return origin(d.URL) }),
+	store.ByteaColumn("body", func(d *Delivery) any { return []byte(d.Body) }),
+	store.TextColumn("status", func(*Delivery) any { return pending }),
+	store.BigintColumn("next_attempt_at", func(d *Delivery) any { return d.NextAttemptAt }),
+	store.BigintColumn("created_at", func(d *Delivery) any { return d.CreatedAt }),
 )
 
 // origin returns the scheme, host and port of a validated URL.
@@ -103,9 +105,9 @@ func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 	job := j.Closed(j.BaseURL).WithoutInput()
 	job.omitLargeOutput()
 	body, err := json.Marshal(struct {
-		Type      string `json:"type"`
-		Timestamp Time   `json:"timestamp"`
-		Data      data   `json:"data"`
+		Type      string     `json:"type"`
+		Timestamp store.Time `json:"timestamp"`
+		Data      data       `json:"data"`
 	}{event, b.now, data{job, j.Owner, j.callback.state, j.callback.sequence}})
 	if err != nil {
 		return nil, fmt.Errorf("render callback: %w", err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -80,7 +82,7 @@ func (r *receiver) received() []callback {
 func settled(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status != "pending" }
 
 func TestCallback(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		if _, _, err := q.Keys.Create(t.Context(), "alice", nil); err != nil {
 			t.Fatal(err)
@@ -151,7 +153,7 @@ func TestCallback(t *testing.T) {
 
 // Each event that was asked for is its own callback, in order of happening.
 func TestCallbackEvents(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		r := newReceiver(t, 200)
 		submit(t, q, jobs.Submission{
@@ -178,7 +180,7 @@ func TestCallbackEvents(t *testing.T) {
 
 // A large output stays out of the callback, which then says where it is.
 func TestCallbackOmitsLargeOutput(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		jobs.Add(&services.Registry, jobs.Service{Name: "large"}, func(context.Context, struct{}) (string, error) {
 			return strings.Repeat("x", 64<<10), nil

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -28,15 +30,15 @@ type destination struct{ owner, origin string }
 // destinationState is a row of the table destinations.
 type destinationState struct {
 	failures, trips, allowed int
-	heldUntil                Time
+	heldUntil                store.Time
 	stored                   bool // whether the table has a row
 }
 
 // claimProbe claims the probe of a destination whose hold is over. It reports false if another
 // process claimed it first.
 func (q *Queue) claimProbe(ctx context.Context, to destination, s destinationState) (bool, error) {
-	n, err := affected(q.db.write.ExecContext(ctx, `UPDATE destinations SET held_until = $1 WHERE owner = $2 AND origin = $3 AND held_until = $4 AND allowed = 0`,
-		At(time.Now().Add(probeTime)), to.owner, to.origin, s.heldUntil))
+	n, err := store.Affected(q.db.Write.ExecContext(ctx, `UPDATE destinations SET held_until = $1 WHERE owner = $2 AND origin = $3 AND held_until = $4 AND allowed = 0`,
+		store.At(time.Now().Add(probeTime)), to.owner, to.origin, s.heldUntil))
 	if err != nil {
 		return false, fmt.Errorf("claim probe: %w", err)
 	}
@@ -90,9 +92,9 @@ func (q *Queue) updateDestination(ctx context.Context, to destination, stored, p
 }
 
 func (q *Queue) updateDestinationIn(
-	ctx context.Context, tx Tx, to destination, probe, healthy bool, result notify.Result,
+	ctx context.Context, tx store.Tx, to destination, probe, healthy bool, result notify.Result,
 ) (s destinationState, err error) {
-	if s, err = q.destination(ctx, tx, to, q.db.forUpdate()); err != nil {
+	if s, err = q.destination(ctx, tx, to, q.db.ForUpdate()); err != nil {
 		return s, err
 	}
 	s = s.after(probe, healthy, result, time.Now(), q.CallbackHold)
@@ -101,7 +103,7 @@ func (q *Queue) updateDestinationIn(
 	} else {
 		_, err = tx.ExecContext(ctx, `INSERT INTO destinations (owner, origin, failures, trips, allowed, held_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (owner, origin) DO UPDATE SET failures = $3, trips = $4, allowed = $5, held_until = $6, updated_at = $7`,
-			to.owner, to.origin, s.failures, s.trips, s.allowed, s.heldUntil, At(time.Now()))
+			to.owner, to.origin, s.failures, s.trips, s.allowed, s.heldUntil, store.At(time.Now()))
 	}
 	if err != nil {
 		return s, fmt.Errorf("write destination: %w", err)
@@ -118,7 +120,7 @@ func (s destinationState) after(
 		// The attempt started before the hold; only the probe counts.
 	case healthy:
 		// After a hold, each success doubles the number of allowed attempts.
-		s.failures, s.heldUntil = 0, Time{}
+		s.failures, s.heldUntil = 0, store.Time{}
 		if s.allowed = max(1, 2*s.allowed); s.allowed >= maxPerDestination {
 			s.trips, s.allowed = 0, maxPerDestination
 		}
@@ -132,30 +134,30 @@ func (s destinationState) after(
 		if s.failures++; probe || s.failures >= maxFailures {
 			hold := least * time.Duration(min(1<<min(s.trips, 10), maxHolds))
 			s.failures, s.allowed, s.trips = 0, 0, s.trips+1
-			s.heldUntil = At(now.Add(hold + rand.N(hold/5))) //nolint:gosec // only spreads load, not security-sensitive
+			s.heldUntil = store.At(now.Add(hold + rand.N(hold/5))) //nolint:gosec // only spreads load, not security-sensitive
 		}
 	case probe: // inconclusive: allow another probe now
-		s.heldUntil = At(now)
+		s.heldUntil = store.At(now)
 	}
 	return s
 }
 
-func later(a Time, b time.Time) Time {
+func later(a store.Time, b time.Time) store.Time {
 	if a.After(b) {
 		return a
 	}
-	return At(b)
+	return store.At(b)
 }
 
 // deleteExpired deletes old destination states, and old finished deliveries that belong to no job.
 func (q *Queue) deleteExpired(ctx context.Context) error {
-	old := At(time.Now().Add(-destinationAge))
+	old := store.At(time.Now().Add(-destinationAge))
 	for _, stmt := range []string{
 		`DELETE FROM destinations WHERE updated_at < $1`,
 		`DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE job_id = '' AND status <> 'pending' AND created_at < $1)`,
 		`DELETE FROM deliveries WHERE job_id = '' AND status <> 'pending' AND created_at < $1`,
 	} {
-		if _, err := q.db.write.ExecContext(ctx, stmt, old); err != nil {
+		if _, err := q.db.Write.ExecContext(ctx, stmt, old); err != nil {
 			return fmt.Errorf("forget receivers: %w", err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -16,7 +18,7 @@ func TestDestinationState(t *testing.T) {
 	busy := notify.Result{Class: notify.Throttled, StatusCode: 429, RetryAfter: time.Minute}
 	local := notify.Result{Class: notify.Local}
 	healthy := destinationState{allowed: maxPerDestination}
-	held := destinationState{trips: 1, heldUntil: At(now.Add(time.Minute))}
+	held := destinationState{trips: 1, heldUntil: store.At(now.Add(time.Minute))}
 	for _, test := range []struct {
 		name    string
 		state   destinationState
@@ -53,7 +55,7 @@ func TestDestinationState(t *testing.T) {
 		if hold < test.atLeast || hold > test.atMost {
 			t.Errorf("%s: held for %s, want %s to %s", test.name, hold, test.atLeast, test.atMost)
 		}
-		got.heldUntil, test.want.heldUntil = Time{}, Time{}
+		got.heldUntil, test.want.heldUntil = store.Time{}, store.Time{}
 		if got != test.want {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -86,7 +88,7 @@ func allTold(t *testing.T, q *jobs.Queue, ids []string) {
 // A receiver that hangs has its share of attempts under way, and no more:
 // others are called meanwhile.
 func TestHangingReceiverDoesNotDelayOthers(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			c.CallbackWorkers = 20
 			// The machine may be slow: nothing here ends by the time it takes.
@@ -108,7 +110,7 @@ func TestHangingReceiverDoesNotDelayOthers(t *testing.T) {
 // A receiver that fails again and again is held back, by all processes and
 // after a restart, then asked by one attempt alone.
 func TestFailingReceiverIsPutOnHold(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		patient := func(c *jobs.Config) {
 			c.Schedule = notify.Schedule{0, time.Hour}
 		}
@@ -118,7 +120,7 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 		tell(t, q, failing.URL, 5)
 		var allowed, trips int
 		row := func() bool {
-			err := db.SQL().QueryRowContext(t.Context(), `SELECT allowed, trips FROM destinations WHERE owner = 'alice'`).Scan(&allowed, &trips)
+			err := db.Write.QueryRowContext(t.Context(), `SELECT allowed, trips FROM destinations WHERE owner = 'alice'`).Scan(&allowed, &trips)
 			return err == nil && allowed == 0
 		}
 		for deadline := time.Now().Add(patience); !row(); time.Sleep(5 * time.Millisecond) {
@@ -148,7 +150,7 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 
 		// When the time is over, a single attempt goes first, of however many.
 		failing.shut()
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE destinations SET held_until = 1 WHERE owner = 'alice'`); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE destinations SET held_until = 1 WHERE owner = 'alice'`); err != nil {
 			t.Fatal(err)
 		}
 		var ids []string
@@ -158,7 +160,7 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 			// One attempt of 40 deliveries is under way: those of the hold and the new ones.
 			var off int
-			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries WHERE owner = 'alice' AND status = 'pending' AND claimed_by IS NULL AND attempts = 0`).Scan(&off); err != nil {
+			if err := db.Write.QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries WHERE owner = 'alice' AND status = 'pending' AND claimed_by IS NULL AND attempts = 0`).Scan(&off); err != nil {
 				t.Fatal(err)
 			}
 			if all, _ := failing.counts(); all == 7 && off >= 39 {
@@ -187,7 +189,7 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 // Of a receiver whose hold is over, one attempt probes although attempts from before
 // the hold still hang, and its success ends the hold.
 func TestProbeDespiteHangingAttempts(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			c.CallbackWorkers = 200
 			c.CallbackHold = 100 * time.Millisecond
@@ -224,7 +226,7 @@ func TestProbeDespiteHangingAttempts(t *testing.T) {
 		tell(t, q, receiver.URL, 5)
 		jobstest.Until(t, "hold", func() bool {
 			var held bool
-			err := db.SQL().QueryRowContext(t.Context(), `SELECT allowed = 0 FROM destinations`).Scan(&held)
+			err := db.Write.QueryRowContext(t.Context(), `SELECT allowed = 0 FROM destinations`).Scan(&held)
 			return err == nil && held
 		})
 		mu.Lock()
@@ -240,7 +242,7 @@ func TestProbeDespiteHangingAttempts(t *testing.T) {
 
 // What a worker had claimed when it was killed, others deliver.
 func TestClaimOfDeadWorkerIsReleased(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		receiver := newReceiver(t, http.StatusNoContent)
 		ids := tell(t, front, receiver.URL, 2)
@@ -249,7 +251,7 @@ func TestClaimOfDeadWorkerIsReleased(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = 'dead', claims = 1`); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = 'dead', claims = 1`); err != nil {
 			t.Fatal(err)
 		}
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { sender(t, c) })

@@ -6,15 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
 
 // hold keeps everybody else from changing jobs until it is let go.
-func hold(t *testing.T, db *jobs.Database) (letGo func()) {
+func hold(t *testing.T, db *store.DB) (letGo func()) {
 	t.Helper()
-	tx, err := db.SQL().BeginTx(t.Context(), nil) // on SQLite, this is the lock
+	tx, err := db.Write.BeginTx(t.Context(), nil) // on SQLite, this is the lock
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func hold(t *testing.T, db *jobs.Database) (letGo func()) {
 // A change that is committed after its caller has left is told to viewers all
 // the same, and what it erases is erased.
 func TestEventIsPublishedAfterCallerDisconnects(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
 		later := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		done := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
@@ -58,7 +60,7 @@ func TestEventIsPublishedAfterCallerDisconnects(t *testing.T) {
 // A job that is deleted leaves nothing behind: no events, and no copies in the
 // test receiver, which keeps those of others.
 func TestDeleteErasesAllData(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		keys := jobstest.Keys(t, db)
 		q, events := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			guard, err := notify.NewGuard(notify.GuardConfig{})

@@ -15,7 +15,7 @@ func (q *Queue) WorkerID() string { return q.workerID }
 func CallbackStatements() map[string]string {
 	return map[string]string{
 		"text, text[], text[], bigint, bigint[], bigint":                                   claimPostgres,
-		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.sql(),
+		"text[], text[], bigint[], text[], bigint[], bigint[], text[], bigint[], bigint[]": outcomeUpdater.SQL(),
 		"text, text, bigint, bigint":                                                       scanDue,
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -93,7 +95,7 @@ func badEnds(hold chan struct{}) []struct {
 
 // Whatever the values do that a service returns, they do to its own job only.
 func TestServiceFailures(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		hold := make(chan struct{})
 		ends := badEnds(hold)

@@ -11,14 +11,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // A Check is the result of a health check when it last ran.
 type Check struct {
-	Name   string `json:"name" enum:"database,events,queue,runs,clock"`
-	Status string `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
-	Detail string `json:"detail,omitempty" doc:"What is wrong, and what to do."`
-	Since  *Time  `json:"since,omitempty" format:"date-time" doc:"When it was first seen."`
+	Name   string      `json:"name" enum:"database,events,queue,runs,clock"`
+	Status string      `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
+	Detail string      `json:"detail,omitempty" doc:"What is wrong, and what to do."`
+	Since  *store.Time `json:"since,omitempty" format:"date-time" doc:"When it was first seen."`
 }
 
 // The statuses of a check.
@@ -64,7 +66,7 @@ func (h *health) set(ctx context.Context, name, status, detail string, args ...a
 		return
 	}
 	h.logged = map[string]bool{name + ": " + detail: true}
-	now := At(time.Now())
+	now := store.At(time.Now())
 	check := Check{Name: name, Status: status, Detail: detail, Since: &now}
 	if status == OK {
 		check.Since = nil
@@ -115,16 +117,16 @@ func (q *Queue) Counters() Counters {
 
 // Unavailable reports whether err is caused by the state of the database, so that the same
 // operation may succeed later.
-func Unavailable(err error) bool { return errors.Is(err, errClosed) || Problem(err) != "" }
+func Unavailable(err error) bool { return errors.Is(err, errClosed) || store.Problem(err) != "" }
 
 // noteDatabase updates the database health check with the error of a database call. It reports
 // whether the error concerns the state of the database.
 func (q *Queue) noteDatabase(ctx context.Context, err error) bool {
-	what := Problem(err)
-	if what == readOnly {
-		q.db.renew()
+	what := store.Problem(err)
+	if what == store.ReadOnly {
+		q.db.Renew()
 	}
-	if what == "" || what == slow || errors.Is(err, ErrUnavailable) {
+	if what == "" || what == store.Slow || errors.Is(err, store.ErrUnavailable) {
 		return Unavailable(err) // one slow call does not mean that the database is slow
 	}
 	q.health.set(ctx, "database", Failing, what, "err", err)
@@ -138,17 +140,17 @@ func (q *Queue) checkDatabase(ctx context.Context) error {
 	defer cancel()
 	var ms int64
 	before := time.Now()
-	err := q.db.keyed.QueryRowContext(ctx, `SELECT `+q.db.now()).Scan(&ms)
-	what := cmp.Or(Problem(err), unknown)
+	err := q.db.Keyed.QueryRowContext(ctx, `SELECT `+q.db.Now()).Scan(&ms)
+	what := cmp.Or(store.Problem(err), store.Unknown)
 	if waited := q.committer.commitAge(); err == nil && waited > stuckAfter {
 		err, what = fmt.Errorf("a change has waited for the database for %s", waited), stuck
 	}
 	if err == nil && q.health.failing() {
 		err = q.probe(ctx)
-		what = cmp.Or(Problem(err), unknown)
+		what = cmp.Or(store.Problem(err), store.Unknown)
 	}
 	if err != nil {
-		q.db.renew()
+		q.db.Renew()
 		q.health.set(ctx, "database", Failing, what, "err", err)
 		return nil
 	}
@@ -169,7 +171,7 @@ func (q *Queue) databaseFailing(ctx context.Context) bool {
 
 // probe writes a row and deletes it in the same transaction.
 func (q *Queue) probe(ctx context.Context) error {
-	tx, err := q.db.heartbeats.BeginTx(ctx, nil)
+	tx, err := q.db.Heartbeats.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

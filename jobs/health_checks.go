@@ -90,7 +90,7 @@ const queueInterval = time.Second
 func (q *Queue) checkQueue(ctx context.Context) error {
 	var id int64
 	var kind string
-	err := q.db.read.QueryRowContext(ctx, `SELECT id, kind FROM river_job WHERE state = 'available' AND queue = '`+jobQueue+`' ORDER BY priority, scheduled_at, id LIMIT 1`).Scan(&id, &kind)
+	err := q.db.Read.QueryRowContext(ctx, `SELECT id, kind FROM river_job WHERE state = 'available' AND queue = '`+jobQueue+`' ORDER BY priority, scheduled_at, id LIMIT 1`).Scan(&id, &kind)
 	if errors.Is(err, sql.ErrNoRows) {
 		q.head = head{}
 		q.health.set(ctx, "queue", OK, "")
@@ -112,7 +112,7 @@ func (q *Queue) checkQueue(ctx context.Context) error {
 		return nil
 	}
 	var slots, running int64
-	if err := q.db.read.QueryRowContext(ctx, `SELECT (SELECT COALESCE(sum(concurrency), 0) FROM workers), (SELECT count(*) FROM jobs WHERE status = 'running')`).Scan(&slots, &running); err != nil {
+	if err := q.db.Read.QueryRowContext(ctx, `SELECT (SELECT COALESCE(sum(concurrency), 0) FROM workers), (SELECT count(*) FROM jobs WHERE status = 'running')`).Scan(&slots, &running); err != nil {
 		return fmt.Errorf("check the queue: %w", err)
 	}
 	if !q.db.Postgres() {

@@ -38,7 +38,7 @@ func (q *Queue) registerWorker(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	if _, err = q.db.heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.now()+`, `+q.db.now()+`)
+	if _, err = q.db.Heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.Now()+`, `+q.db.Now()+`)
 		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, q.workerID, host, q.Workers); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
@@ -49,7 +49,7 @@ func (q *Queue) registerWorker(ctx context.Context) error {
 func (q *Queue) unregisterWorker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
-	if _, err := q.db.heartbeats.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
+	if _, err := q.db.Heartbeats.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, q.workerID); err != nil {
 		return fmt.Errorf("unregister worker: %w", err)
 	}
 	return nil
@@ -61,7 +61,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 	q.mu.Lock()
 	runs := maps.Clone(q.runs) // before the query, so that each has its row
 	q.mu.Unlock()
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT id, run_id, cancel_requested_at IS NOT NULL FROM jobs WHERE status = 'running' AND worker_id = $1`,
 		q.workerID)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 const (
@@ -25,12 +27,12 @@ func (q *Queue) housekeeping(ctx context.Context) error {
 func (q *Queue) promote(ctx context.Context) error {
 	return q.transitAll(ctx, always(startDue{}),
 		`SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`,
-		At(time.Now()))
+		store.At(time.Now()))
 }
 
 // expire ends the jobs that did not start in time.
 func (q *Queue) expire(ctx context.Context) error {
-	return q.transitAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, At(time.Now()))
+	return q.transitAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, store.At(time.Now()))
 }
 
 // transitAll calls transitBatch until no jobs are left.
@@ -67,7 +69,7 @@ func (q *Queue) transitBatch(ctx context.Context, decide decider, query string, 
 
 // find returns the ids that query finds, up to housekeepingBatch.
 func (q *Queue) find(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, housekeepingBatch), args...)
+	rows, err := q.db.Read.QueryContext(ctx, fmt.Sprintf("%s LIMIT %d", query, housekeepingBatch), args...)
 	if err != nil {
 		return nil, fmt.Errorf("find due jobs: %w", err)
 	}

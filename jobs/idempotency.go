@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"coatcheck/jobs/store"
 )
 
 // errClaimed means that another job has the idempotency key.
@@ -41,13 +43,13 @@ func (c *claim) refused() error {
 	}
 }
 
-var claimInserter = newInserter("idempotency_keys", "ON CONFLICT DO NOTHING RETURNING job_id",
-	textColumn("owner", func(c *claim) any { return c.owner }),
-	textColumn("service", func(c *claim) any { return c.service }),
-	textColumn("key", func(c *claim) any { return c.key }),
-	textColumn("fingerprint", func(c *claim) any { return c.fingerprint }),
-	textColumn("job_id", func(c *claim) any { return c.job.ID }),
-	bigintColumn("created_at", func(c *claim) any { return c.job.CreatedAt }),
+var claimInserter = store.NewInserter("idempotency_keys", "ON CONFLICT DO NOTHING RETURNING job_id",
+	store.TextColumn("owner", func(c *claim) any { return c.owner }),
+	store.TextColumn("service", func(c *claim) any { return c.service }),
+	store.TextColumn("key", func(c *claim) any { return c.key }),
+	store.TextColumn("fingerprint", func(c *claim) any { return c.fingerprint }),
+	store.TextColumn("job_id", func(c *claim) any { return c.job.ID }),
+	store.BigintColumn("created_at", func(c *claim) any { return c.job.CreatedAt }),
 )
 
 // claimKeys claims the idempotency keys of the changes. If several changes have the same key, the
@@ -64,7 +66,7 @@ func (b *batch) claimKeys(ctx context.Context, changes []*change) error {
 		return cmp.Or(strings.Compare(a.owner, b.owner), strings.Compare(a.service, b.service),
 			strings.Compare(a.key, b.key))
 	})
-	claimed, err := claimInserter.returning(ctx, b.tx, claims)
+	claimed, err := claimInserter.Returning(ctx, b.tx, claims)
 	if err != nil {
 		return fmt.Errorf("claim idempotency keys: %w", err)
 	}
@@ -105,7 +107,7 @@ func (q *Queue) replay(ctx context.Context, c *claim) (job Job, replayed bool, e
 // replayFull returns the job that has the key when no new jobs are accepted. If there is none, it
 // returns the error full.
 func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job Job, replayed bool, err error) {
-	err = c.read(ctx, q.db.read)
+	err = c.read(ctx, q.db.Read)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Job{}, false, full
 	}

@@ -6,17 +6,19 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
 // A key is taken as long as the record of its job, and a day longer.
 func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		exec := func(statement string, args ...any) {
 			t.Helper()
-			if _, err := db.SQL().ExecContext(t.Context(), statement, args...); err != nil {
+			if _, err := db.Write.ExecContext(t.Context(), statement, args...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -31,11 +33,11 @@ func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := submit(t, q, jobs.Submission{Service: "double", Retain: 72 * time.Hour, IdempotencyKey: "kept", Fingerprint: "f"})
-		exec(`UPDATE idempotency_keys SET created_at = $1`, jobs.At(time.Now().Add(-25*time.Hour)))
+		exec(`UPDATE idempotency_keys SET created_at = $1`, store.At(time.Now().Add(-25*time.Hour)))
 		exec(`INSERT INTO idempotency_keys (owner, service, key, fingerprint, job_id, created_at, forget_at) VALUES ('alice', 'double', 'due', 'f', 'job', 1, 1)`)
 		await(t, "housekeeping", func() bool {
 			var n int
-			err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM idempotency_keys WHERE key = 'due'`).Scan(&n)
+			err := db.Write.QueryRowContext(t.Context(), `SELECT count(*) FROM idempotency_keys WHERE key = 'due'`).Scan(&n)
 			return err == nil && n == 0
 		})
 		for _, key := range []string{"removed", "deleted"} {
@@ -58,7 +60,7 @@ func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 
 // A repetition is answered although no more jobs are taken.
 func TestIdempotentReplayWhenQueueIsFull(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers, c.MaxQueued = 0, 1 })
 		s := jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: "k", Fingerprint: "f"}
 		first, _, err := q.Submit(t.Context(), s)

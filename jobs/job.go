@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -62,11 +64,11 @@ type Job struct {
 	Status      Status          `json:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired"`
 	Done        bool            `json:"done" doc:"Whether the job has ended."`
 	LastEventID string          `json:"last_event_id" doc:"The id of the job's newest event: where a stream of its events can begin without a gap."`
-	CreatedAt   Time            `json:"created_at" format:"date-time"`
-	RunAt       *Time           `json:"run_at" format:"date-time" doc:"Not started before this time."`
-	StartedAt   *Time           `json:"started_at" format:"date-time" doc:"When the first attempt began."`
-	FinishedAt  *Time           `json:"finished_at" format:"date-time"`
-	RemovedAt   *Time           `json:"removed_at" format:"date-time" doc:"When the record goes; set at the job's end."`
+	CreatedAt   store.Time      `json:"created_at" format:"date-time"`
+	RunAt       *store.Time     `json:"run_at" format:"date-time" doc:"Not started before this time."`
+	StartedAt   *store.Time     `json:"started_at" format:"date-time" doc:"When the first attempt began."`
+	FinishedAt  *store.Time     `json:"finished_at" format:"date-time"`
+	RemovedAt   *store.Time     `json:"removed_at" format:"date-time" doc:"When the record goes; set at the job's end."`
 	Attempt     int             `json:"attempt" doc:"The number of the newest attempt, from 1; 0 before the first."`
 	MaxAttempts int             `json:"max_attempts"`
 	Step        int             `json:"step" doc:"The number of the current step, from 1."`
@@ -88,7 +90,7 @@ type Job struct {
 	Links
 
 	// ExpiresAt is when the job expires if it has not started.
-	ExpiresAt *Time `json:"-"`
+	ExpiresAt *store.Time `json:"-"`
 	// Chain contains the steps of the job. Of the finished steps, only the newest keeps its output.
 	Chain []Step `json:"-"`
 	// Callback is the state of the newest callback; nil if none was requested.
@@ -105,7 +107,7 @@ type Job struct {
 	version, events uint64 // the two parts of LastEventID
 	logLines        uint64 // number of log lines of all steps
 	callback        callbackRequest
-	timeout, retain Duration
+	timeout, retain store.Duration
 	runID           string
 	riverJobID      int64
 	recoveries      int
@@ -126,7 +128,7 @@ type Step struct {
 	Service    string          `json:"service"`
 	Input      json.RawMessage `json:"input,omitempty"`
 	Output     json.RawMessage `json:"output,omitempty"`
-	FinishedAt *Time           `json:"finished_at"`
+	FinishedAt *store.Time     `json:"finished_at"`
 }
 
 // A Report is the progress of a job.
@@ -134,7 +136,7 @@ type Report struct {
 	Percent   float64         `json:"percent" minimum:"0" maximum:"100"`
 	Message   string          `json:"message"`
 	Data      json.RawMessage `json:"data"`
-	UpdatedAt *Time           `json:"updated_at" format:"date-time"`
+	UpdatedAt *store.Time     `json:"updated_at" format:"date-time"`
 }
 
 // An Error is why a job did not succeed, or why its last attempt failed.
@@ -146,11 +148,11 @@ type Error struct {
 
 // A Callback is the state of a job's newest callback.
 type Callback struct {
-	URL            string `json:"url"`
-	Status         string `json:"status"` // also pending before the first callback exists
-	Attempts       int    `json:"attempts"`
-	LastStatusCode *int   `json:"last_status_code"`
-	NextAttemptAt  *Time  `json:"next_attempt_at"`
+	URL            string      `json:"url"`
+	Status         string      `json:"status"` // also pending before the first callback exists
+	Attempts       int         `json:"attempts"`
+	LastStatusCode *int        `json:"last_status_code"`
+	NextAttemptAt  *store.Time `json:"next_attempt_at"`
 }
 
 // callbackRequest is what the submitter requested to be notified of, and where.

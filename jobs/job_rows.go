@@ -1,6 +1,10 @@
 package jobs
 
-import "time"
+import (
+	"time"
+
+	"coatcheck/jobs/store"
+)
 
 const (
 	jobHead = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, step_count, `
@@ -20,12 +24,12 @@ const (
 // scanJob reads a row of jobColumns, shortColumns or listColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	var j Job
-	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, jsonText(&j.Chain), jsonText(&j.History),
-		scanRawJSON(&j.Output), &j.OutputOmitted, jsonText(&j.Error), jsonText(&j.Progress),
-		jsonText(&j.Tags), scanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, store.JSON(&j.Chain), store.JSON(&j.History),
+		store.ScanRawJSON(&j.Output), &j.OutputOmitted, store.JSON(&j.Error), store.JSON(&j.Progress),
+		store.JSON(&j.Tags), store.ScanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
 		&j.ExpiresAt, &j.retain,
 		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
-		&j.callback.url, jsonText(&j.callback.events), &j.callback.state, &j.callback.sequence, jsonText(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
+		&j.callback.url, store.JSON(&j.callback.events), &j.callback.state, &j.callback.sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
 	}
@@ -48,9 +52,9 @@ func (j *Job) refresh() {
 }
 
 // removeAt returns when the record of the job is removed; nil before its end.
-func (j *Job) removeAt() *Time {
+func (j *Job) removeAt() *store.Time {
 	if j.FinishedAt == nil {
 		return nil
 	}
-	return new(At(j.FinishedAt.Add(time.Duration(j.retain))))
+	return new(store.At(j.FinishedAt.Add(time.Duration(j.retain))))
 }

@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
 func TestCancelWaitingJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
 		job := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		if job.Status != jobs.Scheduled || job.RunAt == nil {
@@ -40,7 +42,7 @@ func TestCancelWaitingJob(t *testing.T) {
 }
 
 func TestCancelRunningJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "hold"})
@@ -63,12 +65,12 @@ func TestCancelRunningJob(t *testing.T) {
 
 // A run that has lost its job is stopped, and whatever it returns is dropped.
 func TestRunIsFencedAfterLosingJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "report"})
 		<-services.started
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
 		}
 		// The service returns when its context is canceled, which the next
@@ -90,7 +92,7 @@ func TestRunIsFencedAfterLosingJob(t *testing.T) {
 }
 
 func TestRunStopsWhenItLostItsJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		stopped := make(chan error, 1)
 		jobs.Add(&services.Registry, jobs.Service{Name: "watch"}, func(ctx context.Context, _ struct{}) (string, error) {
@@ -108,7 +110,7 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 		q, _ := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "watch"})
 		<-services.started
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-stopped; err == nil || !strings.Contains(err.Error(), "lost its job") {
@@ -120,7 +122,7 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 // A job that is running when the process stops goes back unharmed, and runs
 // again elsewhere.
 func TestStopRequeuesRunningJobs(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		first, _ := newQueue(t, db, services, nil)
 		job := submit(t, first, jobs.Submission{Service: "hold", MaxAttempts: 1})
@@ -144,7 +146,7 @@ func TestStopRequeuesRunningJobs(t *testing.T) {
 // A finished job can be run again, whatever became of it; what became of it
 // stays.
 func TestRetry(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		submission := jobs.Submission{
 			Owner: "alice", Service: "flaky", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1, Priority: 3, Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":1}`),
@@ -186,7 +188,7 @@ func TestRetry(t *testing.T) {
 }
 
 func TestScheduleAndExpire(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
 		later := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`), RunAt: time.Now().Add(500 * time.Millisecond)})
@@ -208,7 +210,7 @@ func TestScheduleAndExpire(t *testing.T) {
 }
 
 func TestRetain(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		short := submit(t, q, jobs.Submission{Service: "double", Retain: time.Millisecond, Tags: []string{"a"}, IdempotencyKey: "k"})
 		long := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
@@ -230,7 +232,7 @@ func TestRetain(t *testing.T) {
 		}
 		for _, table := range []string{"jobs", "job_tags"} {
 			var n int
-			if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
+			if err := db.Write.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
 				t.Errorf("%s has %d rows left, %v", table, n, err)
 			}
 		}
@@ -251,7 +253,7 @@ func TestDeleteOnlyFinishedJobs(t *testing.T) {
 }
 
 func TestIdempotencyKey(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q1, _ := newQueue(t, db, newServices(), nil)
 		q2, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		s := jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`), IdempotencyKey: "key", Fingerprint: "f"}
@@ -289,7 +291,7 @@ func TestIdempotencyKey(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		var ids []string
 		for i := range 6 {

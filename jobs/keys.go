@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify/webhook"
 )
 
@@ -43,27 +45,27 @@ const (
 // Keys are the server's secrets and the keys that sign callbacks. They are stored in the database,
 // so that all processes share them. They are encrypted with a secret that is stored elsewhere.
 type Keys struct {
-	db   *Database
+	db   *store.DB
 	aead cipher.AEAD
 	mac  []byte // key for the MACs of tokens and of Seal
 }
 
 // A Key describes a key that signs callbacks. It contains no secret.
 type Key struct {
-	ID        string `json:"id"`
-	Owner     string `json:"-"` // "" for the server's own key
-	Scheme    string `json:"scheme" enum:"v1,v1a" doc:"v1: a secret that you share with the server. v1a: the server's own, for all."`
-	PublicKey string `json:"public_key,omitempty" doc:"whpk_…, of v1a."`
-	CreatedAt Time   `json:"created_at" format:"date-time"`
-	ExpiresAt *Time  `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
+	ID        string      `json:"id"`
+	Owner     string      `json:"-"` // "" for the server's own key
+	Scheme    string      `json:"scheme" enum:"v1,v1a" doc:"v1: a secret that you share with the server. v1a: the server's own, for all."`
+	PublicKey string      `json:"public_key,omitempty" doc:"whpk_…, of v1a."`
+	CreatedAt store.Time  `json:"created_at" format:"date-time"`
+	ExpiresAt *store.Time `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
 }
 
 // OpenKeys opens the keys in the database, and creates those that a server requires. The secret
-// must have at least [MinSecret] bytes. OpenKeys fails if the keys were created with a different
+// must have at least [store.MinSecret] bytes. OpenKeys fails if the keys were created with a different
 // secret.
-func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
-	if len(secret) < MinSecret {
-		return nil, fmt.Errorf("the secret key has %d characters, want at least %d", len(secret), MinSecret)
+func OpenKeys(ctx context.Context, db *store.DB, secret []byte) (*Keys, error) {
+	if len(secret) < store.MinSecret {
+		return nil, fmt.Errorf("the secret key has %d characters, want at least %d", len(secret), store.MinSecret)
 	}
 	derived, err := hkdf.Key(sha256.New, secret, nil, "coatcheck: keys in the database", 32)
 	if err != nil {
@@ -79,11 +81,11 @@ func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 	}
 	fresh := make([]byte, sha256.Size)
 	rand.Read(fresh) // never fails
-	if err := k.insert(ctx, db.write, Key{ID: tokenKey}, tokenKey, fresh); err != nil {
+	if err := k.insert(ctx, db.Write, Key{ID: tokenKey}, tokenKey, fresh); err != nil {
 		return nil, err
 	}
 	var sealed string
-	if err := db.write.QueryRowContext(ctx,
+	if err := db.Write.QueryRowContext(ctx,
 		`SELECT secret FROM keys WHERE id = $1`, tokenKey).Scan(&sealed); err != nil {
 		return nil, fmt.Errorf("read the server's key: %w", err)
 	}
@@ -93,7 +95,7 @@ func OpenKeys(ctx context.Context, db *Database, secret []byte) (*Keys, error) {
 	signing, err := k.Signing(ctx, "")
 	if err == nil && len(signing) == 0 {
 		// A fixed id, so that only one of several processes that start at once creates it.
-		err = k.insert(ctx, db.write, Key{ID: webhook.V1a}, webhook.V1a, []byte(webhook.NewKey(webhook.V1a).Secret()))
+		err = k.insert(ctx, db.Write, Key{ID: webhook.V1a}, webhook.V1a, []byte(webhook.NewKey(webhook.V1a).Secret()))
 	}
 	return k, err
 }
@@ -110,7 +112,7 @@ func (k *Keys) insert(ctx context.Context, db execer, key Key, kind string, secr
 	// The id is authenticated too, so that a key cannot be swapped with another.
 	sealed := base64.StdEncoding.EncodeToString(k.aead.Seal(nonce, nonce, secret, []byte(key.ID)))
 	if _, err := db.ExecContext(ctx, `INSERT INTO keys (id, owner, kind, secret, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		key.ID, key.Owner, kind, sealed, At(time.Now())); err != nil {
+		key.ID, key.Owner, kind, sealed, store.At(time.Now())); err != nil {
 		return fmt.Errorf("store %s key: %w", kind, err)
 	}
 	return nil
@@ -129,8 +131,8 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 
 // HasKeys reports whether the database contains keys, which can only be read with the secret that
 // they were created with.
-func HasKeys(ctx context.Context, db *Database) (has bool, err error) {
-	if err := db.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
+func HasKeys(ctx context.Context, db *store.DB) (has bool, err error) {
+	if err := db.Read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
 		return false, fmt.Errorf("find keys: %w", err)
 	}
 	return has, nil

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify/webhook"
@@ -36,7 +38,7 @@ func signers(t *testing.T, keys *jobs.Keys, secrets ...string) string {
 }
 
 func TestKeys(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		keys := jobstest.Keys(t, db)
 		if got := signers(t, keys); got != "S" {
 			t.Errorf("at first %s signs", got)
@@ -110,7 +112,7 @@ func TestKeys(t *testing.T) {
 // However many first callbacks of an owner are sent at once, one key is made, also
 // when those before were revoked.
 func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		for round := range 3 {
 			all := []*jobs.Keys{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes
 			var signing sync.WaitGroup
@@ -139,13 +141,13 @@ func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
 
 // What is in the database is worth nothing to who has no more than that.
 func TestKeysAreEncrypted(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		keys := jobstest.Keys(t, db)
 		_, secret, err := keys.Create(t.Context(), "alice", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.SQL().QueryContext(t.Context(), `SELECT id, secret FROM keys`)
+		rows, err := db.Write.QueryContext(t.Context(), `SELECT id, secret FROM keys`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +173,7 @@ func TestKeysAreEncrypted(t *testing.T) {
 			t.Error("a short secret is taken")
 		}
 		// A key can't be put in the place of another.
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE keys SET secret = (SELECT secret FROM keys WHERE id = 'v1a') WHERE kind = 'v1'`); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE keys SET secret = (SELECT secret FROM keys WHERE id = 'v1a') WHERE kind = 'v1'`); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := keys.Signing(t.Context(), "alice"); err == nil {
@@ -182,14 +184,14 @@ func TestKeysAreEncrypted(t *testing.T) {
 
 func TestSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	first, err := jobs.Secret(dir)
-	if err != nil || len(first) < jobs.MinSecret {
+	first, err := store.OpenSecret(dir)
+	if err != nil || len(first) < store.MinSecret {
 		t.Fatalf("%d bytes, %v", len(first), err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, "secret.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if again, err := jobs.Secret(dir); err != nil || string(again) != string(first) {
+	if again, err := store.OpenSecret(dir); err != nil || string(again) != string(first) {
 		t.Errorf("another one at the next start, %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -20,7 +22,7 @@ var successors = map[Status][]Status{
 // pure function of the job and the time, without other reads or writes. If it returns an error, the
 // job does not change.
 type trigger interface {
-	apply(j *Job, e *effects, now Time) error
+	apply(j *Job, e *effects, now store.Time) error
 }
 
 // effects are the consequences of a transition besides the job's new row. They take place in the
@@ -50,7 +52,7 @@ type effects struct {
 }
 
 // transition returns the job after a trigger, and the effects. It does not change j itself.
-func (j Job) transition(t trigger, now Time) (Job, effects, error) {
+func (j Job) transition(t trigger, now store.Time) (Job, effects, error) {
 	from, e := j.Status, effects{prev: j.EventID()}
 	j.Chain, j.History = slices.Clone(j.Chain), slices.Clone(j.History)
 	if err := t.apply(&j, &e, now); err != nil {
@@ -76,7 +78,7 @@ func (j *Job) setStatus(status Status) {
 }
 
 // end ends the job with a final status.
-func (j *Job) end(e *effects, now Time, status Status, jobErr *Error) {
+func (j *Job) end(e *effects, now store.Time, status Status, jobErr *Error) {
 	j.Error, j.FinishedAt = jobErr, &now
 	j.setStatus(status)
 	if status == Succeeded {
@@ -99,7 +101,7 @@ func (j *Job) requeue(e *effects) {
 }
 
 // cancel ends the job as canceled.
-func (j *Job) cancel(e *effects, now Time, suffix string) {
+func (j *Job) cancel(e *effects, now store.Time, suffix string) {
 	j.end(e, now, Canceled, &Error{
 		Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + suffix, Attempt: j.Attempt,
 	})
@@ -107,7 +109,7 @@ func (j *Job) cancel(e *effects, now Time, suffix string) {
 
 // lose takes the job from a run whose process has died. The job is queued again, or fails if this
 // has happened more than most times.
-func (j *Job) lose(e *effects, now Time, most int, how string) {
+func (j *Job) lose(e *effects, now store.Time, most int, how string) {
 	j.recoveries++
 	if j.recoveries > most {
 		message := fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries)

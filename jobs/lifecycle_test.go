@@ -10,22 +10,24 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 
 	"github.com/riverqueue/river"
 )
 
 var (
-	lifeNow  = At(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC))
-	lifePast = At(lifeNow.Add(-time.Minute))
-	soon     = At(lifeNow.Add(time.Minute))
+	lifeNow  = store.At(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC))
+	lifePast = store.At(lifeNow.Add(-time.Minute))
+	soon     = store.At(lifeNow.Add(time.Minute))
 )
 
 // lifeJob returns a job with that status, as it is half-way through its life.
 func lifeJob(status Status) Job {
 	j := Job{
 		ID: "job_x", Service: "a", Status: status, version: 5, events: 7, Attempt: 1, MaxAttempts: 3, Step: 1, Steps: 2, riverJobID: 40,
-		Chain: []Step{{Service: "a", Input: json.RawMessage(`1`)}, {Service: "b", Input: json.RawMessage(`2`)}}, timeout: Duration(time.Minute), CreatedAt: lifePast,
+		Chain: []Step{{Service: "a", Input: json.RawMessage(`1`)}, {Service: "b", Input: json.RawMessage(`2`)}}, timeout: store.Duration(time.Minute), CreatedAt: lifePast,
 	}
 	switch status {
 	case Scheduled, Retrying:
@@ -213,7 +215,7 @@ func TestLifecycleTransitionDetails(t *testing.T) {
 // jump is a trigger that gives a job any status.
 type jump struct{ to Status }
 
-func (f jump) apply(j *Job, _ *effects, _ Time) error { j.setStatus(f.to); return nil }
+func (f jump) apply(j *Job, _ *effects, _ store.Time) error { j.setStatus(f.to); return nil }
 
 // A trigger can't break the table of what may follow what.
 func TestLifecycleRefusesForbiddenTransitions(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -16,9 +18,9 @@ import (
 // histories, and says which jobs have an output.
 func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocations
 	const count, size = 20, 1 << 20
-	for name, open := range map[string]func(t *testing.T) *jobs.Database{
-		"sqlite":   func(t *testing.T) *jobs.Database { t.Helper(); return jobstest.SQLite(t) },
-		"postgres": func(t *testing.T) *jobs.Database { t.Helper(); return jobstest.Open(t, jobstest.PostgresURL(t)) },
+	for name, open := range map[string]func(t *testing.T) *store.DB{
+		"sqlite":   func(t *testing.T) *store.DB { t.Helper(); return jobstest.SQLite(t) },
+		"postgres": func(t *testing.T) *store.DB { t.Helper(); return jobstest.Open(t, jobstest.PostgresURL(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
@@ -32,7 +34,7 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocation
 				if i == 0 {
 					output = nil
 				}
-				if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET output = $1, steps = $2, history = $3, status = 'succeeded' WHERE id = $4`, output, steps, history, job.ID); err != nil {
+				if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET output = $1, steps = $2, history = $3, status = 'succeeded' WHERE id = $4`, output, steps, history, job.ID); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"coatcheck/jobs/store"
 )
 
 const (
@@ -32,11 +34,11 @@ type part struct {
 }
 
 // add appends a line and returns its number.
-func (s *logBuffer) add(at Time, level, line string) uint64 {
+func (s *logBuffer) add(at store.Time, level, line string) uint64 {
 	s.lines++
 	line = strings.ReplaceAll(strings.ReplaceAll(line, "\x00", "\uFFFD"), "\n", "\n\t")
-	s.text = slices.Grow(s.text, len(timeLayout)+len(level)+len(line)+3)
-	s.text = append(at.AppendFormat(s.text, timeLayout), ' ')
+	s.text = slices.Grow(s.text, len(store.TimeLayout)+len(level)+len(line)+3)
+	s.text = append(at.AppendFormat(s.text, store.TimeLayout), ' ')
 	s.text = append(append(append(append(s.text, level...), ' '), line...), '\n')
 	for len(s.text) > maxLog { // the database is unavailable
 		s.drop(bytes.IndexByte(s.text, '\n') + 1)
@@ -100,16 +102,16 @@ type loggedPart struct {
 	part
 }
 
-var logWriter = newInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines",
-	textColumn("job_id", func(l loggedPart) any { return l.jobID }),
-	bigintColumn("line", func(l loggedPart) any { return l.first }),
-	textColumn("lines", func(l loggedPart) any { return string(l.text) }),
+var logWriter = store.NewInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines",
+	store.TextColumn("job_id", func(l loggedPart) any { return l.jobID }),
+	store.BigintColumn("line", func(l loggedPart) any { return l.first }),
+	store.TextColumn("lines", func(l loggedPart) any { return string(l.text) }),
 )
 
 // saveLogs stores log lines, and deletes the oldest lines of logs that are too large.
 func (b *batch) saveLogs(ctx context.Context) error {
 	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.text) == 0 })
-	if _, err := logWriter.write(ctx, b.tx, logs); err != nil {
+	if _, err := logWriter.Write(ctx, b.tx, logs); err != nil {
 		return fmt.Errorf("save logs: %w", err)
 	}
 	for _, l := range logs {
@@ -128,9 +130,9 @@ func (b *batch) saveLogs(ctx context.Context) error {
 // truncated reports whether older lines are missing. Lines become visible at most two seconds after
 // they were logged.
 func (q *Queue) Log(ctx context.Context, id string) (text string, truncated bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	rows, err := q.db.read.QueryContext(ctx, `SELECT line, lines FROM job_logs WHERE job_id = $1 ORDER BY line`, id)
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT line, lines FROM job_logs WHERE job_id = $1 ORDER BY line`, id)
 	if err != nil {
 		return "", false, fmt.Errorf("read log: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -26,7 +28,7 @@ func (b *strictBus) Publish(topic string, e notify.Event) error {
 // What services say is numbered over attempts and steps, and kept with the
 // job until it is erased.
 func TestLog(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		jobs.Add(&services.Registry, jobs.Service{Name: "talk", MaxAttempts: 2}, func(ctx context.Context, in number) (number, error) {
 			jobs.Log(ctx, "one")
@@ -66,7 +68,7 @@ func TestLog(t *testing.T) {
 
 // Of a long log the newest 256 KiB are kept, in whole lines.
 func TestLogIsBounded(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		next := make(chan struct{})
 		jobs.Add(&services.Registry, jobs.Service{Name: "shout"}, func(ctx context.Context, _ struct{}) (string, error) {
@@ -93,7 +95,7 @@ func TestLogIsBounded(t *testing.T) {
 			t.Errorf("%d bytes, truncated %v, %v: %.40s", len(text), truncated, err, text)
 		}
 		var rows int
-		if err := db.SQL().QueryRowContext(t.Context(), `SELECT sum(octet_length(lines)) FROM job_logs`).Scan(&rows); err != nil || rows > 400<<10 {
+		if err := db.Write.QueryRowContext(t.Context(), `SELECT sum(octet_length(lines)) FROM job_logs`).Scan(&rows); err != nil || rows > 400<<10 {
 			t.Errorf("%d bytes are in the table, %v", rows, err)
 		}
 	})
@@ -102,7 +104,7 @@ func TestLogIsBounded(t *testing.T) {
 // A job that is asked to stop by another process than the one that runs it
 // goes on to be heard.
 func TestCancelFromOtherProcessKeepsEventOrder(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services, bus := newServices(), new(strictBus)
 		jobs.Add(&services.Registry, jobs.Service{Name: "tidy"}, func(ctx context.Context, _ struct{}) (string, error) {
 			jobs.Log(ctx, "at work")

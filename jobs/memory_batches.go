@@ -20,7 +20,7 @@ func (q *Queue) memoryBatches(ctx context.Context, ids []string) ([][]string, er
 	}
 	marks, args := placeholders(ids)
 	// Neither database reads a text to determine its length.
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT id, octet_length(steps) + COALESCE(octet_length(output), 0) FROM jobs WHERE id IN (`+marks+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("measure jobs: %w", err)

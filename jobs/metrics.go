@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,7 +65,7 @@ func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 }
 
 // transited records a transition of a job from one status to another.
-func (m *metrics) transited(from Status, j *Job, now Time) {
+func (m *metrics) transited(from Status, j *Job, now store.Time) {
 	if j.Done && j.Status != from {
 		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -62,8 +64,8 @@ func TestDatabaseOutage(t *testing.T) {
 	for range 20 {
 		start := time.Now()
 		_, _, err := one.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)})
-		if !errors.Is(err, jobs.ErrUnavailable) || time.Since(start) > time.Second {
-			t.Fatalf("got %v after %v, want %v at once", err, time.Since(start), jobs.ErrUnavailable)
+		if !errors.Is(err, store.ErrUnavailable) || time.Since(start) > time.Second {
+			t.Fatalf("got %v after %v, want %v at once", err, time.Since(start), store.ErrUnavailable)
 		}
 		if _, err := one.Get(t.Context(), held[0].ID); !jobs.Unavailable(err) {
 			t.Fatalf("get: %v", err)
@@ -95,10 +97,10 @@ func TestDatabaseOutage(t *testing.T) {
 // A change that waits for its lock for seconds is a database that fails, though
 // it answers what is read.
 func TestHealthOfStuckCommit(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
-		tx, err := db.SQL().BeginTx(t.Context(), nil) // on SQLite, this is the lock
+		tx, err := db.Write.BeginTx(t.Context(), nil) // on SQLite, this is the lock
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +151,7 @@ func TestDatabaseConnectionsDie(t *testing.T) {
 		proxy.Set(fault)
 		await(t, "alarm", func() bool { return check(q, "database").Status == jobs.Failing })
 		start := time.Now()
-		if _, _, err := q.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, jobs.ErrUnavailable) || time.Since(start) > time.Second {
+		if _, _, err := q.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, store.ErrUnavailable) || time.Since(start) > time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		proxy.Set(jobstest.None)
@@ -173,7 +175,7 @@ func TestFrozenTransactionEnds(t *testing.T) {
 	db := jobstest.Open(t, url)
 	q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 	job := submit(t, q, jobs.Submission{Service: "double"})
-	tx, err := jobstest.Open(t, url).SQL().BeginTx(t.Context(), nil)
+	tx, err := jobstest.Open(t, url).Write.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func TestFrozenTransactionEnds(t *testing.T) {
 // A database that takes nothing keeps what it has, takes nothing half, and is
 // found well by itself.
 func TestReadOnlyDatabase(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
 		kept := submit(t, q, jobs.Submission{Service: "hold"})
@@ -223,12 +225,12 @@ func TestReadOnlyDatabase(t *testing.T) {
 	})
 }
 
-func setReadOnly(t *testing.T, db *jobs.Database, on bool) {
+func setReadOnly(t *testing.T, db *store.DB, on bool) {
 	t.Helper()
 	statements := []string{map[bool]string{true: `PRAGMA query_only = 1`, false: `PRAGMA query_only = 0`}[on]}
 	if db.Postgres() {
 		var name string
-		if err := db.SQL().QueryRowContext(t.Context(), `SELECT current_database()`).Scan(&name); err != nil {
+		if err := db.Write.QueryRowContext(t.Context(), `SELECT current_database()`).Scan(&name); err != nil {
 			t.Fatal(err)
 		}
 		statements = []string{
@@ -237,7 +239,7 @@ func setReadOnly(t *testing.T, db *jobs.Database, on bool) {
 			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
 		}
 	}
-	conn, err := db.SQL().Conn(context.Background())
+	conn, err := db.Write.Conn(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -32,12 +34,12 @@ type savedRow struct {
 	events, sequence uint64
 }
 
-var saveWriter = newWriter(`UPDATE jobs SET progress = u.progress, log_lines = u.log_lines, events = u.events, callback_sequence = u.callback_sequence {from} WHERE jobs.id = u.id`,
-	textColumn("id", func(s savedRow) any { return s.run.job.ID }),
-	textColumn("progress", func(s savedRow) any { return jsonText(&s.report) }),
-	bigintColumn("log_lines", func(s savedRow) any { return s.log.lines }),
-	bigintColumn("events", func(s savedRow) any { return s.events }),
-	bigintColumn("callback_sequence", func(s savedRow) any { return s.sequence }),
+var saveWriter = store.NewWriter(`UPDATE jobs SET progress = u.progress, log_lines = u.log_lines, events = u.events, callback_sequence = u.callback_sequence {from} WHERE jobs.id = u.id`,
+	store.TextColumn("id", func(s savedRow) any { return s.run.job.ID }),
+	store.TextColumn("progress", func(s savedRow) any { return store.JSON(&s.report) }),
+	store.BigintColumn("log_lines", func(s savedRow) any { return s.log.lines }),
+	store.BigintColumn("events", func(s savedRow) any { return s.events }),
+	store.BigintColumn("callback_sequence", func(s savedRow) any { return s.sequence }),
 )
 
 // saveRows writes the rows of the runs that still have their jobs. It returns the sequence numbers
@@ -64,7 +66,7 @@ func (b *batch) saveRows(ctx context.Context, saves []*pendingSave) (sequences m
 		sequences[s.run.job.ID] = row.sequence
 		b.logs = append(b.logs, loggedPart{s.run.job.ID, s.log})
 	}
-	if _, err := saveWriter.write(ctx, b.tx, rows); err != nil {
+	if _, err := saveWriter.Write(ctx, b.tx, rows); err != nil {
 		return nil, fmt.Errorf("save progress: %w", err)
 	}
 	return sequences, nil
@@ -83,7 +85,7 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 		runs[s.run.job.ID] = s.run.job.runID
 	}
 	rows, err := b.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
-		WHERE jobs.id IN (SELECT value `+b.q.db.elements()+`) ORDER BY jobs.id`+b.q.db.forUpdate(), jsonText(&ids))
+		WHERE jobs.id IN (SELECT value `+b.q.db.Elements()+`) ORDER BY jobs.id`+b.q.db.ForUpdate(), store.JSON(&ids))
 	if err != nil {
 		return nil, fmt.Errorf("lock runs: %w", err)
 	}

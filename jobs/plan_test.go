@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -14,7 +16,7 @@ import (
 // Lists of what is rare read what they show, and neither the table nor all of
 // an owner's jobs.
 func TestListPlans(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		count, explain := 200_000, "EXPLAIN QUERY PLAN "
 		switch {
 		case db.Postgres():
@@ -30,7 +32,7 @@ func TestListPlans(t *testing.T) {
 			`INSERT INTO job_tags (owner, tag, job_id) SELECT 'alice', 'rare', 'job_' || (1000000 + n) FROM ` + numbers + ` WHERE n % 1000 = 6`,
 			`ANALYZE`,
 		} {
-			if _, err := db.SQL().ExecContext(t.Context(), stmt); err != nil {
+			if _, err := db.Write.ExecContext(t.Context(), stmt); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -40,7 +42,7 @@ func TestListPlans(t *testing.T) {
 		} {
 			f.Limit = 50
 			query, args := f.Query()
-			plan := explained(t, db.SQL(), explain+query, args)
+			plan := explained(t, db.Write, explain+query, args)
 			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("%+v does not go by %s:\n%s", f, index, plan)
 			}
@@ -52,7 +54,7 @@ func TestListPlans(t *testing.T) {
 // they can be when there are many: they go by keys.
 func TestCallbackPlans(t *testing.T) {
 	db := jobstest.Open(t, jobstest.PostgresURL(t))
-	conn, err := db.Keyed_.Conn(t.Context())
+	conn, err := db.Keyed.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

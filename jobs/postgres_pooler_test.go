@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -37,7 +39,7 @@ func TestPoolerInTransactionModeIsRefused(t *testing.T) {
 	t.Parallel()
 	url := bounced(t, "transaction")
 	for range 3 {
-		db, err := jobs.OpenPostgres(t.Context(), url, 12)
+		db, err := store.OpenPostgres(t.Context(), url, 12)
 		if err == nil {
 			db.Close()
 		}

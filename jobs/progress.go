@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // callbackInterval is the minimum time between two progress callbacks of a job.
@@ -25,7 +27,7 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 	}
 	at := b.now
 	var replaced []string
-	rows, err := b.tx.QueryContext(ctx, `SELECT id, status, claimed_by IS NOT NULL, finished_at FROM deliveries WHERE job_id = $1 AND event = 'job.progress' ORDER BY id`+b.q.db.forUpdate(), j.ID)
+	rows, err := b.tx.QueryContext(ctx, `SELECT id, status, claimed_by IS NOT NULL, finished_at FROM deliveries WHERE job_id = $1 AND event = 'job.progress' ORDER BY id`+b.q.db.ForUpdate(), j.ID)
 	if err != nil {
 		return false, fmt.Errorf("read progress deliveries: %w", err)
 	}
@@ -33,7 +35,7 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 	for rows.Next() {
 		var id, status string
 		var claimed bool
-		var finishedAt *Time
+		var finishedAt *store.Time
 		if err := rows.Scan(&id, &status, &claimed, &finishedAt); err != nil {
 			return false, fmt.Errorf("read progress deliveries: %w", err)
 		}
@@ -44,7 +46,7 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 			rows.Close()
 			return true, b.replaceProgress(ctx, id, body)
 		case finishedAt != nil:
-			at = later(At(finishedAt.Add(callbackInterval)), at.Time)
+			at = later(store.At(finishedAt.Add(callbackInterval)), at.Time)
 		}
 		replaced = append(replaced, id)
 	}

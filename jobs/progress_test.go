@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -27,7 +29,7 @@ type told struct {
 
 // chatter submits a job that reports a thousand times a second until it is
 // released, to a receiver that answers with handle.
-func chatter(t *testing.T, db *jobs.Database, handle func(n int, c told) int) (release func(), received func() []told) {
+func chatter(t *testing.T, db *store.DB, handle func(n int, c told) int) (release func(), received func() []told) {
 	t.Helper()
 	services := newServices()
 	hold := make(chan struct{})
@@ -87,7 +89,7 @@ func ended(got []told) bool { return len(got) > 0 && got[len(got)-1].Type == job
 // Of a thousand reports a second, one becomes a callback. It is the newest, is
 // not tried again, and nothing comes after the end.
 func TestProgressCallbacks(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		release, received := chatter(t, db, func(n int, _ told) int {
 			if n%2 == 1 {
 				return 500
@@ -123,18 +125,18 @@ func TestProgressCallbacks(t *testing.T) {
 // Progress that was not sent when the job ended, because its process stopped or was
 // killed, is never sent.
 func TestPendingProgressIsDroppedAtJobEnd(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		receiver := newReceiver(t, http.StatusNoContent)
 		q, _ := newQueue(t, db, newServices(), nil)
 		job := submit(t, q, jobs.Submission{Service: "double", CallbackURL: receiver.URL, CallbackEvents: []string{jobs.JobProgress, jobs.JobFailed}})
 		finished(t, q, job.ID)
-		if _, err := db.SQL().ExecContext(t.Context(), `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, created_at)
+		if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, created_at)
 			SELECT 'msg_1', id, owner, 'job.progress', $1, $1, $2, 'pending', 0, 0 FROM jobs`, receiver.URL, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
 		jobstest.Until(t, "end of the delivery", func() bool {
 			var left int
-			err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries`).Scan(&left)
+			err := db.Write.QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries`).Scan(&left)
 			return err == nil && left == 0
 		})
 		if got := receiver.received(); len(got) != 0 {
@@ -146,7 +148,7 @@ func TestPendingProgressIsDroppedAtJobEnd(t *testing.T) {
 // The last callback waits for progress that is being sent, and progress that
 // was not sent by then never is.
 func TestNoProgressCallbackAfterJobEnd(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		var mu sync.Mutex
 		var answered time.Time // when the slow answer was given
 		entered, leave := make(chan struct{}), make(chan struct{})

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 )
@@ -22,7 +24,7 @@ type Queue struct {
 	Sessions *Sessions
 	// Receivers are the test receivers of the web page.
 	Receivers  *Receivers
-	db         *Database
+	db         *store.DB
 	river      *river.Client[*sql.Tx]
 	committer  *committer
 	dispatcher *dispatcher // nil without workers
@@ -69,7 +71,7 @@ func New(c Config) (*Queue, error) {
 	}
 	q := &Queue{
 		Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database,
-		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.keyed}, workerID: id.String(),
+		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
 		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
 		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
 		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),
@@ -77,7 +79,7 @@ func New(c Config) (*Queue, error) {
 	if q.Workers > 0 {
 		q.dispatcher = newDispatcher(q)
 	}
-	if q.river, err = river.NewClient(q.db.driver, q.riverConfig()); err != nil {
+	if q.river, err = river.NewClient(q.db.Driver, q.riverConfig()); err != nil {
 		return nil, fmt.Errorf("create River client: %w", err)
 	}
 	return q, nil

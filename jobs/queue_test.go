@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -126,7 +128,7 @@ func newServices() *testServices {
 }
 
 // newQueue returns a started queue that is stopped at the test's end.
-func newQueue(t testing.TB, db *jobs.Database, services *testServices, change func(*jobs.Config)) (*jobs.Queue, *recorder) {
+func newQueue(t testing.TB, db *store.DB, services *testServices, change func(*jobs.Config)) (*jobs.Queue, *recorder) {
 	t.Helper()
 	events := new(recorder)
 	c := jobs.Config{
@@ -201,7 +203,7 @@ func finished(t *testing.T, q *jobs.Queue, id string) jobs.Job {
 }
 
 func TestQueueRunsJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
 		job := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n": 21}`), Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":"A-17"}`)})
 		if job.Status != jobs.Queued || job.LastEventID != "1-0" || job.StatusURL != "" {
@@ -225,7 +227,7 @@ func TestQueueRunsJob(t *testing.T) {
 }
 
 func TestQueuePublishesReports(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "report"})
@@ -260,7 +262,7 @@ func TestQueueOutcomes(t *testing.T) {
 		{"timeout", jobs.Submission{Service: "hold", Timeout: time.Second, MaxAttempts: 1}, jobs.Failed, &jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s", Attempt: 1}, 1},
 		{"no JSON", jobs.Submission{Service: "nan"}, jobs.Failed, &jobs.Error{Code: "invalid_output", Message: "invalid output: the Go type func() has no form in JSON", Attempt: 1}, 1},
 	}
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				q, _ := newQueue(t, db, newServices(), nil)
@@ -278,7 +280,7 @@ func TestQueueOutcomes(t *testing.T) {
 
 // A service may say when another attempt makes sense.
 func TestRetryAfter(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		job := submit(t, q, jobs.Submission{Service: "busy"})
 		job = eventually(t, q, job.ID, "retrying", func(j jobs.Job) bool { return j.Status == jobs.Retrying })
@@ -300,7 +302,7 @@ func TestQueueChain(t *testing.T) {
 		{"no such part", `{"n": {"$output": "/m"}}`, jobs.Failed, `invalid input: the output has no "/m"`},
 		{"does not fit", `{"n": {"$output": ""}, "x": 1}`, jobs.Failed, `invalid input: the output of step 1 does not fit the input of double: no x please`},
 	}
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			c.Validate = func(_ string, input []byte) error {
 				if strings.Contains(string(input), `"x"`) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
@@ -16,7 +18,7 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	if !validID("job_", id) {
 		return Job{}, ErrNotFound
 	}
-	ctx, cancel := q.db.brief(ctx)
+	ctx, cancel := q.db.Brief(ctx)
 	defer cancel()
 	if v := q.views.get(id); v != nil {
 		s, err := q.state(ctx, id)
@@ -25,14 +27,14 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 		}
 		q.views.evict(id)
 	}
-	job, err := q.scanJob(q.db.keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
+	job, err := q.scanJob(q.db.Keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
 	if err == nil {
 		return q.views.put(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Job{}, fmt.Errorf("read job: %w", err)
 	}
-	err = q.db.keyed.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
+	err = q.db.Keyed.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
 	switch {
 	case err == nil:
 		job.ID = id
@@ -46,9 +48,9 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 
 // Output returns the output of a job as JSON; nil if it has none. Error: [ErrNotFound].
 func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	err = q.db.keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(scanRawJSON(&output))
+	err = q.db.Keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(store.ScanRawJSON(&output))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}
@@ -98,10 +100,10 @@ func (f *Filter) where() (string, []any) {
 		and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
 	}
 	if !f.CreatedAfter.IsZero() {
-		and("created_at > ?", At(f.CreatedAfter))
+		and("created_at > ?", store.At(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		and("created_at < ?", At(f.CreatedBefore))
+		and("created_at < ?", store.At(f.CreatedBefore))
 	}
 	if f.Before != "" {
 		and("id < ?", f.Before)
@@ -126,10 +128,10 @@ func (f *Filter) query() (string, []any) {
 // List returns the newest jobs that match the filter, newest first. It does not read inputs,
 // outputs and history. OutputOmitted is set for jobs that have an output.
 func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	query, args := f.query()
-	rows, err := q.db.read.QueryContext(ctx, query, args...)
+	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
@@ -150,7 +152,7 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 
 // Depth returns the number of unfinished jobs by status.
 func (q *Queue) Depth(ctx context.Context) (map[Status]int64, error) {
-	rows, err := q.db.read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}

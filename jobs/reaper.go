@@ -77,7 +77,7 @@ func (q *Queue) reap(ctx context.Context) error {
 	delete(beats, q.workerID) // a worker never considers itself dead
 	for id, beat := range q.reaper.stale(time.Now(), beats) {
 		// Unless a new heartbeat arrived meanwhile.
-		res, err := q.db.write.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat_at = $2`, id, beat)
+		res, err := q.db.Write.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat_at = $2`, id, beat)
 		if err != nil {
 			return fmt.Errorf("delete worker: %w", err)
 		}
@@ -91,7 +91,7 @@ func (q *Queue) reap(ctx context.Context) error {
 
 // heartbeats returns the newest heartbeat of each worker.
 func (q *Queue) heartbeats(ctx context.Context) (map[string]int64, error) {
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id, beat_at FROM workers`)
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT id, beat_at FROM workers`)
 	if err != nil {
 		return nil, fmt.Errorf("read heartbeats: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
 )
@@ -33,12 +35,12 @@ func (r *Receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	got := Received{At: At(time.Now()), Header: req.Header.Clone(), Body: body}
+	got := Received{At: store.At(time.Now()), Header: req.Header.Clone(), Body: body}
 	switch to.Damage {
 	case DamageBody:
 		got.Body = append(bytes.TrimSuffix(bytes.TrimSpace(got.Body), []byte("}")), `,"added":"on the way"}`...)
 	case DamageTime:
-		got.At = At(got.At.Add(10 * time.Minute))
+		got.At = store.At(got.At.Add(10 * time.Minute))
 	}
 	if got.Verdict, err = r.verify(ctx, to.owner, &got); err != nil {
 		return nil, err
@@ -124,7 +126,7 @@ func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 	}
 	defer tx.Rollback()
 	// The UPDATE comes first because it locks the receiver, which may have been deleted.
-	res, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = $1 WHERE id = $2`, At(time.Now()), id)
+	res, err := tx.ExecContext(ctx, `UPDATE receivers SET used_at = $1 WHERE id = $2`, store.At(time.Now()), id)
 	if err != nil {
 		return fmt.Errorf("store callback: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -57,12 +59,12 @@ const (
 // Receivers are the test receivers of the web page. Callbacks to their URLs are handled inside the
 // sending process. Nothing is dialed, and the receivers cannot be reached from outside.
 type Receivers struct {
-	db   *Database
+	db   *store.DB
 	keys *Keys
 }
 
 // NewReceivers returns the receivers in the database.
-func NewReceivers(db *Database, keys *Keys) *Receivers { return &Receivers{db, keys} }
+func NewReceivers(db *store.DB, keys *Keys) *Receivers { return &Receivers{db, keys} }
 
 // A Receiver is a user's test receiver.
 type Receiver struct {
@@ -76,7 +78,7 @@ type Receiver struct {
 // A Received is a callback that a test receiver received.
 type Received struct {
 	ID         string
-	At         Time
+	At         store.Time
 	Header     http.Header
 	Body       []byte
 	Verdict    string // why the signature is invalid; empty if it is valid
@@ -85,13 +87,13 @@ type Received struct {
 
 // Mine returns the user's receiver with its callbacks. Error: [ErrNoReceiver].
 func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	found, err := r.read(ctx, `owner = $1`, owner)
 	if err != nil {
 		return found, err
 	}
-	rows, err := r.db.read.QueryContext(ctx,
+	rows, err := r.db.Read.QueryContext(ctx,
 		`SELECT id, at, headers, body, verdict, status_code FROM received WHERE receiver_id = $1 ORDER BY id DESC`,
 		found.id)
 	if err != nil {
@@ -100,7 +102,7 @@ func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 	defer rows.Close()
 	for rows.Next() {
 		var c Received
-		if err := rows.Scan(&c.ID, &c.At, jsonText(&c.Header), &c.Body, &c.Verdict,
+		if err := rows.Scan(&c.ID, &c.At, store.JSON(&c.Header), &c.Body, &c.Verdict,
 			&c.StatusCode); err != nil {
 			return found, fmt.Errorf("read received callbacks: %w", err)
 		}
@@ -110,7 +112,7 @@ func (r *Receivers) Mine(ctx context.Context, owner string) (Receiver, error) {
 }
 
 func (r *Receivers) read(ctx context.Context, condition, arg string) (found Receiver, err error) {
-	err = r.db.read.QueryRowContext(ctx, `SELECT id, owner, answer, damage FROM receivers WHERE `+condition,
+	err = r.db.Read.QueryRowContext(ctx, `SELECT id, owner, answer, damage FROM receivers WHERE `+condition,
 		arg).Scan(&found.id, &found.owner, &found.Answer, &found.Damage)
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, ErrNoReceiver
@@ -124,7 +126,7 @@ func (r *Receivers) read(ctx context.Context, condition, arg string) (found Rece
 
 // Create creates a receiver for the user and replaces the previous one.
 func (r *Receivers) Create(ctx context.Context, owner string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	id, err := newID("")
 	if err != nil {
@@ -139,7 +141,7 @@ func (r *Receivers) Create(ctx context.Context, owner string) error {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO receivers (id, owner, answer, damage, used_at) VALUES ($1, $2, 'ok', 'none', $3)
-		ON CONFLICT (owner) DO UPDATE SET id = excluded.id`, id, owner, At(time.Now())); err != nil {
+		ON CONFLICT (owner) DO UPDATE SET id = excluded.id`, id, owner, store.At(time.Now())); err != nil {
 		return fmt.Errorf("create receiver: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -154,9 +156,9 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 	if !slices.Contains(Answers, answer) || !slices.Contains(Damages, damage) {
 		return &FieldError{"answer", "expected one of " + strings.Join(Answers, ", ")}
 	}
-	res, err := r.db.write.ExecContext(ctx,
+	res, err := r.db.Write.ExecContext(ctx,
 		`UPDATE receivers SET answer = $1, damage = $2, used_at = $3 WHERE owner = $4`,
-		answer, damage, At(time.Now()), owner)
+		answer, damage, store.At(time.Now()), owner)
 	if err != nil {
 		return fmt.Errorf("set receiver: %w", err)
 	}
@@ -167,7 +169,7 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 }
 
 // erase deletes a job's callbacks from the test receiver that it calls back.
-func (r *Receivers) erase(ctx context.Context, tx Tx, j *Job) error {
+func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *Job) error {
 	u, err := url.Parse(j.callback.url)
 	if err != nil {
 		return nil //nolint:nilerr // then it is not a test receiver
@@ -193,14 +195,14 @@ func (r *Receivers) erase(ctx context.Context, tx Tx, j *Job) error {
 
 // deleteExpired deletes receivers that were not used for receiverAge.
 func (r *Receivers) deleteExpired(ctx context.Context) error {
-	before := At(time.Now().Add(-receiverAge))
+	before := store.At(time.Now().Add(-receiverAge))
 	var one int
-	err := r.db.read.QueryRowContext(ctx, `SELECT 1 FROM receivers WHERE used_at < $1 LIMIT 1`, before).Scan(&one)
+	err := r.db.Read.QueryRowContext(ctx, `SELECT 1 FROM receivers WHERE used_at < $1 LIMIT 1`, before).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err == nil {
-		err = deleteReceivers(ctx, r.db.write, `used_at < $1`, before)
+		err = deleteReceivers(ctx, r.db.Write, `used_at < $1`, before)
 	}
 	if err != nil {
 		return fmt.Errorf("forget receivers: %w", err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
@@ -28,7 +30,7 @@ func TestReceiver(t *testing.T) {
 		{jobs.AnswerOK, jobs.DamageBody, "ok", "the body was changed on its way", 200},
 		{jobs.AnswerOK, jobs.DamageTime, "ok", "more than 5m0s", 200},
 	}
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		keys := jobstest.Keys(t, db)
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			// A guard that lets nothing through: nothing is dialed.
@@ -127,7 +129,7 @@ func TestReceiverDeletesOldCallbacks(t *testing.T) {
 // A receiver that is made anew while callbacks come to it, which push out older
 // ones, costs nobody an error: both lock what they touch in the same order.
 func TestReceiverRecreatedUnderLoad(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		receivers := jobs.NewReceivers(db, jobstest.Keys(t, db))
 		for range 20 {
 			if err := receivers.Create(t.Context(), "alice"); err != nil {

@@ -27,7 +27,7 @@ func (q *Queue) recoverAtStart(ctx context.Context) error {
 	if q.db.Postgres() {
 		return q.heartbeat(ctx)
 	}
-	if _, err := q.db.write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
+	if _, err := q.db.Write.ExecContext(ctx, `DELETE FROM workers`); err != nil {
 		return fmt.Errorf("delete old workers: %w", err)
 	}
 	if err := q.registerWorker(ctx); err != nil {
@@ -50,7 +50,7 @@ func ignoreLost(err error) error {
 // expensive.
 func (q *Queue) reconcile(ctx context.Context) error {
 	next := ""
-	rows, err := q.db.read.QueryContext(ctx, `SELECT j.id, r.state, COALESCE(r.id, 0), COALESCE(r.queue, ''), COALESCE(r.kind, '') FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT j.id, r.state, COALESCE(r.id, 0), COALESCE(r.queue, ''), COALESCE(r.kind, '') FROM (SELECT id, river_job_id FROM jobs WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2) j
 		LEFT JOIN river_job r ON r.id = j.river_job_id ORDER BY j.id`, q.reconciled, reconcileBatch)
 	if err != nil {
 		return fmt.Errorf("compare with River: %w", err)
@@ -82,7 +82,7 @@ func (q *Queue) reconcile(ctx context.Context) error {
 		q.reconciled = ""
 	}
 	for id, queue := range misplaced { // the service's concurrency was set or unset since
-		if _, err := q.db.write.ExecContext(ctx, `UPDATE river_job SET queue = $1 WHERE id = $2 AND state = 'available'`, queue, id); err != nil {
+		if _, err := q.db.Write.ExecContext(ctx, `UPDATE river_job SET queue = $1 WHERE id = $2 AND state = 'available'`, queue, id); err != nil {
 			return fmt.Errorf("move River job: %w", err)
 		}
 	}

@@ -8,26 +8,28 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
 
 // die makes the job look as if a worker had been killed while it ran it.
-func die(t *testing.T, db *jobs.Database, id string, recoveries int) {
+func die(t *testing.T, db *store.DB, id string, recoveries int) {
 	t.Helper()
-	_, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET status = 'running', version = version + 1, attempt = 1, run_id = 'lost', worker_id = 'dead', recoveries = $1 WHERE id = $2`, recoveries, id)
+	_, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET status = 'running', version = version + 1, attempt = 1, run_id = 'lost', worker_id = 'dead', recoveries = $1 WHERE id = $2`, recoveries, id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.SQL().ExecContext(t.Context(), `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP WHERE id = (SELECT river_job_id FROM jobs WHERE id = $1)`, id)
+	_, err = db.Write.ExecContext(t.Context(), `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP WHERE id = (SELECT river_job_id FROM jobs WHERE id = $1)`, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestJobOfDeadWorkerRunsAgain(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		lost := submit(t, front, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1})
 		killer := submit(t, front, jobs.Submission{Service: "double"})
@@ -49,7 +51,7 @@ func TestStaleWorkerLosesItsJobs(t *testing.T) {
 	job := submit(t, front, jobs.Submission{Service: "double"})
 	die(t, db, job.ID, 0)
 	// Whatever the time is by the clock of whoever wrote it.
-	if _, err := db.SQL().ExecContext(t.Context(), `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ('dead', 'h', 1, 0, $1)`, time.Now().Add(time.Hour).UnixMilli()); err != nil {
+	if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ('dead', 'h', 1, 0, $1)`, time.Now().Add(time.Hour).UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -65,7 +67,7 @@ func TestStaleWorkerLosesItsJobs(t *testing.T) {
 
 // A worker died after it fetched the job and before it wrote that it starts.
 func TestFetchedJobOfDeadWorkerRunsAgain(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		job := submit(t, front, jobs.Submission{Service: "double"})
 		fetch(t, db, job.ID, "dead")
@@ -77,13 +79,13 @@ func TestFetchedJobOfDeadWorkerRunsAgain(t *testing.T) {
 }
 
 // fetch makes the job look as if the worker's River client had fetched it.
-func fetch(t *testing.T, db *jobs.Database, id, worker string) {
+func fetch(t *testing.T, db *store.DB, id, worker string) {
 	t.Helper()
 	by := `jsonb('["` + worker + `"]')`
 	if db.Postgres() {
 		by = `ARRAY['` + worker + `']`
 	}
-	_, err := db.SQL().ExecContext(t.Context(), `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP, attempted_by = `+by+` WHERE id = (SELECT river_job_id FROM jobs WHERE id = $1)`, id)
+	_, err := db.Write.ExecContext(t.Context(), `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP, attempted_by = `+by+` WHERE id = (SELECT river_job_id FROM jobs WHERE id = $1)`, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func fetch(t *testing.T, db *jobs.Database, id, worker string) {
 
 // The database was away when this process wanted to read what it had claimed.
 func TestIdleClaimedDeliveryIsAttempted(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		receiver := newReceiver(t, http.StatusInternalServerError, http.StatusOK)
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) {
 			sender(t, c)
@@ -99,7 +101,7 @@ func TestIdleClaimedDeliveryIsAttempted(t *testing.T) {
 		})
 		job := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), CallbackURL: receiver.URL})
 		eventually(t, q, job.ID, "failed attempt", func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Attempts == 1 })
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = $1, claims = claims + 1, next_attempt_at = 0`, q.WorkerID()); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = $1, claims = claims + 1, next_attempt_at = 0`, q.WorkerID()); err != nil {
 			t.Fatal(err)
 		}
 		jobstest.Until(t, "second attempt", func() bool { return len(receiver.received()) == 2 })
@@ -109,7 +111,7 @@ func TestIdleClaimedDeliveryIsAttempted(t *testing.T) {
 // The database was away when this process wanted to write that it starts a
 // job, or what came of it, and when River wanted to write that, too.
 func TestIdleFetchedJobRunsAgain(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
 		submit(t, q, jobs.Submission{Service: "hold"}) // nobody takes the others meanwhile
@@ -117,7 +119,7 @@ func TestIdleFetchedJobRunsAgain(t *testing.T) {
 		fetched, run := submit(t, q, jobs.Submission{Service: "double"}), submit(t, q, jobs.Submission{Service: "double"})
 		fetch(t, db, fetched.ID, q.WorkerID())
 		die(t, db, run.ID, 0)
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE jobs SET worker_id = $1 WHERE id = $2`, q.WorkerID(), run.ID); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET worker_id = $1 WHERE id = $2`, q.WorkerID(), run.ID); err != nil {
 			t.Fatal(err)
 		}
 		close(services.hold)
@@ -132,12 +134,12 @@ func TestIdleFetchedJobRunsAgain(t *testing.T) {
 // A River leader that doesn't know the service discards the River job of a
 // run after two minutes. That is no reason to run the job again.
 func TestRunOutlivesItsRiverJob(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
 		job := submit(t, q, jobs.Submission{Service: "hold"})
 		<-services.started
-		if _, err := db.SQL().ExecContext(t.Context(), `UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP`); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), `UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP`); err != nil {
 			t.Fatal(err)
 		}
 		if err := q.Reconcile(t.Context()); err != nil {
@@ -152,7 +154,7 @@ func TestRunOutlivesItsRiverJob(t *testing.T) {
 
 // Whatever happens to River's rows, the job goes on or ends.
 func TestReconcile(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		gone, discarded, canceled := submit(t, front, jobs.Submission{Service: "double"}), submit(t, front, jobs.Submission{Service: "double"}), submit(t, front, jobs.Submission{Service: "double"})
 		for _, stmt := range []string{
@@ -160,7 +162,7 @@ func TestReconcile(t *testing.T) {
 			`UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP WHERE id = (SELECT river_job_id FROM jobs WHERE id = '` + discarded.ID + `')`,
 			`UPDATE river_job SET state = 'cancelled', finalized_at = CURRENT_TIMESTAMP WHERE id = (SELECT river_job_id FROM jobs WHERE id = '` + canceled.ID + `')`,
 		} {
-			if _, err := db.SQL().ExecContext(t.Context(), stmt); err != nil {
+			if _, err := db.Write.ExecContext(t.Context(), stmt); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -176,7 +178,7 @@ func TestReconcile(t *testing.T) {
 // A job whose worker was lost keeps its place before those that came later, and
 // so does one that a process hands back when it stops.
 func TestRecoveredJobKeepsQueuePosition(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		ran := make(chan float64, 10)
 		jobs.Add(&services.Registry, jobs.Service{Name: "note"}, func(_ context.Context, in number) (string, error) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // Redeliver sends a callback again, whatever its outcome was, with a new schedule of attempts. A
@@ -20,7 +22,7 @@ func (q *Queue) Redeliver(ctx context.Context, id string) (Delivery, error) {
 // redeliver schedules the first attempt at a time.
 func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	var jobID string
-	err := q.db.keyed.QueryRowContext(ctx, `SELECT job_id FROM deliveries WHERE id = $1`, id).Scan(&jobID)
+	err := q.db.Keyed.QueryRowContext(ctx, `SELECT job_id FROM deliveries WHERE id = $1`, id).Scan(&jobID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNoDelivery
 	}
@@ -30,14 +32,14 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 	return q.committer.commit(ctx, &change{names: []string{jobID, id}, lock: jobID, lockOnly: true, apply: func(ctx context.Context, b *batch) error {
 		tx := b.tx
 		d, err := scanDelivery(tx.QueryRowContext(ctx,
-			`SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.forUpdate(), id))
+			`SELECT `+deliveryColumns+` FROM deliveries WHERE id = $1`+q.db.ForUpdate(), id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(ErrNoDelivery)
 		}
 		if err != nil {
 			return fmt.Errorf("read delivery: %w", err)
 		}
-		next := At(at)
+		next := store.At(at)
 		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', scheduled_from = attempts, next_attempt_at = $1, finished_at = NULL, claimed_by = NULL, tried = 1 WHERE id = $2`, next, id); err != nil {
 			return fmt.Errorf("redeliver: %w", err)
 		}
@@ -51,9 +53,9 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 }
 
 // updateSummary copies the state of a job's newest callback, except progress, into the job.
-func updateSummary(ctx context.Context, tx Tx, jobID, deliveryID string, c *Callback) error {
+func updateSummary(ctx context.Context, tx store.Tx, jobID, deliveryID string, c *Callback) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
-		jsonText(c), jobID, deliveryID); err != nil {
+		store.JSON(c), jobID, deliveryID); err != nil {
 		return fmt.Errorf("update job: %w", err)
 	}
 	return nil

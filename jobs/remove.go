@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 const (
@@ -45,7 +47,7 @@ func (q *Queue) removeExpired(ctx context.Context) error {
 
 // removeJobs removes one batch of jobs.
 func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
-	ids, err := q.find(ctx, `SELECT id FROM jobs WHERE remove_at <= $1 ORDER BY remove_at`, At(time.Now()))
+	ids, err := q.find(ctx, `SELECT id FROM jobs WHERE remove_at <= $1 ORDER BY remove_at`, store.At(time.Now()))
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}
@@ -65,14 +67,14 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 
 // deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed.
 func (q *Queue) deleteExpiredRows(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
-	before := At(at)
+	before := store.At(at)
 	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, housekeepingBatch)
 	// Reading first keeps an idle server from writing.
 	var n int64
-	if err := q.db.read.QueryRowContext(ctx, `SELECT count(*) FROM (`+old+`) old`, before).Scan(&n); err != nil || n == 0 {
+	if err := q.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM (`+old+`) old`, before).Scan(&n); err != nil || n == 0 {
 		return false, err
 	}
-	_, err = q.db.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (%s)`, table, key, old), before)
+	_, err = q.db.Write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (%s)`, table, key, old), before)
 	return n == housekeepingBatch, err
 }
 
@@ -81,7 +83,7 @@ func (q *Queue) deleteExpiredRows(ctx context.Context, table, key, column string
 // creates no other job. If a callback is still pending, Delete fails unless force is set. Errors:
 // [ErrNotFound], [ErrNotFinished], [ErrPending].
 func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	_, err := detached(ctx, func(ctx context.Context) (struct{}, error) {
 		err := q.erase(ctx, id, force)
@@ -140,9 +142,9 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 
 // remove deletes those of the jobs whose remove_at is at most due, in milliseconds since 1970, and
 // marks them as removed. Pending deliveries stay, because the callback was promised.
-func (q *Queue) remove(ctx context.Context, tx Tx, ids []string, due int64) error {
+func (q *Queue) remove(ctx context.Context, tx store.Tx, ids []string, due int64) error {
 	// Locked first, so that no callback of them is attempted in between.
-	ids, err := lockDue(ctx, tx, ids, due, q.db.skipLocked())
+	ids, err := lockDue(ctx, tx, ids, due, q.db.SkipLocked())
 	if err != nil || len(ids) == 0 {
 		return err
 	}
@@ -166,7 +168,7 @@ func (q *Queue) remove(ctx context.Context, tx Tx, ids []string, due int64) erro
 
 // lockDue locks those of the jobs that are due and that no other transaction has locked, and
 // returns their ids.
-func lockDue(ctx context.Context, tx Tx, ids []string, due int64, skipLocked string) ([]string, error) {
+func lockDue(ctx context.Context, tx store.Tx, ids []string, due int64, skipLocked string) ([]string, error) {
 	marks, args := placeholders(ids)
 	args = append(args, due)
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT id FROM jobs WHERE id IN (%s) AND remove_at <= $%d ORDER BY id`, marks, len(args))+skipLocked, args...)

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -22,15 +24,15 @@ type run struct {
 
 	mu           sync.Mutex // guards the fields below
 	progress     Report
-	version      uint64    // of the row; a cancel request raises it
-	n            uint64    // number of the newest event in its version
-	saved        notify.ID // the newest event that is stored in the row
-	lastCallback *Time     // time of the newest progress for which a callback was created
-	pending      []event   // not published yet
-	bytes        int       // size of the output in pending
-	chunks       int       // number of output chunks so far
-	offset       int       // byte offset of the next chunk
-	unfinished   string    // first bytes of a character that is not complete yet
+	version      uint64      // of the row; a cancel request raises it
+	n            uint64      // number of the newest event in its version
+	saved        notify.ID   // the newest event that is stored in the row
+	lastCallback *store.Time // time of the newest progress for which a callback was created
+	pending      []event     // not published yet
+	bytes        int         // size of the output in pending
+	chunks       int         // number of output chunks so far
+	offset       int         // byte offset of the next chunk
+	unfinished   string      // first bytes of a character that is not complete yet
 	log          logBuffer
 	closed       bool
 	wake         chan struct{} // nil until the first event is pending
@@ -69,7 +71,7 @@ func (r *run) Progress(percent float64, message string, data any) {
 	if math.IsNaN(percent) {
 		percent = 0
 	}
-	now := At(time.Now())
+	now := store.At(time.Now())
 	report := Report{
 		Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now,
 	}
@@ -88,7 +90,7 @@ func (r *run) Progress(percent float64, message string, data any) {
 		Percent float64         `json:"percent"`
 		Message string          `json:"message"`
 		Data    json.RawMessage `json:"data"`
-		At      Time            `json:"at"`
+		At      store.Time      `json:"at"`
 	}{"progress", report.Percent, report.Message, report.Data, now}})
 }
 
@@ -114,13 +116,13 @@ func (r *run) Log(level, line string) {
 	if r.closed {
 		return
 	}
-	line, now := clip(line, maxLine), At(time.Now())
+	line, now := clip(line, maxLine), store.At(time.Now())
 	r.push(event{name: "log", data: struct {
-		Type    string `json:"type"`
-		Level   string `json:"level"`
-		Message string `json:"message"`
-		Line    uint64 `json:"line"`
-		At      Time   `json:"at"`
+		Type    string     `json:"type"`
+		Level   string     `json:"level"`
+		Message string     `json:"message"`
+		Line    uint64     `json:"line"`
+		At      store.Time `json:"at"`
 	}{"log", level, line, r.log.add(now, level, line), now}})
 }
 

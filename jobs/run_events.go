@@ -121,7 +121,7 @@ func (r *run) next(e event) (id, prev notify.ID) {
 func (q *Queue) versionIfRunning(id, runID string) (version uint64, running bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := q.db.read.QueryRowContext(ctx,
+	err := q.db.Read.QueryRowContext(ctx,
 		`SELECT version FROM jobs WHERE id = $1 AND run_id = $2 AND status = 'running'`, id, runID).Scan(&version)
 	return version, err == nil
 }

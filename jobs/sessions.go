@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // ErrNoSession means that the session does not exist or has ended.
@@ -25,15 +27,15 @@ const (
 
 // Sessions are the sessions of signed-in browsers. The table contains only hashes of their secrets,
 // so reading it does not allow anyone to use a session.
-type Sessions struct{ db *Database }
+type Sessions struct{ db *store.DB }
 
 // A Session is the session of a signed-in browser.
 type Session struct {
 	Owner string
 	// Credential is what the owner signed in with, as passed to [Sessions.Begin].
 	Credential string
-	ExpiresAt  Time
-	rotatedAt  Time
+	ExpiresAt  store.Time
+	rotatedAt  store.Time
 }
 
 func sessionID(secret string) string {
@@ -43,12 +45,12 @@ func sessionID(secret string) string {
 
 // Begin creates a session for the owner and returns its secret, for a cookie.
 func (s *Sessions) Begin(ctx context.Context, owner, credential string) (secret string, session Session, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	now := time.Now()
-	session = Session{Owner: owner, Credential: credential, ExpiresAt: At(now.Add(SessionLifetime)), rotatedAt: At(now)}
+	session = Session{Owner: owner, Credential: credential, ExpiresAt: store.At(now.Add(SessionLifetime)), rotatedAt: store.At(now)}
 	secret = rand.Text()
-	return secret, session, s.insert(ctx, s.db.write, secret, &session)
+	return secret, session, s.insert(ctx, s.db.Write, secret, &session)
 }
 
 func (s *Sessions) insert(ctx context.Context, db execer, secret string, session *Session) error {
@@ -61,11 +63,11 @@ func (s *Sessions) insert(ctx context.Context, db execer, secret string, session
 
 // Find returns the session with this secret. Error: [ErrNoSession].
 func (s *Sessions) Find(ctx context.Context, secret string) (session Session, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	err = s.db.read.QueryRowContext(ctx,
+	err = s.db.Read.QueryRowContext(ctx,
 		`SELECT owner, credential, rotated_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2`,
-		sessionID(secret), At(time.Now())).
+		sessionID(secret), store.At(time.Now())).
 		Scan(&session.Owner, &session.Credential, &session.rotatedAt, &session.ExpiresAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNoSession
@@ -83,7 +85,7 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 	if now.Sub(session.rotatedAt.Time) < rotateAfter {
 		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
@@ -92,14 +94,14 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 	defer tx.Rollback()
 	// Of concurrent requests, only one rotates.
 	res, err := tx.ExecContext(ctx, `UPDATE sessions SET rotated_at = $1, expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END WHERE id = $3 AND rotated_at = $4`,
-		At(now), At(now.Add(rotationGrace)), sessionID(secret), session.rotatedAt)
+		store.At(now), store.At(now.Add(rotationGrace)), sessionID(secret), session.rotatedAt)
 	if err != nil {
 		return "", fmt.Errorf("rotate session: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return "", err
 	}
-	fresh, session.rotatedAt = rand.Text(), At(now)
+	fresh, session.rotatedAt = rand.Text(), store.At(now)
 	if err := s.insert(ctx, tx, fresh, &session); err != nil {
 		return "", err
 	}
@@ -111,9 +113,9 @@ func (s *Sessions) Rotate(ctx context.Context, secret string, session Session) (
 
 // End ends the session with this secret, if there is one.
 func (s *Sessions) End(ctx context.Context, secret string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	if _, err := s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, sessionID(secret)); err != nil {
+	if _, err := s.db.Write.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, sessionID(secret)); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
 	return nil
@@ -122,13 +124,13 @@ func (s *Sessions) End(ctx context.Context, secret string) error {
 // deleteExpired deletes expired sessions.
 func (s *Sessions) deleteExpired(ctx context.Context) error {
 	var one int
-	err := s.db.read.QueryRowContext(ctx,
-		`SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, At(time.Now())).Scan(&one)
+	err := s.db.Read.QueryRowContext(ctx,
+		`SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, store.At(time.Now())).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err == nil {
-		_, err = s.db.write.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at < $1`, At(time.Now()))
+		_, err = s.db.Write.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at < $1`, store.At(time.Now()))
 	}
 	if err != nil {
 		return fmt.Errorf("delete expired sessions: %w", err)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify/webhook"
 )
 
@@ -21,7 +23,7 @@ const maxFirstKeys = 20
 // the server's own keys, whose public keys are published. It creates a secret for an owner that has
 // none, so that every callback has both kinds of signature.
 func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
-	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.now() + `)`
+	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.Now() + `)`
 	_, keys, err := k.read(ctx, owner, active)
 	if err != nil || owner == "" || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
 		return keys, err
@@ -36,7 +38,7 @@ func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webh
 	for n := range maxFirstKeys {
 		sum := sha256.Sum256(fmt.Appendf(nil, "first key %d of %s", n, owner))
 		key := Key{ID: "key_" + idEncoding.EncodeToString(sum[:16]), Owner: owner}
-		if err := k.insert(ctx, k.db.write, key, webhook.V1, []byte(webhook.NewKey(webhook.V1).Secret())); err != nil {
+		if err := k.insert(ctx, k.db.Write, key, webhook.V1, []byte(webhook.NewKey(webhook.V1).Secret())); err != nil {
 			return nil, err
 		}
 		_, keys, err = k.read(ctx, owner, active)
@@ -60,7 +62,7 @@ func (k *Keys) List(ctx context.Context, owner string) ([]Key, error) {
 }
 
 func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, signing []webhook.Key, err error) {
-	rows, err := k.db.read.QueryContext(ctx, `SELECT id, owner, kind, secret, created_at, expires_at FROM keys WHERE (kind = 'v1' AND owner = $1 OR kind = 'v1a' AND owner = '')`+condition+` ORDER BY kind, created_at DESC, id DESC`, owner)
+	rows, err := k.db.Read.QueryContext(ctx, `SELECT id, owner, kind, secret, created_at, expires_at FROM keys WHERE (kind = 'v1' AND owner = $1 OR kind = 'v1a' AND owner = '')`+condition+` ORDER BY kind, created_at DESC, id DESC`, owner)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read signing keys: %w", err)
 	}
@@ -93,7 +95,7 @@ func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, s
 // Otherwise it replaces them, and they continue to sign for the grace period; 0 ends them now.
 // Error: [ErrTooManyKeys].
 func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
-	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: At(time.Now())}
+	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: store.At(time.Now())}
 	if owner == "" {
 		key.Scheme = webhook.V1a
 	}
@@ -108,13 +110,13 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 	}
 	defer tx.Rollback()
 	if grace != nil {
-		expiry := At(time.Now().Add(*grace))
+		expiry := store.At(time.Now().Add(*grace))
 		if _, err := tx.ExecContext(ctx, `UPDATE keys SET expires_at = $1 WHERE owner = $2 AND kind = $3 AND (expires_at IS NULL OR expires_at > $1)`, expiry, owner, key.Scheme); err != nil {
 			return Key{}, "", fmt.Errorf("rotate keys: %w", err)
 		}
 	}
 	var active int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM keys WHERE owner = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > `+k.db.now()+`)`, owner, key.Scheme).Scan(&active); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM keys WHERE owner = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > `+k.db.Now()+`)`, owner, key.Scheme).Scan(&active); err != nil {
 		return Key{}, "", fmt.Errorf("count keys: %w", err)
 	}
 	if active >= MaxKeys {
@@ -132,7 +134,7 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 // Revoke ends a key of the owner, or of the server if owner is "", now. Errors: [ErrNoKey],
 // [ErrLastKey].
 func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
-	now := At(time.Now())
+	now := store.At(time.Now())
 	scheme, spare := webhook.V1, ""
 	if owner == "" {
 		scheme = webhook.V1a
@@ -140,13 +142,13 @@ func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
 	}
 	mine := ` FROM keys WHERE id = $1 AND owner = $2 AND kind = $3`
 	var found int
-	if err := k.db.write.QueryRowContext(ctx, `SELECT count(*)`+mine, id, owner, scheme).Scan(&found); err != nil {
+	if err := k.db.Write.QueryRowContext(ctx, `SELECT count(*)`+mine, id, owner, scheme).Scan(&found); err != nil {
 		return fmt.Errorf("read key: %w", err)
 	}
 	if found == 0 {
 		return ErrNoKey
 	}
-	res, err := k.db.write.ExecContext(ctx, `UPDATE keys SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END WHERE id = $1 AND owner = $2 AND kind = $3`+spare, id, owner, scheme, now)
+	res, err := k.db.Write.ExecContext(ctx, `UPDATE keys SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END WHERE id = $1 AND owner = $2 AND kind = $3`+spare, id, owner, scheme, now)
 	if err != nil {
 		return fmt.Errorf("revoke key: %w", err)
 	}
@@ -169,8 +171,8 @@ func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
 
 // deleteExpired deletes keys that expired more than keyHistory ago.
 func (k *Keys) deleteExpired(ctx context.Context) error {
-	if _, err := k.db.write.ExecContext(ctx,
-		`DELETE FROM keys WHERE expires_at < $1`, At(time.Now().Add(-keyHistory))); err != nil {
+	if _, err := k.db.Write.ExecContext(ctx,
+		`DELETE FROM keys WHERE expires_at < $1`, store.At(time.Now().Add(-keyHistory))); err != nil {
 		return fmt.Errorf("delete expired keys: %w", err)
 	}
 	return nil

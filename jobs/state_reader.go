@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+
+	"coatcheck/jobs/store"
 )
 
 // A state determines whether a view of a job is up to date.
@@ -21,7 +23,7 @@ func (q *Queue) state(ctx context.Context, id string) (s state, err error) {
 	if q.db.Postgres() {
 		return q.states.state(ctx, id)
 	}
-	err = q.db.keyed.QueryRowContext(ctx,
+	err = q.db.Keyed.QueryRowContext(ctx,
 		`SELECT `+stateColumns+` FROM jobs WHERE id = $1`, id).Scan(&s.version, &s.events, &s.callback)
 	return s, err
 }
@@ -94,7 +96,7 @@ func (l *stateReader) serve(ctx context.Context) {
 }
 
 func (l *stateReader) read(ctx context.Context, batch []*stateRequest) (map[string]state, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	ids := make([]string, len(batch))
 	for i, w := range batch {

@@ -7,19 +7,21 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // Stats are the statistics of a queue for operators.
 type Stats struct {
 	Depth map[Status]int64
 	// Oldest is when the longest-waiting queued job became due; nil if none waits.
-	Oldest *Time
+	Oldest *store.Time
 	// Callbacks is the number of pending deliveries.
 	Callbacks int64
 	Minutes   []Minute // the last hour, oldest first
 	Services  []ServiceStats
 	Workers   []WorkerStats
-	Database  DatabaseStats
+	Database  store.Stats
 }
 
 // A Minute contains the number of jobs that ended in a minute.
@@ -43,15 +45,9 @@ type Percentiles [3]time.Duration
 type WorkerStats struct {
 	ID, Host             string
 	Concurrency, Running int
-	StartedAt, BeatAt    Time
+	StartedAt, BeatAt    store.Time
 	// Stale reports whether the worker's heartbeat is stale: its jobs are given to others.
 	Stale bool
-}
-
-// DatabaseStats describe the database.
-type DatabaseStats struct {
-	Kind, Version string
-	Bytes         int64
 }
 
 // lowestPriority is the numerically largest priority. Priorities begin with 1.
@@ -62,7 +58,7 @@ const maxSample = 5000
 
 // Stats returns the current statistics.
 func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	if s.Depth, err = q.Depth(ctx); err != nil {
 		return s, err
@@ -83,7 +79,7 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 	if s.Workers, err = q.workerStats(ctx); err != nil {
 		return s, err
 	}
-	s.Database, err = q.db.stats(ctx)
+	s.Database, err = q.db.Stats(ctx)
 	return s, err
 }
 
@@ -91,7 +87,7 @@ func (q *Queue) Stats(ctx context.Context) (s Stats, err error) {
 // the job of each priority that River would run next, and the queued job with the lowest id. The
 // latter may differ from them: it may have been delayed and have waited for less time. Scanning all
 // jobs would take seconds if many are queued.
-func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
+func (q *Queue) oldest(ctx context.Context) (due *store.Time, err error) {
 	heads := []string{`SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1) first`}
 	for _, queue := range slices.Sorted(maps.Keys(q.riverQueues())) {
 		for priority := 1; priority <= lowestPriority; priority++ {
@@ -99,14 +95,14 @@ func (q *Queue) oldest(ctx context.Context) (due *Time, err error) {
 				ORDER BY scheduled_at, id LIMIT 1) head%d`, queue, priority, len(heads)))
 		}
 	}
-	if err := q.db.read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+strings.Join(heads, " UNION ALL ")+`)`).Scan(&due); err != nil {
+	if err := q.db.Read.QueryRowContext(ctx, `SELECT min(COALESCE(run_at, created_at)) FROM jobs WHERE status = 'queued' AND id IN (`+strings.Join(heads, " UNION ALL ")+`)`).Scan(&due); err != nil {
 		return nil, fmt.Errorf("read the oldest job: %w", err)
 	}
 	return due, nil
 }
 
 func (q *Queue) pendingDeliveries(ctx context.Context) (n int64, err error) {
-	if err := q.db.read.QueryRowContext(ctx,
+	if err := q.db.Read.QueryRowContext(ctx,
 		`SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)
 	}
@@ -120,7 +116,7 @@ func (q *Queue) minutes(ctx context.Context, now time.Time) ([]Minute, error) {
 	for i := range minutes {
 		minutes[i].At = first.Add(time.Duration(i) * time.Minute)
 	}
-	rows, err := q.db.read.QueryContext(ctx, `SELECT (finished_at - $1) / 60000, status = 'succeeded', count(*) FROM jobs WHERE finished_at >= $1 GROUP BY 1, 2`, At(first))
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT (finished_at - $1) / 60000, status = 'succeeded', count(*) FROM jobs WHERE finished_at >= $1 GROUP BY 1, 2`, store.At(first))
 	if err != nil {
 		return nil, fmt.Errorf("count finished jobs: %w", err)
 	}
@@ -147,8 +143,8 @@ func (q *Queue) minutes(ctx context.Context, now time.Time) ([]Minute, error) {
 
 // serviceStats computes percentiles over the newest jobs of the last hour.
 func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats, error) {
-	rows, err := q.db.read.QueryContext(ctx, fmt.Sprintf(`SELECT service, created_at, run_at, started_at, finished_at FROM jobs
-		WHERE finished_at >= $1 AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT %d`, maxSample), At(now.Add(-time.Hour)))
+	rows, err := q.db.Read.QueryContext(ctx, fmt.Sprintf(`SELECT service, created_at, run_at, started_at, finished_at FROM jobs
+		WHERE finished_at >= $1 AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT %d`, maxSample), store.At(now.Add(-time.Hour)))
 	if err != nil {
 		return nil, fmt.Errorf("read finished jobs: %w", err)
 	}
@@ -156,8 +152,8 @@ func (q *Queue) serviceStats(ctx context.Context, now time.Time) ([]ServiceStats
 	waits, runs := make(map[string][]time.Duration), make(map[string][]time.Duration)
 	for rows.Next() {
 		var service string
-		var due, started, finished Time
-		var runAt *Time
+		var due, started, finished store.Time
+		var runAt *store.Time
 		if err := rows.Scan(&service, &due, &runAt, &started, &finished); err != nil {
 			return nil, fmt.Errorf("read finished jobs: %w", err)
 		}
@@ -186,7 +182,7 @@ func percentiles(d []time.Duration) Percentiles {
 }
 
 func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
-	rows, err := q.db.read.QueryContext(ctx, `SELECT id, host, concurrency, started_at, beat_at, beat_at < `+q.db.now()+` - $1,
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT id, host, concurrency, started_at, beat_at, beat_at < `+q.db.Now()+` - $1,
 		(SELECT count(*) FROM jobs WHERE status = 'running' AND worker_id = workers.id) FROM workers ORDER BY started_at, id`, staleAfter.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("read workers: %w", err)
@@ -201,7 +197,7 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 		// A process with SQLite writes no heartbeat, because no other process could check it. It is
 		// alive if it responds here.
 		if !q.db.Postgres() {
-			w.BeatAt, w.Stale = At(time.Now()), false
+			w.BeatAt, w.Stale = store.At(time.Now()), false
 		}
 		workers = append(workers, w)
 	}
@@ -209,18 +205,4 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 		return nil, fmt.Errorf("read workers: %w", err)
 	}
 	return workers, nil
-}
-
-// stats returns the kind, version and size of the database.
-func (d *Database) stats(ctx context.Context) (s DatabaseStats, err error) {
-	s.Kind = "SQLite"
-	query := `SELECT sqlite_version(), (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())`
-	if d.Postgres() {
-		s.Kind = "PostgreSQL"
-		query = `SELECT current_setting('server_version'), pg_database_size(current_database())`
-	}
-	if err := d.read.QueryRowContext(ctx, query).Scan(&s.Version, &s.Bytes); err != nil {
-		return s, fmt.Errorf("read database statistics: %w", err)
-	}
-	return s, nil
 }

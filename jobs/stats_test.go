@@ -5,12 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
 func TestStats(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
 		finished(t, q, submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n": 1}`)}).ID)
@@ -53,7 +55,7 @@ func TestStats(t *testing.T) {
 
 // The history tells of every attempt, whatever came of it.
 func TestHistory(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
 		tests := []struct {
@@ -92,7 +94,7 @@ func TestHistory(t *testing.T) {
 }
 
 func TestBulk(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		for range 130 {
 			submit(t, q, jobs.Submission{Service: "double", Tags: []string{"many"}})
@@ -130,7 +132,7 @@ func TestBulk(t *testing.T) {
 }
 
 func TestSessions(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		ctx := t.Context()
 		secret, session, err := q.Sessions.Begin(ctx, "alice", "password:1")
@@ -144,7 +146,7 @@ func TestSessions(t *testing.T) {
 			t.Errorf("a new session got another secret %q, %v", fresh, err)
 		}
 		// A quarter of an hour later.
-		if _, err := db.SQL().ExecContext(ctx, `UPDATE sessions SET rotated_at = rotated_at - 900001`); err != nil {
+		if _, err := db.Write.ExecContext(ctx, `UPDATE sessions SET rotated_at = rotated_at - 900001`); err != nil {
 			t.Fatal(err)
 		}
 		if session, err = q.Sessions.Find(ctx, secret); err != nil {
@@ -171,7 +173,7 @@ func TestSessions(t *testing.T) {
 			t.Error("a session that was ended goes on")
 		}
 		var leaked int
-		if err := db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM sessions WHERE id = $1`, secret).Scan(&leaked); err != nil || leaked != 0 {
+		if err := db.Write.QueryRowContext(ctx, `SELECT count(*) FROM sessions WHERE id = $1`, secret).Scan(&leaked); err != nil || leaked != 0 {
 			t.Errorf("the secret stands in the table: %d, %v", leaked, err)
 		}
 	})

@@ -4,24 +4,26 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"coatcheck/jobs/store"
 )
 
 // Submit creates a job. When it returns, the job is on disk. With an idempotency key that was used
 // before, it returns the first job and replayed is true, even if the queue is full. Errors:
 // [ErrUnknownService], [ErrKeyReused], [ErrRemoved] of the first job, [ErrQueueFull],
-// [ErrUserQueueFull], [ErrUnavailable], and joined [FieldError]s.
+// [ErrUserQueueFull], [store.ErrUnavailable], and joined [FieldError]s.
 func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed bool, err error) {
 	if err := s.complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
 		return Job{}, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	fresh, err := q.newJob(&s)
 	if err != nil {
 		return Job{}, false, err
 	}
 	if err := q.admit(s.Owner); err != nil {
-		if s.IdempotencyKey == "" || errors.Is(err, ErrUnavailable) {
+		if s.IdempotencyKey == "" || errors.Is(err, store.ErrUnavailable) {
 			return Job{}, false, err
 		}
 		return q.replayFull(ctx, newClaim(&s, &fresh), err)
@@ -57,14 +59,14 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	now := At(time.Now())
+	now := store.At(time.Now())
 	j := Job{
 		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
 		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
 		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: Duration(s.Timeout),
-		retain: Duration(s.Retain),
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: store.Duration(s.Timeout),
+		retain: store.Duration(s.Retain),
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, Step{Service: step.Service, Input: step.Input})
@@ -73,11 +75,11 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 		s.RunAt = now.Add(s.Delay)
 	}
 	if s.RunAt.After(now.Time) {
-		at := At(s.RunAt)
+		at := store.At(s.RunAt)
 		j.Status, j.RunAt = Scheduled, &at
 	}
 	if s.StartWithin > 0 {
-		at := At(now.Add(s.StartWithin))
+		at := store.At(now.Add(s.StartWithin))
 		j.ExpiresAt = &at
 	}
 	if s.CallbackURL != "" {

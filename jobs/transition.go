@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 )
 
@@ -67,15 +69,15 @@ func always(t trigger) decider {
 }
 
 // publish publishes the job's new status to viewers. A lost event only costs latency.
-func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now Time) {
+func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now store.Time) {
 	e := notify.Event{ID: j.EventID(), Prev: effect.prev, Name: "status"}
 	var data any = struct {
-		Type            string `json:"type"`
-		Status          Status `json:"status"`
-		Attempt         int    `json:"attempt"`
-		Step            int    `json:"step"`
-		CancelRequested bool   `json:"cancel_requested"`
-		At              Time   `json:"at"`
+		Type            string     `json:"type"`
+		Status          Status     `json:"status"`
+		Attempt         int        `json:"attempt"`
+		Step            int        `json:"step"`
+		CancelRequested bool       `json:"cancel_requested"`
+		At              store.Time `json:"at"`
 	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
 	if effect.kept {
 		if r := q.runOf(j); r != nil && r.publishTransition(j.version, data) {

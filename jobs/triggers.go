@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/notify"
 
 	"github.com/riverqueue/river"
@@ -16,7 +18,7 @@ type runStarted struct {
 	riverJobID      int64 // the one that the worker fetched
 }
 
-func (t runStarted) apply(j *Job, e *effects, now Time) error {
+func (t runStarted) apply(j *Job, e *effects, now store.Time) error {
 	expired := j.ExpiresAt != nil && j.StartedAt == nil && now.After(j.ExpiresAt.Time)
 	if j.Done || j.riverJobID != t.riverJobID || j.CancelRequested || expired {
 		return errLost
@@ -47,7 +49,7 @@ type runEnded struct {
 	last   notify.ID // the run's newest event
 }
 
-func (t runEnded) apply(j *Job, e *effects, now Time) error {
+func (t runEnded) apply(j *Job, e *effects, now store.Time) error {
 	if j.Status != Running || j.runID != t.runID {
 		return errLost
 	}
@@ -80,7 +82,7 @@ func (t runEnded) apply(j *Job, e *effects, now Time) error {
 }
 
 // advance stores the output of the current step, and starts the next step or ends the job.
-func (j *Job) advance(e *effects, now Time, res result) {
+func (j *Job) advance(e *effects, now store.Time, res result) {
 	e.advanced = true
 	step := &j.Chain[j.Step-1]
 	step.FinishedAt = &now
@@ -101,7 +103,7 @@ func (j *Job) advance(e *effects, now Time, res result) {
 }
 
 // fail records a failed attempt, and schedules another if attempts are left.
-func (j *Job) fail(e *effects, now Time, f runEnded, suffix string) {
+func (j *Job) fail(e *effects, now store.Time, f runEnded, suffix string) {
 	failure := f.result.Failure
 	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
 	if failure.Code == codeFailed && errors.Is(f.cause, errTimeout) {
@@ -116,7 +118,7 @@ func (j *Job) fail(e *effects, now Time, f runEnded, suffix string) {
 	if failure.RetryAfter != nil {
 		wait = *failure.RetryAfter
 	}
-	at := At(now.Add(wait))
+	at := store.At(now.Add(wait))
 	j.setStatus(Retrying)
 	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
 	e.callback = JobRetrying
@@ -126,7 +128,7 @@ func (j *Job) fail(e *effects, now Time, f runEnded, suffix string) {
 // requested to stop.
 type cancelRequested struct{ reason string }
 
-func (t cancelRequested) apply(j *Job, e *effects, now Time) error {
+func (t cancelRequested) apply(j *Job, e *effects, now store.Time) error {
 	switch {
 	case j.Status == Canceled || j.Status == Running && j.CancelRequested:
 		return errCanceled
@@ -149,7 +151,7 @@ func (t cancelRequested) apply(j *Job, e *effects, now Time) error {
 // startDue means that the run_at of a scheduled or retrying job has passed.
 type startDue struct{}
 
-func (startDue) apply(j *Job, e *effects, now Time) error {
+func (startDue) apply(j *Job, e *effects, now store.Time) error {
 	if j.Status != Scheduled && j.Status != Retrying || j.RunAt == nil || j.RunAt.After(now.Time) {
 		return errLost
 	}
@@ -160,7 +162,7 @@ func (startDue) apply(j *Job, e *effects, now Time) error {
 // startMissed means that the job did not start before its expires_at.
 type startMissed struct{}
 
-func (startMissed) apply(j *Job, e *effects, now Time) error {
+func (startMissed) apply(j *Job, e *effects, now store.Time) error {
 	if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(now.Time) {
 		return errLost
 	}
@@ -175,7 +177,7 @@ type executionLost struct {
 	isolates bool
 }
 
-func (t executionLost) apply(j *Job, e *effects, now Time) error {
+func (t executionLost) apply(j *Job, e *effects, now store.Time) error {
 	if j.Status != Running && j.Status != Queued {
 		return errLost
 	}
@@ -201,7 +203,7 @@ func (t executionLost) apply(j *Job, e *effects, now Time) error {
 // riverCanceled means that an operator canceled the job in River's tables.
 type riverCanceled struct{}
 
-func (riverCanceled) apply(j *Job, e *effects, now Time) error {
+func (riverCanceled) apply(j *Job, e *effects, now store.Time) error {
 	if j.Status != Queued {
 		return errLost
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -46,7 +48,7 @@ func TestUnresponsiveRunIsAbandoned(t *testing.T) {
 			jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s; the service did not stop and was left behind", Attempt: 1},
 		},
 	}
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				services := newServices()

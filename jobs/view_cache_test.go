@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -15,7 +17,7 @@ import (
 // Who asks again gets what another process has changed meanwhile, and what was
 // rendered before only as long as nothing has changed.
 func TestViewCache(t *testing.T) {
-	jobstest.EachDatabase(t, func(t *testing.T, db *jobs.Database) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		worker, _ := newQueue(t, db, services, nil)
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })

@@ -55,7 +55,7 @@ func (q *Queue) auditBatch(ctx context.Context, ids []string) error {
 	for i, id := range ids {
 		marks[i], args[i] = fmt.Sprintf("$%d", i+1), id
 	}
-	rows, err := q.db.read.QueryContext(ctx,
+	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT id, version, events FROM jobs WHERE id IN (`+strings.Join(marks, ", ")+`)`, args...)
 	if err != nil {
 		return fmt.Errorf("audit watched jobs: %w", err)

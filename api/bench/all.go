@@ -28,7 +28,7 @@ func (a *allBench) run(ctx context.Context) error {
 		return err
 	}
 	for _, database := range a.databases {
-		var s *store
+		var s *storage
 		switch {
 		case !slices.Contains(databases, database):
 			return client.BadArgument(fmt.Errorf("--database: expected some of %q", databases))
@@ -52,7 +52,7 @@ func (a *allBench) run(ctx context.Context) error {
 }
 
 // measureAll measures everything on one store.
-func (a *allBench) measureAll(ctx context.Context, s *store) error {
+func (a *allBench) measureAll(ctx context.Context, s *storage) error {
 	type phase struct {
 		name    string
 		callers int

@@ -17,31 +17,32 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/api/client"
-	"coatcheck/jobs"
 )
 
-// A store is where a server that is measured keeps its jobs: a directory for
+// A storage is where a server that is measured keeps its jobs: a directory for
 // SQLite, or a database of its own on a PostgreSQL server.
-type store struct {
+type storage struct {
 	name string
 	dir  string
 	env  []string
 	drop func(context.Context) error
 }
 
-// newSQLiteStore makes a store in a new directory below dir; "" for the system's.
-func newSQLiteStore(dir string) (*store, error) {
+// newSQLiteStore makes a storage in a new directory below dir; "" for the system's.
+func newSQLiteStore(dir string) (*storage, error) {
 	dir, err := os.MkdirTemp(dir, "coatcheck-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a data directory: %w", err)
 	}
-	return &store{name: "sqlite", dir: dir, drop: func(context.Context) error { return os.RemoveAll(dir) }}, nil
+	return &storage{name: "sqlite", dir: dir, drop: func(context.Context) error { return os.RemoveAll(dir) }}, nil
 }
 
 // newPostgresStore makes a database on the PostgreSQL server, and a prefix for
 // Redis.
-func newPostgresStore(ctx context.Context, postgres, redis, dir string) (*store, error) {
+func newPostgresStore(ctx context.Context, postgres, redis, dir string) (*storage, error) {
 	u, err := url.Parse(postgres)
 	if err != nil || u.Host == "" {
 		return nil, client.BadArgument(errors.New("--database-url: expected a URL such as postgres://user@host/database"))
@@ -66,12 +67,12 @@ func newPostgresStore(ctx context.Context, postgres, redis, dir string) (*store,
 
 // administer runs a statement on a PostgreSQL server.
 func administer(ctx context.Context, url, statement string) error {
-	db, err := jobs.OpenPostgres(ctx, url, 1)
+	db, err := store.OpenPostgres(ctx, url, 1)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	_, err = db.SQL().ExecContext(ctx, statement)
+	_, err = db.Write.ExecContext(ctx, statement)
 	return err
 }
 
@@ -85,7 +86,7 @@ type server struct {
 const startTimeout = 30 * time.Second
 
 // start starts a server, by default this program, on a store.
-func (s *store) start(ctx context.Context, binary string, variables []string, args ...string) (*server, error) {
+func (s *storage) start(ctx context.Context, binary string, variables []string, args ...string) (*server, error) {
 	if binary == "" {
 		var err error
 		if binary, err = os.Executable(); err != nil {
@@ -137,7 +138,7 @@ func without(environ, variables []string) (kept []string) {
 }
 
 // lastOfLog returns the last line that the server has logged.
-func (s *store) lastOfLog() string {
+func (s *storage) lastOfLog() string {
 	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return err.Error()

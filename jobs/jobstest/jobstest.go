@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/store"
+
 	"coatcheck/jobs"
 	"coatcheck/migrations"
 )
@@ -26,7 +28,7 @@ import (
 func EachDatabase[T interface {
 	testing.TB
 	Run(name string, test func(T)) bool
-}](t T, test func(t T, db *jobs.Database),
+}](t T, test func(t T, db *store.DB),
 ) {
 	t.Helper()
 	parallel := func(t T) {
@@ -46,17 +48,17 @@ func EachDatabase[T interface {
 }
 
 // SQLite returns a new migrated SQLite database.
-func SQLite(t testing.TB) *jobs.Database {
+func SQLite(t testing.TB) *store.DB {
 	t.Helper()
 	empty, err := emptySQLite()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, jobs.DatabaseFile), empty, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, store.DatabaseFile), empty, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := jobs.OpenSQLite(t.Context(), dir)
+	db, err := store.OpenSQLite(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,21 +75,21 @@ var emptySQLite = sync.OnceValues(func() (file []byte, err error) {
 	}
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
-	db, err := jobs.OpenSQLite(ctx, dir)
+	db, err := store.OpenSQLite(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(migrate(ctx, db), db.Close()); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(dir, jobs.DatabaseFile)) //nolint:gosec // created above
+	return os.ReadFile(filepath.Join(dir, store.DatabaseFile)) //nolint:gosec // created above
 })
 
 // Open returns the PostgreSQL database at url, migrated. A test may open it several times to
 // simulate several processes.
-func Open(t testing.TB, url string) *jobs.Database {
+func Open(t testing.TB, url string) *store.DB {
 	t.Helper()
-	db, err := jobs.OpenPostgres(t.Context(), url, 12)
+	db, err := store.OpenPostgres(t.Context(), url, 12)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func Open(t testing.TB, url string) *jobs.Database {
 }
 
 // Keys returns the signing keys in the database, encrypted with a secret that all tests share.
-func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
+func Keys(t testing.TB, db *store.DB) *jobs.Keys {
 	t.Helper()
 	keys, err := jobs.OpenKeys(t.Context(), db, []byte("the secret of all tests"))
 	if err != nil {
@@ -110,7 +112,7 @@ func Keys(t testing.TB, db *jobs.Database) *jobs.Keys {
 
 // closed closes the database at the end of the test. If the server has cut its connections, TLS
 // cannot send close_notify; that error is ignored.
-func closed(t testing.TB, db *jobs.Database) {
+func closed(t testing.TB, db *store.DB) {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil && !strings.Contains(err.Error(), "closeNotify") {
@@ -119,8 +121,8 @@ func closed(t testing.TB, db *jobs.Database) {
 	})
 }
 
-func migrate(ctx context.Context, db *jobs.Database) error {
-	m, err := migrations.New(db.SQL(), db.Postgres())
+func migrate(ctx context.Context, db *store.DB) error {
+	m, err := migrations.New(db.Write, db.Postgres())
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"os"
@@ -17,7 +17,7 @@ func TestWALIsTruncatedAfterLongRead(t *testing.T) {
 	defer db.Close()
 	write := func(stmt string) {
 		t.Helper()
-		if _, err := db.write.ExecContext(t.Context(), stmt); err != nil {
+		if _, err := db.Write.ExecContext(t.Context(), stmt); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -29,7 +29,7 @@ func TestWALIsTruncatedAfterLongRead(t *testing.T) {
 		return info.Size()
 	}
 	write(`CREATE TABLE t (b BLOB)`)
-	reader, err := db.read.BeginTx(t.Context(), nil)
+	reader, err := db.Read.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

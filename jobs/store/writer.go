@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"context"
@@ -9,62 +9,62 @@ import (
 	"strings"
 )
 
-// A column describes the values that a [writer] writes to one column of a table.
-type column[T any] struct {
+// A Column describes the values that a [Writer] writes to one column of a table.
+type Column[T any] struct {
 	name string
 	kind string // PostgreSQL type: text, bigint or bytea
 	of   func(T) any
 }
 
-// textColumn returns a column of texts. of returns the value for a row; nil for NULL.
-func textColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "text", of} }
+// TextColumn returns a column of texts. of returns the value for a row; nil for NULL.
+func TextColumn[T any](name string, of func(T) any) Column[T] { return Column[T]{name, "text", of} }
 
-// bigintColumn returns a column of integers, times or durations.
-func bigintColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "bigint", of} }
+// BigintColumn returns a column of integers, times or durations.
+func BigintColumn[T any](name string, of func(T) any) Column[T] { return Column[T]{name, "bigint", of} }
 
-// byteaColumn returns a column of bytes.
-func byteaColumn[T any](name string, of func(T) any) column[T] { return column[T]{name, "bytea", of} }
+// ByteaColumn returns a column of bytes.
+func ByteaColumn[T any](name string, of func(T) any) Column[T] { return Column[T]{name, "bytea", of} }
 
-// A writer writes any number of rows of T with one statement: on PostgreSQL each column is one
+// A Writer writes any number of rows of T with one statement: on PostgreSQL each column is one
 // array. On SQLite, which has no round trips to save, the statement runs once per row.
-type writer[T any] struct {
-	columns          []column[T]
+type Writer[T any] struct {
+	columns          []Column[T]
 	postgres, sqlite string
 }
 
 var valueName = regexp.MustCompile(`\bu\.(\w+)`)
 
-// newWriter returns a writer for a statement in which u.name is the value of a column, and {from}
+// NewWriter returns a writer for a statement in which u.name is the value of a column, and {from}
 // is the FROM clause that defines u.
-func newWriter[T any](statement string, columns ...column[T]) *writer[T] {
+func NewWriter[T any](statement string, columns ...Column[T]) *Writer[T] {
 	names, arrays, marks := make([]string, len(columns)), make([]string, len(columns)), make(map[string]string)
 	for i, c := range columns {
 		mark := fmt.Sprintf("$%d", i+1)
 		names[i], arrays[i], marks["u."+c.name] = c.name, mark+"::"+c.kind+"[]", mark
 	}
 	from := "FROM unnest(" + strings.Join(arrays, ", ") + ") AS u(" + strings.Join(names, ", ") + ")"
-	return &writer[T]{
+	return &Writer[T]{
 		columns:  columns,
 		postgres: strings.ReplaceAll(statement, "{from}", from),
 		sqlite:   strings.ReplaceAll(valueName.ReplaceAllStringFunc(statement, func(name string) string { return marks[name] }), "{from}", ""),
 	}
 }
 
-// newInserter returns a writer that inserts rows into a table. conflict is the ON CONFLICT clause,
+// NewInserter returns a writer that inserts rows into a table. conflict is the ON CONFLICT clause,
 // and may contain a RETURNING clause; "" to fail on a conflict.
-func newInserter[T any](table, conflict string, columns ...column[T]) *writer[T] {
+func NewInserter[T any](table, conflict string, columns ...Column[T]) *Writer[T] {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.name
 	}
-	return newWriter("INSERT INTO "+table+" ("+strings.Join(names, ", ")+") SELECT u."+strings.Join(names, ", u.")+" {from} WHERE true "+conflict, columns...)
+	return NewWriter("INSERT INTO "+table+" ("+strings.Join(names, ", ")+") SELECT u."+strings.Join(names, ", u.")+" {from} WHERE true "+conflict, columns...)
 }
 
-// sql returns the statement for PostgreSQL.
-func (w *writer[T]) sql() string { return w.postgres }
+// SQL returns the statement for PostgreSQL.
+func (w *Writer[T]) SQL() string { return w.postgres }
 
-// write writes rows and returns how many were written.
-func (w *writer[T]) write(ctx context.Context, tx Tx, rows []T) (written int64, err error) {
+// Write writes rows and returns how many were written.
+func (w *Writer[T]) Write(ctx context.Context, tx Tx, rows []T) (written int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -73,10 +73,10 @@ func (w *writer[T]) write(ctx context.Context, tx Tx, rows []T) (written int64, 
 		if err != nil {
 			return 0, err
 		}
-		return affected(tx.ExecContext(ctx, w.postgres, args...))
+		return Affected(tx.ExecContext(ctx, w.postgres, args...))
 	}
 	for _, row := range rows {
-		n, err := affected(tx.ExecContext(ctx, w.sqlite, w.values(row)...))
+		n, err := Affected(tx.ExecContext(ctx, w.sqlite, w.values(row)...))
 		if err != nil {
 			return 0, err
 		}
@@ -85,9 +85,9 @@ func (w *writer[T]) write(ctx context.Context, tx Tx, rows []T) (written int64, 
 	return written, nil
 }
 
-// returning writes rows with a statement that has a RETURNING clause with one text, and returns
+// Returning writes rows with a statement that has a RETURNING clause with one text, and returns
 // these texts.
-func (w *writer[T]) returning(ctx context.Context, tx Tx, rows []T) (written []string, err error) {
+func (w *Writer[T]) Returning(ctx context.Context, tx Tx, rows []T) (written []string, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -122,7 +122,7 @@ func (w *writer[T]) returning(ctx context.Context, tx Tx, rows []T) (written []s
 }
 
 // values returns the values of a row, one per column.
-func (w *writer[T]) values(row T) []any {
+func (w *Writer[T]) values(row T) []any {
 	args := make([]any, len(w.columns))
 	for i, c := range w.columns {
 		args[i] = c.of(row)
@@ -131,7 +131,7 @@ func (w *writer[T]) values(row T) []any {
 }
 
 // arrays returns the values of rows, one array per column.
-func (w *writer[T]) arrays(rows []T) ([]any, error) {
+func (w *Writer[T]) arrays(rows []T) ([]any, error) {
 	args := make([]any, len(w.columns))
 	for i, c := range w.columns {
 		var err error
@@ -170,7 +170,7 @@ func array[V, T any](rows []T, of func(T) any) ([]*V, error) {
 	return a, nil
 }
 
-func affected(res sql.Result, err error) (int64, error) {
+func Affected(res sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}

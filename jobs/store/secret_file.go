@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"crypto/rand"
@@ -42,8 +42,8 @@ func checkSecret(path string, text []byte) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// Secret is [ReadSecret], but creates the file if it is missing.
-func Secret(dir string) ([]byte, error) {
+// OpenSecret is [ReadSecret], but creates the file if it is missing.
+func OpenSecret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, SecretFile)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return ReadSecret(dir)

@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"database/sql"
@@ -7,18 +7,18 @@ import (
 	"fmt"
 )
 
-// jsonText returns a value for a statement's argument, or a destination of Scan, that is stored as
+// JSON returns a value for a statement's argument, or a destination of Scan, that is stored as
 // JSON text. Scanning NULL does not change v.
-func jsonText[T any](v *T) textValue[T] { return textValue[T]{v} }
+func JSON[T any](v *T) JSONValue[T] { return JSONValue[T]{v} }
 
-type textValue[T any] struct{ v *T }
+type JSONValue[T any] struct{ v *T }
 
-func (t textValue[T]) Value() (driver.Value, error) {
+func (t JSONValue[T]) Value() (driver.Value, error) {
 	b, err := json.Marshal(*t.v)
 	return string(b), err
 }
 
-func (t textValue[T]) Scan(src any) error {
+func (t JSONValue[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
 		return nil
@@ -31,24 +31,24 @@ func (t textValue[T]) Scan(src any) error {
 	}
 }
 
-// nullableJSON returns v as JSON text, or NULL if it is nil.
-func nullableJSON[T any](v *T) any {
+// NullableJSON returns v as JSON text, or NULL if it is nil.
+func NullableJSON[T any](v *T) any {
 	if v == nil {
 		return nil
 	}
-	return jsonText(v)
+	return JSON(v)
 }
 
-// rawJSON returns JSON text unchanged, or NULL.
-func rawJSON(b json.RawMessage) any {
+// RawJSON returns JSON text unchanged, or NULL.
+func RawJSON(b json.RawMessage) any {
 	if b == nil {
 		return nil
 	}
 	return string(b)
 }
 
-// scanRawJSON returns a destination of Scan that receives JSON text unchanged, or nil for NULL.
-func scanRawJSON(b *json.RawMessage) sql.Scanner { return rawScanner{b} }
+// ScanRawJSON returns a destination of Scan that receives JSON text unchanged, or nil for NULL.
+func ScanRawJSON(b *json.RawMessage) sql.Scanner { return rawScanner{b} }
 
 type rawScanner struct{ b *json.RawMessage }
 

@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"context"
@@ -22,11 +22,11 @@ var ErrUnavailable = errors.New("the database is away")
 const (
 	unreachable        = "the database can't be reached: start it, or look at the network and database_url"
 	full               = "the database's disk is full: make room"
-	readOnly           = "the database is read-only: end that, or connect to its primary (target_session_attrs=read-write)"
+	ReadOnly           = "the database is read-only: end that, or connect to its primary (target_session_attrs=read-write)"
 	tooManyConnections = "the database has no connection left: raise max_connections, or run fewer processes"
-	slow               = "the database does not answer in time: look at its load, its locks and the network"
+	Slow               = "the database does not answer in time: look at its load, its locks and the network"
 	loginRefused       = "the database refuses the login: look at the user, the password and the name of the database in database_url, and at the database's own log"
-	unknown            = "the database does not work: the log of this server has its error"
+	Unknown            = "the database does not work: the log of this server has its error"
 	ioError            = "the database's files can't be read or written: look at the disk and the permissions"
 )
 
@@ -48,9 +48,9 @@ func Problem(err error) string {
 		case sqlite3.SQLITE_FULL:
 			return full
 		case sqlite3.SQLITE_READONLY:
-			return readOnly
+			return ReadOnly
 		case sqlite3.SQLITE_BUSY:
-			return slow
+			return Slow
 		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT,
 			sqlite3.SQLITE_NOTADB:
 			return ioError
@@ -61,7 +61,7 @@ func Problem(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return full
 	case errors.Is(err, context.DeadlineExceeded):
-		return slow
+		return Slow
 	case errors.Is(err, ErrUnavailable), errors.Is(err, driver.ErrBadConn),
 		errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), pgconn.SafeToRetry(err):
@@ -82,11 +82,11 @@ func postgresProblem(code string) string {
 	case code == "53100": // disk_full
 		return full
 	case code == "25006": // read_only_sql_transaction
-		return readOnly
+		return ReadOnly
 	case code == "53300", code == "53200": // too_many_connections, out_of_memory
 		return tooManyConnections
 	case code == "57014", code == "55P03", code == "40P01", code == "40001", code == "25P03": // canceled, locked, frozen
-		return slow
+		return Slow
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection, shutdown, starting up
 		return unreachable
 	case strings.HasPrefix(code, "28"), code == "3D000": // login, no such database

@@ -1,11 +1,11 @@
-package jobs_test
+package store_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 )
 
 // Files that an older release left open to others are tightened at the start.
@@ -14,18 +14,18 @@ func TestOpenSQLiteRestrictsFiles(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	names := []string{jobs.DatabaseFile, "lock", jobs.SecretFile}
+	names := []string{store.DatabaseFile, "lock", store.SecretFile}
 	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	db, err := jobs.OpenSQLite(t.Context(), dir)
+	db, err := store.OpenSQLite(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, name := range append(names, jobs.DatabaseFile+"-wal", jobs.DatabaseFile+"-shm") {
+	for _, name := range append(names, store.DatabaseFile+"-wal", store.DatabaseFile+"-shm") {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}

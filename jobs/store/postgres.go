@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"context"
@@ -56,7 +56,7 @@ func (s settings) with(more settings) settings {
 
 // OpenPostgres connects to the database at url. Jobs use at most conns connections. River,
 // heartbeats and notifications use a few more.
-func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error) {
+func OpenPostgres(ctx context.Context, url string, conns int) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("database_url is not a PostgreSQL URL") // the cause quotes the URL with its password
@@ -82,15 +82,15 @@ func OpenPostgres(ctx context.Context, url string, conns int) (*Database, error)
 		return db
 	}
 	keyed, transport := open(max(1, conns/2), keyedSession), open(transportConns, relaxedSession)
-	d := &Database{
-		write: keyed, keyed: keyed, read: open(max(1, conns-conns/2), anySession), heartbeats: open(1, anySession),
-		transport: transport, postgres: true, driver: riverdatabasesql.NewWithPgxListener(transport, listener),
+	d := &DB{
+		Write: keyed, Keyed: keyed, Read: open(max(1, conns-conns/2), anySession), Heartbeats: open(1, anySession),
+		Transport: transport, postgres: true, Driver: riverdatabasesql.NewWithPgxListener(transport, listener),
 		listener: listener, renewal: renewal,
 	}
 	if err := keyed.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), d.Close())
 	}
-	if err := refusePooling(ctx, d.heartbeats, keyed); err != nil {
+	if err := refusePooling(ctx, d.Heartbeats, keyed); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"context"
@@ -56,8 +56,8 @@ func (r *renewal) renew() {
 	}
 }
 
-// renew replaces all connections to PostgreSQL, because one of them is unusable.
-func (d *Database) renew() {
+// Renew replaces all connections to PostgreSQL, because one of them is unusable.
+func (d *DB) Renew() {
 	if d.postgres {
 		d.renewal.renew()
 	}

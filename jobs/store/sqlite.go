@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"context"
@@ -9,26 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river/riverdriver"
 	"modernc.org/sqlite" // the SQLite driver
 	sqlite3 "modernc.org/sqlite/lib"
 )
-
-// A Database stores the jobs. It is PostgreSQL, or a SQLite file that one process uses exclusively.
-type Database struct {
-	write      *sql.DB // also reads rows in order to change them
-	keyed      *sql.DB // reads rows by key
-	read       *sql.DB // all other reads
-	heartbeats *sql.DB // separate, so that heartbeats never wait for other statements
-	transport  *sql.DB // River's own writes, on PostgreSQL
-	postgres   bool
-	driver     riverdriver.Driver[*sql.Tx]
-	listener   *pgxpool.Pool  // River's LISTEN connections, on PostgreSQL
-	renewal    *renewal       // replaces connections to PostgreSQL
-	lock       *sql.DB        // locks the data directory, on SQLite
-	notifier   *riverNotifier // notifies River of new jobs, on SQLite
-}
 
 // DatabaseFile is the name of the SQLite database in a data directory.
 const DatabaseFile = "coatcheck.db"
@@ -45,7 +28,7 @@ const readers = 4
 
 // OpenSQLite opens coatcheck.db in dir, which it creates if it is missing. It fails if another
 // process has the directory open.
-func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
+func OpenSQLite(ctx context.Context, dir string) (*DB, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the data directory: %w", err)
 	}
@@ -59,7 +42,7 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 	if err := errors.Join(makePrivate(filepath.Join(dir, DatabaseFile)), restrictDir(dir)); err != nil {
 		return nil, errors.Join(fmt.Errorf("create the database: %w", err), lock.Close())
 	}
-	d := &Database{lock: lock}
+	d := &DB{lock: lock}
 	if err := d.openSQLite(ctx, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -68,11 +51,11 @@ func OpenSQLite(ctx context.Context, dir string) (*Database, error) {
 
 // JoinSQLite opens coatcheck.db in dir without locking the directory, which another process may
 // have open. Use it only for short operations that do not interfere with a queue.
-func JoinSQLite(ctx context.Context, dir string) (*Database, error) {
+func JoinSQLite(ctx context.Context, dir string) (*DB, error) {
 	if err := hasDatabase(dir); err != nil {
 		return nil, err
 	}
-	d := new(Database)
+	d := new(DB)
 	if err := d.openSQLite(ctx, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -86,23 +69,23 @@ func hasDatabase(dir string) error {
 	return nil
 }
 
-func (d *Database) openSQLite(ctx context.Context, dir string) (err error) {
+func (d *DB) openSQLite(ctx context.Context, dir string) (err error) {
 	// synchronous=FULL because a 202 means that the job is on disk. An immediate transaction waits
 	// for the lock where a deferred one would fail.
 	path := filepath.Join(dir, DatabaseFile)
 	pragmas := []string{
 		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", fmt.Sprintf("journal_size_limit(%d)", walLimit),
 	}
-	if d.write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
+	if d.Write, err = openSQLite(ctx, path, url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}, 1); err != nil {
 		return err
 	}
-	if d.read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}},
+	if d.Read, err = openSQLite(ctx, path, url.Values{"_pragma": {"query_only(1)", "busy_timeout(5000)"}},
 		readers); err != nil {
 		return err
 	}
-	d.heartbeats, d.keyed = d.write, d.read
+	d.Heartbeats, d.Keyed = d.Write, d.Read
 	d.notifier = newRiverNotifier()
-	d.driver = newNotifierDriver(d.write, d.notifier)
+	d.Driver = newNotifierDriver(d.Write, d.notifier)
 	return nil
 }
 
@@ -140,45 +123,4 @@ func openSQLite(ctx context.Context, path string, query url.Values, conns int) (
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, nil
-}
-
-// A Tx is a transaction of a [Database].
-type Tx struct {
-	*sql.Tx
-	postgres bool
-}
-
-// Begin starts a transaction on the write connections.
-func (d *Database) Begin(ctx context.Context) (Tx, error) {
-	tx, err := d.write.BeginTx(ctx, nil)
-	return Tx{tx, d.postgres}, err
-}
-
-// SQL returns the write connections, for migrations.
-func (d *Database) SQL() *sql.DB { return d.write }
-
-// Postgres reports whether the database is PostgreSQL, which many processes can share.
-func (d *Database) Postgres() bool { return d.postgres }
-
-// notifyRiver notifies River of a new job in a queue of a SQLite database. PostgreSQL does so
-// itself.
-func (d *Database) notifyRiver(queue string) {
-	if d.notifier != nil {
-		d.notifier.notify(queue)
-	}
-}
-
-// Close closes the database.
-func (d *Database) Close() error {
-	if d.postgres {
-		d.listener.Close()
-		return errors.Join(d.heartbeats.Close(), d.transport.Close(), d.read.Close(), d.write.Close())
-	}
-	var errs []error
-	for _, db := range []*sql.DB{d.read, d.write, d.lock} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
 }

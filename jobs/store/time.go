@@ -1,4 +1,4 @@
-package jobs
+package store
 
 import (
 	"database/sql/driver"
@@ -10,20 +10,20 @@ import (
 // digits, in the database milliseconds since 1970.
 type Time struct{ time.Time }
 
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+const TimeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // At returns t truncated to milliseconds.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
 // MarshalText implements [encoding.TextMarshaler].
 func (t Time) MarshalText() ([]byte, error) {
-	return t.UTC().AppendFormat(nil, timeLayout), nil
+	return t.UTC().AppendFormat(nil, TimeLayout), nil
 }
 
 // MarshalJSON implements [json.Marshaler]. Without it, the method of time.Time would be promoted.
 func (t Time) MarshalJSON() ([]byte, error) {
-	b := append(make([]byte, 0, len(timeLayout)+2), '"')
-	return append(t.UTC().AppendFormat(b, timeLayout), '"'), nil
+	b := append(make([]byte, 0, len(TimeLayout)+2), '"')
+	return append(t.UTC().AppendFormat(b, TimeLayout), '"'), nil
 }
 
 // Value implements [driver.Valuer].
