@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"coatcheck/jobs/store"
-
 	"github.com/spf13/cobra"
+
+	"coatcheck/jobs/store"
 )
 
 func (p *program) backupCommand() *cobra.Command {

@@ -8,12 +8,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"coatcheck/api/bench"
 	"coatcheck/api/client"
 	"coatcheck/jobs"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // A usageError is an error in how the program was called or configured. The exit code

@@ -10,14 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services/command"
 	"coatcheck/services/upstream"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // A config holds all settings. The command line overrides the environment, which

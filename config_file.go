@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/services/spec"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/services/spec"
 )
 
 // maxConfigFile is the maximum size of the file, in case another file is named by mistake.

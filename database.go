@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/migrations"
 )
 

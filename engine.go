@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
 

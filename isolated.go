@@ -6,11 +6,11 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/spf13/cobra"
+
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
 	"coatcheck/services/command"
-
-	"github.com/spf13/cobra"
 )
 
 // isolatedCommand returns the command of an isolated run. The server starts it and

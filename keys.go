@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
-
-	"github.com/spf13/cobra"
 )
 
 func (p *program) keysCommand() *cobra.Command {

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/jobstest"
-
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"coatcheck/jobs/jobstest"
 )
 
 func TestMain(m *testing.M) {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"coatcheck/migrations"
-
 	"github.com/spf13/cobra"
+
+	"coatcheck/migrations"
 )
 
 func (p *program) migrateCommand() *cobra.Command {

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/notify"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/notify"
 )
 
 // A setter sets a setting to a value.

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs"
-
 	"github.com/spf13/cobra"
+
+	"coatcheck/jobs"
 )
 
 func (p *program) runCommand() *cobra.Command {

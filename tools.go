@@ -12,13 +12,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"coatcheck/jobs/store"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
-
-	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	"coatcheck/jobs/store"
 )
 
 // maxPassword is the maximum length of a password in bytes.

@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"coatcheck/api"
 	"coatcheck/jobs"
-
-	"github.com/spf13/cobra"
 )
 
 // checkCommand returns the command that reports all errors in the configuration.

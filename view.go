@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"coatcheck/api/client"
 	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
-
-	"golang.org/x/term"
 )
 
 // lineInterval is the minimum time between progress lines, which are printed if

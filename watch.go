@@ -7,10 +7,10 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"coatcheck/api/client"
 	"coatcheck/api/client/watch"
-
-	"github.com/spf13/cobra"
 )
 
 // exitInterrupted is the exit code after an interrupt, as in shells.

@@ -9,12 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/api/auth"
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"golang.org/x/time/rate"
+
+	"coatcheck/api/auth"
+	"coatcheck/jobs"
 )
 
 // findJob returns the job with the given id or token as the caller may see it.

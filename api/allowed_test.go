@@ -5,9 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // A user who may run some services is shown these, and runs no other in any way.

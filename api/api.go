@@ -13,15 +13,15 @@ import (
 	"net/netip"
 	"time"
 
-	"coatcheck/api/auth"
-	"coatcheck/jobs"
-	"coatcheck/notify"
-	"coatcheck/web"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"coatcheck/api/auth"
+	"coatcheck/jobs"
+	"coatcheck/notify"
+	"coatcheck/web"
 )
 
 // A Config has the dependencies and settings of an [API].

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 func (a answer) problem(t testing.TB) api.Problem {

@@ -4,11 +4,10 @@ import (
 	"net/http"
 	"reflect"
 
-	"coatcheck/jobs/store"
+	"github.com/danielgtaylor/huma/v2"
 
 	"coatcheck/jobs"
-
-	"github.com/danielgtaylor/huma/v2"
+	"coatcheck/jobs/store"
 )
 
 // callbackBody is the body of a callback, for the OpenAPI document.

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/api/auth"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"coatcheck/api/auth"
 )
 
 // Connections limits the number of open connections of a server. At the limit,

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // declare takes over the schemas that a service declares as JSON.

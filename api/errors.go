@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
 

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+
+	"coatcheck/jobs"
 )
 
 // Resumption has the parameters for resuming a stream. It is exported because

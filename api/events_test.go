@@ -13,13 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
+	"github.com/r3labs/sse/v2"
 
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
-
-	"github.com/r3labs/sse/v2"
+	"coatcheck/jobs/store"
 )
 
 var (

@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/api/auth"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"coatcheck/api/auth"
 )
 
 const (

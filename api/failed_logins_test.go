@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs/jobstest"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 // behindProxy makes the test's own address a proxy, so that a test can be

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // jobRef identifies a job in a path.

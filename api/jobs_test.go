@@ -11,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // However many requests race with the same key, there is one job.

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"coatcheck/jobs"
-
 	"github.com/go-json-experiment/json/jsontext"
+
+	"coatcheck/jobs"
 )
 
 // Limits on JSON from clients. They keep the cost of a request body linear in

@@ -6,10 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // What jobs, runs and callbacks come to can be counted by Prometheus, from 0 on.

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"coatcheck/jobs"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"coatcheck/jobs"
 )
 
 // metrics are the Prometheus metrics of the server.

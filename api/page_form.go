@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // schema is a JSON Schema.

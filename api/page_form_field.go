@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"coatcheck/web"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/web"
 )
 
 // options are the fields for options of a submission, by their names in the

@@ -12,9 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
 

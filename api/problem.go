@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/api/auth"
-
 	"github.com/go-chi/chi/v5"
+
+	"coatcheck/api/auth"
 )
 
 // problemType is the media type of problem details (RFC 9457).

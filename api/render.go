@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // renderJob returns the JSON of a job. The result is cached and shared by all

@@ -13,11 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/api/auth"
-	"coatcheck/jobs"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"coatcheck/api/auth"
+	"coatcheck/jobs"
 )
 
 // requestInfo has the properties of a request that handlers and logs use.

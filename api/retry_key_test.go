@@ -4,9 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // The idempotency key of a retry is the caller's: an admin who retries a job

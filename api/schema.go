@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coatcheck/jobs"
 )
 
 // A Validator validates inputs against the JSON Schemas (2020-12) of their

@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coatcheck/jobs"
 )
 
 // limitTags are the tags that limit the values of a field, with the JSON types

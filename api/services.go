@@ -7,9 +7,9 @@ import (
 	"iter"
 	"net/http"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // service is the description of a service for clients.

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-chi/chi/v5"
+
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
-
-	"github.com/go-chi/chi/v5"
 )
 
 // addSkeleton adds the routes of the Python skeleton that this program is based

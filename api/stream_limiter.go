@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/api/auth"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"coatcheck/api/auth"
 )
 
 // StreamLimits limit streams and long polls. Zero values mean the defaults.

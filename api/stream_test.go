@@ -18,10 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
 

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
-	"coatcheck/jobs"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // submitRequest is a submission.

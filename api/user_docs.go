@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync"
 
-	"coatcheck/api/auth"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/api/auth"
 )
 
 // maxDocuments is the maximum number of cached versions of the documentation.

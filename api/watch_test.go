@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/r3labs/sse/v2"
+	"gopkg.in/cenkalti/backoff.v1"
+
 	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
-
-	"github.com/r3labs/sse/v2"
-	"gopkg.in/cenkalti/backoff.v1"
 )
 
 const (

@@ -5,10 +5,9 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // A backup that is made while jobs come and run is whole, and has every job

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
 )
 
 // A batch is one transaction with the changes of many callers. It reads the rows of their jobs,

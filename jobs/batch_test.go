@@ -6,10 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // The end of a run is written although its row is not as the run knows it, in

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // BenchmarkSubmit is how fast 64 callers get their jobs on disk.

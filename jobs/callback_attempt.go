@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

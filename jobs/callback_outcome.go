@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"coatcheck/jobs/store"
-
 	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
 )
 
 // Cancel cancels a waiting job at once. It requests a running job to stop: the returned job is then

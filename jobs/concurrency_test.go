@@ -5,10 +5,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // Jobs of a service with a concurrency of its own wait for each other, and take no slot from

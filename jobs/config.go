@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // Errors and outputs whose methods misbehave.

@@ -6,7 +6,6 @@ import (
 	"errors"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

@@ -7,14 +7,12 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify/webhook"
 )
 
@@ -100,13 +98,8 @@ func OpenKeys(ctx context.Context, db *store.DB, secret []byte) (*Keys, error) {
 	return k, err
 }
 
-// execer is a database or a transaction.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
 // insert stores a key unless a key with its id exists.
-func (k *Keys) insert(ctx context.Context, db execer, key Key, kind string, secret []byte) error {
+func (k *Keys) insert(ctx context.Context, db store.Execer, key Key, kind string, secret []byte) error {
 	nonce := make([]byte, k.aead.NonceSize())
 	rand.Read(nonce) // never fails
 	// The id is authenticated too, so that a key cannot be swapped with another.

@@ -2,17 +2,14 @@ package jobs_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 	"coatcheck/notify/webhook"
 )
 
@@ -180,18 +177,4 @@ func TestKeysAreEncrypted(t *testing.T) {
 			t.Error("a key in the place of another signs")
 		}
 	})
-}
-
-func TestSecret(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	first, err := store.OpenSecret(dir)
-	if err != nil || len(first) < store.MinSecret {
-		t.Fatalf("%d bytes, %v", len(first), err)
-	}
-	if info, err := os.Stat(filepath.Join(dir, "secret.key")); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
-	}
-	if again, err := store.OpenSecret(dir); err != nil || string(again) != string(first) {
-		t.Errorf("another one at the next start, %v", err)
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

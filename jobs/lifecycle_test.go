@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
-	"coatcheck/notify"
-
 	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
+	"coatcheck/notify"
 )
 
 var (

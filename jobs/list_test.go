@@ -8,10 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // A list does not read outputs (nor those of intermediate steps), inputs and

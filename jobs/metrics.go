@@ -4,12 +4,11 @@ import (
 	"context"
 	"time"
 
-	"coatcheck/jobs/store"
-
-	"coatcheck/notify"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"coatcheck/jobs/store"
+	"coatcheck/notify"
 )
 
 // metrics are the counters and histograms of this process.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // Lists of what is rare read what they show, and neither the table nor all of

@@ -8,10 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // bounced returns the URL of a database that is reached through PgBouncer.

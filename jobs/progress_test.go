@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // told is what a receiver is told of one job.

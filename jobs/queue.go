@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
 )
 
 // A Queue accepts jobs and, if it has workers, runs them.

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // a driver that is not ours
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
-
-	_ "github.com/jackc/pgx/v5/stdlib" // a driver that is not ours
 )
 
 // A failover leaves connections with a server that takes no changes any more.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
 )

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 
@@ -210,7 +209,7 @@ func (r *Receivers) deleteExpired(ctx context.Context) error {
 	return nil
 }
 
-func deleteReceivers(ctx context.Context, db execer, condition string, arg any) error {
+func deleteReceivers(ctx context.Context, db store.Execer, condition string, arg any) error {
 	for _, stmt := range []string{
 		`UPDATE receivers SET used_at = used_at WHERE ` + condition, // locks them first, as store does
 		`DELETE FROM received WHERE receiver_id IN (SELECT id FROM receivers WHERE ` + condition + `)`,

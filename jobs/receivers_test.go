@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
 )

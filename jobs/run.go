@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify"
 )
 

@@ -53,7 +53,7 @@ func (s *Sessions) Begin(ctx context.Context, owner, credential string) (secret 
 	return secret, session, s.insert(ctx, s.db.Write, secret, &session)
 }
 
-func (s *Sessions) insert(ctx context.Context, db execer, secret string, session *Session) error {
+func (s *Sessions) insert(ctx context.Context, db store.Execer, secret string, session *Session) error {
 	if _, err := db.ExecContext(ctx, `INSERT INTO sessions (id, owner, credential, rotated_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 		sessionID(secret), session.Owner, session.Credential, session.rotatedAt, session.ExpiresAt); err != nil {
 		return fmt.Errorf("store session: %w", err)

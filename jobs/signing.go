@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"coatcheck/jobs/store"
-
 	"coatcheck/notify/webhook"
 )
 

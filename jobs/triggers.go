@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"coatcheck/jobs/store"
-
-	"coatcheck/notify"
-
 	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
+	"coatcheck/notify"
 )
 
 // runStarted means that a worker starts the current step of the job.

@@ -8,10 +8,9 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/store"
 )
 
 // Who asks again gets what another process has changed meanwhile, and what was

@@ -7,11 +7,11 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs/jobstest"
-	"coatcheck/migrations"
-
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
+
+	"coatcheck/jobs/jobstest"
+	"coatcheck/migrations"
 )
 
 // eachDatabase runs the test on an empty database of each kind. open opens

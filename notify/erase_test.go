@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // What is erased can't be read again; what comes later can.

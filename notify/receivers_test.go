@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
-
-	"golang.org/x/net/dns/dnsmessage"
 )
 
 func request(url string) notify.Request {

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // A viewer whose hub loses Redis for a while misses nothing.

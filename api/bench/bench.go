@@ -12,11 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/api/client"
-	"coatcheck/jobs"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"coatcheck/api/client"
+	"coatcheck/jobs"
 )
 
 // An Env is what the commands need of the program that offers them.

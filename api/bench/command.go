@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"coatcheck/api/client"
-
 	"github.com/spf13/cobra"
+
+	"coatcheck/api/client"
 )
 
 // Command returns the command `bench`, with a subcommand for each kind of load.

@@ -17,9 +17,8 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/api/client"
+	"coatcheck/jobs/store"
 )
 
 // A storage is where a server that is measured keeps its jobs: a directory for

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/store"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/migrations"
 )
 

@@ -32,6 +32,11 @@ type Tx struct {
 	postgres bool
 }
 
+// An Execer is a database or a transaction.
+type Execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
 // Begin starts a transaction on the write connections.
 func (d *DB) Begin(ctx context.Context) (Tx, error) {
 	tx, err := d.Write.BeginTx(ctx, nil)

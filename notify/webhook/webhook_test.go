@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/notify/webhook"
-
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"coatcheck/notify/webhook"
 )
 
 // The example of the Standard Webhooks specification.

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 func TestMain(m *testing.M) {

@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"coatcheck/services/spec"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/services/spec"
 )
 
 // passed are the environment variables that every program gets, where the server has

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // A Parser reads a part of a configuration file and collects its mistakes.

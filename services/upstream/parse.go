@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/services/spec"
-
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/http/httpguts"
+
+	"coatcheck/services/spec"
 )
 
 // Parse reads the section `upstreams` of a configuration file in a directory. Error:

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // parse parses the settings of one upstream, test.

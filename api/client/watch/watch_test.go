@@ -15,9 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coatcheck/api/client/watch"
-
 	"go.uber.org/goleak"
+
+	"coatcheck/api/client/watch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
