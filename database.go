@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/migrations"
 )
@@ -20,7 +20,7 @@ func openDatabase(ctx context.Context, c *config) (*store.DB, error) {
 // openKeys reads the keys in the database. With createSecret, it creates the secret
 // that encrypts them if the database has no keys yet. If it has keys, only the
 // existing secret can decrypt them.
-func openKeys(ctx context.Context, c *config, db *store.DB, createSecret bool) (*jobs.Keys, error) {
+func openKeys(ctx context.Context, c *config, db *store.DB, createSecret bool) (*keys.Keyring, error) {
 	secret := []byte(c.SecretKey)
 	if c.SecretKey == "" && c.DatabaseURL != "" {
 		return nil, &usageError{errors.New("set secret_key or SECRET_KEY to random characters, such as the output of `openssl rand -base64 32`, and to the same in all processes: it encrypts the keys in the database")}
@@ -31,12 +31,12 @@ func openKeys(ctx context.Context, c *config, db *store.DB, createSecret bool) (
 			return nil, err
 		}
 	}
-	return jobs.OpenKeys(ctx, db, secret)
+	return keys.Open(ctx, db, secret)
 }
 
 func readSecret(ctx context.Context, dir string, db *store.DB, create bool) ([]byte, error) {
 	if create {
-		has, err := jobs.HasKeys(ctx, db)
+		has, err := keys.Exist(ctx, db)
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coatcheck/api/auth"
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 )
 
 func (p *program) keysCommand() *cobra.Command {
@@ -61,8 +61,8 @@ func (p *program) keysCommand() *cobra.Command {
 		func(ctx context.Context, c *config, user, _ string) error { return p.createKey(ctx, c, user, nil) })
 	rotate := add("rotate", "[USER]", "Replace all keys with a new one", "Creates a key and prints it. It cannot be shown again. The old keys continue to sign for the grace period, so that receivers have time to switch.",
 		func(ctx context.Context, c *config, user, _ string) error {
-			if grace < 0 || grace > jobs.MaxGrace {
-				return &usageError{fmt.Errorf("--grace: expected 0 to %s", jobs.MaxGrace)}
+			if grace < 0 || grace > keys.MaxGrace {
+				return &usageError{fmt.Errorf("--grace: expected 0 to %s", keys.MaxGrace)}
 			}
 			return p.createKey(ctx, c, user, &grace)
 		})

@@ -20,7 +20,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/client"
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 	"coatcheck/notify/webhook"
 )
 
@@ -45,8 +45,8 @@ func (l *listener) run(ctx context.Context, c *config) error {
 	}
 	l.done = make(chan struct{})
 	l.loadKeys = func() (found []webhook.Key, err error) {
-		err = withKeys(ctx, c, func(keys *jobs.Keys) error {
-			found, err = keys.Signing(ctx, cmp.Or(l.user, auth.LocalUser))
+		err = withKeys(ctx, c, func(ring *keys.Keyring) error {
+			found, err = ring.Signing(ctx, cmp.Or(l.user, auth.LocalUser))
 			return err
 		})
 		return found, err

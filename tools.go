@@ -16,7 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"coatcheck/api/auth"
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
@@ -86,7 +86,7 @@ func (p *program) apiKey() error {
 
 // withKeys calls do with the keys in the database. The server may use the database at
 // the same time, even SQLite.
-func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err error) {
+func withKeys(ctx context.Context, c *config, do func(*keys.Keyring) error) (err error) {
 	var db *store.DB
 	if c.DatabaseURL != "" {
 		db, err = store.OpenPostgres(ctx, c.DatabaseURL, 2)
@@ -106,8 +106,8 @@ func withKeys(ctx context.Context, c *config, do func(*jobs.Keys) error) (err er
 
 // listKeys prints the keys that callbacks to a user are signed with.
 func (p *program) listKeys(ctx context.Context, c *config, user string) error {
-	return withKeys(ctx, c, func(keys *jobs.Keys) error {
-		list, err := keys.List(ctx, user)
+	return withKeys(ctx, c, func(ring *keys.Keyring) error {
+		list, err := ring.List(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -127,8 +127,8 @@ func (p *program) listKeys(ctx context.Context, c *config, user string) error {
 // createKey creates a key and prints it. With a grace period, the key replaces the
 // existing ones.
 func (p *program) createKey(ctx context.Context, c *config, user string, grace *time.Duration) error {
-	return withKeys(ctx, c, func(keys *jobs.Keys) error {
-		key, secret, err := keys.Create(ctx, user, grace)
+	return withKeys(ctx, c, func(ring *keys.Keyring) error {
+		key, secret, err := ring.Create(ctx, user, grace)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (p *program) createKey(ctx context.Context, c *config, user string, grace *
 
 // revokeKey revokes a key.
 func (p *program) revokeKey(ctx context.Context, c *config, user, id string) error {
-	return withKeys(ctx, c, func(keys *jobs.Keys) error { return keys.Revoke(ctx, user, id) })
+	return withKeys(ctx, c, func(ring *keys.Keyring) error { return ring.Revoke(ctx, user, id) })
 }
 
 func (p *program) hashPasswordCommand() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -217,9 +218,9 @@ func TestCallbackTest(t *testing.T) {
 
 func TestCallbackKeys(t *testing.T) {
 	db := jobstest.SQLite(t)
-	credentials, keys := aliceAndBob(t)
+	credentials, apiKeys := aliceAndBob(t)
 	f := newFixture(t, db, options{credentials: credentials})
-	alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]
+	alice, bob := "Authorization: Bearer "+apiKeys["alice"], "Authorization: Bearer "+apiKeys["bob"]
 	create := func(path, body string) (key struct{ ID, Secret string }) {
 		t.Helper()
 		a := f.do(t, "POST", path, body, alice)
@@ -245,7 +246,7 @@ func TestCallbackKeys(t *testing.T) {
 			t.Errorf("revoke: %s, want %d", a.Status, want)
 		}
 	}
-	for range jobs.MaxKeys - 1 {
+	for range keys.Max - 1 {
 		create("/v1/callback-keys", "")
 	}
 	if a := f.do(t, "POST", "/v1/callback-keys", "", alice); a.StatusCode != 409 || !strings.Contains(a.body, "too-many-keys") {

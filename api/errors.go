@@ -8,6 +8,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -52,9 +53,9 @@ func knownProblem(err error) *Problem {
 		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
 	case errors.Is(err, jobs.ErrNoReceiver):
 		return newProblem("not-found", "you have no test receiver; create one first")
-	case errors.Is(err, jobs.ErrNoKey):
+	case errors.Is(err, keys.ErrNotFound):
 		return newProblem("not-found", "there is no such key, or it belongs to another user")
-	case errors.Is(err, jobs.ErrTooManyKeys):
+	case errors.Is(err, keys.ErrTooMany):
 		return newProblem("too-many-keys", err.Error())
 	case errors.Is(err, jobs.ErrUnknownService):
 		return newProblem("not-found", "there is no such service; GET /v1/services lists all services")

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 )
 
 type keySet struct {
@@ -19,12 +19,12 @@ type keySet struct {
 
 type keyList struct {
 	Body struct {
-		Data []jobs.Key `json:"data" nullable:"false"`
+		Data []keys.Key `json:"data" nullable:"false"`
 	}
 }
 
 type newKey struct {
-	jobs.Key
+	keys.Key
 	Secret string `json:"secret" doc:"whsec_…, shown this once."`
 }
 
@@ -57,9 +57,9 @@ func (a *API) addKeys() {
 		summary:     "List the keys that your callbacks are signed with",
 		description: "Your secrets and the server's own key; what is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
-		keys, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
+		listed, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
 		list := new(keyList)
-		list.Body.Data = append([]jobs.Key{}, keys...)
+		list.Body.Data = append([]keys.Key{}, listed...)
 		return list, err
 	})
 	register(a, operation{
@@ -79,9 +79,9 @@ func (a *API) addKeys() {
 			return nil, err
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
-		if err != nil || grace < 0 || grace > jobs.MaxGrace {
+		if err != nil || grace < 0 || grace > keys.MaxGrace {
 			return nil, invalid([]ProblemError{{
-				Location: "body.grace", Message: "expected a duration from 0s to " + jobs.MaxGrace.String(),
+				Location: "body.grace", Message: "expected a duration from 0s to " + keys.MaxGrace.String(),
 			}})
 		}
 		return a.createKey(ctx, &grace)

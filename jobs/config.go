@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -25,7 +26,7 @@ type Publisher interface {
 type Config struct {
 	Database *store.DB
 	// Keys are the signing keys in the database.
-	Keys     *Keys
+	Keys     *keys.Keyring
 	Services *Registry
 	Events   Publisher
 	// Viewers are notified of events that they missed; nil if this process has no viewers.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -190,7 +191,7 @@ func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 
 // SendTest sends a callback.test to a validated URL, in a single attempt.
 func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, error) {
-	id, err := newID("msg_")
+	id, err := keys.NewID("msg_")
 	if err != nil {
 		return Delivery{}, err
 	}

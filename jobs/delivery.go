@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
@@ -43,7 +44,7 @@ func (b *batch) addCallback(j *Job, e *effects) error {
 
 // addDelivery adds a delivery that is due at a time.
 func (b *batch) addDelivery(j *Job, event string, body []byte, at store.Time) error {
-	id, err := newID("msg_")
+	id, err := keys.NewID("msg_")
 	if err != nil {
 		return err
 	}

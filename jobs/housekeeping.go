@@ -18,7 +18,7 @@ const (
 // housekeeping expires jobs that did not start in time, and deletes expired rows. Every process with
 // workers runs it; concurrent rounds do no harm.
 func (q *Queue) housekeeping(ctx context.Context) error {
-	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.deleteExpired(ctx), q.Sessions.deleteExpired(ctx),
+	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.DeleteExpired(ctx), q.Sessions.deleteExpired(ctx),
 		q.Receivers.deleteExpired(ctx))
 }
 

@@ -38,7 +38,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 		// while this one runs them.
 		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
 	}
-	j.Token = Optional(q.Keys.token(j.ID))
+	j.Token = Optional(q.Keys.Token(j.ID))
 	j.refresh()
 	return j, nil
 }

@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
 // Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
 // [Queue.Output] returns that output. Errors: [ErrNotFound], [ErrRemoved].
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
-	if !validID("job_", id) {
+	if !keys.ValidID("job_", id) {
 		return Job{}, ErrNotFound
 	}
 	ctx, cancel := q.db.Brief(ctx)

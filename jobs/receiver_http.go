@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
@@ -112,7 +113,7 @@ func respond(req *http.Request, status int, text string) *http.Response {
 // store stores a callback and deletes the receiver's oldest ones.
 func (r *Receivers) store(ctx context.Context, id string, c *Received) error {
 	var err error
-	if c.ID, err = newID(""); err != nil {
+	if c.ID, err = keys.NewID(""); err != nil {
 		return err
 	}
 	header, err := json.Marshal(c.Header)

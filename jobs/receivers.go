@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -59,11 +60,11 @@ const (
 // sending process. Nothing is dialed, and the receivers cannot be reached from outside.
 type Receivers struct {
 	db   *store.DB
-	keys *Keys
+	keys *keys.Keyring
 }
 
 // NewReceivers returns the receivers in the database.
-func NewReceivers(db *store.DB, keys *Keys) *Receivers { return &Receivers{db, keys} }
+func NewReceivers(db *store.DB, ring *keys.Keyring) *Receivers { return &Receivers{db, ring} }
 
 // A Receiver is a user's test receiver.
 type Receiver struct {
@@ -127,7 +128,7 @@ func (r *Receivers) read(ctx context.Context, condition, arg string) (found Rece
 func (r *Receivers) Create(ctx context.Context, owner string) error {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	id, err := newID("")
+	id, err := keys.NewID("")
 	if err != nil {
 		return err
 	}

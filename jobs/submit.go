@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
@@ -55,13 +56,13 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 
 // newJob returns the job for s, which is not stored yet.
 func (q *Queue) newJob(s *Submission) (Job, error) {
-	id, err := newID("job_")
+	id, err := keys.NewID("job_")
 	if err != nil {
 		return Job{}, err
 	}
 	now := store.At(time.Now())
 	j := Job{
-		ID: id, Token: Optional(q.Keys.token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
+		ID: id, Token: Optional(q.Keys.Token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
 		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
 		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,

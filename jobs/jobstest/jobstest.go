@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/migrations"
 )
@@ -100,9 +100,9 @@ func Open(t testing.TB, url string) *store.DB {
 }
 
 // Keys returns the signing keys in the database, encrypted with a secret that all tests share.
-func Keys(t testing.TB, db *store.DB) *jobs.Keys {
+func Keys(t testing.TB, db *store.DB) *keys.Keyring {
 	t.Helper()
-	keys, err := jobs.OpenKeys(t.Context(), db, []byte("the secret of all tests"))
+	keys, err := keys.Open(t.Context(), db, []byte("the secret of all tests"))
 	if err != nil {
 		t.Fatal(err)
 	}

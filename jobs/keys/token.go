@@ -1,4 +1,4 @@
-package jobs
+package keys
 
 import (
 	"crypto/hmac"
@@ -8,22 +8,22 @@ import (
 )
 
 // sum returns the MAC of data for a purpose.
-func (k *Keys) sum(purpose string, data []byte) []byte {
+func (k *Keyring) sum(purpose string, data []byte) []byte {
 	h := hmac.New(sha256.New, k.mac)
 	h.Write([]byte(purpose + "\x00"))
 	h.Write(data)
 	return h.Sum(nil)[:macSize]
 }
 
-// token returns the token for the job with this id.
-func (k *Keys) token(id string) string {
+// Token returns the token for the job with this id.
+func (k *Keyring) Token(id string) string {
 	return id + "." + idEncoding.EncodeToString(k.sum("token", []byte(id)))
 }
 
 // VerifyToken returns the id of the job that the token grants access to.
-func (k *Keys) VerifyToken(token string) (id string, ok bool) {
+func (k *Keyring) VerifyToken(token string) (id string, ok bool) {
 	id, _, ok = strings.Cut(token, ".")
-	if !ok || !validID("job_", id) || !hmac.Equal([]byte(token), []byte(k.token(id))) {
+	if !ok || !ValidID("job_", id) || !hmac.Equal([]byte(token), []byte(k.Token(id))) {
 		return "", false
 	}
 	return id, true
@@ -31,12 +31,12 @@ func (k *Keys) VerifyToken(token string) (id string, ok bool) {
 
 // Seal encodes data with a MAC for use in a URL. Callers can pass it back but cannot forge or
 // change it.
-func (k *Keys) Seal(data []byte) string {
+func (k *Keyring) Seal(data []byte) string {
 	return base64.RawURLEncoding.EncodeToString(append(k.sum("seal", data), data...))
 }
 
 // Open verifies and returns the data that Seal encoded.
-func (k *Keys) Open(sealed string) ([]byte, bool) {
+func (k *Keyring) Open(sealed string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], k.sum("seal", b[macSize:])) {
 		return nil, false

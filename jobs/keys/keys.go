@@ -1,4 +1,6 @@
-package jobs
+// Package keys makes what cannot be guessed or forged: ids of jobs, the tokens that grant access to
+// one job, sealed cursors, and the keys that sign callbacks.
+package keys
 
 import (
 	"context"
@@ -18,17 +20,17 @@ import (
 
 // Errors of the keys that a caller can act on.
 var (
-	// ErrNoKey means that the key does not exist.
-	ErrNoKey = errors.New("no such key")
-	// ErrLastKey means that the key is the server's only key, without which it could not sign.
-	ErrLastKey = errors.New("the server's only key can't be revoked: rotate it")
-	// ErrTooManyKeys means that the user already has [MaxKeys] keys.
-	ErrTooManyKeys = fmt.Errorf("there are %d keys already: revoke one first", MaxKeys)
+	// ErrNotFound means that the key does not exist.
+	ErrNotFound = errors.New("no such key")
+	// ErrLast means that the key is the server's only key, without which it could not sign.
+	ErrLast = errors.New("the server's only key can't be revoked: rotate it")
+	// ErrTooMany means that the owner already has [Max] keys.
+	ErrTooMany = fmt.Errorf("there are %d keys already: revoke one first", Max)
 )
 
 const (
-	// MaxKeys is the maximum number of active keys per user.
-	MaxKeys = 5
+	// Max is the maximum number of active keys per owner and scheme.
+	Max = 5
 	// MaxGrace is the longest time that a replaced key may continue to sign.
 	MaxGrace = 30 * 24 * time.Hour
 
@@ -40,9 +42,9 @@ const (
 	keyHistory = 7 * 24 * time.Hour
 )
 
-// Keys are the server's secrets and the keys that sign callbacks. They are stored in the database,
-// so that all processes share them. They are encrypted with a secret that is stored elsewhere.
-type Keys struct {
+// A Keyring has the server's secrets and the keys that sign callbacks. They are stored in the
+// database, so that all processes share them, and encrypted with a secret that is stored elsewhere.
+type Keyring struct {
 	db   *store.DB
 	aead cipher.AEAD
 	mac  []byte // key for the MACs of tokens and of Seal
@@ -58,10 +60,10 @@ type Key struct {
 	ExpiresAt *store.Time `json:"expires_at" format:"date-time" doc:"When it stops signing; null when that is not decided."`
 }
 
-// OpenKeys opens the keys in the database, and creates those that a server requires. The secret
-// must have at least [store.MinSecret] bytes. OpenKeys fails if the keys were created with a different
+// Open opens the keys in the database, and creates those that a server requires. The secret
+// must have at least [store.MinSecret] bytes. Open fails if the keys were created with a different
 // secret.
-func OpenKeys(ctx context.Context, db *store.DB, secret []byte) (*Keys, error) {
+func Open(ctx context.Context, db *store.DB, secret []byte) (*Keyring, error) {
 	if len(secret) < store.MinSecret {
 		return nil, fmt.Errorf("the secret key has %d characters, want at least %d", len(secret), store.MinSecret)
 	}
@@ -73,7 +75,7 @@ func OpenKeys(ctx context.Context, db *store.DB, secret []byte) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive a key: %w", err)
 	}
-	k := &Keys{db: db}
+	k := &Keyring{db: db}
 	if k.aead, err = cipher.NewGCM(block); err != nil {
 		return nil, fmt.Errorf("derive a key: %w", err)
 	}
@@ -99,7 +101,7 @@ func OpenKeys(ctx context.Context, db *store.DB, secret []byte) (*Keys, error) {
 }
 
 // insert stores a key unless a key with its id exists.
-func (k *Keys) insert(ctx context.Context, db store.Execer, key Key, kind string, secret []byte) error {
+func (k *Keyring) insert(ctx context.Context, db store.Execer, key Key, kind string, secret []byte) error {
 	nonce := make([]byte, k.aead.NonceSize())
 	rand.Read(nonce) // never fails
 	// The id is authenticated too, so that a key cannot be swapped with another.
@@ -111,7 +113,7 @@ func (k *Keys) insert(ctx context.Context, db store.Execer, key Key, kind string
 	return nil
 }
 
-func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
+func (k *Keyring) decrypt(id, sealed string) ([]byte, error) {
 	b, err := base64.StdEncoding.DecodeString(sealed)
 	if n := k.aead.NonceSize(); err == nil && len(b) > n {
 		var secret []byte
@@ -122,9 +124,9 @@ func (k *Keys) decrypt(id, sealed string) ([]byte, error) {
 	return nil, errors.New("the keys in the database can't be read with this secret key: they were created with another one")
 }
 
-// HasKeys reports whether the database contains keys, which can only be read with the secret that
+// Exist reports whether the database contains keys, which can only be read with the secret that
 // they were created with.
-func HasKeys(ctx context.Context, db *store.DB) (has bool, err error) {
+func Exist(ctx context.Context, db *store.DB) (has bool, err error) {
 	if err := db.Read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys)`).Scan(&has); err != nil {
 		return false, fmt.Errorf("find keys: %w", err)
 	}

@@ -1,4 +1,4 @@
-package jobs
+package keys
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ const maxFirstKeys = 20
 // Signing returns the keys that sign callbacks to the owner: the shared secrets, newest first, then
 // the server's own keys, whose public keys are published. It creates a secret for an owner that has
 // none, so that every callback has both kinds of signature.
-func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
+func (k *Keyring) Signing(ctx context.Context, owner string) ([]webhook.Key, error) {
 	active := ` AND (expires_at IS NULL OR expires_at > ` + k.db.Now() + `)`
 	_, keys, err := k.read(ctx, owner, active)
 	if err != nil || owner == "" || slices.ContainsFunc(keys, func(key webhook.Key) bool { return key.Scheme() == webhook.V1 }) {
@@ -33,7 +33,7 @@ func (k *Keys) Signing(ctx context.Context, owner string) ([]webhook.Key, error)
 // makeFirst creates a key for an owner that has none, and returns the active keys. The key's id is
 // derived from the owner, so that only one of several concurrent first callbacks creates a key,
 // even across processes.
-func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webhook.Key, err error) {
+func (k *Keyring) makeFirst(ctx context.Context, owner, active string) (keys []webhook.Key, err error) {
 	for n := range maxFirstKeys {
 		sum := sha256.Sum256(fmt.Appendf(nil, "first key %d of %s", n, owner))
 		key := Key{ID: "key_" + idEncoding.EncodeToString(sum[:16]), Owner: owner}
@@ -46,7 +46,7 @@ func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webh
 		}
 		// The key with this id has expired.
 	}
-	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooManyKeys) {
+	if _, _, err := k.Create(ctx, owner, nil); err != nil && !errors.Is(err, ErrTooMany) {
 		return nil, err
 	}
 	_, keys, err = k.read(ctx, owner, active)
@@ -55,12 +55,12 @@ func (k *Keys) makeFirst(ctx context.Context, owner, active string) (keys []webh
 
 // List returns the owner's keys and the server's own, including those that expired in the last
 // week.
-func (k *Keys) List(ctx context.Context, owner string) ([]Key, error) {
+func (k *Keyring) List(ctx context.Context, owner string) ([]Key, error) {
 	keys, _, err := k.read(ctx, owner, "")
 	return keys, err
 }
 
-func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, signing []webhook.Key, err error) {
+func (k *Keyring) read(ctx context.Context, owner, condition string) (keys []Key, signing []webhook.Key, err error) {
 	rows, err := k.db.Read.QueryContext(ctx, `SELECT id, owner, kind, secret, created_at, expires_at FROM keys WHERE (kind = 'v1' AND owner = $1 OR kind = 'v1a' AND owner = '')`+condition+` ORDER BY kind, created_at DESC, id DESC`, owner)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read signing keys: %w", err)
@@ -92,15 +92,15 @@ func (k *Keys) read(ctx context.Context, owner, condition string) (keys []Key, s
 // Create creates a key of the owner, or of the server if owner is "". It returns the secret, which
 // is not available later. If grace is nil, the key signs in addition to the existing keys.
 // Otherwise it replaces them, and they continue to sign for the grace period; 0 ends them now.
-// Error: [ErrTooManyKeys].
-func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
+// Error: [ErrTooMany].
+func (k *Keyring) Create(ctx context.Context, owner string, grace *time.Duration) (key Key, secret string, err error) {
 	key = Key{Owner: owner, Scheme: webhook.V1, CreatedAt: store.At(time.Now())}
 	if owner == "" {
 		key.Scheme = webhook.V1a
 	}
 	made := webhook.NewKey(key.Scheme)
 	key.PublicKey = made.PublicKey()
-	if key.ID, err = newID("key_"); err != nil {
+	if key.ID, err = NewID("key_"); err != nil {
 		return Key{}, "", err
 	}
 	tx, err := k.db.Begin(ctx)
@@ -118,8 +118,8 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM keys WHERE owner = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > `+k.db.Now()+`)`, owner, key.Scheme).Scan(&active); err != nil {
 		return Key{}, "", fmt.Errorf("count keys: %w", err)
 	}
-	if active >= MaxKeys {
-		return Key{}, "", ErrTooManyKeys
+	if active >= Max {
+		return Key{}, "", ErrTooMany
 	}
 	if err := k.insert(ctx, tx, key, key.Scheme, []byte(made.Secret())); err != nil {
 		return Key{}, "", err
@@ -130,9 +130,9 @@ func (k *Keys) Create(ctx context.Context, owner string, grace *time.Duration) (
 	return key, made.Secret(), nil
 }
 
-// Revoke ends a key of the owner, or of the server if owner is "", now. Errors: [ErrNoKey],
-// [ErrLastKey].
-func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
+// Revoke ends a key of the owner, or of the server if owner is "", now. Errors: [ErrNotFound],
+// [ErrLast].
+func (k *Keyring) Revoke(ctx context.Context, owner, id string) error {
 	now := store.At(time.Now())
 	scheme, spare := webhook.V1, ""
 	if owner == "" {
@@ -145,21 +145,21 @@ func (k *Keys) Revoke(ctx context.Context, owner, id string) error {
 		return fmt.Errorf("read key: %w", err)
 	}
 	if found == 0 {
-		return ErrNoKey
+		return ErrNotFound
 	}
 	res, err := k.db.Write.ExecContext(ctx, `UPDATE keys SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END WHERE id = $1 AND owner = $2 AND kind = $3`+spare, id, owner, scheme, now)
 	if err != nil {
 		return fmt.Errorf("revoke key: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return cmp.Or(err, ErrLastKey)
+		return cmp.Or(err, ErrLast)
 	}
 	return nil
 }
 
 // Public returns the server's public keys as JSON Web Keys. These verify the callbacks to all
 // owners.
-func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
+func (k *Keyring) Public(ctx context.Context) ([]json.RawMessage, error) {
 	signing, err := k.Signing(ctx, "")
 	public := make([]json.RawMessage, len(signing))
 	for i, s := range signing {
@@ -168,8 +168,8 @@ func (k *Keys) Public(ctx context.Context) ([]json.RawMessage, error) {
 	return public, err
 }
 
-// deleteExpired deletes keys that expired more than keyHistory ago.
-func (k *Keys) deleteExpired(ctx context.Context) error {
+// DeleteExpired deletes keys that expired more than keyHistory ago.
+func (k *Keyring) DeleteExpired(ctx context.Context) error {
 	if _, err := k.db.Write.ExecContext(ctx,
 		`DELETE FROM keys WHERE expires_at < $1`, store.At(time.Now().Add(-keyHistory))); err != nil {
 		return fmt.Errorf("delete expired keys: %w", err)

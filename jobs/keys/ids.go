@@ -1,4 +1,4 @@
-package jobs
+package keys
 
 import (
 	"encoding/base32"
@@ -10,9 +10,9 @@ import (
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// newID returns prefix and 26 characters that sort by creation time (UUIDv7, RFC 9562, in
+// NewID returns prefix and 26 characters that sort by creation time (UUIDv7, RFC 9562, in
 // Crockford's base 32).
-func newID(prefix string) (string, error) {
+func NewID(prefix string) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return "", fmt.Errorf("create id: %w", err)
@@ -20,8 +20,8 @@ func newID(prefix string) (string, error) {
 	return prefix + idEncoding.EncodeToString(id[:]), nil
 }
 
-// validID reports whether id has the format of newID.
-func validID(prefix, id string) bool {
+// ValidID reports whether id has the format of NewID.
+func ValidID(prefix, id string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
 	_, err := idEncoding.DecodeString(rest)
 	return ok && len(rest) == 26 && err == nil

@@ -1,4 +1,4 @@
-package jobs_test
+package keys_test
 
 import (
 	"errors"
@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify/webhook"
 )
 
 // signers returns which of these keys the callbacks to alice are signed with.
-func signers(t *testing.T, keys *jobs.Keys, secrets ...string) string {
+func signers(t *testing.T, ring *keys.Keyring, secrets ...string) string {
 	t.Helper()
-	signing, err := keys.Signing(t.Context(), "alice")
+	signing, err := ring.Signing(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,17 +36,17 @@ func signers(t *testing.T, keys *jobs.Keys, secrets ...string) string {
 
 func TestKeys(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		keys := jobstest.Keys(t, db)
-		if got := signers(t, keys); got != "S" {
+		ring := jobstest.Keys(t, db)
+		if got := signers(t, ring); got != "S" {
 			t.Errorf("at first %s signs", got)
 		}
 		// An owner without a secret is given one, once.
-		if signing, err := keys.Signing(t.Context(), "alice"); err != nil || len(signing) != 2 || signing[0].Scheme() != webhook.V1 {
+		if signing, err := ring.Signing(t.Context(), "alice"); err != nil || len(signing) != 2 || signing[0].Scheme() != webhook.V1 {
 			t.Errorf("at first %v sign, %v", signing, err)
 		}
-		create := func(owner string, grace *time.Duration) (jobs.Key, string) {
+		create := func(owner string, grace *time.Duration) (keys.Key, string) {
 			t.Helper()
-			key, secret, err := keys.Create(t.Context(), owner, grace)
+			key, secret, err := ring.Create(t.Context(), owner, grace)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,52 +55,52 @@ func TestKeys(t *testing.T) {
 		_, a := create("alice", nil)
 		first, b := create("alice", nil)
 		create("bob", nil)
-		if got := signers(t, keys, a, b); got != "baS" {
+		if got := signers(t, ring, a, b); got != "baS" {
 			t.Errorf("with two secrets %s signs", got)
 		}
 		hour, now := time.Hour, time.Duration(0)
 		_, c := create("alice", &hour)
-		if got := signers(t, keys, a, b, c); got != "cbaS" {
+		if got := signers(t, ring, a, b, c); got != "cbaS" {
 			t.Errorf("within the grace %s signs", got)
 		}
-		if err := keys.Revoke(t.Context(), "bob", first.ID); !errors.Is(err, jobs.ErrNoKey) {
+		if err := ring.Revoke(t.Context(), "bob", first.ID); !errors.Is(err, keys.ErrNotFound) {
 			t.Errorf("somebody else's key: %v", err)
 		}
-		if err := keys.Revoke(t.Context(), "alice", first.ID); err != nil {
+		if err := ring.Revoke(t.Context(), "alice", first.ID); err != nil {
 			t.Error(err)
 		}
-		if got := signers(t, keys, a, b, c); got != "caS" {
+		if got := signers(t, ring, a, b, c); got != "caS" {
 			t.Errorf("after revoking %s signs", got)
 		}
 		_, d := create("alice", &now)
-		if got := signers(t, keys, a, b, c, d); got != "dS" {
+		if got := signers(t, ring, a, b, c, d); got != "dS" {
 			t.Errorf("without grace %s signs", got)
 		}
-		list, err := keys.List(t.Context(), "alice")
+		list, err := ring.List(t.Context(), "alice")
 		if err != nil || len(list) != 6 || list[0].ExpiresAt != nil || list[1].ExpiresAt == nil || !strings.HasPrefix(list[5].PublicKey, "whpk_") {
 			t.Errorf("list %+v, %v", list, err)
 		}
-		for range jobs.MaxKeys - 1 {
+		for range keys.Max - 1 {
 			create("alice", nil)
 		}
-		if _, _, err := keys.Create(t.Context(), "alice", nil); !errors.Is(err, jobs.ErrTooManyKeys) {
+		if _, _, err := ring.Create(t.Context(), "alice", nil); !errors.Is(err, keys.ErrTooMany) {
 			t.Errorf("one too many: %v", err)
 		}
 
-		if err := keys.Revoke(t.Context(), "", webhook.V1a); !errors.Is(err, jobs.ErrLastKey) {
+		if err := ring.Revoke(t.Context(), "", webhook.V1a); !errors.Is(err, keys.ErrLast) {
 			t.Errorf("the last server key: %v", err)
 		}
 		second, _ := create("", &hour)
-		if got := signers(t, keys); got != "SS" {
+		if got := signers(t, ring); got != "SS" {
 			t.Errorf("with two server keys %s signs", got)
 		}
-		if err := keys.Revoke(t.Context(), "", second.ID); !errors.Is(err, jobs.ErrLastKey) {
+		if err := ring.Revoke(t.Context(), "", second.ID); !errors.Is(err, keys.ErrLast) {
 			t.Errorf("the only one that stays: %v", err)
 		}
-		if err := keys.Revoke(t.Context(), "", webhook.V1a); err != nil {
+		if err := ring.Revoke(t.Context(), "", webhook.V1a); err != nil {
 			t.Error(err)
 		}
-		if public, err := keys.Public(t.Context()); err != nil || len(public) != 1 {
+		if public, err := ring.Public(t.Context()); err != nil || len(public) != 1 {
 			t.Errorf("public %s, %v", public, err)
 		}
 	})
@@ -111,7 +111,7 @@ func TestKeys(t *testing.T) {
 func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		for round := range 3 {
-			all := []*jobs.Keys{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes
+			all := []*keys.Keyring{jobstest.Keys(t, db), jobstest.Keys(t, db)} // two processes
 			var signing sync.WaitGroup
 			for i := range 10 {
 				signing.Go(func() {
@@ -139,8 +139,8 @@ func TestFirstSigningKeyIsCreatedOnce(t *testing.T) {
 // What is in the database is worth nothing to who has no more than that.
 func TestKeysAreEncrypted(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		keys := jobstest.Keys(t, db)
-		_, secret, err := keys.Create(t.Context(), "alice", nil)
+		ring := jobstest.Keys(t, db)
+		_, secret, err := ring.Create(t.Context(), "alice", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,17 +163,17 @@ func TestKeysAreEncrypted(t *testing.T) {
 		if err := rows.Err(); err != nil || n != 3 {
 			t.Errorf("%d keys, %v", n, err)
 		}
-		if _, err := jobs.OpenKeys(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "created with another one") {
+		if _, err := keys.Open(t.Context(), db, []byte("another secret, long enough")); err == nil || !strings.Contains(err.Error(), "created with another one") {
 			t.Errorf("with another secret: %v", err)
 		}
-		if _, err := jobs.OpenKeys(t.Context(), db, []byte("short")); err == nil {
+		if _, err := keys.Open(t.Context(), db, []byte("short")); err == nil {
 			t.Error("a short secret is taken")
 		}
 		// A key can't be put in the place of another.
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE keys SET secret = (SELECT secret FROM keys WHERE id = 'v1a') WHERE kind = 'v1'`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := keys.Signing(t.Context(), "alice"); err == nil {
+		if _, err := ring.Signing(t.Context(), "alice"); err == nil {
 			t.Error("a key in the place of another signs")
 		}
 	})
