@@ -28,5 +28,3 @@ func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
 	}
 	return job, nil
 }
-
-var errCanceled = errors.New("the job is already canceled or requested to stop")

@@ -17,10 +17,6 @@ const (
 	failed    = "failed"
 )
 
-// maxInline is the largest output, in bytes, that a callback includes. It is also the largest that
-// is read with a job when the output is not needed.
-const maxInline = 64 << 10
-
 // inline is maxInline in SQL.
 const inline = "65536"
 
@@ -30,11 +26,11 @@ func (b *batch) addCallback(j *Job, e *effects) error {
 	if j.Done && j.wantsProgress() {
 		b.finishedWithProgress = append(b.finishedWithProgress, j.ID)
 	}
-	if j.callback.url == "" || !slices.Contains(j.callback.events, e.callback) {
+	if j.requested.url == "" || !slices.Contains(j.requested.events, e.callback) {
 		return nil
 	}
-	j.Callback = &Callback{URL: j.callback.url, Status: pending, NextAttemptAt: &b.now}
-	j.callback.sequence++
+	j.Callback = &Callback{URL: j.requested.url, Status: pending, NextAttemptAt: &b.now}
+	j.requested.sequence++
 	body, err := b.callbackBody(j, e.callback)
 	if err != nil {
 		return err
@@ -49,7 +45,7 @@ func (b *batch) addDelivery(j *Job, event string, body []byte, at store.Time) er
 		return err
 	}
 	b.send(&Delivery{
-		ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.callback.url, Body: body, CreatedAt: b.now,
+		ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.requested.url, Body: body, CreatedAt: b.now,
 		NextAttemptAt: &at,
 	})
 	return nil
@@ -109,7 +105,7 @@ func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
 		Type      string     `json:"type"`
 		Timestamp store.Time `json:"timestamp"`
 		Data      data       `json:"data"`
-	}{event, b.now, data{job, j.Owner, j.callback.state, j.callback.sequence}})
+	}{event, b.now, data{job, j.Owner, j.requested.state, j.requested.sequence}})
 	if err != nil {
 		return nil, fmt.Errorf("render callback: %w", err)
 	}

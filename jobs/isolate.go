@@ -17,10 +17,6 @@ const maxIsolated = 16
 // JSON.
 const maxIsolatedLine = maxOutput + 1<<20
 
-// suspect reports whether a worker was lost while it ran the job: the job may have crashed it. A
-// suspect runs in an isolated process until the step is done, so that a crash affects no other job.
-func (j *Job) suspect() bool { return j.recoveries > 0 }
-
 // isolate runs the service in an isolated process and waits for it. If that process dies, the
 // failure's code is worker_lost. A process that does not exit is killed CancelGrace after ctx is
 // done.

@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
+	"time"
 
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -102,10 +104,10 @@ type Job struct {
 	// it.
 	BaseURL string `json:"-"`
 
-	view            *view  // set if the job was read through a view; nil otherwise
-	version, events uint64 // the two parts of LastEventID
-	logLines        uint64 // number of log lines of all steps
-	callback        callbackRequest
+	renderings      *renderings // nil unless they are cached
+	version, events uint64      // the two parts of LastEventID
+	logLines        uint64      // number of log lines of all steps
+	requested        callbackRequest
 	timeout, retain store.Duration
 	runID           string
 	riverJobID      int64
@@ -230,4 +232,38 @@ func (j *Job) omitLargeOutput() {
 	if len(j.Output) > maxInline {
 		j.Output, j.OutputOmitted = nil, true
 	}
+}
+
+// maxInline is the largest output, in bytes, that a callback includes. It is also the largest that
+// is read with a job when the output is not needed.
+const maxInline = 64 << 10
+
+// wantsProgress reports whether the submitter requested progress callbacks.
+func (j *Job) wantsProgress() bool {
+	return j.requested.url != "" && slices.Contains(j.requested.events, JobProgress)
+}
+
+// suspect reports whether a worker was lost while it ran the job: the job may have crashed it. A
+// suspect runs in an isolated process until the step is done, so that a crash affects no other job.
+func (j *Job) suspect() bool { return j.recoveries > 0 }
+
+// overall converts the progress of the current step, in percent, to that of the whole job.
+func (j *Job) overall(percent float64) float64 {
+	return (float64(j.Step-1)*100 + min(max(percent, 0), 100)) / float64(j.Steps)
+}
+
+// refresh sets the fields that are derived from others.
+func (j *Job) refresh() {
+	j.Done = j.Status.Done()
+	j.LastEventID = j.EventID().String()
+	j.CallbackURL = Optional(j.requested.url)
+	j.RemovedAt = j.removeAt()
+}
+
+// removeAt returns when the record of the job is removed; nil before its end.
+func (j *Job) removeAt() *store.Time {
+	if j.FinishedAt == nil {
+		return nil
+	}
+	return new(store.At(j.FinishedAt.Add(time.Duration(j.retain))))
 }

@@ -1,8 +1,6 @@
 package jobs
 
 import (
-	"time"
-
 	"coatcheck/jobs/store"
 )
 
@@ -29,7 +27,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 		store.JSON(&j.Tags), store.ScanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
 		&j.ExpiresAt, &j.retain,
 		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
-		&j.callback.url, store.JSON(&j.callback.events), &j.callback.state, &j.callback.sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
+		&j.requested.url, store.JSON(&j.requested.events), &j.requested.state, &j.requested.sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
 	if err != nil {
 		return Job{}, err
 	}
@@ -41,20 +39,4 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
 	j.Token = Optional(q.Keys.Token(j.ID))
 	j.refresh()
 	return j, nil
-}
-
-// refresh sets the fields that are derived from others.
-func (j *Job) refresh() {
-	j.Done = j.Status.Done()
-	j.LastEventID = j.EventID().String()
-	j.CallbackURL = Optional(j.callback.url)
-	j.RemovedAt = j.removeAt()
-}
-
-// removeAt returns when the record of the job is removed; nil before its end.
-func (j *Job) removeAt() *store.Time {
-	if j.FinishedAt == nil {
-		return nil
-	}
-	return new(store.At(j.FinishedAt.Add(time.Duration(j.retain))))
 }

@@ -27,9 +27,9 @@ var jobInserter = store.NewInserter("jobs", "",
 	store.BigintColumn("expires_at", func(j *Job) any { return j.ExpiresAt }),
 	store.BigintColumn("retain", func(j *Job) any { return j.retain }),
 	store.BigintColumn("river_job_id", func(j *Job) any { return j.riverJobID }),
-	store.TextColumn("callback_url", func(j *Job) any { return j.callback.url }),
-	store.TextColumn("callback_events", func(j *Job) any { return store.JSON(&j.callback.events) }),
-	store.TextColumn("callback_state", func(j *Job) any { return j.callback.state }),
+	store.TextColumn("callback_url", func(j *Job) any { return j.requested.url }),
+	store.TextColumn("callback_events", func(j *Job) any { return store.JSON(&j.requested.events) }),
+	store.TextColumn("callback_state", func(j *Job) any { return j.requested.state }),
 	store.TextColumn("callback", func(j *Job) any { return store.NullableJSON(j.Callback) }),
 	store.TextColumn("base_url", func(j *Job) any { return j.BaseURL }),
 	store.TextColumn("retry_of", func(j *Job) any { return string(j.RetryOf) }),
@@ -107,7 +107,7 @@ var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u
 		}
 		return store.NullableJSON(u.job.Callback)
 	}),
-	store.BigintColumn("callback_sequence", func(u *update) any { return u.job.callback.sequence }),
+	store.BigintColumn("callback_sequence", func(u *update) any { return u.job.requested.sequence }),
 	store.BigintColumn("cancel_requested_at", func(u *update) any {
 		if !u.job.CancelRequested {
 			return nil

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -121,4 +122,30 @@ func (j *Job) lose(e *effects, now store.Time, most int, how string) {
 	e.requeued = true
 	j.Attempt--
 	j.requeue(e)
+}
+
+// errLost is the error of a run that has lost its job, and of a transition that does not apply any
+// more.
+var errLost = errors.New("the run has lost its job")
+
+// errTimeout is the cancellation cause of a run that took too long.
+var errTimeout = errors.New("timeout")
+
+// errCanceled is the error of a cancel request that changes nothing.
+var errCanceled = errors.New("the job is already canceled or requested to stop")
+
+const (
+	// maxRecoveries is how often a job is given to another worker before it is assumed to kill its
+	// workers. After the first time it runs isolated.
+	maxRecoveries = 3
+	// maxRestarts is the limit for a job that ran isolated when its worker was lost: another job
+	// may have killed that worker.
+	maxRestarts = 20
+)
+
+// A part is a range of log lines.
+type part struct {
+	first, lines uint64
+	text         []byte
+	trim         bool
 }

@@ -26,13 +26,6 @@ type logBuffer struct {
 	fresh int    // bytes written since the log was last trimmed
 }
 
-// A part is a range of log lines.
-type part struct {
-	first, lines uint64
-	text         []byte
-	trim         bool
-}
-
 // add appends a line and returns its number.
 func (s *logBuffer) add(at store.Time, level, line string) uint64 {
 	s.lines++

@@ -110,7 +110,7 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 // deliverSaved adds a delivery of a run's progress, and reports whether it did.
 func (b *batch) deliverSaved(ctx context.Context, s *pendingSave, sequence uint64) (delivered bool, err error) {
 	job := s.run.job
-	job.Progress, job.version, job.events, job.callback.sequence = s.report, s.id.Version, s.id.N, sequence
+	job.Progress, job.version, job.events, job.requested.sequence = s.report, s.id.Version, s.id.N, sequence
 	job.refresh()
 	return b.deliverProgress(ctx, &job)
 }

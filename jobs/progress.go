@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"coatcheck/jobs/store"
@@ -11,11 +10,6 @@ import (
 
 // callbackInterval is the minimum time between two progress callbacks of a job.
 const callbackInterval = time.Second
-
-// wantsProgress reports whether the submitter requested progress callbacks.
-func (j *Job) wantsProgress() bool {
-	return j.callback.url != "" && slices.Contains(j.callback.events, JobProgress)
-}
 
 // deliverProgress adds a delivery of a running job's progress. If one is pending, its body is
 // replaced: only the newest progress counts. It reports false if a delivery is in flight; the

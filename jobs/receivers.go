@@ -170,7 +170,7 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 
 // erase deletes a job's callbacks from the test receiver that it calls back.
 func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *Job) error {
-	u, err := url.Parse(j.callback.url)
+	u, err := url.Parse(j.requested.url)
 	if err != nil {
 		return nil //nolint:nilerr // then it is not a test receiver
 	}

@@ -10,12 +10,7 @@ import (
 )
 
 const (
-	// maxRecoveries is how often a job is given to another worker before it is assumed to kill its
-	// workers. After the first time it runs isolated.
-	maxRecoveries = 3
-	// maxRestarts is the limit for a job that ran isolated when its worker was lost: another job
-	// may have killed that worker.
-	maxRestarts = 20
+
 	// reconcileInterval is how often the table is compared with River's.
 	reconcileInterval = 5 * time.Second
 	reconcileBatch    = 500

@@ -16,7 +16,7 @@ func (old *Job) Again(baseURL, key string) (Submission, error) {
 		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority,
 		Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
 		Retain: time.Duration(old.retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
-		CallbackURL: old.callback.url, CallbackEvents: old.callback.events, CallbackState: old.callback.state,
+		CallbackURL: old.requested.url, CallbackEvents: old.requested.events, CallbackState: old.requested.state,
 		BaseURL: baseURL, RetryOf: old.ID,
 		IdempotencyKey: key, Fingerprint: "retry of " + old.ID,
 	}

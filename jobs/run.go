@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -59,7 +58,6 @@ const (
 	outputRate = 8 << 20
 	// progressInterval is the minimum time between two progress events of a job.
 	progressInterval = 100 * time.Millisecond
-	maxMessage       = 1024
 	maxLine          = 16 << 10
 	// maxChunk is the maximum output of an event, in bytes.
 	maxChunk = 64 << 10
@@ -156,28 +154,6 @@ func (r *run) pushOutput(text string) {
 		r.chunks++
 		r.offset += len(chunk)
 	}
-}
-
-// cutUnfinished cuts an incomplete UTF-8 sequence off the end of a text.
-func cutUnfinished(s string) (text, unfinished string) {
-	for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax); i-- {
-		if utf8.RuneStart(s[i]) {
-			if !utf8.FullRuneInString(s[i:]) {
-				return s[:i], s[i:]
-			}
-			break
-		}
-	}
-	return s, ""
-}
-
-// clip shortens a text to at most most bytes, at a character boundary, and replaces invalid UTF-8.
-func clip(s string, most int) string {
-	if len(s) > most {
-		s, _ = cutUnfinished(s[:most-len("…")])
-		s += "…"
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // push adds a pending event. Progress replaces a pending progress event that is the newest. r.mu

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/riverqueue/river"
 )
 
 // finish stores the outcome of a run. If it returns an error, River retries the job.
@@ -13,7 +15,10 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 		return nil
 	}
 	decide := func(_ context.Context, _ *batch, j *Job) (trigger, error) { //nolint:unparam // a decider may return an error
-		return runEnded{r.job.runID, res, cause, q.Backoff(j.Attempt), r.report(), r.unsavedLog(), r.last()}, nil
+		return runEnded{
+			runID: r.job.runID, result: res, cause: cause, cancel: errors.Is(cause, river.ErrJobCancelledRemotely),
+			wait: q.Backoff(j.Attempt), report: r.report(), log: r.unsavedLog(), last: r.last(),
+		}, nil
 	}
 	var job Job
 	err := q.persist(ctx, func(ctx context.Context) (err error) {

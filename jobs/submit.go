@@ -84,7 +84,7 @@ func (q *Queue) newJob(s *Submission) (Job, error) {
 		j.ExpiresAt = &at
 	}
 	if s.CallbackURL != "" {
-		j.callback = callbackRequest{url: s.CallbackURL, events: s.CallbackEvents, state: s.CallbackState}
+		j.requested = callbackRequest{url: s.CallbackURL, events: s.CallbackEvents, state: s.CallbackState}
 		j.Callback = &Callback{URL: s.CallbackURL, Status: "pending"}
 	}
 	j.refresh()

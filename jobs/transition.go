@@ -3,15 +3,10 @@ package jobs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
-
-// errLost is the error of a run that has lost its job, and of a transition that does not apply any
-// more.
-var errLost = errors.New("the run has lost its job")
 
 // riverAttempts is how often River retries a worker that cannot reach the database. Each attempt of
 // a job is a separate River job.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -41,7 +39,8 @@ func (t runStarted) apply(j *Job, e *effects, now store.Time) error {
 type runEnded struct {
 	runID  string
 	result result
-	cause  error         // why the run was canceled; nil if it was not
+	cause  error         // why the run was stopped; nil if it was not
+	cancel bool          // whether that was a cancel request
 	wait   time.Duration // delay before the next attempt, unless the service chooses another
 	report Report        // the last
 	log    part
@@ -64,7 +63,7 @@ func (t runEnded) apply(j *Job, e *effects, now store.Time) error {
 	switch {
 	case failure == nil && (!j.CancelRequested || j.Step == j.Steps):
 		j.advance(e, now, t.result)
-	case j.CancelRequested || errors.Is(t.cause, river.ErrJobCancelledRemotely):
+	case j.CancelRequested || t.cancel:
 		j.cancel(e, now, suffix)
 	case failure.Code == codeWorkerLost:
 		j.lose(e, now, maxRecoveries, failure.Message)

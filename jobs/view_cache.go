@@ -13,8 +13,6 @@ const (
 	maxView = 16 << 10
 	// viewCost is the approximate size of a view without these, in bytes.
 	viewCost = 4 << 10
-	// maxForms is the maximum number of renderings cached per view.
-	maxForms = 4
 )
 
 // A view is a job as its row was at one of its events, with cached renderings. Every change of a
@@ -23,34 +21,6 @@ const (
 type view struct {
 	job   Job
 	state state
-
-	mu    sync.Mutex // guards forms
-	forms map[string][]byte
-}
-
-// Rendered returns the result of render for the job. form must identify everything else that the
-// result depends on. The result is cached by form and must not be changed.
-func (j *Job) Rendered(form string, render func(*Job) ([]byte, error)) ([]byte, error) {
-	if j.view == nil {
-		return render(j)
-	}
-	j.view.mu.Lock()
-	b, ok := j.view.forms[form]
-	j.view.mu.Unlock()
-	if ok {
-		return b, nil
-	}
-	b, err := render(j)
-	if err != nil {
-		return nil, err
-	}
-	j.view.mu.Lock()
-	defer j.view.mu.Unlock()
-	if j.view.forms == nil || len(j.view.forms) >= maxForms {
-		j.view.forms = make(map[string][]byte)
-	}
-	j.view.forms[form] = b
-	return b, nil
 }
 
 // views caches the views of recently read jobs.
@@ -62,7 +32,7 @@ type views struct {
 
 func newViews() *views { return &views{byID: make(map[string]*view)} }
 
-func (v *view) size() int { return viewCost + len(v.job.Input) + (maxForms+1)*len(v.job.Output) }
+func (v *view) size() int { return viewCost + len(v.job.Input) + (maxRenderings+1)*len(v.job.Output) }
 
 // get returns the view of a job; nil if it is not cached.
 func (c *views) get(id string) *view {
@@ -81,7 +51,7 @@ func (c *views) put(j Job) Job {
 	j.Input, j.Output, j.Metadata = slices.Clip(j.Input), slices.Clip(j.Output), slices.Clip(j.Metadata)
 	j.Chain, j.History, j.Tags = slices.Clip(j.Chain), slices.Clip(j.History), slices.Clip(j.Tags)
 	v := &view{job: j, state: state{version: j.version, events: j.events}}
-	if v.job.view = v; j.Callback != nil {
+	if v.job.cacheRenderings(); j.Callback != nil {
 		v.state.callback = string(callback)
 	}
 	c.mu.Lock()

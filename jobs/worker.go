@@ -10,9 +10,6 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// errTimeout is the cancellation cause of a run that took too long.
-var errTimeout = errors.New("timeout")
-
 // runArgs are the arguments of a River job that runs a step of a job. Its kind names the service,
 // so that workers without that service do not fetch it.
 type runArgs struct {
@@ -118,11 +115,6 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 		queue: q, job: job, began: time.Now(), version: job.version,
 		log: logBuffer{first: job.logLines + 1, lines: job.logLines},
 	}, nil
-}
-
-// overall converts the progress of the current step, in percent, to that of the whole job.
-func (j *Job) overall(percent float64) float64 {
-	return (float64(j.Step-1)*100 + min(max(percent, 0), 100)) / float64(j.Steps)
 }
 
 // within calls fn with a timeout.
