@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -49,6 +47,12 @@ func ended(res result, cause error) runEnded {
 	return runEnded{runID: "run", result: res, cause: cause, wait: 8 * time.Second, report: Report{Percent: 20}, log: part{lines: 3}, last: notify.ID{Version: 5, N: 9}}
 }
 
+// canceled returns the end of a run that was canceled in River.
+func canceled(end runEnded) runEnded {
+	end.cancel = true
+	return end
+}
+
 // All pairs of a status and a trigger: what becomes of the job, and what follows.
 func TestLifecycle(t *testing.T) {
 	triggers := []struct {
@@ -64,7 +68,7 @@ func TestLifecycle(t *testing.T) {
 		{"times out", ended(failureResult(codeFailed, "no"), errTimeout), "running: retrying, callback job.retrying, log"},
 		{"is interrupted", ended(failureResult(codeFailed, "no"), errors.New("stop")), "running: queued, enqueue at 40, log"},
 		{"panics while it is interrupted", ended(failureResult(codePanic, "no"), errors.New("stop")), "running: retrying, callback job.retrying, log"},
-		{"is canceled by River", ended(failureResult(codeFailed, "no"), river.ErrJobCancelledRemotely), "running: canceled, callback job.canceled, log"},
+		{"is canceled by River", canceled(ended(failureResult(codeFailed, "no"), errors.New("canceled"))), "running: canceled, callback job.canceled, log"},
 		{"dies alone", ended(failureResult(codeWorkerLost, "exit status 1"), nil), "running: queued, enqueue at 40, log, requeued"},
 		{"can't run alone", ended(failureResult(codeNotStarted, "no process"), nil), "running: queued, log"},
 		{"of another run", runEnded{runID: "other"}, ""},
