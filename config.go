@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"go.yaml.in/yaml/v3"
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
-	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services/command"
 	"coatcheck/services/upstream"
@@ -220,7 +221,7 @@ func (c *config) checkOpen() error {
 }
 
 // checkServices returns an error if allowed_services has unknown services.
-func (c *config) checkServices(registry *jobs.Registry) error {
+func (c *config) checkServices(registry *domain.Registry) error {
 	var errs []error
 	var all []string
 	for s := range registry.All() {

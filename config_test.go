@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/services"
 )
 
@@ -226,7 +227,7 @@ func TestSettingNames(t *testing.T) {
 
 // A name of a service that there is not is no silent lock-out.
 func TestCheckServices(t *testing.T) {
-	registry := new(jobs.Registry)
+	registry := new(domain.Registry)
 	services.Register(registry)
 	c := defaults()
 	c.AllowedServices = map[string][]string{"ci": {"sleep", "slep"}}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
@@ -23,18 +25,18 @@ type engine struct {
 	hub       *notify.Hub
 	guard     *notify.Guard
 	sender    *notify.Sender
-	registry  *jobs.Registry
+	registry  *domain.Registry
 	validator *api.Validator
 	queue     *jobs.Queue
 }
 
 // newEngine creates an engine, which the caller must close or stop. viewers is true if
 // this process serves event streams.
-func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
+func newEngine(ctx context.Context, c *config, register func(*domain.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
 	for _, warning := range c.warnings {
 		logger.WarnContext(ctx, warning) //nolint:sloglint // the message is the warning
 	}
-	e = &engine{registry: new(jobs.Registry)}
+	e = &engine{registry: new(domain.Registry)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/spf13/cobra"
 
 	"coatcheck/api/bench"
@@ -19,7 +21,7 @@ func (p *program) isolatedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run-isolated", Short: "Run a job in a process of its own (internal)", Args: noArguments, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			registry := new(jobs.Registry)
+			registry := new(domain.Registry)
 			p.services(registry)
 			if wanted, err := cmd.Flags().GetBool("bench"); err == nil && wanted {
 				bench.Register(registry)

@@ -16,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 )
 
@@ -102,7 +103,7 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 	}
 	submit := func(service, input string) (id string) {
 		t.Helper()
-		var job jobs.Job
+		var job domain.Job
 		jobstest.Until(t, "submission of "+service, func() bool {
 			alive()
 			return call("POST", "/v1/services/"+service+"/jobs", `{"input": `+input+`}`, &job)
@@ -121,7 +122,7 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not ended: %v %v", innocent, guilty)
 		}
-		var list struct{ Data []jobs.Job }
+		var list struct{ Data []domain.Job }
 		if !call("GET", "/v1/jobs?limit=100", "", &list) {
 			continue
 		}
@@ -130,12 +131,12 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 			case !job.Done:
 			case innocent[job.ID]:
 				delete(innocent, job.ID)
-				if job.Status != jobs.Succeeded || job.Attempt != 1 {
+				if job.Status != domain.Succeeded || job.Attempt != 1 {
 					t.Errorf("a job beside the poison: %s after attempt %d, %+v", job.Status, job.Attempt, job.Error)
 				}
 			case guilty[job.ID]:
 				delete(guilty, job.ID)
-				if job.Status != jobs.Failed || job.Error == nil || job.Error.Code != "worker_lost" {
+				if job.Status != domain.Failed || job.Error == nil || job.Error.Code != "worker_lost" {
 					t.Errorf("poison: %s, %+v", job.Status, job.Error)
 				}
 			}

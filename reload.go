@@ -8,8 +8,9 @@ import (
 	"reflect"
 	"syscall"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api/auth"
-	"coatcheck/jobs"
 )
 
 // notifyHangup returns a channel that receives SIGHUP, the request to reload the
@@ -26,7 +27,7 @@ type reloader struct {
 	// read loads the current configuration.
 	read     func() (*config, error)
 	running  *config
-	services *jobs.Registry
+	services *domain.Registry
 	auth     *auth.Authenticator
 	cert     *certificate // nil without TLS
 	logger   *slog.Logger

@@ -15,7 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/notify"
 )
 
@@ -29,10 +30,10 @@ type clients struct {
 
 // answered is the part of a job that clients look at.
 type answered struct {
-	ID          string      `json:"id"`
-	Token       string      `json:"token"`
-	Status      jobs.Status `json:"status"`
-	LastEventID string      `json:"last_event_id"`
+	ID          string        `json:"id"`
+	Token       string        `json:"token"`
+	Status      domain.Status `json:"status"`
+	LastEventID string        `json:"last_event_id"`
 }
 
 func (a answered) observation() (observation, error) {

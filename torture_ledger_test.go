@@ -8,7 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/notify"
 )
 
@@ -41,7 +42,7 @@ type entry struct {
 // An observation is what somebody was told of a job.
 type observation struct {
 	event  notify.ID
-	status jobs.Status
+	status domain.Status
 }
 
 // A callback is what a receiver was told.

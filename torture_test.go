@@ -19,7 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -205,7 +206,7 @@ type history []episode
 
 // An episode is one version of a job: it has a status, and a run while it runs.
 type episode struct {
-	status jobs.Status
+	status domain.Status
 	run    string
 }
 
@@ -287,7 +288,7 @@ func (c *clients) histories(t *testing.T, db *sql.DB) (histories map[string]hist
 	for rows.Next() {
 		var job, run, jobError string
 		var number int
-		var status jobs.Status
+		var status domain.Status
 		if err := rows.Scan(&job, &number, &status, &run, &jobError); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +299,7 @@ func (c *clients) histories(t *testing.T, db *sql.DB) (histories map[string]hist
 		if len(h) > 0 && h[len(h)-1].status.Done() {
 			t.Errorf("job %s: %s comes after %s", job, status, h[len(h)-1].status)
 		}
-		if (status == jobs.Running) != (run != "") {
+		if (status == domain.Running) != (run != "") {
 			t.Errorf("job %s: %s in the hands of run %q", job, status, run)
 		}
 		if run != "" {
@@ -344,7 +345,7 @@ func (c *clients) checkEffects(t *testing.T, dir string, histories map[string]hi
 	}
 	for job, h := range histories {
 		for i, s := range h {
-			if s.status == jobs.Succeeded && traces[h[i-1].run] != 1 {
+			if s.status == domain.Succeeded && traces[h[i-1].run] != 1 {
 				t.Errorf("job %s succeeded by a run without a trace: %v", job, h)
 			}
 		}

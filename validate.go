@@ -5,10 +5,11 @@ import (
 	"log/slog"
 	"strings"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/spf13/cobra"
 
 	"coatcheck/api"
-	"coatcheck/jobs"
 )
 
 // checkCommand returns the command that reports all errors in the configuration.
@@ -22,7 +23,7 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			registry := new(jobs.Registry)
+			registry := new(domain.Registry)
 			p.services(registry)
 			if err := c.addServices(registry); err != nil {
 				return err

@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
@@ -27,7 +29,7 @@ import (
 // A Config has the dependencies and settings of an [API].
 type Config struct {
 	Queue    *jobs.Queue
-	Services *jobs.Registry
+	Services *domain.Registry
 	Hub      *notify.Hub
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator

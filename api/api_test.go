@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
@@ -57,7 +59,7 @@ func (b *lockedBuffer) String() string {
 }
 
 type options struct {
-	services    func(*jobs.Registry)
+	services    func(*domain.Registry)
 	credentials auth.Credentials
 	hub         *notify.Hub // default: one of its own
 	queue       func(*jobs.Config)
@@ -85,23 +87,23 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	if f.hub = o.hub; f.hub == nil {
 		f.hub = notify.NewHub(logger)
 	}
-	registry := new(jobs.Registry)
+	registry := new(domain.Registry)
 	services.Register(registry)
-	jobs.Add(registry, jobs.Service{Name: "hold", Summary: "Hold on until the test lets go."}, func(ctx context.Context, _ struct{}) (string, error) {
-		jobs.Progress(ctx, 40, "frame 80/200")
-		jobs.Log(ctx, "a line")
-		jobs.Output(ctx, "a chunk")
+	domain.Add(registry, domain.Service{Name: "hold", Summary: "Hold on until the test lets go."}, func(ctx context.Context, _ struct{}) (string, error) {
+		domain.Progress(ctx, 40, "frame 80/200")
+		domain.Log(ctx, "a line")
+		domain.Output(ctx, "a chunk")
 		select {
 		case <-f.hold:
-			jobs.Progress(ctx, 100, "over")
+			domain.Progress(ctx, 100, "over")
 			return "held", nil
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
 	})
-	jobs.Add(registry, jobs.Service{Name: "chatter", Summary: "Say a lot."}, chatter)
-	jobs.Add(registry, jobs.Service{Name: "fail", Summary: "Fail."}, func(context.Context, struct{}) (string, error) {
-		return "", errors.Join(errors.New("it does not work"), jobs.ErrPermanent)
+	domain.Add(registry, domain.Service{Name: "chatter", Summary: "Say a lot."}, chatter)
+	domain.Add(registry, domain.Service{Name: "fail", Summary: "Fail."}, func(context.Context, struct{}) (string, error) {
+		return "", errors.Join(errors.New("it does not work"), domain.ErrPermanent)
 	})
 	if o.services != nil {
 		o.services(registry)
@@ -166,9 +168,9 @@ type chatterInput struct {
 // chatter says chunks of output.
 func chatter(ctx context.Context, in chatterInput) (string, error) {
 	for n := range in.Chunks {
-		jobs.Output(ctx, strings.Repeat("x", in.Size))
+		domain.Output(ctx, strings.Repeat("x", in.Size))
 		if n%10 == 9 {
-			jobs.Progress(ctx, 100*float64(n)/float64(in.Chunks), "talking")
+			domain.Progress(ctx, 100*float64(n)/float64(in.Chunks), "talking")
 		}
 		if in.Pause == 0 {
 			continue
@@ -188,9 +190,9 @@ type answer struct {
 	body string
 }
 
-func (a answer) job(t testing.TB) jobs.Job {
+func (a answer) job(t testing.TB) domain.Job {
 	t.Helper()
-	var job jobs.Job
+	var job domain.Job
 	if err := json.Unmarshal([]byte(a.body), &job); err != nil {
 		t.Fatalf("%s: %v", a.body, err)
 	}
@@ -231,7 +233,7 @@ func (f *fixture) do(t testing.TB, method, path, body string, headers ...string)
 }
 
 // submit submits a job that is accepted.
-func (f *fixture) submit(t testing.TB, service, body string, headers ...string) jobs.Job {
+func (f *fixture) submit(t testing.TB, service, body string, headers ...string) domain.Job {
 	t.Helper()
 	a := f.do(t, "POST", "/v1/services/"+service+"/jobs", body, headers...)
 	if a.StatusCode != 202 && a.StatusCode != 200 {

@@ -17,7 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -109,7 +110,7 @@ func readRESP(r *bufio.Reader) ([]byte, error) {
 
 // A roamingViewer watches a job on one server after another.
 type roamingViewer struct {
-	job jobs.Job
+	job domain.Job
 
 	mu        sync.Mutex
 	last      notify.ID
@@ -138,7 +139,7 @@ func (w *roamingViewer) record(e event) {
 	var data struct {
 		Index int
 		At    time.Time
-		Job   *jobs.Job
+		Job   *domain.Job
 	}
 	if err := json.Unmarshal([]byte(e.data), &data); err != nil {
 		note("%s: %v", e.data, err)

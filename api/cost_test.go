@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -25,9 +26,9 @@ type costInput struct {
 
 func newCostAPI(t *testing.T) *API {
 	t.Helper()
-	registry := new(jobs.Registry)
+	registry := new(domain.Registry)
 	services.Register(registry)
-	jobs.Add(registry, jobs.Service{Name: "cost"}, func(context.Context, costInput) (string, error) { return "", nil })
+	domain.Add(registry, domain.Service{Name: "cost"}, func(context.Context, costInput) (string, error) { return "", nil })
 	guard, err := notify.NewGuard(notify.GuardConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
@@ -47,7 +49,7 @@ func knownProblem(err error) *Problem {
 		return unauthorized("credentials are required: HTTP Basic, or an API key as a bearer token")
 	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("incorrect name, password or API key")
-	case errors.Is(err, jobs.ErrNotFound):
+	case errors.Is(err, domain.ErrNotFound):
 		return newProblem("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, jobs.ErrNoDelivery):
 		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
@@ -57,17 +59,17 @@ func knownProblem(err error) *Problem {
 		return newProblem("not-found", "there is no such key, or it belongs to another user")
 	case errors.Is(err, keys.ErrTooMany):
 		return newProblem("too-many-keys", err.Error())
-	case errors.Is(err, jobs.ErrUnknownService):
+	case errors.Is(err, domain.ErrUnknownService):
 		return newProblem("not-found", "there is no such service; GET /v1/services lists all services")
-	case errors.Is(err, jobs.ErrRemoved):
+	case errors.Is(err, domain.ErrRemoved):
 		return newProblem("job-removed", "the job's record was deleted, or its retention period has ended")
-	case errors.Is(err, jobs.ErrFinished):
+	case errors.Is(err, domain.ErrFinished):
 		return newProblem("already-finished", "the job has already ended")
-	case errors.Is(err, jobs.ErrNotFinished):
+	case errors.Is(err, domain.ErrNotFinished):
 		return newProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
-	case errors.Is(err, jobs.ErrPending):
+	case errors.Is(err, domain.ErrPending):
 		return newProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
-	case errors.Is(err, jobs.ErrKeyReused):
+	case errors.Is(err, domain.ErrKeyReused):
 		return newProblem("idempotency-key-reused",
 			"this Idempotency-Key was used with a different request; use a new key for each new request")
 	case errors.Is(err, jobs.ErrQueueFull):
@@ -108,7 +110,7 @@ func fieldErrors(err error) []ProblemError {
 	}
 	var errs []ProblemError
 	for _, err := range joined.Unwrap() {
-		if e, ok := errors.AsType[*jobs.FieldError](err); ok {
+		if e, ok := errors.AsType[*domain.FieldError](err); ok {
 			errs = append(errs, ProblemError{Location: "body." + e.Field, Message: e.Message})
 		}
 	}

@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/r3labs/sse/v2"
 
 	"coatcheck/api"
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -221,7 +222,7 @@ func TestStreamResumes(t *testing.T) {
 				after = e.id
 				var d struct {
 					Percent float64
-					Job     jobs.Job
+					Job     domain.Job
 				}
 				if err := json.Unmarshal([]byte(e.data), &d); err != nil {
 					t.Fatal(err)
@@ -262,7 +263,7 @@ func TestStreamNDJSON(t *testing.T) {
 	for _, line := range lines {
 		var e struct {
 			ID, Event string
-			Data      struct{ Job jobs.Job }
+			Data      struct{ Job domain.Job }
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Event == "" || e.Data.Job.ID != job.ID {
 			t.Errorf("%s: %v", line, err)

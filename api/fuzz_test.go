@@ -8,7 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -82,7 +83,7 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	registry := new(jobs.Registry)
+	registry := new(domain.Registry)
 	services.Register(registry)
 	guard, err := notify.NewGuard(notify.GuardConfig{})
 	if err != nil {
@@ -109,7 +110,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
+func newTestValidator(tb testing.TB, registry *domain.Registry) *Validator {
 	tb.Helper()
 	v, err := NewValidator(registry)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"coatcheck/jobs/domain"
 
-	"coatcheck/jobs"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits on JSON from clients. They keep the cost of a request body linear in
@@ -139,9 +139,9 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 		return text, nil
 	case '0':
 		number := token.String()
-		if !jobs.CheapNumber(number, maxDigits) {
+		if !domain.CheapNumber(number, maxDigits) {
 			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits,
-				jobs.MaxExponent))
+				domain.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 )
 
@@ -25,8 +27,8 @@ type listRequest struct {
 type jobList struct {
 	Link string `header:"Link"`
 	Body struct {
-		Data       []jobs.Job `json:"data" nullable:"false"`
-		NextCursor *string    `json:"next_cursor" doc:"null when there are no more."`
+		Data       []domain.Job `json:"data" nullable:"false"`
+		NextCursor *string      `json:"next_cursor" doc:"null when there are no more."`
 	}
 }
 
@@ -38,7 +40,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	slices.Sort(req.Status)
 	req.Status = slices.Compact(req.Status)
 	for _, status := range req.Status {
-		filter.Statuses = append(filter.Statuses, jobs.Status(status))
+		filter.Statuses = append(filter.Statuses, domain.Status(status))
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
@@ -57,7 +59,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 		return nil, err
 	}
 	list := new(jobList)
-	list.Body.Data = []jobs.Job{}
+	list.Body.Data = []domain.Job{}
 	for i, job := range found {
 		if i == req.Limit {
 			cursor, link := a.nextPage(ctx, "jobs", found[i-1].ID, req.Limit, query)

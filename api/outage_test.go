@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -92,7 +94,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 	if err != nil || strings.Count(string(rest), "event: end") != 1 || !strings.Contains(string(rest), `"output":"held"`) {
 		t.Errorf("the stream that was open: %v, %s", err, rest)
 	}
-	if a := f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t); a.Status != jobs.Succeeded || a.Attempt != 1 {
+	if a := f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t); a.Status != domain.Succeeded || a.Attempt != 1 {
 		t.Errorf("got %s, attempt %d", a.Status, a.Attempt)
 	}
 	if lines := strings.Count(f.log.String(), "check=database status=failing"); lines != 1 {

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/danielgtaylor/huma/v2"
 
-	"coatcheck/jobs"
 	"coatcheck/web"
 )
 
@@ -21,7 +22,7 @@ type schema = huma.Schema
 // service's input and for the most important options, or one field for the
 // whole submission as JSON.
 type form struct {
-	service *jobs.Service
+	service *domain.Service
 	schema  *schema
 	resolve func(ref string) *schema
 	json    bool
@@ -146,7 +147,7 @@ func (f *form) setErrors(p *Problem) {
 }
 
 // fillFrom fills in the form with the submission of a job.
-func (f *form) fillFrom(j *jobs.Job) {
+func (f *form) fillFrom(j *domain.Job) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -67,7 +69,7 @@ func (f jobFilter) query() url.Values {
 func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
 	filter := jobs.Filter{Owner: owner, Service: f.service, Tag: f.q}
 	if f.status != "" {
-		filter.Statuses = []jobs.Status{jobs.Status(f.status)}
+		filter.Statuses = []domain.Status{domain.Status(f.status)}
 	}
 	if d, err := time.ParseDuration(f.since); err == nil {
 		filter.CreatedAfter = now.Add(-d)
@@ -225,7 +227,7 @@ func notice(v url.Values) string {
 }
 
 // jobRow returns a job as a list row.
-func jobRow(j *jobs.Job) web.JobRow {
+func jobRow(j *domain.Job) web.JobRow {
 	row := web.JobRow{
 		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner,
 		Percent: j.Progress.Percent, Message: j.Progress.Message,

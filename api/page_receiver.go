@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -131,7 +133,7 @@ func (a *API) newReceiver(r *http.Request) (string, error) {
 func (a *API) setReceiver(r *http.Request) (string, error) {
 	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
 		r.PostForm.Get("damage"))
-	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
+	if e, ok := errors.AsType[*domain.FieldError](err); ok {
 		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -80,12 +82,12 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // submitForm submits the job of the form, with the same validation as the API.
-func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
+func (a *API) submitForm(ctx context.Context, f *form) (domain.Job, error) {
 	body, err := f.body()
 	if err != nil {
-		return jobs.Job{}, err
+		return domain.Job{}, err
 	}
-	job, _, err := a.submitJob(ctx, func() (jobs.Submission, error) {
+	job, _, err := a.submitJob(ctx, func() (domain.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, f.service.Name, "application/json", body)
 		s.Owner, s.BaseURL = info.user.Name, info.baseURL

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -30,12 +32,12 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		}
 	}
 	v.Tiles = []web.Tile{
-		{Name: "Queued", Value: web.Count(s.Depth[jobs.Queued])},
+		{Name: "Queued", Value: web.Count(s.Depth[domain.Queued])},
 		{Name: "Oldest queued", Value: oldest},
-		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d slots", slots)},
+		{Name: "Running", Value: web.Count(s.Depth[domain.Running]), Note: fmt.Sprintf("of %d slots", slots)},
 		{
-			Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]),
-			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
+			Name: "Scheduled", Value: web.Count(s.Depth[domain.Scheduled] + s.Depth[domain.Retrying]),
+			Note: web.Count(s.Depth[domain.Retrying]) + " retrying",
 		},
 		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
 		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "in this process"},

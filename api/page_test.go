@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
@@ -275,8 +277,8 @@ type formInput struct {
 
 // A form has the right field for each type, and gives it back in JSON.
 func TestPageFields(t *testing.T) {
-	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *jobs.Registry) {
-		jobs.Add(r, jobs.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
+	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *domain.Registry) {
+		domain.Add(r, domain.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
 	}})
 	a := f.do(t, "GET", "/services/build", "")
 	for _, want := range []string{

@@ -4,12 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/services"
 )
 
 func TestPlaceholders(t *testing.T) {
-	registry := new(jobs.Registry)
+	registry := new(domain.Registry)
 	services.Register(registry)
 	v := newTestValidator(t, registry)
 	for input, want := range map[string]string{

@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -34,7 +35,7 @@ func TestResumeAtRowBeforeGap(t *testing.T) {
 	}
 	v := f.watch(t, f.URL+path(job.EventsURL), "Last-Event-ID: 2-3")
 	defer v.cancel()
-	if e := <-v.events; e.name != "snapshot" || !strings.Contains(e.data, `"truncated":true`) || !strings.Contains(e.data, string(jobs.Running)) {
+	if e := <-v.events; e.name != "snapshot" || !strings.Contains(e.data, `"truncated":true`) || !strings.Contains(e.data, string(domain.Running)) {
 		t.Errorf("after the gap comes %s %s", e.name, e.data)
 	}
 }

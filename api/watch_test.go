@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/r3labs/sse/v2"
 	"gopkg.in/cenkalti/backoff.v1"
 
 	"coatcheck/api/client/watch"
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -28,10 +29,10 @@ const (
 )
 
 // talk says numbered lines and returns a large output.
-func chattyService(r *jobs.Registry) {
-	jobs.Add(r, jobs.Service{Name: "talk", Summary: "Talk a lot."}, func(ctx context.Context, _ struct{}) (string, error) {
+func chattyService(r *domain.Registry) {
+	domain.Add(r, domain.Service{Name: "talk", Summary: "Talk a lot."}, func(ctx context.Context, _ struct{}) (string, error) {
 		for n := range lines {
-			jobs.Log(ctx, "%d", n)
+			domain.Log(ctx, "%d", n)
 			time.Sleep(4 * time.Millisecond)
 		}
 		return strings.Repeat("x", largeOutput), nil
@@ -94,7 +95,7 @@ func TestWatchAcrossDisconnects(t *testing.T) {
 		}
 		var d struct {
 			Message string
-			Job     jobs.Job
+			Job     domain.Job
 		}
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			t.Fatalf("%s: %v", e.Data, err)
@@ -137,7 +138,7 @@ func TestDisconnectsWithR3labs(t *testing.T) {
 		client.SubscribeRawWithContext(ctx, func(e *sse.Event) {
 			var d struct {
 				Message string
-				Job     jobs.Job
+				Job     domain.Job
 			}
 			if json.Unmarshal(e.Data, &d) != nil {
 				return // cut off

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -48,7 +50,7 @@ func (q *Queue) countWaiting(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		q.waiting.Store(depth[Scheduled] + depth[Queued] + depth[Retrying])
+		q.waiting.Store(depth[domain.Scheduled] + depth[domain.Queued] + depth[domain.Retrying])
 	}
 	if q.MaxQueuedByUser == 0 {
 		return nil

@@ -5,7 +5,8 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -31,7 +32,7 @@ func TestBackupUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				job, _, err := q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`)})
+				job, _, err := q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`)})
 				if err != nil {
 					t.Error(err)
 					return

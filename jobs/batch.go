@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/riverqueue/river"
 
 	"coatcheck/jobs/store"
@@ -19,9 +21,9 @@ type batch struct {
 	q    *Queue
 	tx   store.Tx
 	now  store.Time
-	rows map[string]Job // by id, of the jobs that the changes lock
+	rows map[string]domain.Job // by id, of the jobs that the changes lock
 
-	inserts              []*Job
+	inserts              []*domain.Job
 	updates              []*update
 	deliveries           []*Delivery
 	outcomes             []*outcome
@@ -36,8 +38,8 @@ type batch struct {
 
 // An update is the new row of a job.
 type update struct {
-	before, job Job
-	effects     effects
+	before, job domain.Job
+	effects     domain.Effects
 	now         store.Time
 }
 
@@ -100,8 +102,8 @@ func (b *batch) change(ctx context.Context, changes []*change) error {
 }
 
 // insert adds the row of a new job to the batch.
-func (b *batch) insert(j *Job) {
-	if j.Status == Queued {
+func (b *batch) insert(j *domain.Job) {
+	if j.Status == domain.Queued {
 		b.insertRiverJob(j)
 	}
 	b.inserts = append(b.inserts, j)
@@ -110,24 +112,24 @@ func (b *batch) insert(j *Job) {
 // update adds the new row of a job and the effects of its transition to the batch.
 func (b *batch) update(ctx context.Context, u *update) error {
 	e := &u.effects
-	if e.callback != "" {
+	if e.Callback != "" {
 		if err := b.addCallback(&u.job, e); err != nil {
 			return err
 		}
 	}
-	if e.cancelRiverJob != 0 {
-		if _, err := b.q.river.JobCancelTx(ctx, b.tx.Tx, e.cancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
+	if e.CancelRiverJob != 0 {
+		if _, err := b.q.river.JobCancelTx(ctx, b.tx.Tx, e.CancelRiverJob); err != nil && !errors.Is(err, river.ErrNotFound) {
 			return fmt.Errorf("cancel River job: %w", err)
 		}
 	}
-	if e.enqueue {
+	if e.Enqueue {
 		b.insertRiverJob(&u.job)
 	}
-	if e.queuePosition != 0 {
-		b.positions = append(b.positions, queuePosition{&u.job.riverJobID, &e.queuePosition})
+	if e.QueuePosition != 0 {
+		b.positions = append(b.positions, queuePosition{&u.job.RiverJobID, &e.QueuePosition})
 	}
-	if e.log != nil {
-		b.logs = append(b.logs, loggedPart{u.job.ID, *e.log})
+	if e.Log != nil {
+		b.logs = append(b.logs, loggedPart{u.job.ID, *e.Log})
 	}
 	u.now = b.now
 	b.updates = append(b.updates, u)
@@ -135,11 +137,11 @@ func (b *batch) update(ctx context.Context, u *update) error {
 }
 
 // insertRiverJob adds a River job for j to the batch.
-func (b *batch) insertRiverJob(j *Job) {
+func (b *batch) insertRiverJob(j *domain.Job) {
 	b.riverInserts = append(b.riverInserts, riverInsert{
 		river.InsertManyParams{Args: runArgs{service: j.Chain[j.Step-1].Service, JobID: j.ID}, InsertOpts: &river.InsertOpts{
 			Queue: b.q.riverQueue(j.Chain[j.Step-1].Service), Priority: j.Priority, MaxAttempts: riverAttempts,
-		}}, j.ID, &j.riverJobID,
+		}}, j.ID, &j.RiverJobID,
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -19,7 +21,7 @@ func TestRunsEndWithStaleCachedRows(t *testing.T) {
 		q, _ := newQueue(t, db, services, nil)
 		var ids []string
 		for range 6 {
-			ids = append(ids, submit(t, q, jobs.Submission{Service: "hold"}).ID)
+			ids = append(ids, submit(t, q, domain.Submission{Service: "hold"}).ID)
 			<-services.started
 		}
 		for _, id := range ids[:2] {
@@ -36,7 +38,7 @@ func TestRunsEndWithStaleCachedRows(t *testing.T) {
 			if i < 2 {
 				want = "8-0"
 			}
-			if job.Status != jobs.Succeeded || job.LastEventID != want || job.Attempt != 1 {
+			if job.Status != domain.Succeeded || job.LastEventID != want || job.Attempt != 1 {
 				t.Errorf("job %d %s, newest event %s, attempt %d, want %s", i, job.Status, job.LastEventID, job.Attempt, want)
 			}
 		}
@@ -49,7 +51,7 @@ func TestBatchCommitsManySubmissions(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		type answer struct {
-			job      jobs.Job
+			job      domain.Job
 			replayed bool
 			err      error
 		}
@@ -58,7 +60,7 @@ func TestBatchCommitsManySubmissions(t *testing.T) {
 		letGo := hold(t, db)
 		var wg sync.WaitGroup
 		for i := range n {
-			s := jobs.Submission{Owner: "alice", Service: "double", Input: []byte(fmt.Sprintf(`{"n":%d}`, i)), BaseURL: "https://api.example"}
+			s := domain.Submission{Owner: "alice", Service: "double", Input: []byte(fmt.Sprintf(`{"n":%d}`, i)), BaseURL: "https://api.example"}
 			switch i % 6 {
 			case 0:
 				s.IdempotencyKey, s.Fingerprint = "twins", "f"
@@ -88,7 +90,7 @@ func TestBatchCommitsManySubmissions(t *testing.T) {
 			if !a.replayed {
 				fresh[i%6]++
 			}
-			if job := finished(t, q, a.job.ID); job.Status != jobs.Succeeded || i%6 != 0 && i%6 != 4 && string(job.Output) != fmt.Sprintf(`{"n":%d}`, 2*i) {
+			if job := finished(t, q, a.job.ID); job.Status != domain.Succeeded || i%6 != 0 && i%6 != 4 && string(job.Output) != fmt.Sprintf(`{"n":%d}`, 2*i) {
 				t.Errorf("job %d %s with %s", i, job.Status, job.Output)
 			}
 		}
@@ -99,9 +101,9 @@ func TestBatchCommitsManySubmissions(t *testing.T) {
 		if err != nil || len(list) != n/6 {
 			t.Errorf("%d jobs with the tag, %v", len(list), err)
 		}
-		_, _, err = q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`), IdempotencyKey: "twins", Fingerprint: "another"})
-		if !errors.Is(err, jobs.ErrKeyReused) {
-			t.Errorf("got %v, want %v", err, jobs.ErrKeyReused)
+		_, _, err = q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`), IdempotencyKey: "twins", Fingerprint: "another"})
+		if !errors.Is(err, domain.ErrKeyReused) {
+			t.Errorf("got %v, want %v", err, domain.ErrKeyReused)
 		}
 	})
 }

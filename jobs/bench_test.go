@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -16,7 +18,7 @@ func BenchmarkSubmit(b *testing.B) {
 	jobstest.EachDatabase(b, func(b *testing.B, db *store.DB) {
 		q, _ := newQueue(b, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		each(b, 64, func() {
-			if _, _, err := q.Submit(b.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {
+			if _, _, err := q.Submit(b.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {
 				b.Error(err)
 			}
 		})
@@ -28,7 +30,7 @@ func BenchmarkDrain(b *testing.B) {
 	jobstest.EachDatabase(b, func(b *testing.B, db *store.DB) {
 		front, _ := newQueue(b, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		each(b, 64, func() {
-			if _, _, err := front.Submit(b.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {
+			if _, _, err := front.Submit(b.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)}); err != nil {
 				b.Error(err)
 			}
 		})
@@ -39,7 +41,7 @@ func BenchmarkDrain(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if depth[jobs.Queued]+depth[jobs.Running] == 0 {
+			if depth[domain.Queued]+depth[domain.Running] == 0 {
 				break
 			}
 			time.Sleep(5 * time.Millisecond)

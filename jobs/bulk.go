@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -21,23 +23,23 @@ const (
 // cancelable restricts the filter to jobs that can be canceled. It reports false if no job can
 // match.
 func (f Filter) cancelable() (Filter, bool) {
-	return f.withStatuses(Scheduled, Queued, Running, Retrying)
+	return f.withStatuses(domain.Scheduled, domain.Queued, domain.Running, domain.Retrying)
 }
 
 // retryable restricts the filter to jobs that did not succeed and have not been run again, so that
 // a repeated call does no harm. It reports false if no job can match.
 func (f Filter) retryable() (Filter, bool) {
 	f.notRetried = true
-	return f.withStatuses(Failed, Canceled, Expired)
+	return f.withStatuses(domain.Failed, domain.Canceled, domain.Expired)
 }
 
-func (f Filter) withStatuses(statuses ...Status) (Filter, bool) {
+func (f Filter) withStatuses(statuses ...domain.Status) (Filter, bool) {
 	if len(f.Statuses) == 0 {
 		f.Statuses = statuses
 		return f, true
 	}
 	f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses),
-		func(s Status) bool { return !slices.Contains(statuses, s) })
+		func(s domain.Status) bool { return !slices.Contains(statuses, s) })
 	return f, len(f.Statuses) > 0
 }
 
@@ -154,8 +156,8 @@ func changeEach(
 				switch {
 				case err == nil:
 					n++
-				case !errors.Is(err, ErrFinished) && !errors.Is(err, ErrNotFinished) && !errors.Is(err, ErrRemoved) &&
-					!errors.Is(err, ErrNotFound) && !errors.Is(err, errNotAllowed):
+				case !errors.Is(err, domain.ErrFinished) && !errors.Is(err, domain.ErrNotFinished) && !errors.Is(err, domain.ErrRemoved) &&
+					!errors.Is(err, domain.ErrNotFound) && !errors.Is(err, errNotAllowed):
 					errs = append(errs, err)
 				}
 				mu.Unlock()

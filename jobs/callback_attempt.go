@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -46,7 +48,7 @@ func (q *Queue) attempt(ctx context.Context, v *attempt) {
 // deliver attempts a delivery and stores the outcome. If it returns false, no attempt was made.
 func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) {
 	to := destination{v.owner, v.origin}
-	if v.event == JobProgress {
+	if v.event == domain.JobProgress {
 		if over, err := q.dropStale(ctx, v); over || err != nil {
 			return over, err
 		}
@@ -80,7 +82,7 @@ func (q *Queue) deliver(ctx context.Context, v *attempt) (sent bool, err error) 
 // dropStale deletes a claimed progress delivery if its job has ended or its record was removed, and
 // reports whether it did. The callback of the job's end waits while the delivery is claimed.
 func (q *Queue) dropStale(ctx context.Context, v *attempt) (dropped bool, err error) {
-	var status Status
+	var status domain.Status
 	err = q.db.Keyed.QueryRowContext(ctx, `SELECT status FROM jobs WHERE id = $1`, v.jobID).Scan(&status)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("read job: %w", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 const (
@@ -164,7 +166,7 @@ func (d *dispatcher) start(v *attempt) {
 		to := destination{v.owner, v.origin}
 		d.queue.attempt(d.attempting, v)
 		d.limiter.release(epoch{to, v.state.trips}, 1)
-		if v.event == JobProgress {
+		if v.event == domain.JobProgress {
 			d.announce(to, time.Time{}) // the job's other callbacks waited for this one
 		}
 		d.wakeUp()

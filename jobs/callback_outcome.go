@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -17,8 +19,8 @@ type outcome struct {
 	*attempt
 	at         store.Time // when the attempt began
 	result     notify.Result
-	summary    Callback    // shown in the job
-	finishedAt *store.Time // nil if there will be another attempt
+	summary    domain.Callback // shown in the job
+	finishedAt *store.Time     // nil if there will be another attempt
 	workerID   string
 	// stored reports whether this process still held the claim. If not (the process was considered
 	// dead, or the delivery was redelivered), the outcome does not change the delivery; it only
@@ -30,7 +32,7 @@ type outcome struct {
 func (q *Queue) evaluate(v *attempt, at store.Time, result notify.Result, now store.Time) *outcome {
 	o := &outcome{
 		attempt: v, at: at, result: result, workerID: q.workerID,
-		summary: Callback{URL: v.url, Status: failed, Attempts: v.attempts},
+		summary: domain.Callback{URL: v.url, Status: failed, Attempts: v.attempts},
 	}
 	if result.Class != notify.Local {
 		o.summary.Attempts++
@@ -39,7 +41,7 @@ func (q *Queue) evaluate(v *attempt, at store.Time, result notify.Result, now st
 		o.summary.LastStatusCode = &result.StatusCode
 	}
 	delay, again := q.Schedule.Next(o.summary.Attempts-v.scheduledFrom, result)
-	again = again && (v.event != CallbackTest && v.event != JobProgress || result.Class == notify.Local)
+	again = again && (v.event != CallbackTest && v.event != domain.JobProgress || result.Class == notify.Local)
 	switch {
 	case result.Class == notify.Delivered:
 		o.summary.Status, o.finishedAt = delivered, &now
@@ -124,7 +126,7 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 		if o.summary.NextAttemptAt != nil {
 			b.announce(o.owner, o.url, *o.summary.NextAttemptAt)
 		}
-		if o.event != JobProgress && o.jobID != "" {
+		if o.event != domain.JobProgress && o.jobID != "" {
 			shown = append(shown, o)
 		}
 		if o.finishedAt != nil && o.jobID != "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/riverqueue/river"
 
 	"coatcheck/jobs/store"
@@ -13,15 +15,15 @@ import (
 // still running, with CancelRequested set. The reason, which may be empty, becomes the message of
 // the job's error. Canceling a job again changes nothing. Errors: [ErrNotFound], and [ErrFinished]
 // if the job ended in another way.
-func (q *Queue) Cancel(ctx context.Context, id, reason string) (Job, error) {
+func (q *Queue) Cancel(ctx context.Context, id, reason string) (domain.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	job, err := q.transit(ctx, id, always(cancelRequested{reason}))
-	if errors.Is(err, errCanceled) {
+	job, err := q.transit(ctx, id, always(domain.CancelRequested{Reason: reason}))
+	if errors.Is(err, domain.ErrAlreadyCanceled) {
 		return q.Get(ctx, id)
 	}
 	if err != nil {
-		return Job{}, err
+		return domain.Job{}, err
 	}
 	if r := q.runOf(&job); r != nil {
 		r.cancel(river.ErrJobCancelledRemotely) // otherwise River notifies the run later

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 // A committer commits the changes of many callers together, as a batch: while one transaction
@@ -41,7 +43,7 @@ type change struct {
 	lockOnly bool
 	// cached is the job's row as last written by this process; nil if it is not cached. With cached
 	// set, the row is not read: the fence detects whether another process has changed it since.
-	cached *Job
+	cached *domain.Job
 	// claim is the idempotency key to claim first; nil for none.
 	claim *claim
 

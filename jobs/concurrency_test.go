@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -17,7 +19,7 @@ func TestServiceConcurrency(t *testing.T) {
 		var running, most atomic.Int64
 		release := make(chan struct{})
 		services := newServices()
-		jobs.Add(&services.Registry, jobs.Service{Name: "limited.service", Concurrency: 2}, func(ctx context.Context, _ struct{}) (int, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "limited.service", Concurrency: 2}, func(ctx context.Context, _ struct{}) (int, error) {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
 			select {
@@ -29,10 +31,10 @@ func TestServiceConcurrency(t *testing.T) {
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
 		var limited []string
 		for range 5 {
-			limited = append(limited, submit(t, q, jobs.Submission{Service: "limited.service"}).ID)
+			limited = append(limited, submit(t, q, domain.Submission{Service: "limited.service"}).ID)
 		}
 		jobstest.Until(t, "two limited jobs", func() bool { return running.Load() == 2 })
-		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 		if n := running.Load(); n != 2 {
 			t.Errorf("%d limited jobs run, want 2", n)
 		}
@@ -51,11 +53,11 @@ func TestServiceConcurrencyChanges(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		with := func(concurrency int) *testServices {
 			s := newServices()
-			jobs.Add(&s.Registry, jobs.Service{Name: "service", Concurrency: concurrency}, func(context.Context, struct{}) (int, error) { return 1, nil })
+			domain.Add(&s.Registry, domain.Service{Name: "service", Concurrency: concurrency}, func(context.Context, struct{}) (int, error) { return 1, nil })
 			return s
 		}
 		submitter, _ := newQueue(t, db, with(1), func(c *jobs.Config) { c.Workers = 0 })
-		job := submit(t, submitter, jobs.Submission{Service: "service"})
+		job := submit(t, submitter, domain.Submission{Service: "service"})
 		worker, _ := newQueue(t, db, with(0), nil)
 		if err := worker.Reconcile(t.Context()); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -27,7 +29,7 @@ type Config struct {
 	Database *store.DB
 	// Keys are the signing keys in the database.
 	Keys     *keys.Keyring
-	Services *Registry
+	Services *domain.Registry
 	Events   Publisher
 	// Viewers are notified of events that they missed; nil if this process has no viewers.
 	Viewers Viewers

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
@@ -36,13 +38,13 @@ func TestNoDeadlocks(t *testing.T) {
 		})
 	}
 	for range n {
-		job := submit(t, one, jobs.Submission{Service: "double", CallbackURL: "https://callbacks.example/", CallbackEvents: []string{"job.started", "job.succeeded"}})
+		job := submit(t, one, domain.Submission{Service: "double", CallbackURL: "https://callbacks.example/", CallbackEvents: []string{"job.started", "job.succeeded"}})
 		finished(t, one, job.ID)
 		deliveries, err := one.Deliveries(t.Context(), jobs.DeliveryFilter{JobID: job.ID, Limit: 10})
 		if err != nil || len(deliveries) != 2 {
 			t.Fatalf("%d deliveries, %v", len(deliveries), err)
 		}
-		later := submit(t, one, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		later := submit(t, one, domain.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		begin(func() error { return two.Delete(t.Context(), job.ID, true) })
 		for _, d := range deliveries {
 			begin(func() error { _, err := one.Redeliver(t.Context(), d.ID); return err }, jobs.ErrNoDelivery)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -24,7 +26,7 @@ const CallbackTest = "callback.test"
 // A Delivery is one callback: an event of a job that is sent to a URL.
 type Delivery struct {
 	ID            string            `json:"id" doc:"The webhook-id: the same for every attempt."`
-	JobID         Optional          `json:"job_id" nullable:"true" doc:"null for a test."`
+	JobID         domain.Optional   `json:"job_id" nullable:"true" doc:"null for a test."`
 	Event         string            `json:"event"`
 	URL           string            `json:"url" format:"uri"`
 	Status        string            `json:"status" enum:"pending,delivered,failed"`
@@ -45,15 +47,15 @@ type Delivery struct {
 
 // A DeliveryAttempt is one request to the receiver.
 type DeliveryAttempt struct {
-	Number     int           `json:"number"`
-	At         store.Time    `json:"at" format:"date-time"`
-	StatusCode *int          `json:"status_code" doc:"null without an answer."`
-	Code       string        `json:"code" doc:"What came of it, such as ok, http_500, timeout or blocked_address."`
-	Error      Optional      `json:"error" nullable:"true" doc:"What went wrong, for people; null after a success."`
-	DurationMS float64       `json:"duration_ms"`
-	Response   string        `json:"response" doc:"The beginning of the answer's body, up to 4 KiB."`
-	Timing     notify.Timing `json:"timing"`
-	Headers    Headers       `json:"headers"`
+	Number     int             `json:"number"`
+	At         store.Time      `json:"at" format:"date-time"`
+	StatusCode *int            `json:"status_code" doc:"null without an answer."`
+	Code       string          `json:"code" doc:"What came of it, such as ok, http_500, timeout or blocked_address."`
+	Error      domain.Optional `json:"error" nullable:"true" doc:"What went wrong, for people; null after a success."`
+	DurationMS float64         `json:"duration_ms"`
+	Response   string          `json:"response" doc:"The beginning of the answer's body, up to 4 KiB."`
+	Timing     notify.Timing   `json:"timing"`
+	Headers    Headers         `json:"headers"`
 }
 
 // Headers are the headers of a callback request and of its response.

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
@@ -22,30 +24,30 @@ const inline = "65536"
 
 // addCallback adds a delivery for a transition of a job, if its submitter asked for one, to the
 // transaction of the transition. The body is rendered only here.
-func (b *batch) addCallback(j *Job, e *effects) error {
-	if j.Done && j.wantsProgress() {
+func (b *batch) addCallback(j *domain.Job, e *domain.Effects) error {
+	if j.Done && j.WantsProgress() {
 		b.finishedWithProgress = append(b.finishedWithProgress, j.ID)
 	}
-	if j.requested.url == "" || !slices.Contains(j.requested.events, e.callback) {
+	if j.Requested.URL == "" || !slices.Contains(j.Requested.Events, e.Callback) {
 		return nil
 	}
-	j.Callback = &Callback{URL: j.requested.url, Status: pending, NextAttemptAt: &b.now}
-	j.requested.sequence++
-	body, err := b.callbackBody(j, e.callback)
+	j.Callback = &domain.Callback{URL: j.Requested.URL, Status: pending, NextAttemptAt: &b.now}
+	j.Requested.Sequence++
+	body, err := b.callbackBody(j, e.Callback)
 	if err != nil {
 		return err
 	}
-	return b.addDelivery(j, e.callback, body, b.now)
+	return b.addDelivery(j, e.Callback, body, b.now)
 }
 
 // addDelivery adds a delivery that is due at a time.
-func (b *batch) addDelivery(j *Job, event string, body []byte, at store.Time) error {
+func (b *batch) addDelivery(j *domain.Job, event string, body []byte, at store.Time) error {
 	id, err := keys.NewID("msg_")
 	if err != nil {
 		return err
 	}
 	b.send(&Delivery{
-		ID: id, JobID: Optional(j.ID), Owner: j.Owner, Event: event, URL: j.requested.url, Body: body, CreatedAt: b.now,
+		ID: id, JobID: domain.Optional(j.ID), Owner: j.Owner, Event: event, URL: j.Requested.URL, Body: body, CreatedAt: b.now,
 		NextAttemptAt: &at,
 	})
 	return nil
@@ -92,20 +94,20 @@ func origin(raw string) string {
 
 // callbackBody renders the body of a callback. One key signs for all receivers, so the account, the
 // job and the state allow a receiver to verify that the callback is meant for it.
-func (b *batch) callbackBody(j *Job, event string) ([]byte, error) {
+func (b *batch) callbackBody(j *domain.Job, event string) ([]byte, error) {
 	type data struct {
-		Job      Job    `json:"job"`
-		Account  string `json:"account"`
-		State    string `json:"state,omitempty"`
-		Sequence uint64 `json:"sequence"`
+		Job      domain.Job `json:"job"`
+		Account  string     `json:"account"`
+		State    string     `json:"state,omitempty"`
+		Sequence uint64     `json:"sequence"`
 	}
 	job := j.Closed(j.BaseURL).WithoutInput()
-	job.omitLargeOutput()
+	job.OmitLargeOutput()
 	body, err := json.Marshal(struct {
 		Type      string     `json:"type"`
 		Timestamp store.Time `json:"timestamp"`
 		Data      data       `json:"data"`
-	}{event, b.now, data{job, j.Owner, j.requested.state, j.requested.sequence}})
+	}{event, b.now, data{job, j.Owner, j.Requested.State, j.Requested.Sequence}})
 	if err != nil {
 		return nil, fmt.Errorf("render callback: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -78,7 +80,7 @@ func (r *receiver) received() []callback {
 	return append([]callback(nil), r.got...)
 }
 
-func settled(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status != "pending" }
+func settled(j domain.Job) bool { return j.Callback != nil && j.Callback.Status != "pending" }
 
 func TestCallback(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
@@ -100,9 +102,9 @@ func TestCallback(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()
 				r := newReceiver(t, test.statuses...)
-				job := submit(t, q, jobs.Submission{
+				job := submit(t, q, domain.Submission{
 					Service: "double", Input: json.RawMessage(`{"n":21}`), CallbackURL: r.URL + "/hook",
-					CallbackEvents: []string{jobs.JobSucceeded}, CallbackState: "order-17",
+					CallbackEvents: []string{domain.JobSucceeded}, CallbackState: "order-17",
 				})
 				job = eventually(t, q, job.ID, "callback settled", settled)
 				if c := job.Callback; c.Status != test.status || c.Attempts != test.attempts || *c.LastStatusCode != test.statuses[len(test.statuses)-1] {
@@ -129,7 +131,7 @@ func TestCallback(t *testing.T) {
 				var body struct {
 					Type string
 					Data struct {
-						Job      jobs.Job
+						Job      domain.Job
 						Account  string
 						State    string
 						Sequence int
@@ -139,7 +141,7 @@ func TestCallback(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := body.Data
-				if body.Type != jobs.JobSucceeded || d.Job.ID != job.ID || string(d.Job.Output) != `{"n":42}` || d.Account != "alice" || d.State != "order-17" || d.Sequence == 0 {
+				if body.Type != domain.JobSucceeded || d.Job.ID != job.ID || string(d.Job.Output) != `{"n":42}` || d.Account != "alice" || d.State != "order-17" || d.Sequence == 0 {
 					t.Errorf("body = %s", got[0].body)
 				}
 				if want := "https://api.example/v1/jobs/"; !strings.HasPrefix(d.Job.ResultURL, want) {
@@ -155,9 +157,9 @@ func TestCallbackEvents(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
 		r := newReceiver(t, 200)
-		submit(t, q, jobs.Submission{
+		submit(t, q, domain.Submission{
 			Service: "flaky", Input: json.RawMessage(`{"n":2}`), CallbackURL: r.URL, MaxAttempts: 3,
-			CallbackEvents: []string{jobs.JobStarted, jobs.JobRetrying, jobs.JobSucceeded},
+			CallbackEvents: []string{domain.JobStarted, domain.JobRetrying, domain.JobSucceeded},
 		})
 		deadline := time.Now().Add(10 * time.Second)
 		for len(r.received()) < 4 && time.Now().Before(deadline) {
@@ -181,12 +183,12 @@ func TestCallbackEvents(t *testing.T) {
 func TestCallbackOmitsLargeOutput(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
-		jobs.Add(&services.Registry, jobs.Service{Name: "large"}, func(context.Context, struct{}) (string, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "large"}, func(context.Context, struct{}) (string, error) {
 			return strings.Repeat("x", 64<<10), nil
 		})
 		q, _ := newQueue(t, db, services, nil)
 		r := newReceiver(t, 200)
-		job := submit(t, q, jobs.Submission{Service: "large", CallbackURL: r.URL, CallbackEvents: []string{jobs.JobSucceeded}})
+		job := submit(t, q, domain.Submission{Service: "large", CallbackURL: r.URL, CallbackEvents: []string{domain.JobSucceeded}})
 		job = eventually(t, q, job.ID, "callback settled", settled)
 		if output, err := q.Output(t.Context(), job.ID); err != nil || len(output) < 64<<10 {
 			t.Errorf("the job's own output has %d bytes, %v", len(output), err)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -72,7 +74,7 @@ func (g *gauge) counts() (all, most int) {
 func tell(t *testing.T, q *jobs.Queue, url string, n int) (ids []string) {
 	t.Helper()
 	for range n {
-		ids = append(ids, submit(t, q, jobs.Submission{Service: "double", CallbackURL: url}).ID)
+		ids = append(ids, submit(t, q, domain.Submission{Service: "double", CallbackURL: url}).ID)
 	}
 	return ids
 }
@@ -80,7 +82,7 @@ func tell(t *testing.T, q *jobs.Queue, url string, n int) (ids []string) {
 func allTold(t *testing.T, q *jobs.Queue, ids []string) {
 	t.Helper()
 	for _, id := range ids {
-		eventually(t, q, id, "callback delivered", func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Status == "delivered" })
+		eventually(t, q, id, "callback delivered", func(j domain.Job) bool { return j.Callback != nil && j.Callback.Status == "delivered" })
 	}
 }
 
@@ -141,8 +143,8 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 		for i := range 20 {
 			tell(t, queues[i%len(queues)], failing.URL, 1)
 		}
-		bobs := submit(t, q, jobs.Submission{Service: "double", Owner: "bob", CallbackURL: failing.URL})
-		eventually(t, q, bobs.ID, "attempt", func(j jobs.Job) bool { return j.Callback.Attempts == 1 })
+		bobs := submit(t, q, domain.Submission{Service: "double", Owner: "bob", CallbackURL: failing.URL})
+		eventually(t, q, bobs.ID, "attempt", func(j domain.Job) bool { return j.Callback.Attempts == 1 })
 		if all, _ := failing.counts(); all != 6 {
 			t.Errorf("%d attempts, want bob's alone", all)
 		}
@@ -170,7 +172,7 @@ func TestFailingReceiverIsPutOnHold(t *testing.T) {
 			}
 		}
 		failing.open(204)
-		told := func(j jobs.Job) bool { return j.Callback.Status == "delivered" }
+		told := func(j domain.Job) bool { return j.Callback.Status == "delivered" }
 		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 			if slices.ContainsFunc(ids, func(id string) bool {
 				j, err := q.Get(t.Context(), id)

@@ -1,6 +1,10 @@
 package jobs
 
-import "context"
+import (
+	"context"
+
+	"coatcheck/jobs/domain"
+)
 
 // detached calls change and returns its result, or the context's error if that is done first. The
 // change continues in this case, because the effects of a committed change must take place even if
@@ -27,12 +31,12 @@ func detached[T any](ctx context.Context, change func(context.Context) (T, error
 // transit locks the job, applies the trigger that decide returns, writes the job, and publishes the
 // event after the commit, even if ctx is done before. If decide or the trigger returns an error,
 // nothing changes.
-func (q *Queue) transit(ctx context.Context, id string, decide decider) (Job, error) {
+func (q *Queue) transit(ctx context.Context, id string, decide decider) (domain.Job, error) {
 	return q.transitFrom(ctx, id, nil, decide)
 }
 
 // transitFrom is like transit, for a job whose row is probably cached. The row is read and locked
 // only if the cached one is outdated.
-func (q *Queue) transitFrom(ctx context.Context, id string, cached *Job, decide decider) (Job, error) {
-	return detached(ctx, func(ctx context.Context) (Job, error) { return q.transitToEnd(ctx, id, cached, decide) })
+func (q *Queue) transitFrom(ctx context.Context, id string, cached *domain.Job, decide decider) (domain.Job, error) {
+	return detached(ctx, func(ctx context.Context) (domain.Job, error) { return q.transitToEnd(ctx, id, cached, decide) })
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -34,8 +36,8 @@ func hold(t *testing.T, db *store.DB) (letGo func()) {
 func TestEventIsPublishedAfterCallerDisconnects(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
-		later := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
-		done := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		later := submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		done := finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 		events.ended(t, done.ID)
 		letGo := hold(t, db)
 		for _, change := range []func(context.Context) error{
@@ -82,7 +84,7 @@ func TestDeleteErasesAllData(t *testing.T) {
 		}
 		var ids []string
 		for range 2 {
-			job := submit(t, q, jobs.Submission{Owner: "alice", Service: "double", CallbackURL: mine().URL, CallbackEvents: []string{"job.started", "job.succeeded"}})
+			job := submit(t, q, domain.Submission{Owner: "alice", Service: "double", CallbackURL: mine().URL, CallbackEvents: []string{"job.started", "job.succeeded"}})
 			events.ended(t, job.ID)
 			ids = append(ids, job.ID)
 		}

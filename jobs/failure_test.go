@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -66,7 +68,7 @@ func badEnds(hold chan struct{}) []struct {
 		{"Is panics", func() (any, error) { return nil, isError{errors.New("is")} }, "panic", "panicked"},
 		{"As panics", func() (any, error) { return nil, asError{errors.New("as")} }, "panic", "panicked"},
 		{"Unwrap panics", func() (any, error) { return nil, unwrapError{errors.New("unwrap")} }, "panic", "panicked"},
-		{"wrapped and permanent", func() (any, error) { return nil, fmt.Errorf("%w: %w", jobs.ErrPermanent, (*nilError)(nil)) }, "failed", "<nil>"},
+		{"wrapped and permanent", func() (any, error) { return nil, fmt.Errorf("%w: %w", domain.ErrPermanent, (*nilError)(nil)) }, "failed", "<nil>"},
 		{"a tree without an end", func() (any, error) { return nil, cycle }, "failed", "a cycle"},
 		{"a very long text", func() (any, error) { return nil, errors.New(strings.Repeat("é", 1<<20)) }, "failed", "éé…"},
 		{"Error exits", func() (any, error) { return nil, exitError{} }, "failed", "runtime.Goexit"},
@@ -101,22 +103,22 @@ func TestServiceFailures(t *testing.T) {
 		type input struct {
 			Number int `json:"number"`
 		}
-		jobs.Add(&services.Registry, jobs.Service{Name: "bad", MaxAttempts: 1}, func(_ context.Context, in input) (any, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "bad", MaxAttempts: 1}, func(_ context.Context, in input) (any, error) {
 			return ends[in.Number].run()
 		})
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 2*len(ends), 5*time.Second })
 		t.Cleanup(func() { close(hold) })
-		var bad []jobs.Job
+		var bad []domain.Job
 		for i := range ends {
-			bad = append(bad, submit(t, q, jobs.Submission{Service: "bad", Input: fmt.Appendf(nil, `{"number":%d}`, i)}))
+			bad = append(bad, submit(t, q, domain.Submission{Service: "bad", Input: fmt.Appendf(nil, `{"number":%d}`, i)}))
 		}
-		good := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
-		if good = finished(t, q, good.ID); good.Status != jobs.Succeeded {
+		good := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
+		if good = finished(t, q, good.ID); good.Status != domain.Succeeded {
 			t.Errorf("the job beside them: %s, %+v", good.Status, good.Error)
 		}
 		for i, end := range ends {
 			job := finished(t, q, bad[i].ID)
-			if job.Status != jobs.Failed || job.Error == nil || job.Error.Code != end.code || !strings.Contains(job.Error.Message, end.message) {
+			if job.Status != domain.Failed || job.Error == nil || job.Error.Code != end.code || !strings.Contains(job.Error.Message, end.message) {
 				t.Errorf("%s: got %s, %+v, want %s with %q", end.name, job.Status, job.Error, end.code, end.message)
 			}
 			if job.Error != nil && len(job.Error.Message) > 4096 {
@@ -133,11 +135,11 @@ func TestServiceFailures(t *testing.T) {
 func TestOutputNumbers(t *testing.T) {
 	db := jobstest.SQLite(t)
 	services := newServices()
-	jobs.Add(&services.Registry, jobs.Service{Name: "numbers"}, func(context.Context, struct{}) (any, error) {
+	domain.Add(&services.Registry, domain.Service{Name: "numbers"}, func(context.Context, struct{}) (any, error) {
 		return []any{json.Number("1.50"), json.Number(""), json.RawMessage("1e400"), 1e21, "<é>"}, nil
 	})
 	q, _ := newQueue(t, db, services, nil)
-	job := finished(t, q, submit(t, q, jobs.Submission{Service: "numbers"}).ID)
+	job := finished(t, q, submit(t, q, domain.Submission{Service: "numbers"}).ID)
 	if want := `[1.50,0,1e400,1e+21,"\u003cé\u003e"]`; string(job.Output) != want {
 		t.Errorf("got %s, %+v, want %s", job.Output, job.Error, want)
 	}
@@ -156,10 +158,10 @@ func (*errorInput) UnmarshalJSON([]byte) error { return (*nilError)(nil) }
 
 // Inputs are read before there is a run, by methods of the service's types.
 func TestFitsSurvivesInputTypes(t *testing.T) {
-	var r jobs.Registry
-	jobs.Add(&r, jobs.Service{Name: "panics"}, func(context.Context, struct{ V panicInput }) (any, error) { return nil, nil })
-	jobs.Add(&r, jobs.Service{Name: "exits"}, func(context.Context, struct{ V exitInput }) (any, error) { return nil, nil })
-	jobs.Add(&r, jobs.Service{Name: "nil"}, func(context.Context, struct{ V errorInput }) (any, error) { return nil, nil })
+	var r domain.Registry
+	domain.Add(&r, domain.Service{Name: "panics"}, func(context.Context, struct{ V panicInput }) (any, error) { return nil, nil })
+	domain.Add(&r, domain.Service{Name: "exits"}, func(context.Context, struct{ V exitInput }) (any, error) { return nil, nil })
+	domain.Add(&r, domain.Service{Name: "nil"}, func(context.Context, struct{ V errorInput }) (any, error) { return nil, nil })
 	for s := range r.All() {
 		if err := s.Fits([]byte(`{"V":1}`)); err == nil || !strings.Contains(err.Error(), "can read") {
 			t.Errorf("%s: got %v", s.Name, err)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/riverqueue/river"
 )
 
@@ -76,7 +78,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 			return fmt.Errorf("check runs: %w", err)
 		}
 		switch r := runs[id]; {
-		case r == nil || r.job.runID != runID:
+		case r == nil || r.job.RunID != runID:
 			untracked[id] = runID
 		case cancelRequested:
 			r.cancel(river.ErrJobCancelledRemotely)
@@ -89,7 +91,7 @@ func (q *Queue) checkRuns(ctx context.Context) error {
 		return fmt.Errorf("check runs: %w", err)
 	}
 	for _, r := range runs {
-		r.cancel(errLost)
+		r.cancel(domain.ErrLost)
 	}
 	for id, runID := range untracked {
 		if err := q.recoverUntracked(ctx, id, runID); err != nil {
@@ -105,9 +107,9 @@ func (q *Queue) recoverUntracked(ctx context.Context, id, runID string) error {
 	if q.isWorkingOn(id) {
 		return nil // about to start, or to write its outcome
 	}
-	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *Job) (trigger, error) {
-		if j.Status != Running || j.runID != runID {
-			return nil, refuse(errLost)
+	_, err := q.transit(ctx, id, func(_ context.Context, _ *batch, j *domain.Job) (domain.Trigger, error) {
+		if j.Status != domain.Running || j.RunID != runID {
+			return nil, refuse(domain.ErrLost)
 		}
 		return q.executionLost(), nil
 	})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -25,14 +27,14 @@ func (q *Queue) housekeeping(ctx context.Context) error {
 // promote queues the jobs whose run_at has passed. They have no River job until then, because
 // River's own scheduler only runs every five seconds.
 func (q *Queue) promote(ctx context.Context) error {
-	return q.transitAll(ctx, always(startDue{}),
+	return q.transitAll(ctx, always(domain.StartDue{}),
 		`SELECT id FROM jobs WHERE status IN ('scheduled', 'retrying') AND run_at <= $1 ORDER BY run_at`,
 		store.At(time.Now()))
 }
 
 // expire ends the jobs that did not start in time.
 func (q *Queue) expire(ctx context.Context) error {
-	return q.transitAll(ctx, always(startMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, store.At(time.Now()))
+	return q.transitAll(ctx, always(domain.StartMissed{}), `SELECT id FROM jobs WHERE status IN ('scheduled', 'queued') AND expires_at <= $1 AND started_at IS NULL ORDER BY expires_at`, store.At(time.Now()))
 }
 
 // transitAll calls transitBatch until no jobs are left.
@@ -57,7 +59,7 @@ func (q *Queue) transitBatch(ctx context.Context, decide decider, query string, 
 	errs := []error{err}
 	for _, batch := range batches {
 		_, failed := changeEach(ctx, batch, housekeepingBatch, func(ctx context.Context, id string) error {
-			if _, err := q.transit(ctx, id, decide); !errors.Is(err, errLost) {
+			if _, err := q.transit(ctx, id, decide); !errors.Is(err, domain.ErrLost) {
 				return err
 			}
 			return nil

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -18,13 +20,13 @@ var errClaimed = errors.New("the idempotency key belongs to a job")
 // A claim claims an idempotency key for a submitted job.
 type claim struct {
 	owner, service, key, fingerprint string
-	job                              *Job
+	job                              *domain.Job
 	// Once the key is claimed, holder is the id of the job that has it, and original is the
 	// fingerprint of that job's request.
 	holder, original string
 }
 
-func newClaim(s *Submission, j *Job) *claim {
+func newClaim(s *domain.Submission, j *domain.Job) *claim {
 	return &claim{
 		owner: cmp.Or(s.Caller, s.Owner), service: s.Service, key: s.IdempotencyKey, fingerprint: s.Fingerprint, job: j,
 	}
@@ -37,7 +39,7 @@ func (c *claim) refused() error {
 	case c == nil || c.holder == c.job.ID:
 		return nil
 	case c.original != c.fingerprint:
-		return ErrKeyReused
+		return domain.ErrKeyReused
 	default:
 		return errClaimed
 	}
@@ -93,23 +95,23 @@ func (c *claim) read(ctx context.Context, db rowQuerier) error {
 }
 
 // replay returns the job that has the key. Error: [ErrRemoved].
-func (q *Queue) replay(ctx context.Context, c *claim) (job Job, replayed bool, err error) {
+func (q *Queue) replay(ctx context.Context, c *claim) (job domain.Job, replayed bool, err error) {
 	job, err = q.Get(ctx, c.holder)
-	if errors.Is(err, ErrNotFound) { // the job was erased
-		err = ErrRemoved
+	if errors.Is(err, domain.ErrNotFound) { // the job was erased
+		err = domain.ErrRemoved
 	}
 	if err != nil {
-		return Job{}, false, err
+		return domain.Job{}, false, err
 	}
 	return job, true, nil
 }
 
 // replayFull returns the job that has the key when no new jobs are accepted. If there is none, it
 // returns the error full.
-func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job Job, replayed bool, err error) {
+func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job domain.Job, replayed bool, err error) {
 	err = c.read(ctx, q.db.Read)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Job{}, false, full
+		return domain.Job{}, false, full
 	}
 	if err == nil {
 		err = c.refused()
@@ -117,5 +119,5 @@ func (q *Queue) replayFull(ctx context.Context, c *claim, full error) (job Job, 
 	if errors.Is(err, errClaimed) {
 		return q.replay(ctx, c)
 	}
-	return Job{}, false, err
+	return domain.Job{}, false, err
 }

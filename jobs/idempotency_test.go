@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -21,17 +23,17 @@ func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		again := func(key string) (jobs.Job, bool, error) {
-			return q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: key, Fingerprint: "f"})
+		again := func(key string) (domain.Job, bool, error) {
+			return q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: key, Fingerprint: "f"})
 		}
-		removed := submit(t, q, jobs.Submission{Service: "double", Retain: time.Millisecond, IdempotencyKey: "removed", Fingerprint: "f"})
-		await(t, "removal", func() bool { _, err := q.Get(t.Context(), removed.ID); return errors.Is(err, jobs.ErrRemoved) })
-		deleted := submit(t, q, jobs.Submission{Service: "double", IdempotencyKey: "deleted", Fingerprint: "f"})
+		removed := submit(t, q, domain.Submission{Service: "double", Retain: time.Millisecond, IdempotencyKey: "removed", Fingerprint: "f"})
+		await(t, "removal", func() bool { _, err := q.Get(t.Context(), removed.ID); return errors.Is(err, domain.ErrRemoved) })
+		deleted := submit(t, q, domain.Submission{Service: "double", IdempotencyKey: "deleted", Fingerprint: "f"})
 		finished(t, q, deleted.ID)
 		if err := q.Delete(t.Context(), deleted.ID, false); err != nil {
 			t.Fatal(err)
 		}
-		kept := submit(t, q, jobs.Submission{Service: "double", Retain: 72 * time.Hour, IdempotencyKey: "kept", Fingerprint: "f"})
+		kept := submit(t, q, domain.Submission{Service: "double", Retain: 72 * time.Hour, IdempotencyKey: "kept", Fingerprint: "f"})
 		exec(`UPDATE idempotency_keys SET created_at = $1`, store.At(time.Now().Add(-25*time.Hour)))
 		exec(`INSERT INTO idempotency_keys (owner, service, key, fingerprint, job_id, created_at, forget_at) VALUES ('alice', 'double', 'due', 'f', 'job', 1, 1)`)
 		await(t, "housekeeping", func() bool {
@@ -40,8 +42,8 @@ func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 			return err == nil && n == 0
 		})
 		for _, key := range []string{"removed", "deleted"} {
-			if job, _, err := again(key); !errors.Is(err, jobs.ErrRemoved) {
-				t.Errorf("%s: job %s, %v, want %v", key, job.ID, err, jobs.ErrRemoved)
+			if job, _, err := again(key); !errors.Is(err, domain.ErrRemoved) {
+				t.Errorf("%s: job %s, %v, want %v", key, job.ID, err, domain.ErrRemoved)
 			}
 		}
 		if job, replayed, err := again("kept"); err != nil || !replayed || job.ID != kept.ID {
@@ -61,7 +63,7 @@ func TestIdempotencyKeyOutlivesJobRecord(t *testing.T) {
 func TestIdempotentReplayWhenQueueIsFull(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers, c.MaxQueued = 0, 1 })
-		s := jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: "k", Fingerprint: "f"}
+		s := domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), IdempotencyKey: "k", Fingerprint: "f"}
 		first, _, err := q.Submit(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
@@ -70,8 +72,8 @@ func TestIdempotentReplayWhenQueueIsFull(t *testing.T) {
 			t.Errorf("job %s, replayed %v, %v", job.ID, replayed, err)
 		}
 		s.Fingerprint = "g"
-		if _, _, err := q.Submit(t.Context(), s); !errors.Is(err, jobs.ErrKeyReused) {
-			t.Errorf("another request: %v, want %v", err, jobs.ErrKeyReused)
+		if _, _, err := q.Submit(t.Context(), s); !errors.Is(err, domain.ErrKeyReused) {
+			t.Errorf("another request: %v, want %v", err, domain.ErrKeyReused)
 		}
 		s.IdempotencyKey = "another"
 		if _, _, err := q.Submit(t.Context(), s); !errors.Is(err, jobs.ErrQueueFull) {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 // maxIsolated is the maximum number of isolated runs per process.
@@ -15,31 +17,31 @@ const maxIsolated = 16
 
 // maxIsolatedLine is the maximum size in bytes of a message from an isolated process: an output as
 // JSON.
-const maxIsolatedLine = maxOutput + 1<<20
+const maxIsolatedLine = domain.MaxOutput + 1<<20
 
 // isolate runs the service in an isolated process and waits for it. If that process dies, the
 // failure's code is worker_lost. A process that does not exit is killed CancelGrace after ctx is
 // done.
-func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) result {
+func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) domain.Result {
 	cmd, err := w.queue.Isolate(ctx)
 	if err != nil {
-		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
+		return domain.Fail(domain.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	grace := w.queue.CancelGrace
-	request := isolatedRun{Service: w.service.Name, Input: input, JobID: r.job.ID, RunID: r.job.runID, Grace: grace}
+	request := isolatedRun{Service: w.service.Name, Input: input, JobID: r.job.ID, RunID: r.job.RunID, Grace: grace}
 	if deadline, ok := ctx.Deadline(); ok {
 		request.Timeout = time.Until(deadline)
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return failureResult(codeInvalidInput, "invalid input: %s", err)
+		return domain.Fail(domain.CodeInvalidInput, "invalid input: %s", err)
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
+		return domain.Fail(domain.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	listener := &isolatedListener{
-		run: r, mark: isolatedMark(r.job.runID),
+		run: r, mark: isolatedMark(r.job.RunID),
 		panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) },
 	}
 	cmd.Stdout = listener
@@ -50,7 +52,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	}
 	cmd.WaitDelay = grace + time.Second
 	if err := cmd.Start(); err != nil {
-		return failureResult(codeNotStarted, "no process to run the job alone: %s", err)
+		return domain.Fail(domain.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	writers.Go(func() { _, _ = stdin.Write(append(text, '\n')) }) // an error shows up as a process without a result
 	err = cmd.Wait()                                              // closes stdin, so that the writers end
@@ -59,11 +61,11 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) res
 	case listener.result != nil:
 		return *listener.result
 	case ctx.Err() != nil:
-		return failureResult(codeFailed, "the service did not stop and was killed")
+		return domain.Fail(domain.CodeFailed, "the service did not stop and was killed")
 	case err == nil:
 		err = errors.New("exit status 0")
 	}
-	return failureResult(codeWorkerLost, "the process that ran the job alone ended: %s", err)
+	return domain.Fail(domain.CodeWorkerLost, "the process that ran the job alone ended: %s", err)
 }
 
 // isolatedStop is the line that tells an isolated process to stop. If its standard input ends
@@ -91,7 +93,7 @@ type isolatedMessage struct {
 	Log      *isolatedLog      `json:"log,omitempty"`
 	Output   []byte            `json:"output,omitempty"` // may end within a UTF-8 sequence
 	Panic    *isolatedPanic    `json:"panic,omitempty"`
-	Result   *result           `json:"result,omitempty"`
+	Result   *domain.Result    `json:"result,omitempty"`
 }
 
 type isolatedProgress struct {
@@ -118,7 +120,7 @@ type isolatedListener struct {
 	panicked func(isolatedPanic)
 	line     []byte
 	skip     bool // whether to skip the rest of the line, which is too long
-	result   *result
+	result   *domain.Result
 }
 
 // Write implements [io.Writer].

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 // What other code in an isolated process writes to the standard output neither
@@ -24,8 +26,8 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			registry := new(Registry)
-			Add(registry, Service{Name: "noisy", Summary: "Print."}, func(context.Context, struct{}) (string, error) {
+			registry := new(domain.Registry)
+			domain.Add(registry, domain.Service{Name: "noisy", Summary: "Print."}, func(context.Context, struct{}) (string, error) {
 				fmt.Fprint(&out, noise)
 				return "done", nil
 			})
@@ -55,14 +57,14 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 // An isolated service is told to stop; when the server is gone, its process
 // leaves at once, because another run may begin.
 func TestIsolatedStops(t *testing.T) {
-	services := new(Registry)
-	Add(services, Service{Name: "waits"}, func(ctx context.Context, _ struct{}) (string, error) {
+	services := new(domain.Registry)
+	domain.Add(services, domain.Service{Name: "waits"}, func(ctx context.Context, _ struct{}) (string, error) {
 		<-ctx.Done()
 		return "stopped", nil
 	})
 	hold := make(chan struct{})
 	defer close(hold)
-	Add(services, Service{Name: "unresponsive"}, func(context.Context, struct{}) (string, error) {
+	domain.Add(services, domain.Service{Name: "unresponsive"}, func(context.Context, struct{}) (string, error) {
 		<-hold
 		return "", nil
 	})

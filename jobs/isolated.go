@@ -11,12 +11,14 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"coatcheck/jobs/domain"
 )
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
 // request from in, and writes the service's reports and its result to out. The process should exit
 // afterwards, even after an error: if in ends, the server is gone, and another run may begin.
-func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.Writer) error {
+func RunIsolated(ctx context.Context, services *domain.Registry, in io.Reader, out io.Writer) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
@@ -28,7 +30,7 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 	}
 	service := services.Get(request.Service)
 	if service == nil {
-		return ErrUnknownService
+		return domain.ErrUnknownService
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
@@ -41,19 +43,19 @@ func RunIsolated(ctx context.Context, services *Registry, in io.Reader, out io.W
 		}
 	}()
 	r := &isolatedReporter{out: out, job: request.JobID, run: request.RunID}
-	done := make(chan result, 1)
+	done := make(chan domain.Result, 1)
 	go func() { // runs until the process exits
-		done <- service.run(WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
+		done <- service.Run(domain.WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
 			r.send(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
 		})
 	}()
-	var res result
+	var res domain.Result
 	select {
 	case res = <-done:
 	case <-gone:
 		return errors.New("the server that started this process is gone")
 	}
-	res.returned = nil
+	res.Returned = nil
 	r.send(isolatedMessage{Result: &res})
 	return r.err
 }
@@ -85,7 +87,7 @@ func (r *isolatedReporter) Progress(percent float64, message string, data any) {
 	if math.IsNaN(percent) {
 		percent = 0
 	}
-	p := &isolatedProgress{Percent: min(max(percent, 0), 100), Message: clip(message, maxMessage)}
+	p := &isolatedProgress{Percent: min(max(percent, 0), 100), Message: domain.Clip(message, domain.MaxMessage)}
 	var ok bool
 	if p.Data, ok = progressData(data); !ok {
 		r.Log("warning", badProgressData)
@@ -95,7 +97,7 @@ func (r *isolatedReporter) Progress(percent float64, message string, data any) {
 
 // Log implements [Reporter].
 func (r *isolatedReporter) Log(level, line string) {
-	r.send(isolatedMessage{Log: &isolatedLog{level, clip(line, maxLine)}})
+	r.send(isolatedMessage{Log: &isolatedLog{level, domain.Clip(line, maxLine)}})
 }
 
 // Output implements [Reporter].

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"coatcheck/jobs/domain"
 	"coatcheck/jobs/store"
 )
 
@@ -20,23 +21,23 @@ const (
 )
 
 // scanJob reads a row of jobColumns, shortColumns or listColumns.
-func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (Job, error) {
-	var j Job
-	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.version, &j.events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.timeout, &j.Step, &j.Steps, store.JSON(&j.Chain), store.JSON(&j.History),
+func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (domain.Job, error) {
+	var j domain.Job
+	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.Version, &j.Events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.Timeout, &j.Step, &j.Steps, store.JSON(&j.Chain), store.JSON(&j.History),
 		store.ScanRawJSON(&j.Output), &j.OutputOmitted, store.JSON(&j.Error), store.JSON(&j.Progress),
 		store.JSON(&j.Tags), store.ScanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
-		&j.ExpiresAt, &j.retain,
-		&j.CancelRequested, &j.cancelReason, &j.runID, &j.riverJobID, &j.recoveries,
-		&j.requested.url, store.JSON(&j.requested.events), &j.requested.state, &j.requested.sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.logLines)
+		&j.ExpiresAt, &j.Retain,
+		&j.CancelRequested, &j.CancelReason, &j.RunID, &j.RiverJobID, &j.Recoveries,
+		&j.Requested.URL, store.JSON(&j.Requested.Events), &j.Requested.State, &j.Requested.Sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.LogLines)
 	if err != nil {
-		return Job{}, err
+		return domain.Job{}, err
 	}
 	if len(j.Chain) > 0 {
 		// A process of the previous release, which does not write step_count, may still submit jobs
 		// while this one runs them.
 		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
 	}
-	j.Token = Optional(q.Keys.Token(j.ID))
-	j.refresh()
+	j.Token = domain.Optional(q.Keys.Token(j.ID))
+	j.Refresh()
 	return j, nil
 }

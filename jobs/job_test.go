@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -19,20 +21,20 @@ import (
 func TestCancelWaitingJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
-		job := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
-		if job.Status != jobs.Scheduled || job.RunAt == nil {
+		job := submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		if job.Status != domain.Scheduled || job.RunAt == nil {
 			t.Errorf("submitted: %s at %v", job.Status, job.RunAt)
 		}
 		job, err := q.Cancel(t.Context(), job.ID, "changed my mind")
-		if err != nil || job.Status != jobs.Canceled || job.Error == nil || job.Error.Message != "changed my mind" {
+		if err != nil || job.Status != domain.Canceled || job.Error == nil || job.Error.Message != "changed my mind" {
 			t.Errorf("got %s, error %+v, %v", job.Status, job.Error, err)
 		}
-		if again, err := q.Cancel(t.Context(), job.ID, "twice"); err != nil || again.Status != jobs.Canceled || again.LastEventID != job.LastEventID || again.Error.Message != "changed my mind" {
+		if again, err := q.Cancel(t.Context(), job.ID, "twice"); err != nil || again.Status != domain.Canceled || again.LastEventID != job.LastEventID || again.Error.Message != "changed my mind" {
 			t.Errorf("second cancel: got %+v, %v", again, err)
 		}
-		done := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
-		if _, err := q.Cancel(t.Context(), done.ID, ""); !errors.Is(err, jobs.ErrFinished) {
-			t.Errorf("cancel of what ended otherwise: got %v, want %v", err, jobs.ErrFinished)
+		done := finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
+		if _, err := q.Cancel(t.Context(), done.ID, ""); !errors.Is(err, domain.ErrFinished) {
+			t.Errorf("cancel of what ended otherwise: got %v, want %v", err, domain.ErrFinished)
 		}
 		if got := events.of(job.ID); len(got) != 1 || got[0].Name != "end" {
 			t.Errorf("events %v, want one end", got)
@@ -44,7 +46,7 @@ func TestCancelRunningJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "hold"})
+		job := submit(t, q, domain.Submission{Service: "hold"})
 		<-services.started
 		for range 2 { // canceling is idempotent
 			got, err := q.Cancel(t.Context(), job.ID, "too slow")
@@ -53,7 +55,7 @@ func TestCancelRunningJob(t *testing.T) {
 			}
 		}
 		job = finished(t, q, job.ID)
-		if job.Status != jobs.Canceled || job.Error.Code != "canceled" || job.Error.Message != "too slow" {
+		if job.Status != domain.Canceled || job.Error.Code != "canceled" || job.Error.Message != "too slow" {
 			t.Errorf("got %s, error %+v", job.Status, job.Error)
 		}
 		if got := events.ended(t, job.ID); len(got) != 3 || got[1].ID.Version != 3 || !strings.Contains(string(got[1].Data), `"cancel_requested":true`) || got[2].Name != "end" {
@@ -67,7 +69,7 @@ func TestRunIsFencedAfterLosingJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "report"})
+		job := submit(t, q, domain.Submission{Service: "report"})
 		<-services.started
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
@@ -79,7 +81,7 @@ func TestRunIsFencedAfterLosingJob(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := q.Get(t.Context(), job.ID)
-		if err != nil || got.Status != jobs.Running || got.Output != nil {
+		if err != nil || got.Status != domain.Running || got.Output != nil {
 			t.Errorf("got %s, output %s, %v, want it untouched", got.Status, got.Output, err)
 		}
 		for _, e := range events.of(job.ID) {
@@ -94,7 +96,7 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		stopped := make(chan error, 1)
-		jobs.Add(&services.Registry, jobs.Service{Name: "watch"}, func(ctx context.Context, _ struct{}) (string, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "watch"}, func(ctx context.Context, _ struct{}) (string, error) {
 			services.started <- "watch"
 			for {
 				select {
@@ -102,12 +104,12 @@ func TestRunStopsWhenItLostItsJob(t *testing.T) {
 					stopped <- context.Cause(ctx)
 					return "", ctx.Err()
 				case <-time.After(10 * time.Millisecond):
-					jobs.Progress(ctx, 1, "still here")
+					domain.Progress(ctx, 1, "still here")
 				}
 			}
 		})
 		q, _ := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "watch"})
+		job := submit(t, q, domain.Submission{Service: "watch"})
 		<-services.started
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET run_id = 'another', version = version + 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
@@ -124,19 +126,19 @@ func TestStopRequeuesRunningJobs(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		first, _ := newQueue(t, db, services, nil)
-		job := submit(t, first, jobs.Submission{Service: "hold", MaxAttempts: 1})
+		job := submit(t, first, domain.Submission{Service: "hold", MaxAttempts: 1})
 		<-services.started
 		if err := first.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		job, err := first.Get(t.Context(), job.ID)
-		if err != nil || job.Status != jobs.Queued || job.Attempt != 0 {
+		if err != nil || job.Status != domain.Queued || job.Attempt != 0 {
 			t.Errorf("after the stop: %s, attempt %d, %v", job.Status, job.Attempt, err)
 		}
 		second, _ := newQueue(t, db, services, nil)
 		<-services.started
 		close(services.hold)
-		if job = finished(t, second, job.ID); job.Status != jobs.Succeeded || job.Attempt != 1 {
+		if job = finished(t, second, job.ID); job.Status != domain.Succeeded || job.Attempt != 1 {
 			t.Errorf("got %s after attempt %d", job.Status, job.Attempt)
 		}
 	})
@@ -147,23 +149,23 @@ func TestStopRequeuesRunningJobs(t *testing.T) {
 func TestRetry(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		submission := jobs.Submission{
+		submission := domain.Submission{
 			Owner: "alice", Service: "flaky", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1, Priority: 3, Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":1}`),
-			RunAt: time.Now().Add(50 * time.Millisecond), StartWithin: time.Hour, Then: []jobs.NextStep{{Service: "double", Input: json.RawMessage(`{"n":1}`)}},
+			RunAt: time.Now().Add(50 * time.Millisecond), StartWithin: time.Hour, Then: []domain.NextStep{{Service: "double", Input: json.RawMessage(`{"n":1}`)}},
 		}
 		old := finished(t, q, submit(t, q, submission).ID)
-		if old.Status != jobs.Failed {
+		if old.Status != domain.Failed {
 			t.Fatalf("got %s", old.Status)
 		}
-		retry := func() (jobs.Job, bool, error) {
+		retry := func() (domain.Job, bool, error) {
 			s, err := old.Again("https://jobs.example", "once")
 			if err != nil {
-				return jobs.Job{}, false, err
+				return domain.Job{}, false, err
 			}
 			return q.Submit(t.Context(), s)
 		}
 		job, _, err := retry()
-		if err != nil || job.Status != jobs.Queued || string(job.RetryOf) != old.ID || job.ID == old.ID {
+		if err != nil || job.Status != domain.Queued || string(job.RetryOf) != old.ID || job.ID == old.ID {
 			t.Fatalf("got %s, retry of %q, %v", job.Status, job.RetryOf, err)
 		}
 		if job.Owner != "alice" || job.Priority != 3 || job.MaxAttempts != 1 || !slices.Equal(job.Tags, old.Tags) || string(job.Metadata) != `{"order":1}` || job.Steps != 2 || string(job.Input) != `{"n":2}` ||
@@ -173,15 +175,15 @@ func TestRetry(t *testing.T) {
 		if job = finished(t, q, job.ID); job.Attempt != 1 || string(job.RetryOf) != old.ID {
 			t.Errorf("got %s after attempt %d, retry of %q", job.Status, job.Attempt, job.RetryOf)
 		}
-		if again, err := q.Get(t.Context(), old.ID); err != nil || again.Status != jobs.Failed || again.LastEventID != old.LastEventID {
+		if again, err := q.Get(t.Context(), old.ID); err != nil || again.Status != domain.Failed || again.LastEventID != old.LastEventID {
 			t.Errorf("the old job became %s, %v", again.Status, err)
 		}
-		waiting := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		waiting := submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		if again, replayed, err := retry(); again.ID != job.ID || !replayed || err != nil {
 			t.Errorf("the same retry made %s of %s, %v", again.ID, job.ID, err)
 		}
-		if _, err := waiting.Again("", ""); !errors.Is(err, jobs.ErrNotFinished) {
-			t.Errorf("got %v, want %v", err, jobs.ErrNotFinished)
+		if _, err := waiting.Again("", ""); !errors.Is(err, domain.ErrNotFinished) {
+			t.Errorf("got %v, want %v", err, domain.ErrNotFinished)
 		}
 	})
 }
@@ -190,19 +192,19 @@ func TestScheduleAndExpire(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
-		later := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`), RunAt: time.Now().Add(500 * time.Millisecond)})
+		later := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`), RunAt: time.Now().Add(500 * time.Millisecond)})
 		later = finished(t, q, later.ID)
 		if later.StartedAt.Before(later.RunAt.Time) {
 			t.Errorf("started at %v, before %v", later.StartedAt, later.RunAt)
 		}
-		submit(t, q, jobs.Submission{Service: "hold"}) // keeps the only worker
+		submit(t, q, domain.Submission{Service: "hold"}) // keeps the only worker
 		<-services.started
-		expiring := submit(t, q, jobs.Submission{Service: "double", StartWithin: 100 * time.Millisecond})
-		due := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(100 * time.Millisecond)})
-		if job := finished(t, q, expiring.ID); job.Status != jobs.Expired || job.Error.Code != "expired" {
+		expiring := submit(t, q, domain.Submission{Service: "double", StartWithin: 100 * time.Millisecond})
+		due := submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(100 * time.Millisecond)})
+		if job := finished(t, q, expiring.ID); job.Status != domain.Expired || job.Error.Code != "expired" {
 			t.Errorf("got %s, %+v", job.Status, job.Error)
 		}
-		eventually(t, q, due.ID, "queued although no worker is free", func(j jobs.Job) bool { return j.Status == jobs.Queued })
+		eventually(t, q, due.ID, "queued although no worker is free", func(j domain.Job) bool { return j.Status == domain.Queued })
 		close(services.hold)
 		finished(t, q, due.ID)
 	})
@@ -211,13 +213,13 @@ func TestScheduleAndExpire(t *testing.T) {
 func TestRetain(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		short := submit(t, q, jobs.Submission{Service: "double", Retain: time.Millisecond, Tags: []string{"a"}, IdempotencyKey: "k"})
-		long := finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		short := submit(t, q, domain.Submission{Service: "double", Retain: time.Millisecond, Tags: []string{"a"}, IdempotencyKey: "k"})
+		long := finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 		for deadline := time.Now().Add(patience); ; {
-			if _, err := q.Get(t.Context(), short.ID); errors.Is(err, jobs.ErrRemoved) {
+			if _, err := q.Get(t.Context(), short.ID); errors.Is(err, domain.ErrRemoved) {
 				break
 			} else if time.Now().After(deadline) {
-				t.Fatalf("got %v, want %v", err, jobs.ErrRemoved)
+				t.Fatalf("got %v, want %v", err, domain.ErrRemoved)
 			}
 		}
 		if _, err := q.Get(t.Context(), long.ID); err != nil {
@@ -226,8 +228,8 @@ func TestRetain(t *testing.T) {
 		if err := q.Delete(t.Context(), long.ID, false); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.Get(t.Context(), long.ID); !errors.Is(err, jobs.ErrNotFound) {
-			t.Errorf("deleted: got %v, want %v", err, jobs.ErrNotFound)
+		if _, err := q.Get(t.Context(), long.ID); !errors.Is(err, domain.ErrNotFound) {
+			t.Errorf("deleted: got %v, want %v", err, domain.ErrNotFound)
 		}
 		for _, table := range []string{"jobs", "job_tags"} {
 			var n int
@@ -240,13 +242,13 @@ func TestRetain(t *testing.T) {
 
 func TestDeleteOnlyFinishedJobs(t *testing.T) {
 	q, _ := newQueue(t, jobstest.SQLite(t), newServices(), func(c *jobs.Config) { c.Workers = 0 })
-	job := submit(t, q, jobs.Submission{Service: "double"})
-	if err := q.Delete(t.Context(), job.ID, true); !errors.Is(err, jobs.ErrNotFinished) {
-		t.Errorf("got %v, want %v", err, jobs.ErrNotFinished)
+	job := submit(t, q, domain.Submission{Service: "double"})
+	if err := q.Delete(t.Context(), job.ID, true); !errors.Is(err, domain.ErrNotFinished) {
+		t.Errorf("got %v, want %v", err, domain.ErrNotFinished)
 	}
 	for _, id := range []string{"", "job_", "job_01jdc4w0z7q9aaaaaaaaaaaaaa", "job_\x00", strings.Repeat("x", 1000)} {
-		if _, err := q.Get(t.Context(), id); !errors.Is(err, jobs.ErrNotFound) {
-			t.Errorf("get %.20q: got %v, want %v", id, err, jobs.ErrNotFound)
+		if _, err := q.Get(t.Context(), id); !errors.Is(err, domain.ErrNotFound) {
+			t.Errorf("get %.20q: got %v, want %v", id, err, domain.ErrNotFound)
 		}
 	}
 }
@@ -255,7 +257,7 @@ func TestIdempotencyKey(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q1, _ := newQueue(t, db, newServices(), nil)
 		q2, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-		s := jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`), IdempotencyKey: "key", Fingerprint: "f"}
+		s := domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`), IdempotencyKey: "key", Fingerprint: "f"}
 		ids := make(map[string]int)
 		fresh := 0
 		var mu sync.Mutex
@@ -279,8 +281,8 @@ func TestIdempotencyKey(t *testing.T) {
 			t.Errorf("%d jobs, %d fresh, want one", len(ids), fresh)
 		}
 		s.Fingerprint = "g"
-		if _, _, err := q1.Submit(t.Context(), s); !errors.Is(err, jobs.ErrKeyReused) {
-			t.Errorf("got %v, want %v", err, jobs.ErrKeyReused)
+		if _, _, err := q1.Submit(t.Context(), s); !errors.Is(err, domain.ErrKeyReused) {
+			t.Errorf("got %v, want %v", err, domain.ErrKeyReused)
 		}
 		s.Owner = "bob"
 		if job, replayed, err := q1.Submit(t.Context(), s); err != nil || replayed || ids[job.ID] != 0 {
@@ -294,7 +296,7 @@ func TestList(t *testing.T) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		var ids []string
 		for i := range 6 {
-			s := jobs.Submission{Service: "double", Owner: []string{"alice", "bob"}[i%2]}
+			s := domain.Submission{Service: "double", Owner: []string{"alice", "bob"}[i%2]}
 			if i == 4 {
 				s.Service, s.Tags = "hold", []string{"web", "web"}
 			}
@@ -311,7 +313,7 @@ func TestList(t *testing.T) {
 			{"all", jobs.Filter{}, []int{5, 4, 3, 2, 1, 0}},
 			{"owner", jobs.Filter{Owner: "alice"}, []int{4, 2, 0}},
 			{"service", jobs.Filter{Service: "hold"}, []int{4}},
-			{"statuses", jobs.Filter{Statuses: []jobs.Status{jobs.Canceled, jobs.Failed}}, []int{2}},
+			{"statuses", jobs.Filter{Statuses: []domain.Status{domain.Canceled, domain.Failed}}, []int{2}},
 			{"tag", jobs.Filter{Tag: "web"}, []int{4}},
 			{"tag of another", jobs.Filter{Tag: "web", Owner: "bob"}, nil},
 			{"before", jobs.Filter{Owner: "bob", Before: ids[3]}, []int{1}},
@@ -342,7 +344,7 @@ func TestList(t *testing.T) {
 			})
 		}
 		depth, err := q.Depth(t.Context())
-		if err != nil || depth[jobs.Queued] != 5 || depth[jobs.Running] != 0 {
+		if err != nil || depth[domain.Queued] != 5 || depth[domain.Running] != 0 {
 			t.Errorf("depth %v, %v", depth, err)
 		}
 	})
@@ -351,7 +353,7 @@ func TestList(t *testing.T) {
 func TestTokens(t *testing.T) {
 	db := jobstest.SQLite(t)
 	q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-	job := submit(t, q, jobs.Submission{Service: "double"})
+	job := submit(t, q, domain.Submission{Service: "double"})
 	if id, ok := q.Keys.VerifyToken(string(job.Token)); !ok || id != job.ID {
 		t.Errorf("got %s, %v", id, ok)
 	}

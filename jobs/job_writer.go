@@ -4,40 +4,42 @@ import (
 	"context"
 	"fmt"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
 // jobInserter inserts the rows of new jobs.
 var jobInserter = store.NewInserter("jobs", "",
-	store.TextColumn("id", func(j *Job) any { return j.ID }),
-	store.TextColumn("owner", func(j *Job) any { return j.Owner }),
-	store.TextColumn("service", func(j *Job) any { return j.Service }),
-	store.TextColumn("status", func(j *Job) any { return string(j.Status) }),
-	store.BigintColumn("version", func(j *Job) any { return j.version }),
-	store.BigintColumn("priority", func(j *Job) any { return j.Priority }),
-	store.BigintColumn("max_attempts", func(j *Job) any { return j.MaxAttempts }),
-	store.BigintColumn("timeout", func(j *Job) any { return j.timeout }),
-	store.BigintColumn("step_count", func(j *Job) any { return len(j.Chain) }),
-	store.TextColumn("steps", func(j *Job) any { return store.JSON(&j.Chain) }),
-	store.TextColumn("progress", func(j *Job) any { return store.JSON(&j.Progress) }),
-	store.TextColumn("tags", func(j *Job) any { return store.JSON(&j.Tags) }),
-	store.TextColumn("metadata", func(j *Job) any { return store.RawJSON(j.Metadata) }),
-	store.BigintColumn("created_at", func(j *Job) any { return j.CreatedAt }),
-	store.BigintColumn("run_at", func(j *Job) any { return j.RunAt }),
-	store.BigintColumn("expires_at", func(j *Job) any { return j.ExpiresAt }),
-	store.BigintColumn("retain", func(j *Job) any { return j.retain }),
-	store.BigintColumn("river_job_id", func(j *Job) any { return j.riverJobID }),
-	store.TextColumn("callback_url", func(j *Job) any { return j.requested.url }),
-	store.TextColumn("callback_events", func(j *Job) any { return store.JSON(&j.requested.events) }),
-	store.TextColumn("callback_state", func(j *Job) any { return j.requested.state }),
-	store.TextColumn("callback", func(j *Job) any { return store.NullableJSON(j.Callback) }),
-	store.TextColumn("base_url", func(j *Job) any { return j.BaseURL }),
-	store.TextColumn("retry_of", func(j *Job) any { return string(j.RetryOf) }),
+	store.TextColumn("id", func(j *domain.Job) any { return j.ID }),
+	store.TextColumn("owner", func(j *domain.Job) any { return j.Owner }),
+	store.TextColumn("service", func(j *domain.Job) any { return j.Service }),
+	store.TextColumn("status", func(j *domain.Job) any { return string(j.Status) }),
+	store.BigintColumn("version", func(j *domain.Job) any { return j.Version }),
+	store.BigintColumn("priority", func(j *domain.Job) any { return j.Priority }),
+	store.BigintColumn("max_attempts", func(j *domain.Job) any { return j.MaxAttempts }),
+	store.BigintColumn("timeout", func(j *domain.Job) any { return j.Timeout }),
+	store.BigintColumn("step_count", func(j *domain.Job) any { return len(j.Chain) }),
+	store.TextColumn("steps", func(j *domain.Job) any { return store.JSON(&j.Chain) }),
+	store.TextColumn("progress", func(j *domain.Job) any { return store.JSON(&j.Progress) }),
+	store.TextColumn("tags", func(j *domain.Job) any { return store.JSON(&j.Tags) }),
+	store.TextColumn("metadata", func(j *domain.Job) any { return store.RawJSON(j.Metadata) }),
+	store.BigintColumn("created_at", func(j *domain.Job) any { return j.CreatedAt }),
+	store.BigintColumn("run_at", func(j *domain.Job) any { return j.RunAt }),
+	store.BigintColumn("expires_at", func(j *domain.Job) any { return j.ExpiresAt }),
+	store.BigintColumn("retain", func(j *domain.Job) any { return j.Retain }),
+	store.BigintColumn("river_job_id", func(j *domain.Job) any { return j.RiverJobID }),
+	store.TextColumn("callback_url", func(j *domain.Job) any { return j.Requested.URL }),
+	store.TextColumn("callback_events", func(j *domain.Job) any { return store.JSON(&j.Requested.Events) }),
+	store.TextColumn("callback_state", func(j *domain.Job) any { return j.Requested.State }),
+	store.TextColumn("callback", func(j *domain.Job) any { return store.NullableJSON(j.Callback) }),
+	store.TextColumn("base_url", func(j *domain.Job) any { return j.BaseURL }),
+	store.TextColumn("retry_of", func(j *domain.Job) any { return string(j.RetryOf) }),
 )
 
 // A tagged is a job and one of its tags.
 type tagged struct {
-	job *Job
+	job *domain.Job
 	tag string
 }
 
@@ -76,14 +78,14 @@ var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u
 		cancel_requested_at = COALESCE(jobs.cancel_requested_at, u.cancel_requested_at), cancel_reason = u.cancel_reason
 	{from} WHERE jobs.id = u.id AND jobs.version = u.version_before AND COALESCE(jobs.run_id, '') = u.run_id_before`,
 	store.TextColumn("id", func(u *update) any { return u.job.ID }),
-	store.BigintColumn("version_before", func(u *update) any { return u.before.version }),
-	store.TextColumn("run_id_before", func(u *update) any { return u.before.runID }),
+	store.BigintColumn("version_before", func(u *update) any { return u.before.Version }),
+	store.TextColumn("run_id_before", func(u *update) any { return u.before.RunID }),
 	store.TextColumn("status", func(u *update) any { return string(u.job.Status) }),
-	store.BigintColumn("version", func(u *update) any { return u.job.version }),
+	store.BigintColumn("version", func(u *update) any { return u.job.Version }),
 	store.BigintColumn("attempt", func(u *update) any { return u.job.Attempt }),
 	store.BigintColumn("step", func(u *update) any { return u.job.Step }),
 	store.TextColumn("steps", func(u *update) any {
-		if !u.effects.advanced {
+		if !u.effects.Advanced {
 			return nil
 		}
 		return store.JSON(&u.job.Chain)
@@ -92,29 +94,29 @@ var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u
 	store.TextColumn("output", func(u *update) any { return store.RawJSON(u.job.Output) }),
 	store.TextColumn("error", func(u *update) any { return store.NullableJSON(u.job.Error) }),
 	store.TextColumn("progress", func(u *update) any { return store.JSON(&u.job.Progress) }),
-	store.BigintColumn("log_lines", func(u *update) any { return u.job.logLines }),
+	store.BigintColumn("log_lines", func(u *update) any { return u.job.LogLines }),
 	store.BigintColumn("run_at", func(u *update) any { return u.job.RunAt }),
 	store.BigintColumn("started_at", func(u *update) any { return u.job.StartedAt }),
 	store.BigintColumn("finished_at", func(u *update) any { return u.job.FinishedAt }),
-	store.BigintColumn("remove_at", func(u *update) any { return u.job.removeAt() }),
-	store.TextColumn("run_id", func(u *update) any { return orNull(u.job.runID) }),
-	store.TextColumn("worker_id", func(u *update) any { return orNull(u.effects.workerID) }),
-	store.BigintColumn("river_job_id", func(u *update) any { return u.job.riverJobID }),
-	store.BigintColumn("recoveries", func(u *update) any { return u.job.recoveries }),
+	store.BigintColumn("remove_at", func(u *update) any { return u.job.RemoveAt() }),
+	store.TextColumn("run_id", func(u *update) any { return orNull(u.job.RunID) }),
+	store.TextColumn("worker_id", func(u *update) any { return orNull(u.effects.WorkerID) }),
+	store.BigintColumn("river_job_id", func(u *update) any { return u.job.RiverJobID }),
+	store.BigintColumn("recoveries", func(u *update) any { return u.job.Recoveries }),
 	store.TextColumn("callback", func(u *update) any {
 		if u.job.Callback == u.before.Callback {
 			return nil
 		}
 		return store.NullableJSON(u.job.Callback)
 	}),
-	store.BigintColumn("callback_sequence", func(u *update) any { return u.job.requested.sequence }),
+	store.BigintColumn("callback_sequence", func(u *update) any { return u.job.Requested.Sequence }),
 	store.BigintColumn("cancel_requested_at", func(u *update) any {
 		if !u.job.CancelRequested {
 			return nil
 		}
 		return u.now
 	}),
-	store.TextColumn("cancel_reason", func(u *update) any { return u.job.cancelReason }),
+	store.TextColumn("cancel_reason", func(u *update) any { return u.job.CancelReason }),
 )
 
 // updateJobs writes the new rows of jobs.

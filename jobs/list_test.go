@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -28,7 +30,7 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocation
 			steps := fmt.Sprintf(`[{"service":"double","input":{"n":"%s"},"output":"%s"},{"service":"double","input":{}}]`, large, large)
 			history := fmt.Sprintf(`[{"number":1,"error":{"message":"%s"}}]`, large)
 			for i := range count {
-				job := submit(t, q, jobs.Submission{Service: "double", Then: []jobs.NextStep{{Service: "double", Input: json.RawMessage(`{}`)}}})
+				job := submit(t, q, domain.Submission{Service: "double", Then: []domain.NextStep{{Service: "double", Input: json.RawMessage(`{}`)}}})
 				output := any(`"` + large + `"`)
 				if i == 0 {
 					output = nil

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"coatcheck/jobs/domain"
 )
 
 // lockRows locks the rows of the changes' jobs. It uses one statement and locks in the order of
 // their ids, to prevent deadlocks between processes. If all rows are cached, they need not be
 // locked before they are written.
 func (b *batch) lockRows(ctx context.Context, changes []*change) error {
-	b.rows = make(map[string]Job, len(changes))
+	b.rows = make(map[string]domain.Job, len(changes))
 	var ids, others []string
 	locks := false
 	for _, ch := range changes {
@@ -67,10 +69,10 @@ func (b *batch) readRows(ctx context.Context, query string, arg any) error {
 }
 
 // job returns the locked job of the current change.
-func (b *batch) job(id string) (Job, error) {
+func (b *batch) job(id string) (domain.Job, error) {
 	j, ok := b.rows[id]
 	if !ok {
-		return Job{}, refuse(ErrNotFound)
+		return domain.Job{}, refuse(domain.ErrNotFound)
 	}
 	return j, nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -49,16 +51,16 @@ func (s *logBuffer) drop(n int) {
 }
 
 // saved drops the lines of a part that has been stored.
-func (s *logBuffer) saved(p part) {
-	if s.fresh += len(p.text); p.trim {
+func (s *logBuffer) saved(p domain.LogPart) {
+	if s.fresh += len(p.Text); p.Trim {
 		s.fresh = 0
 	}
-	if p.first+countLines(p.text) <= s.first {
+	if p.First+countLines(p.Text) <= s.first {
 		return // dropped meanwhile
 	}
 	// The copy releases the memory of the dropped lines.
-	s.text = bytes.Clone(s.text[countBytes(s.text, p.first+countLines(p.text)-s.first):])
-	s.first = p.lines + 1
+	s.text = bytes.Clone(s.text[countBytes(s.text, p.First+countLines(p.Text)-s.first):])
+	s.first = p.Lines + 1
 }
 
 // countLines returns the number of log lines in the text. A line that begins with a tab continues
@@ -83,32 +85,32 @@ func countBytes(text []byte, n uint64) int {
 }
 
 // unsavedLog returns the log lines that are not stored yet.
-func (r *run) unsavedLog() part {
+func (r *run) unsavedLog() domain.LogPart {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return part{first: r.log.first, lines: r.log.lines, text: r.log.text, trim: r.log.fresh+len(r.log.text) > trimAfter}
+	return domain.LogPart{First: r.log.first, Lines: r.log.lines, Text: r.log.text, Trim: r.log.fresh+len(r.log.text) > trimAfter}
 }
 
 // A loggedPart is a part of the log of a job.
 type loggedPart struct {
 	jobID string
-	part
+	domain.LogPart
 }
 
 var logWriter = store.NewInserter("job_logs", "ON CONFLICT (job_id, line) DO UPDATE SET lines = excluded.lines",
 	store.TextColumn("job_id", func(l loggedPart) any { return l.jobID }),
-	store.BigintColumn("line", func(l loggedPart) any { return l.first }),
-	store.TextColumn("lines", func(l loggedPart) any { return string(l.text) }),
+	store.BigintColumn("line", func(l loggedPart) any { return l.First }),
+	store.TextColumn("lines", func(l loggedPart) any { return string(l.Text) }),
 )
 
 // saveLogs stores log lines, and deletes the oldest lines of logs that are too large.
 func (b *batch) saveLogs(ctx context.Context) error {
-	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.text) == 0 })
+	logs := slices.DeleteFunc(b.logs, func(l loggedPart) bool { return len(l.Text) == 0 })
 	if _, err := logWriter.Write(ctx, b.tx, logs); err != nil {
 		return fmt.Errorf("save logs: %w", err)
 	}
 	for _, l := range logs {
-		if !l.trim {
+		if !l.Trim {
 			continue
 		}
 		if _, err := b.tx.ExecContext(ctx, `DELETE FROM job_logs WHERE job_id = $1 AND line < (

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -29,16 +31,16 @@ func (b *strictBus) Publish(topic string, e notify.Event) error {
 func TestLog(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
-		jobs.Add(&services.Registry, jobs.Service{Name: "talk", MaxAttempts: 2}, func(ctx context.Context, in number) (number, error) {
-			jobs.Log(ctx, "one")
-			jobs.Warn(ctx, "two\nlines\x00")
+		domain.Add(&services.Registry, domain.Service{Name: "talk", MaxAttempts: 2}, func(ctx context.Context, in number) (number, error) {
+			domain.Log(ctx, "one")
+			domain.Warn(ctx, "two\nlines\x00")
 			if services.count("talk") == 1 {
 				return in, errors.New("once more")
 			}
 			return in, nil
 		})
 		q, events := newQueue(t, db, services, nil)
-		job := finished(t, q, submit(t, q, jobs.Submission{Service: "talk", Input: json.RawMessage(`{"n":1}`), Then: []jobs.NextStep{{Service: "talk", Input: json.RawMessage(`{"n":2}`)}}}).ID)
+		job := finished(t, q, submit(t, q, domain.Submission{Service: "talk", Input: json.RawMessage(`{"n":1}`), Then: []domain.NextStep{{Service: "talk", Input: json.RawMessage(`{"n":2}`)}}}).ID)
 		text, truncated, err := q.Log(t.Context(), job.ID)
 		if err != nil || truncated {
 			t.Fatalf("truncated %v, %v", truncated, err)
@@ -70,17 +72,17 @@ func TestLogIsBounded(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		next := make(chan struct{})
-		jobs.Add(&services.Registry, jobs.Service{Name: "shout"}, func(ctx context.Context, _ struct{}) (string, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "shout"}, func(ctx context.Context, _ struct{}) (string, error) {
 			for i := range 6 {
 				for range 8 {
-					jobs.Log(ctx, "%d %s", i, strings.Repeat("x", 10_000))
+					domain.Log(ctx, "%d %s", i, strings.Repeat("x", 10_000))
 				}
 				<-next // the row knows of it
 			}
 			return "", nil
 		})
 		q, _ := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "shout"})
+		job := submit(t, q, domain.Submission{Service: "shout"})
 		for i := range 6 {
 			await(t, "log", func() bool {
 				text, _, err := q.Log(t.Context(), job.ID)
@@ -105,11 +107,11 @@ func TestLogIsBounded(t *testing.T) {
 func TestCancelFromOtherProcessKeepsEventOrder(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services, bus := newServices(), new(strictBus)
-		jobs.Add(&services.Registry, jobs.Service{Name: "tidy"}, func(ctx context.Context, _ struct{}) (string, error) {
-			jobs.Log(ctx, "at work")
+		domain.Add(&services.Registry, domain.Service{Name: "tidy"}, func(ctx context.Context, _ struct{}) (string, error) {
+			domain.Log(ctx, "at work")
 			services.started <- "tidy"
 			<-ctx.Done()
-			jobs.Log(ctx, "tidying up")
+			domain.Log(ctx, "tidying up")
 			return "", ctx.Err()
 		})
 		worker, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Events = bus })
@@ -117,13 +119,13 @@ func TestCancelFromOtherProcessKeepsEventOrder(t *testing.T) {
 		if db.Postgres() {
 			server, _ = newQueue(t, db, services, func(c *jobs.Config) { c.Events, c.Workers = bus, 0 })
 		}
-		job := submit(t, server, jobs.Submission{Service: "tidy"})
+		job := submit(t, server, domain.Submission{Service: "tidy"})
 		<-services.started
 		await(t, "first line", func() bool { return len(bus.of(job.ID)) == 2 })
 		if _, err := server.Cancel(t.Context(), job.ID, "enough"); err != nil {
 			t.Fatal(err)
 		}
-		if got := finished(t, worker, job.ID); got.Status != jobs.Canceled || got.Error.Message != "enough" || got.LastEventID != "4-0" {
+		if got := finished(t, worker, job.ID); got.Status != domain.Canceled || got.Error.Message != "enough" || got.LastEventID != "4-0" {
 			t.Errorf("%s at %s: %+v", got.Status, got.LastEventID, got.Error)
 		}
 		var got []string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -19,7 +21,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 }
 
-func newMetrics(services *Registry) *metrics {
+func newMetrics(services *domain.Registry) *metrics {
 	durations := []float64{0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200}
 	m := &metrics{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -40,7 +42,7 @@ func newMetrics(services *Registry) *metrics {
 	}
 	// Initialize the counters to 0: otherwise their first increment would not show up as a change.
 	for s := range services.All() {
-		for _, status := range []Status{Succeeded, Failed, Canceled, Expired} {
+		for _, status := range []domain.Status{domain.Succeeded, domain.Failed, domain.Canceled, domain.Expired} {
 			m.ended.WithLabelValues(s.Name, string(status))
 		}
 		m.waits.WithLabelValues(s.Name)
@@ -64,11 +66,11 @@ func (q *Queue) Metrics(checks func() []Check) *prometheus.Registry {
 }
 
 // transited records a transition of a job from one status to another.
-func (m *metrics) transited(from Status, j *Job, now store.Time) {
+func (m *metrics) transited(from domain.Status, j *domain.Job, now store.Time) {
 	if j.Done && j.Status != from {
 		m.ended.WithLabelValues(j.Service, string(j.Status)).Inc()
 	}
-	if j.Status == Running && from != Running && now == *j.StartedAt { // first start
+	if j.Status == domain.Running && from != domain.Running && now == *j.StartedAt { // first start
 		due := j.CreatedAt
 		if j.RunAt != nil {
 			due = *j.RunAt
@@ -78,7 +80,7 @@ func (m *metrics) transited(from Status, j *Job, now store.Time) {
 }
 
 // ran records a finished run.
-func (m *metrics) ran(service string, after Status, took time.Duration) {
+func (m *metrics) ran(service string, after domain.Status, took time.Duration) {
 	m.runs.WithLabelValues(service, string(after)).Observe(took.Seconds())
 }
 
@@ -89,7 +91,7 @@ func (m *metrics) attempted(event, status string, result notify.Result) {
 	case result.Class == notify.Local:
 	case status == delivered:
 		m.attempts.WithLabelValues(delivered).Inc()
-	case status == failed && event != JobProgress && event != CallbackTest:
+	case status == failed && event != domain.JobProgress && event != CallbackTest:
 		m.attempts.WithLabelValues(givenUp).Inc()
 	default:
 		m.attempts.WithLabelValues(failed).Inc()

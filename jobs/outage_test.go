@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -47,9 +49,9 @@ func TestDatabaseOutage(t *testing.T) {
 	logged := func(c *jobs.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) }
 	one, _ := newQueue(t, jobstest.Open(t, url), services, logged)
 	two, _ := newQueue(t, jobstest.Open(t, url), services, nil)
-	var held []jobs.Job
+	var held []domain.Job
 	for range 6 {
-		held = append(held, submit(t, one, jobs.Submission{Service: "hold"}))
+		held = append(held, submit(t, one, domain.Submission{Service: "hold"}))
 	}
 	for range held {
 		<-services.started
@@ -62,7 +64,7 @@ func TestDatabaseOutage(t *testing.T) {
 	})
 	for range 20 {
 		start := time.Now()
-		_, _, err := one.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)})
+		_, _, err := one.Submit(t.Context(), domain.Submission{Service: "double", Input: json.RawMessage(`{}`)})
 		if !errors.Is(err, store.ErrUnavailable) || time.Since(start) > time.Second {
 			t.Fatalf("got %v after %v, want %v at once", err, time.Since(start), store.ErrUnavailable)
 		}
@@ -76,14 +78,14 @@ func TestDatabaseOutage(t *testing.T) {
 	server.Start()
 	for _, job := range held {
 		job = untilBack(t, one, job.ID)
-		if job.Status != jobs.Succeeded || job.Attempt != 1 || job.LastEventID != "3-0" {
+		if job.Status != domain.Succeeded || job.Attempt != 1 || job.LastEventID != "3-0" {
 			t.Errorf("got %s, attempt %d, event %s, %+v", job.Status, job.Attempt, job.LastEventID, job.Error)
 		}
 	}
 	await(t, "all-clear", func() bool {
 		return check(one, "database").Status == jobs.OK && check(two, "database").Status == jobs.OK
 	})
-	job := submit(t, two, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
+	job := submit(t, two, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
 	finished(t, one, job.ID)
 	if n := one.Counters().Recovered + two.Counters().Recovered; n != 0 {
 		t.Errorf("%d jobs were taken from workers that lived", n)
@@ -98,7 +100,7 @@ func TestDatabaseOutage(t *testing.T) {
 func TestHealthOfStuckCommit(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 		tx, err := db.Write.BeginTx(t.Context(), nil) // on SQLite, this is the lock
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +113,7 @@ func TestHealthOfStuckCommit(t *testing.T) {
 		}
 		begun := time.Now()
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _, _ = q.Submit(t.Context(), jobs.Submission{Service: "double"}) })
+		wg.Go(func() { _, _, _ = q.Submit(t.Context(), domain.Submission{Service: "double"}) })
 		await(t, "alarm", func() bool { return check(q, "database").Status == jobs.Failing })
 		if took := time.Since(begun); took > 5*time.Second {
 			t.Errorf("seen after %s, want 5 s at most", took)
@@ -119,13 +121,13 @@ func TestHealthOfStuckCommit(t *testing.T) {
 		_ = tx.Rollback() // PostgreSQL may have ended it: it was idle
 		wg.Wait()
 		await(t, "all-clear", func() bool { return check(q, "database").Status == jobs.OK })
-		finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+		finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 	})
 }
 
 // untilBack waits until the job is done, whatever the database answers
 // meanwhile.
-func untilBack(t *testing.T, q *jobs.Queue, id string) (job jobs.Job) {
+func untilBack(t *testing.T, q *jobs.Queue, id string) (job domain.Job) {
 	t.Helper()
 	await(t, "end of the job", func() bool {
 		var err error
@@ -145,23 +147,23 @@ func TestDatabaseConnectionsDie(t *testing.T) {
 	server := jobstest.PrivatePostgres(t)
 	proxy := jobstest.NewProxy(t, server.Addr)
 	q, _ := newQueue(t, jobstest.Open(t, "postgres://postgres@"+proxy.Addr+"/postgres"), newServices(), nil)
-	finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+	finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 	for _, fault := range []jobstest.Fault{jobstest.Reset, jobstest.HalfOpen} {
 		proxy.Set(fault)
 		await(t, "alarm", func() bool { return check(q, "database").Status == jobs.Failing })
 		start := time.Now()
-		if _, _, err := q.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, store.ErrUnavailable) || time.Since(start) > time.Second {
+		if _, _, err := q.Submit(t.Context(), domain.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, store.ErrUnavailable) || time.Since(start) > time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		proxy.Set(jobstest.None)
 		await(t, "all-clear", func() bool { return check(q, "database").Status == jobs.OK })
-		var job jobs.Job
+		var job domain.Job
 		await(t, "job", func() (ok bool) {
 			var err error
-			job, _, err = q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), BaseURL: "https://api.example"})
+			job, _, err = q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`), BaseURL: "https://api.example"})
 			return err == nil
 		})
-		if job = untilBack(t, q, job.ID); job.Status != jobs.Succeeded {
+		if job = untilBack(t, q, job.ID); job.Status != domain.Succeeded {
 			t.Errorf("got %s", job.Status)
 		}
 	}
@@ -173,7 +175,7 @@ func TestFrozenTransactionEnds(t *testing.T) {
 	url := jobstest.PostgresURL(t)
 	db := jobstest.Open(t, url)
 	q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-	job := submit(t, q, jobs.Submission{Service: "double"})
+	job := submit(t, q, domain.Submission{Service: "double"})
 	tx, err := jobstest.Open(t, url).Write.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +186,7 @@ func TestFrozenTransactionEnds(t *testing.T) {
 	}
 	await(t, "cancellation", func() bool {
 		_, err := q.Cancel(t.Context(), job.ID, "")
-		return err == nil || errors.Is(err, jobs.ErrFinished)
+		return err == nil || errors.Is(err, domain.ErrFinished)
 	})
 }
 
@@ -194,31 +196,31 @@ func TestReadOnlyDatabase(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
-		kept := submit(t, q, jobs.Submission{Service: "hold"})
+		kept := submit(t, q, domain.Submission{Service: "hold"})
 		<-services.started
 		setReadOnly(t, db, true)
 		await(t, "refusal", func() bool {
-			_, _, err := q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`)})
+			_, _, err := q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{}`)})
 			return jobs.Unavailable(err)
 		})
 		await(t, "alarm", func() bool { return strings.Contains(check(q, "database").Detail, "read-only") })
-		if job, err := q.Get(t.Context(), kept.ID); err != nil || job.Status != jobs.Running {
+		if job, err := q.Get(t.Context(), kept.ID); err != nil || job.Status != domain.Running {
 			t.Errorf("reading: %s, %v", job.Status, err)
 		}
 		close(services.hold)
 		setReadOnly(t, db, false)
-		var job jobs.Job
+		var job domain.Job
 		await(t, "end", func() (done bool) { // some connections are dead, and found out one by one
 			var err error
 			job, err = q.Get(t.Context(), kept.ID)
 			return err == nil && job.Done
 		})
-		if job.Status != jobs.Succeeded || job.Attempt != 1 {
+		if job.Status != domain.Succeeded || job.Attempt != 1 {
 			t.Errorf("got %s, attempt %d", job.Status, job.Attempt)
 		}
 		await(t, "all-clear", func() bool { return check(q, "database").Status == jobs.OK })
 		await(t, "another job", func() bool {
-			_, _, err := q.Submit(t.Context(), jobs.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)})
+			_, _, err := q.Submit(t.Context(), domain.Submission{Owner: "alice", Service: "double", Input: json.RawMessage(`{"n":1}`)})
 			return err == nil
 		})
 	})

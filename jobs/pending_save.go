@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -13,8 +15,8 @@ import (
 type pendingSave struct {
 	run             *run
 	id              notify.ID
-	report          Report
-	log             part
+	report          domain.Report
+	log             domain.LogPart
 	wantsCallback   bool // whether to create a progress callback
 	callbackSettled bool // whether none is needed any more
 }
@@ -23,7 +25,7 @@ func (r *run) pendingSave() *pendingSave {
 	s := &pendingSave{run: r, id: r.last(), log: r.unsavedLog(), report: r.report()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.wantsCallback = r.job.wantsProgress() && s.report.UpdatedAt != nil && s.report.UpdatedAt != r.lastCallback
+	s.wantsCallback = r.job.WantsProgress() && s.report.UpdatedAt != nil && s.report.UpdatedAt != r.lastCallback
 	return s
 }
 
@@ -36,7 +38,7 @@ type savedRow struct {
 var saveWriter = store.NewWriter(`UPDATE jobs SET progress = u.progress, log_lines = u.log_lines, events = u.events, callback_sequence = u.callback_sequence {from} WHERE jobs.id = u.id`,
 	store.TextColumn("id", func(s savedRow) any { return s.run.job.ID }),
 	store.TextColumn("progress", func(s savedRow) any { return store.JSON(&s.report) }),
-	store.BigintColumn("log_lines", func(s savedRow) any { return s.log.lines }),
+	store.BigintColumn("log_lines", func(s savedRow) any { return s.log.Lines }),
 	store.BigintColumn("events", func(s savedRow) any { return s.events }),
 	store.BigintColumn("callback_sequence", func(s savedRow) any { return s.sequence }),
 )
@@ -81,7 +83,7 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 	runs := make(map[string]string)
 	for _, s := range saves {
 		ids = append(ids, s.run.job.ID)
-		runs[s.run.job.ID] = s.run.job.runID
+		runs[s.run.job.ID] = s.run.job.RunID
 	}
 	rows, err := b.tx.QueryContext(ctx, `SELECT jobs.id, coalesce(run_id, ''), status, version, events, callback_sequence FROM jobs
 		WHERE jobs.id IN (SELECT value `+b.q.db.Elements()+`) ORDER BY jobs.id`+b.q.db.ForUpdate(), store.JSON(&ids))
@@ -92,12 +94,12 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 	found := make(map[string]lockedRow)
 	for rows.Next() {
 		var id, runID string
-		var status Status
+		var status domain.Status
 		var row lockedRow
 		if err := rows.Scan(&id, &runID, &status, &row.version, &row.events, &row.sequence); err != nil {
 			return nil, fmt.Errorf("lock runs: %w", err)
 		}
-		if status == Running && runID == runs[id] {
+		if status == domain.Running && runID == runs[id] {
 			found[id] = row
 		}
 	}
@@ -110,7 +112,7 @@ func (b *batch) lockRunRows(ctx context.Context, saves []*pendingSave) (map[stri
 // deliverSaved adds a delivery of a run's progress, and reports whether it did.
 func (b *batch) deliverSaved(ctx context.Context, s *pendingSave, sequence uint64) (delivered bool, err error) {
 	job := s.run.job
-	job.Progress, job.version, job.events, job.requested.sequence = s.report, s.id.Version, s.id.N, sequence
-	job.refresh()
+	job.Progress, job.Version, job.Events, job.Requested.Sequence = s.report, s.id.Version, s.id.N, sequence
+	job.Refresh()
 	return b.deliverProgress(ctx, &job)
 }

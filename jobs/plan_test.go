@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -36,8 +38,8 @@ func TestListPlans(t *testing.T) {
 			}
 		}
 		for index, f := range map[string]jobs.Filter{
-			"jobs_owner_service": {Owner: "alice", Service: "rare"}, "jobs_owner_status": {Owner: "alice", Statuses: []jobs.Status{jobs.Failed}},
-			"jobs_status": {Statuses: []jobs.Status{jobs.Failed}}, "job_tags": {Owner: "alice", Tag: "rare"},
+			"jobs_owner_service": {Owner: "alice", Service: "rare"}, "jobs_owner_status": {Owner: "alice", Statuses: []domain.Status{domain.Failed}},
+			"jobs_status": {Statuses: []domain.Status{domain.Failed}}, "job_tags": {Owner: "alice", Tag: "rare"},
 		} {
 			f.Limit = 50
 			query, args := f.Query()

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -28,8 +29,8 @@ func TestPoolerInSessionMode(t *testing.T) {
 	t.Parallel()
 	db := jobstest.Open(t, bounced(t, "session"))
 	q, _ := newQueue(t, db, newServices(), nil)
-	job := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`)})
-	if job := finished(t, q, job.ID); job.Status != jobs.Succeeded {
+	job := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`)})
+	if job := finished(t, q, job.ID); job.Status != domain.Succeeded {
 		t.Errorf("got %s, %+v", job.Status, job.Error)
 	}
 }

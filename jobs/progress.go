@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -14,8 +16,8 @@ const callbackInterval = time.Second
 // deliverProgress adds a delivery of a running job's progress. If one is pending, its body is
 // replaced: only the newest progress counts. It reports false if a delivery is in flight; the
 // caller must then try again later.
-func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, err error) {
-	body, err := b.callbackBody(j, JobProgress)
+func (b *batch) deliverProgress(ctx context.Context, j *domain.Job) (delivered bool, err error) {
+	body, err := b.callbackBody(j, domain.JobProgress)
 	if err != nil {
 		return false, err
 	}
@@ -52,7 +54,7 @@ func (b *batch) deliverProgress(ctx context.Context, j *Job) (delivered bool, er
 			return false, err
 		}
 	}
-	return true, b.addDelivery(j, JobProgress, body, at)
+	return true, b.addDelivery(j, domain.JobProgress, body, at)
 }
 
 func (b *batch) replaceProgress(ctx context.Context, id string, body []byte) error {

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -22,7 +23,7 @@ type told struct {
 	ID   string    `json:"-"`
 	Data struct {
 		Sequence int
-		Job      jobs.Job
+		Job      domain.Job
 	}
 }
 
@@ -32,13 +33,13 @@ func chatter(t *testing.T, db *store.DB, handle func(n int, c told) int) (releas
 	t.Helper()
 	services := newServices()
 	hold := make(chan struct{})
-	jobs.Add(&services.Registry, jobs.Service{Name: "chatter"}, func(ctx context.Context, _ struct{}) (string, error) {
+	domain.Add(&services.Registry, domain.Service{Name: "chatter"}, func(ctx context.Context, _ struct{}) (string, error) {
 		ticker := time.NewTicker(time.Millisecond)
 		defer ticker.Stop()
 		for n := 0; ; n++ {
 			select {
 			case <-ticker.C:
-				jobs.Progress(ctx, float64(n)/1000, "on and on")
+				domain.Progress(ctx, float64(n)/1000, "on and on")
 			case <-hold:
 				return "over", nil
 			case <-ctx.Done():
@@ -62,7 +63,7 @@ func chatter(t *testing.T, db *store.DB, handle func(n int, c told) int) (releas
 	}))
 	t.Cleanup(server.Close)
 	q, _ := newQueue(t, db, services, nil)
-	submit(t, q, jobs.Submission{Service: "chatter", CallbackURL: server.URL, CallbackEvents: []string{jobs.JobProgress, jobs.JobSucceeded}})
+	submit(t, q, domain.Submission{Service: "chatter", CallbackURL: server.URL, CallbackEvents: []string{domain.JobProgress, domain.JobSucceeded}})
 	return sync.OnceFunc(func() { close(hold) }), func() []told {
 		mu.Lock()
 		defer mu.Unlock()
@@ -83,7 +84,7 @@ func waitFor(t *testing.T, received func() []told, enough func([]told) bool) []t
 	}
 }
 
-func ended(got []told) bool { return len(got) > 0 && got[len(got)-1].Type == jobs.JobSucceeded }
+func ended(got []told) bool { return len(got) > 0 && got[len(got)-1].Type == domain.JobSucceeded }
 
 // Of a thousand reports a second, one becomes a callback. It is the newest, is
 // not tried again, and nothing comes after the end.
@@ -100,7 +101,7 @@ func TestProgressCallbacks(t *testing.T) {
 		got := waitFor(t, received, ended)
 		ids := make(map[string]bool)
 		for i, c := range got[:len(got)-1] {
-			if c.Type != jobs.JobProgress || c.Data.Job.Status != jobs.Running || c.Data.Job.Progress.Percent == 0 {
+			if c.Type != domain.JobProgress || c.Data.Job.Status != domain.Running || c.Data.Job.Progress.Percent == 0 {
 				t.Errorf("callback %d: %+v", i, c)
 			}
 			if ids[c.ID] {
@@ -127,7 +128,7 @@ func TestPendingProgressIsDroppedAtJobEnd(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		receiver := newReceiver(t, http.StatusNoContent)
 		q, _ := newQueue(t, db, newServices(), nil)
-		job := submit(t, q, jobs.Submission{Service: "double", CallbackURL: receiver.URL, CallbackEvents: []string{jobs.JobProgress, jobs.JobFailed}})
+		job := submit(t, q, domain.Submission{Service: "double", CallbackURL: receiver.URL, CallbackEvents: []string{domain.JobProgress, domain.JobFailed}})
 		finished(t, q, job.ID)
 		if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO deliveries (id, job_id, owner, event, url, origin, body, status, next_attempt_at, created_at)
 			SELECT 'msg_1', id, owner, 'job.progress', $1, $1, $2, 'pending', 0, 0 FROM jobs`, receiver.URL, []byte("{}")); err != nil {

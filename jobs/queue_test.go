@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -68,7 +70,7 @@ type number struct {
 // testServices are services that do what a test needs. Those that block do so
 // until hold is closed or their context is done.
 type testServices struct {
-	jobs.Registry
+	domain.Registry
 	hold    chan struct{}
 	started chan string // the services that hold, as they begin
 	mu      sync.Mutex
@@ -93,34 +95,34 @@ func newServices() *testServices {
 			return ctx.Err()
 		}
 	}
-	jobs.Add(&s.Registry, jobs.Service{Name: "double"}, func(_ context.Context, in number) (number, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "double"}, func(_ context.Context, in number) (number, error) {
 		return number{2 * in.N}, nil
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "hold"}, func(ctx context.Context, _ struct{}) (string, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "hold"}, func(ctx context.Context, _ struct{}) (string, error) {
 		return "held", wait(ctx, "hold")
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "report"}, func(ctx context.Context, _ struct{}) (string, error) {
-		jobs.Log(ctx, "line %d", 1)
-		jobs.ProgressData(ctx, 40, "frame 80/200", map[string]int{"frame": 80})
-		jobs.Output(ctx, "a chunk")
+	domain.Add(&s.Registry, domain.Service{Name: "report"}, func(ctx context.Context, _ struct{}) (string, error) {
+		domain.Log(ctx, "line %d", 1)
+		domain.ProgressData(ctx, 40, "frame 80/200", map[string]int{"frame": 80})
+		domain.Output(ctx, "a chunk")
 		return "done", wait(ctx, "report")
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "flaky"}, func(_ context.Context, in number) (string, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "flaky"}, func(_ context.Context, in number) (string, error) {
 		if s.count("flaky") < int(in.N) {
 			return "", errors.New("connection reset")
 		}
 		return "at last", nil
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "permanent"}, func(context.Context, struct{}) (string, error) {
-		return "", fmt.Errorf("no such file: %w", jobs.ErrPermanent)
+	domain.Add(&s.Registry, domain.Service{Name: "permanent"}, func(context.Context, struct{}) (string, error) {
+		return "", fmt.Errorf("no such file: %w", domain.ErrPermanent)
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "busy"}, func(context.Context, struct{}) (string, error) {
-		return "", fmt.Errorf("the printer is busy: %w", jobs.RetryAfter(time.Hour))
+	domain.Add(&s.Registry, domain.Service{Name: "busy"}, func(context.Context, struct{}) (string, error) {
+		return "", fmt.Errorf("the printer is busy: %w", domain.RetryAfter(time.Hour))
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "panics", MaxAttempts: 1}, func(context.Context, struct{}) (string, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "panics", MaxAttempts: 1}, func(context.Context, struct{}) (string, error) {
 		panic("secret of the service")
 	})
-	jobs.Add(&s.Registry, jobs.Service{Name: "nan"}, func(context.Context, struct{}) (any, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "nan"}, func(context.Context, struct{}) (any, error) {
 		return func() {}, nil
 	})
 	return s
@@ -157,7 +159,7 @@ func newQueue(t testing.TB, db *store.DB, services *testServices, change func(*j
 	return q, events
 }
 
-func submit(t *testing.T, q *jobs.Queue, s jobs.Submission) jobs.Job {
+func submit(t *testing.T, q *jobs.Queue, s domain.Submission) domain.Job {
 	t.Helper()
 	if s.Input == nil {
 		s.Input = json.RawMessage(`{}`)
@@ -177,7 +179,7 @@ func submit(t *testing.T, q *jobs.Queue, s jobs.Submission) jobs.Job {
 // patience is how long a test waits for what must happen.
 const patience = time.Minute
 
-func eventually(t *testing.T, q *jobs.Queue, id string, what string, want func(jobs.Job) bool) jobs.Job {
+func eventually(t *testing.T, q *jobs.Queue, id string, what string, want func(domain.Job) bool) domain.Job {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -196,20 +198,20 @@ func eventually(t *testing.T, q *jobs.Queue, id string, what string, want func(j
 	}
 }
 
-func finished(t *testing.T, q *jobs.Queue, id string) jobs.Job {
+func finished(t *testing.T, q *jobs.Queue, id string) domain.Job {
 	t.Helper()
-	return eventually(t, q, id, "done", func(j jobs.Job) bool { return j.Done })
+	return eventually(t, q, id, "done", func(j domain.Job) bool { return j.Done })
 }
 
 func TestQueueRunsJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), nil)
-		job := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n": 21}`), Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":"A-17"}`)})
-		if job.Status != jobs.Queued || job.LastEventID != "1-0" || job.StatusURL != "" {
+		job := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n": 21}`), Tags: []string{"web"}, Metadata: json.RawMessage(`{"order":"A-17"}`)})
+		if job.Status != domain.Queued || job.LastEventID != "1-0" || job.StatusURL != "" {
 			t.Errorf("submitted: status %s, event %s, url %q", job.Status, job.LastEventID, job.StatusURL)
 		}
 		job = finished(t, q, job.ID)
-		if job.Status != jobs.Succeeded || string(job.Output) != `{"n":42}` || job.Attempt != 1 || job.Progress.Percent != 100 || job.LastEventID != "3-0" {
+		if job.Status != domain.Succeeded || string(job.Output) != `{"n":42}` || job.Attempt != 1 || job.Progress.Percent != 100 || job.LastEventID != "3-0" {
 			t.Errorf("got %s, output %s, attempt %d, %v %%, event %s", job.Status, job.Output, job.Attempt, job.Progress.Percent, job.LastEventID)
 		}
 		if string(job.Metadata) != `{"order":"A-17"}` || len(job.Tags) != 1 {
@@ -229,8 +231,8 @@ func TestQueuePublishesReports(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, events := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "report"})
-		job = eventually(t, q, job.ID, "at 40 %", func(j jobs.Job) bool { return j.Progress.Percent == 40 })
+		job := submit(t, q, domain.Submission{Service: "report"})
+		job = eventually(t, q, job.ID, "at 40 %", func(j domain.Job) bool { return j.Progress.Percent == 40 })
 		if job.Progress.Message != "frame 80/200" || string(job.Progress.Data) != `{"frame":80}` || job.LastEventID != "2-3" {
 			t.Errorf("progress %+v, event %s", job.Progress, job.LastEventID)
 		}
@@ -249,17 +251,17 @@ func TestQueuePublishesReports(t *testing.T) {
 func TestQueueOutcomes(t *testing.T) {
 	tests := []struct {
 		name    string
-		submit  jobs.Submission
-		status  jobs.Status
-		err     *jobs.Error
+		submit  domain.Submission
+		status  domain.Status
+		err     *domain.Error
 		attempt int
 	}{
-		{"retried", jobs.Submission{Service: "flaky", Input: json.RawMessage(`{"n":3}`), MaxAttempts: 3}, jobs.Succeeded, nil, 3},
-		{"out of attempts", jobs.Submission{Service: "flaky", Input: json.RawMessage(`{"n":9}`), MaxAttempts: 2}, jobs.Failed, &jobs.Error{Code: "failed", Message: "connection reset", Attempt: 2}, 2},
-		{"permanent", jobs.Submission{Service: "permanent"}, jobs.Failed, &jobs.Error{Code: "failed", Message: "no such file", Attempt: 1}, 1},
-		{"panic", jobs.Submission{Service: "panics"}, jobs.Failed, &jobs.Error{Code: "panic", Message: "the service panicked; the server's log says more", Attempt: 1}, 1},
-		{"timeout", jobs.Submission{Service: "hold", Timeout: time.Second, MaxAttempts: 1}, jobs.Failed, &jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s", Attempt: 1}, 1},
-		{"no JSON", jobs.Submission{Service: "nan"}, jobs.Failed, &jobs.Error{Code: "invalid_output", Message: "invalid output: the Go type func() has no form in JSON", Attempt: 1}, 1},
+		{"retried", domain.Submission{Service: "flaky", Input: json.RawMessage(`{"n":3}`), MaxAttempts: 3}, domain.Succeeded, nil, 3},
+		{"out of attempts", domain.Submission{Service: "flaky", Input: json.RawMessage(`{"n":9}`), MaxAttempts: 2}, domain.Failed, &domain.Error{Code: "failed", Message: "connection reset", Attempt: 2}, 2},
+		{"permanent", domain.Submission{Service: "permanent"}, domain.Failed, &domain.Error{Code: "failed", Message: "no such file", Attempt: 1}, 1},
+		{"panic", domain.Submission{Service: "panics"}, domain.Failed, &domain.Error{Code: "panic", Message: "the service panicked; the server's log says more", Attempt: 1}, 1},
+		{"timeout", domain.Submission{Service: "hold", Timeout: time.Second, MaxAttempts: 1}, domain.Failed, &domain.Error{Code: "timeout", Message: "the attempt took longer than 1s", Attempt: 1}, 1},
+		{"no JSON", domain.Submission{Service: "nan"}, domain.Failed, &domain.Error{Code: "invalid_output", Message: "invalid output: the Go type func() has no form in JSON", Attempt: 1}, 1},
 	}
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		for _, tt := range tests {
@@ -281,8 +283,8 @@ func TestQueueOutcomes(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		job := submit(t, q, jobs.Submission{Service: "busy"})
-		job = eventually(t, q, job.ID, "retrying", func(j jobs.Job) bool { return j.Status == jobs.Retrying })
+		job := submit(t, q, domain.Submission{Service: "busy"})
+		job = eventually(t, q, job.ID, "retrying", func(j domain.Job) bool { return j.Status == domain.Retrying })
 		if wait := job.RunAt.Sub(job.StartedAt.Time).Round(time.Minute); wait != time.Hour || job.Error.Message != "the printer is busy: try again in 1h0m0s" {
 			t.Errorf("waits %s: %+v", wait, job.Error)
 		}
@@ -293,13 +295,13 @@ func TestQueueChain(t *testing.T) {
 	tests := []struct {
 		name   string
 		then   string
-		status jobs.Status
+		status domain.Status
 		want   string // output, or error message
 	}{
-		{"all of the output", `{"$output": ""}`, jobs.Succeeded, `{"n":12}`},
-		{"a part", `{"n": {"$output": "/n"}}`, jobs.Succeeded, `{"n":12}`},
-		{"no such part", `{"n": {"$output": "/m"}}`, jobs.Failed, `invalid input: the output has no "/m"`},
-		{"does not fit", `{"n": {"$output": ""}, "x": 1}`, jobs.Failed, `invalid input: the output of step 1 does not fit the input of double: no x please`},
+		{"all of the output", `{"$output": ""}`, domain.Succeeded, `{"n":12}`},
+		{"a part", `{"n": {"$output": "/n"}}`, domain.Succeeded, `{"n":12}`},
+		{"no such part", `{"n": {"$output": "/m"}}`, domain.Failed, `invalid input: the output has no "/m"`},
+		{"does not fit", `{"n": {"$output": ""}, "x": 1}`, domain.Failed, `invalid input: the output of step 1 does not fit the input of double: no x please`},
 	}
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, events := newQueue(t, db, newServices(), func(c *jobs.Config) {
@@ -312,18 +314,18 @@ func TestQueueChain(t *testing.T) {
 		})
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				job := finished(t, q, submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":3}`), Then: []jobs.NextStep{{Service: "double", Input: json.RawMessage(tt.then)}}}).ID)
+				job := finished(t, q, submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":3}`), Then: []domain.NextStep{{Service: "double", Input: json.RawMessage(tt.then)}}}).ID)
 				got := string(job.Output)
 				if job.Error != nil {
 					got = job.Error.Message
 				}
-				if job.Status == jobs.Failed && job.Error.Code != "invalid_input" {
+				if job.Status == domain.Failed && job.Error.Code != "invalid_input" {
 					t.Errorf("got code %s", job.Error.Code)
 				}
 				if job.Status != tt.status || got != tt.want || job.Step != 2 || job.Steps != 2 {
 					t.Errorf("got %s, step %d of %d, %s, want %s, %s", job.Status, job.Step, job.Steps, got, tt.status, tt.want)
 				}
-				if kept := string(job.Chain[0].Output); job.Done && job.Status == jobs.Succeeded && kept != "" || job.Chain[0].FinishedAt == nil {
+				if kept := string(job.Chain[0].Output); job.Done && job.Status == domain.Succeeded && kept != "" || job.Chain[0].FinishedAt == nil {
 					t.Errorf("first step %+v", job.Chain[0])
 				}
 				if n := len(events.ended(t, job.ID)); n != 4 { // running, queued, running, end
@@ -336,18 +338,18 @@ func TestQueueChain(t *testing.T) {
 
 func TestQueueRefusesSubmission(t *testing.T) {
 	q, _ := newQueue(t, jobstest.SQLite(t), newServices(), func(c *jobs.Config) { c.Workers = 0; c.MaxQueued = 1 })
-	_, _, err := q.Submit(t.Context(), jobs.Submission{Service: "nothing"})
-	if !errors.Is(err, jobs.ErrUnknownService) {
-		t.Errorf("got %v, want %v", err, jobs.ErrUnknownService)
+	_, _, err := q.Submit(t.Context(), domain.Submission{Service: "nothing"})
+	if !errors.Is(err, domain.ErrUnknownService) {
+		t.Errorf("got %v, want %v", err, domain.ErrUnknownService)
 	}
-	_, _, err = q.Submit(t.Context(), jobs.Submission{Service: "double", Priority: 5, MaxAttempts: -1, Then: []jobs.NextStep{{Service: "nothing"}}})
+	_, _, err = q.Submit(t.Context(), domain.Submission{Service: "double", Priority: 5, MaxAttempts: -1, Then: []domain.NextStep{{Service: "nothing"}}})
 	for _, field := range []string{"priority:", "max_attempts:", "then[0].service:"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("got %v, want a mistake in %s", err, field)
 		}
 	}
-	submit(t, q, jobs.Submission{Service: "double"})
-	if _, _, err = q.Submit(t.Context(), jobs.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, jobs.ErrQueueFull) {
+	submit(t, q, domain.Submission{Service: "double"})
+	if _, _, err = q.Submit(t.Context(), domain.Submission{Service: "double", Input: json.RawMessage(`{}`)}); !errors.Is(err, jobs.ErrQueueFull) {
 		t.Errorf("got %v, want %v", err, jobs.ErrQueueFull)
 	}
 }

@@ -1,6 +1,10 @@
 package jobs
 
-import "sync"
+import (
+	"sync"
+
+	"coatcheck/jobs/domain"
+)
 
 const (
 	// maxQueuedCache is the approximate maximum size of the cache in bytes. maxQueuedInput is the
@@ -15,14 +19,14 @@ const (
 // row. A cached row may be outdated: the fence detects that when the row is written.
 type queuedJobs struct {
 	mu   sync.Mutex // guards the fields below
-	byID map[string]*Job
+	byID map[string]*domain.Job
 	ids  []string // oldest first; also contains ids of jobs that were taken
 	size int
 }
 
-func newQueuedJobs() *queuedJobs { return &queuedJobs{byID: make(map[string]*Job)} }
+func newQueuedJobs() *queuedJobs { return &queuedJobs{byID: make(map[string]*domain.Job)} }
 
-func queuedSize(j *Job) (size int) {
+func queuedSize(j *domain.Job) (size int) {
 	for _, step := range j.Chain {
 		size += len(step.Input) + len(step.Output)
 	}
@@ -30,9 +34,9 @@ func queuedSize(j *Job) (size int) {
 }
 
 // put caches a queued job and evicts the oldest jobs to make room.
-func (k *queuedJobs) put(j *Job) {
+func (k *queuedJobs) put(j *domain.Job) {
 	size := queuedSize(j)
-	if j.Status != Queued || size > maxQueuedInput {
+	if j.Status != domain.Queued || size > maxQueuedInput {
 		return
 	}
 	k.mu.Lock()
@@ -48,7 +52,7 @@ func (k *queuedJobs) put(j *Job) {
 }
 
 // take removes and returns a job; nil if it is not cached.
-func (k *queuedJobs) take(id string) *Job {
+func (k *queuedJobs) take(id string) *domain.Job {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	j := k.byID[id]

@@ -9,15 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
 // Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
 // [Queue.Output] returns that output. Errors: [ErrNotFound], [ErrRemoved].
-func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
+func (q *Queue) Get(ctx context.Context, id string) (domain.Job, error) {
 	if !keys.ValidID("job_", id) {
-		return Job{}, ErrNotFound
+		return domain.Job{}, domain.ErrNotFound
 	}
 	ctx, cancel := q.db.Brief(ctx)
 	defer cancel()
@@ -33,17 +35,17 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 		return q.views.put(job), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
-		return Job{}, fmt.Errorf("read job: %w", err)
+		return domain.Job{}, fmt.Errorf("read job: %w", err)
 	}
 	err = q.db.Keyed.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
 	switch {
 	case err == nil:
 		job.ID = id
-		return job, ErrRemoved
+		return job, domain.ErrRemoved
 	case errors.Is(err, sql.ErrNoRows):
-		return Job{}, ErrNotFound
+		return domain.Job{}, domain.ErrNotFound
 	default:
-		return Job{}, fmt.Errorf("read removed job: %w", err)
+		return domain.Job{}, fmt.Errorf("read removed job: %w", err)
 	}
 }
 
@@ -53,7 +55,7 @@ func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, 
 	defer cancel()
 	err = q.db.Keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(store.ScanRawJSON(&output))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNotFound
+		return nil, domain.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read output: %w", err)
@@ -63,14 +65,14 @@ func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, 
 
 // A Filter selects jobs.
 type Filter struct {
-	Owner         string    // "" for all owners
-	Service       string    // "" for all services
-	Statuses      []Status  // empty for all statuses
-	Tag           string    // "" for any
-	CreatedAfter  time.Time // zero for no limit
-	CreatedBefore time.Time // zero for no limit
-	Before        string    // only jobs older than the one with this id
-	Limit         int       // required
+	Owner         string          // "" for all owners
+	Service       string          // "" for all services
+	Statuses      []domain.Status // empty for all statuses
+	Tag           string          // "" for any
+	CreatedAfter  time.Time       // zero for no limit
+	CreatedBefore time.Time       // zero for no limit
+	Before        string          // only jobs older than the one with this id
+	Limit         int             // required
 
 	notRetried bool // only jobs that have not been run again
 }
@@ -128,7 +130,7 @@ func (f *Filter) query() (string, []any) {
 
 // List returns the newest jobs that match the filter, newest first. It does not read inputs,
 // outputs and history. OutputOmitted is set for jobs that have an output.
-func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
+func (q *Queue) List(ctx context.Context, f Filter) ([]domain.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	query, args := f.query()
@@ -137,7 +139,7 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	defer rows.Close()
-	var jobs []Job
+	var jobs []domain.Job
 	for rows.Next() {
 		job, err := q.scanJob(rows)
 		if err != nil {
@@ -152,15 +154,15 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]Job, error) {
 }
 
 // Depth returns the number of unfinished jobs by status.
-func (q *Queue) Depth(ctx context.Context) (map[Status]int64, error) {
+func (q *Queue) Depth(ctx context.Context) (map[domain.Status]int64, error) {
 	rows, err := q.db.Read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
 	defer rows.Close()
-	depth := map[Status]int64{Scheduled: 0, Queued: 0, Running: 0, Retrying: 0}
+	depth := map[domain.Status]int64{domain.Scheduled: 0, domain.Queued: 0, domain.Running: 0, domain.Retrying: 0}
 	for rows.Next() {
-		var status Status
+		var status domain.Status
 		var n int64
 		if err := rows.Scan(&status, &n); err != nil {
 			return nil, fmt.Errorf("count jobs: %w", err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	_ "github.com/jackc/pgx/v5/stdlib" // a driver that is not ours
 
 	"coatcheck/jobs"
@@ -38,7 +40,7 @@ func TestReadOnlyConnectionsAreReplaced(t *testing.T) {
 		}
 	}
 	q, _ := newQueue(t, jobstest.Open(t, at), newServices(), nil)
-	finished(t, q, submit(t, q, jobs.Submission{Service: "double"}).ID)
+	finished(t, q, submit(t, q, domain.Submission{Service: "double"}).ID)
 
 	exec(`ALTER DATABASE ` + name + ` SET default_transaction_read_only = on`)
 	exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '` + name + `'`)
@@ -48,11 +50,11 @@ func TestReadOnlyConnectionsAreReplaced(t *testing.T) {
 	})
 	exec(`ALTER DATABASE ` + name + ` RESET default_transaction_read_only`) // for new connections
 	start := time.Now()
-	var job jobs.Job
+	var job domain.Job
 	await(t, "recovery", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		job, _, err = q.Submit(ctx, jobs.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`)})
+		job, _, err = q.Submit(ctx, domain.Submission{Owner: "alice", Service: "double", Input: []byte(`{"n":1}`)})
 		if err != nil && !jobs.Unavailable(err) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 const (
@@ -142,11 +144,11 @@ func (q *Queue) fetcher() string {
 // lostIf returns a decider that considers the job lost if query still finds it while its row is
 // locked.
 func (q *Queue) lostIf(query string) decider {
-	return func(ctx context.Context, b *batch, j *Job) (trigger, error) {
+	return func(ctx context.Context, b *batch, j *domain.Job) (domain.Trigger, error) {
 		var found string
 		err := b.tx.QueryRowContext(ctx, query+` AND j.id = $2`, q.workerID, j.ID).Scan(&found)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil, refuse(errLost)
+			return nil, refuse(domain.ErrLost)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("check worker: %w", err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -154,7 +156,7 @@ func (r *Receivers) Create(ctx context.Context, owner string) error {
 // one of [Damages]. Error: [ErrNoReceiver].
 func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error {
 	if !slices.Contains(Answers, answer) || !slices.Contains(Damages, damage) {
-		return &FieldError{"answer", "expected one of " + strings.Join(Answers, ", ")}
+		return &domain.FieldError{Field: "answer", Message: "expected one of " + strings.Join(Answers, ", ")}
 	}
 	res, err := r.db.Write.ExecContext(ctx,
 		`UPDATE receivers SET answer = $1, damage = $2, used_at = $3 WHERE owner = $4`,
@@ -169,8 +171,8 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 }
 
 // erase deletes a job's callbacks from the test receiver that it calls back.
-func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *Job) error {
-	u, err := url.Parse(j.requested.url)
+func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *domain.Job) error {
+	u, err := url.Parse(j.Requested.URL)
 	if err != nil {
 		return nil //nolint:nilerr // then it is not a test receiver
 	}

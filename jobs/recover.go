@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"coatcheck/jobs/domain"
 )
 
 const (
@@ -33,7 +35,7 @@ func (q *Queue) recoverAtStart(ctx context.Context) error {
 
 // ignoreLost returns err, or nil if it means that another process was faster.
 func ignoreLost(err error) error {
-	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, domain.ErrLost) || errors.Is(err, domain.ErrNotFound) {
 		return nil
 	}
 	return err
@@ -92,17 +94,17 @@ func (q *Queue) reconcile(ctx context.Context) error {
 // restoreRiverJob creates a new River job for a job that has lost its own. If an operator canceled
 // the River job, it cancels the job instead.
 func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
-	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *Job) (trigger, error) {
+	_, err := q.transit(ctx, id, func(ctx context.Context, b *batch, j *domain.Job) (domain.Trigger, error) {
 		var state sql.NullString
-		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.riverJobID).Scan(&state)
+		err := b.tx.QueryRowContext(ctx, `SELECT state FROM river_job WHERE id = $1`, j.RiverJobID).Scan(&state)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, fmt.Errorf("read River job: %w", err)
 		}
 		switch {
-		case j.Status != Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":
-			return nil, refuse(errLost)
+		case j.Status != domain.Queued || state.String != "" && state.String != "cancelled" && state.String != "discarded" && state.String != "completed":
+			return nil, refuse(domain.ErrLost)
 		case state.String == "cancelled":
-			return riverCanceled{}, nil
+			return domain.RiverCanceled{}, nil
 		default:
 			return q.executionLost(), nil
 		}
@@ -111,4 +113,6 @@ func (q *Queue) restoreRiverJob(ctx context.Context, id string) error {
 }
 
 // executionLost returns the trigger for a job that has lost its worker or its River job.
-func (q *Queue) executionLost() trigger { return executionLost{isolates: q.Isolate != nil} }
+func (q *Queue) executionLost() domain.Trigger {
+	return domain.ExecutionLost{Isolates: q.Isolate != nil}
+}

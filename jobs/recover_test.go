@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -30,15 +32,15 @@ func die(t *testing.T, db *store.DB, id string, recoveries int) {
 func TestJobOfDeadWorkerRunsAgain(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-		lost := submit(t, front, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1})
-		killer := submit(t, front, jobs.Submission{Service: "double"})
+		lost := submit(t, front, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), MaxAttempts: 1})
+		killer := submit(t, front, domain.Submission{Service: "double"})
 		die(t, db, lost.ID, 0)
 		die(t, db, killer.ID, 3)
 		q, _ := newQueue(t, db, newServices(), nil)
-		if job := finished(t, q, lost.ID); job.Status != jobs.Succeeded || job.Attempt != 1 || string(job.Output) != `{"n":4}` {
+		if job := finished(t, q, lost.ID); job.Status != domain.Succeeded || job.Attempt != 1 || string(job.Output) != `{"n":4}` {
 			t.Errorf("got %s, attempt %d, output %s", job.Status, job.Attempt, job.Output)
 		}
-		if job := finished(t, q, killer.ID); job.Status != jobs.Failed || job.Error.Code != "worker_lost" {
+		if job := finished(t, q, killer.ID); job.Status != domain.Failed || job.Error.Code != "worker_lost" {
 			t.Errorf("got %s, %+v", job.Status, job.Error)
 		}
 	})
@@ -47,7 +49,7 @@ func TestJobOfDeadWorkerRunsAgain(t *testing.T) {
 func TestStaleWorkerLosesItsJobs(t *testing.T) {
 	db := jobstest.Open(t, jobstest.PostgresURL(t))
 	front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-	job := submit(t, front, jobs.Submission{Service: "double"})
+	job := submit(t, front, domain.Submission{Service: "double"})
 	die(t, db, job.ID, 0)
 	// Whatever the time is by the clock of whoever wrote it.
 	if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ('dead', 'h', 1, 0, $1)`, time.Now().Add(time.Hour).UnixMilli()); err != nil {
@@ -56,7 +58,7 @@ func TestStaleWorkerLosesItsJobs(t *testing.T) {
 	start := time.Now()
 	q, _ := newQueue(t, db, newServices(), nil)
 	job = finished(t, q, job.ID)
-	if job.Status != jobs.Succeeded {
+	if job.Status != domain.Succeeded {
 		t.Errorf("got %s", job.Status)
 	}
 	if waited := job.FinishedAt.Sub(start); waited < 4*time.Second {
@@ -68,10 +70,10 @@ func TestStaleWorkerLosesItsJobs(t *testing.T) {
 func TestFetchedJobOfDeadWorkerRunsAgain(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-		job := submit(t, front, jobs.Submission{Service: "double"})
+		job := submit(t, front, domain.Submission{Service: "double"})
 		fetch(t, db, job.ID, "dead")
 		q, _ := newQueue(t, db, newServices(), nil)
-		if job := finished(t, q, job.ID); job.Status != jobs.Succeeded || job.Attempt != 1 {
+		if job := finished(t, q, job.ID); job.Status != domain.Succeeded || job.Attempt != 1 {
 			t.Errorf("got %s, attempt %d", job.Status, job.Attempt)
 		}
 	})
@@ -98,8 +100,8 @@ func TestIdleClaimedDeliveryIsAttempted(t *testing.T) {
 			sender(t, c)
 			c.Schedule = notify.Schedule{0, time.Hour}
 		})
-		job := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), CallbackURL: receiver.URL})
-		eventually(t, q, job.ID, "failed attempt", func(j jobs.Job) bool { return j.Callback != nil && j.Callback.Attempts == 1 })
+		job := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`), CallbackURL: receiver.URL})
+		eventually(t, q, job.ID, "failed attempt", func(j domain.Job) bool { return j.Callback != nil && j.Callback.Attempts == 1 })
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE deliveries SET claimed_by = $1, claims = claims + 1, next_attempt_at = 0`, q.WorkerID()); err != nil {
 			t.Fatal(err)
 		}
@@ -113,9 +115,9 @@ func TestIdleFetchedJobRunsAgain(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
-		submit(t, q, jobs.Submission{Service: "hold"}) // nobody takes the others meanwhile
+		submit(t, q, domain.Submission{Service: "hold"}) // nobody takes the others meanwhile
 		<-services.started
-		fetched, run := submit(t, q, jobs.Submission{Service: "double"}), submit(t, q, jobs.Submission{Service: "double"})
+		fetched, run := submit(t, q, domain.Submission{Service: "double"}), submit(t, q, domain.Submission{Service: "double"})
 		fetch(t, db, fetched.ID, q.WorkerID())
 		die(t, db, run.ID, 0)
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET worker_id = $1 WHERE id = $2`, q.WorkerID(), run.ID); err != nil {
@@ -123,7 +125,7 @@ func TestIdleFetchedJobRunsAgain(t *testing.T) {
 		}
 		close(services.hold)
 		for _, id := range []string{fetched.ID, run.ID} {
-			if job := finished(t, q, id); job.Status != jobs.Succeeded {
+			if job := finished(t, q, id); job.Status != domain.Succeeded {
 				t.Errorf("got %s, %+v", job.Status, job.Error)
 			}
 		}
@@ -136,7 +138,7 @@ func TestRunOutlivesItsRiverJob(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, nil)
-		job := submit(t, q, jobs.Submission{Service: "hold"})
+		job := submit(t, q, domain.Submission{Service: "hold"})
 		<-services.started
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP`); err != nil {
 			t.Fatal(err)
@@ -145,7 +147,7 @@ func TestRunOutlivesItsRiverJob(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(services.hold)
-		if job := finished(t, q, job.ID); job.Status != jobs.Succeeded || job.LastEventID != "3-0" {
+		if job := finished(t, q, job.ID); job.Status != domain.Succeeded || job.LastEventID != "3-0" {
 			t.Errorf("got %s at event %s", job.Status, job.LastEventID)
 		}
 	})
@@ -155,7 +157,7 @@ func TestRunOutlivesItsRiverJob(t *testing.T) {
 func TestReconcile(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
-		gone, discarded, canceled := submit(t, front, jobs.Submission{Service: "double"}), submit(t, front, jobs.Submission{Service: "double"}), submit(t, front, jobs.Submission{Service: "double"})
+		gone, discarded, canceled := submit(t, front, domain.Submission{Service: "double"}), submit(t, front, domain.Submission{Service: "double"}), submit(t, front, domain.Submission{Service: "double"})
 		for _, stmt := range []string{
 			`DELETE FROM river_job WHERE id = (SELECT river_job_id FROM jobs WHERE id = '` + gone.ID + `')`,
 			`UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP WHERE id = (SELECT river_job_id FROM jobs WHERE id = '` + discarded.ID + `')`,
@@ -166,7 +168,7 @@ func TestReconcile(t *testing.T) {
 			}
 		}
 		q, _ := newQueue(t, db, newServices(), nil)
-		for id, want := range map[string]jobs.Status{gone.ID: jobs.Succeeded, discarded.ID: jobs.Succeeded, canceled.ID: jobs.Canceled} {
+		for id, want := range map[string]domain.Status{gone.ID: domain.Succeeded, discarded.ID: domain.Succeeded, canceled.ID: domain.Canceled} {
 			if job := finished(t, q, id); job.Status != want {
 				t.Errorf("got %s, want %s", job.Status, want)
 			}
@@ -180,16 +182,16 @@ func TestRecoveredJobKeepsQueuePosition(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		ran := make(chan float64, 10)
-		jobs.Add(&services.Registry, jobs.Service{Name: "note"}, func(_ context.Context, in number) (string, error) {
+		domain.Add(&services.Registry, domain.Service{Name: "note"}, func(_ context.Context, in number) (string, error) {
 			ran <- in.N
 			return "", nil
 		})
-		note := func(q *jobs.Queue, n int) jobs.Job {
-			return submit(t, q, jobs.Submission{Service: "note", Input: fmt.Appendf(nil, `{"n":%d}`, n)})
+		note := func(q *jobs.Queue, n int) domain.Job {
+			return submit(t, q, domain.Submission{Service: "note", Input: fmt.Appendf(nil, `{"n":%d}`, n)})
 		}
 		one := func(c *jobs.Config) { c.Workers = 1 }
 		first, _ := newQueue(t, db, services, one)
-		held := submit(t, first, jobs.Submission{Service: "hold"})
+		held := submit(t, first, domain.Submission{Service: "hold"})
 		<-services.started
 		lost := note(first, 1)
 		for n := 2; n <= 4; n++ {
@@ -202,7 +204,7 @@ func TestRecoveredJobKeepsQueuePosition(t *testing.T) {
 		second, _ := newQueue(t, db, services, one)
 		<-services.started // the held one, before all others
 		if db.Postgres() {
-			eventually(t, second, lost.ID, "queued", func(j jobs.Job) bool { return j.Status == jobs.Queued })
+			eventually(t, second, lost.ID, "queued", func(j domain.Job) bool { return j.Status == domain.Queued })
 		}
 		close(services.hold)
 		finished(t, second, held.ID)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -44,7 +46,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 			return fmt.Errorf("redeliver: %w", err)
 		}
 		b.announce(d.Owner, d.URL, next)
-		summary := Callback{
+		summary := domain.Callback{
 			URL: d.URL, Status: pending, Attempts: d.AttemptCount, LastStatusCode: d.LastStatusCode,
 			NextAttemptAt: &next,
 		}
@@ -53,7 +55,7 @@ func (q *Queue) redeliver(ctx context.Context, id string, at time.Time) error {
 }
 
 // updateSummary copies the state of a job's newest callback, except progress, into the job.
-func updateSummary(ctx context.Context, tx store.Tx, jobID, deliveryID string, c *Callback) error {
+func updateSummary(ctx context.Context, tx store.Tx, jobID, deliveryID string, c *domain.Callback) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET callback = $1 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.id > $3 AND d.event <> 'job.progress')`,
 		store.JSON(c), jobID, deliveryID); err != nil {
 		return fmt.Errorf("update job: %w", err)

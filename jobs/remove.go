@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
@@ -106,7 +108,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 			return err
 		}
 		if !j.Done {
-			return refuse(ErrNotFinished)
+			return refuse(domain.ErrNotFinished)
 		}
 		if !force {
 			var owed int
@@ -116,7 +118,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 				return fmt.Errorf("count deliveries: %w", err)
 			}
 			if owed > 0 {
-				return refuse(ErrPending)
+				return refuse(domain.ErrPending)
 			}
 		}
 		if err := q.Receivers.erase(ctx, tx, &j); err != nil {

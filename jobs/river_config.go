@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/riverqueue/river"
 )
 
@@ -14,7 +16,7 @@ const jobQueue = "jobs"
 
 // riverQueue returns the name of River's queue for jobs of the service: a queue of its own if its
 // concurrency is limited. River's names of queues allow fewer characters than ours of services.
-func (s *Service) riverQueue() string {
+func riverQueue(s *domain.Service) string {
 	if s.Concurrency == 0 {
 		return jobQueue
 	}
@@ -26,7 +28,7 @@ func (s *Service) riverQueue() string {
 // services that this one does not have.
 func (q *Queue) riverQueue(service string) string {
 	if s := q.Services.Get(service); s != nil {
-		return s.riverQueue()
+		return riverQueue(s)
 	}
 	return jobQueue
 }
@@ -37,7 +39,7 @@ func (q *Queue) riverQueues() map[string]river.QueueConfig {
 	queues := map[string]river.QueueConfig{jobQueue: {MaxWorkers: q.Workers, FetchCooldown: cooldown}}
 	for s := range q.Services.All() {
 		if s.Concurrency > 0 {
-			queues[s.riverQueue()] = river.QueueConfig{MaxWorkers: s.Concurrency, FetchCooldown: cooldown}
+			queues[riverQueue(s)] = river.QueueConfig{MaxWorkers: s.Concurrency, FetchCooldown: cooldown}
 		}
 	}
 	return queues

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -16,12 +18,12 @@ import (
 // service.
 type run struct {
 	queue  *Queue
-	job    Job // as of the start of the run
+	job    domain.Job // as of the start of the run
 	cancel context.CancelCauseFunc
 	began  time.Time
 
 	mu           sync.Mutex // guards the fields below
-	progress     Report
+	progress     domain.Report
 	version      uint64      // of the row; a cancel request raises it
 	n            uint64      // number of the newest event in its version
 	saved        notify.ID   // the newest event that is stored in the row
@@ -52,7 +54,7 @@ const (
 	// ids, so that viewers detect the gap.
 	maxPending = 256
 	// maxPendingBytes limits the pending output.
-	maxPendingBytes = maxOutput
+	maxPendingBytes = domain.MaxOutput
 	// outputRate limits the output that a job publishes, in bytes per second, to leave capacity for
 	// the events of other jobs.
 	outputRate = 8 << 20
@@ -69,8 +71,8 @@ func (r *run) Progress(percent float64, message string, data any) {
 		percent = 0
 	}
 	now := store.At(time.Now())
-	report := Report{
-		Percent: math.Round(r.job.overall(percent)*100) / 100, Message: clip(message, maxMessage), UpdatedAt: &now,
+	report := domain.Report{
+		Percent: math.Round(r.job.Overall(percent)*100) / 100, Message: domain.Clip(message, domain.MaxMessage), UpdatedAt: &now,
 	}
 	var ok bool
 	if report.Data, ok = progressData(data); !ok {
@@ -113,7 +115,7 @@ func (r *run) Log(level, line string) {
 	if r.closed {
 		return
 	}
-	line, now := clip(line, maxLine), store.At(time.Now())
+	line, now := domain.Clip(line, maxLine), store.At(time.Now())
 	r.push(event{name: "log", data: struct {
 		Type    string     `json:"type"`
 		Level   string     `json:"level"`
@@ -132,7 +134,7 @@ func (r *run) Output(chunk string) {
 		return
 	}
 	text := r.unfinished + chunk
-	text, r.unfinished = cutUnfinished(text)
+	text, r.unfinished = domain.CutUnfinished(text)
 	r.pushOutput(text)
 }
 
@@ -142,7 +144,7 @@ func (r *run) pushOutput(text string) {
 	for len(text) > 0 {
 		chunk := text
 		if len(chunk) > maxChunk {
-			chunk, _ = cutUnfinished(chunk[:maxChunk])
+			chunk, _ = domain.CutUnfinished(chunk[:maxChunk])
 		}
 		text = text[len(chunk):]
 		r.push(event{name: "output", size: len(chunk), data: struct {
@@ -178,7 +180,7 @@ func (r *run) push(e event) {
 	r.wakePublisher()
 }
 
-func (r *run) ids() (job, run string) { return r.job.ID, r.job.runID }
+func (r *run) ids() (job, run string) { return r.job.ID, r.job.RunID }
 
 func (r *run) attempt() int { return r.job.Attempt }
 
@@ -190,7 +192,7 @@ func (r *run) last() notify.ID {
 }
 
 // report returns the newest progress.
-func (r *run) report() Report {
+func (r *run) report() domain.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.progress.UpdatedAt == nil {
@@ -207,10 +209,10 @@ func (q *Queue) track(r *run) {
 }
 
 // runOf returns the run that has the job, if it is in this process.
-func (q *Queue) runOf(j *Job) *run {
+func (q *Queue) runOf(j *domain.Job) *run {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r := q.runs[j.ID]; r != nil && r.job.runID == j.runID {
+	if r := q.runs[j.ID]; r != nil && r.job.RunID == j.RunID {
 		return r
 	}
 	return nil

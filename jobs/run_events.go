@@ -83,7 +83,7 @@ func (r *run) send(e event) {
 		if !errors.Is(err, notify.ErrStale) {
 			break
 		}
-		version, holds := r.queue.versionIfRunning(r.job.ID, r.job.runID)
+		version, holds := r.queue.versionIfRunning(r.job.ID, r.job.RunID)
 		if !holds {
 			break
 		}

@@ -5,35 +5,37 @@ import (
 	"errors"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/riverqueue/river"
 )
 
 // finish stores the outcome of a run. If it returns an error, River retries the job.
-func (q *Queue) finish(ctx context.Context, r *run, res result) error {
+func (q *Queue) finish(ctx context.Context, r *run, res domain.Result) error {
 	cause, took := context.Cause(ctx), time.Since(r.began)
-	if errors.Is(cause, errLost) {
+	if errors.Is(cause, domain.ErrLost) {
 		return nil
 	}
-	decide := func(_ context.Context, _ *batch, j *Job) (trigger, error) { //nolint:unparam // a decider may return an error
-		return runEnded{
-			runID: r.job.runID, result: res, cause: cause, cancel: errors.Is(cause, river.ErrJobCancelledRemotely),
-			wait: q.Backoff(j.Attempt), report: r.report(), log: r.unsavedLog(), last: r.last(),
+	decide := func(_ context.Context, _ *batch, j *domain.Job) (domain.Trigger, error) { //nolint:unparam // a decider may return an error
+		return domain.RunEnded{
+			RunID: r.job.RunID, Result: res, Cause: cause, Canceled: errors.Is(cause, river.ErrJobCancelledRemotely),
+			Wait: q.Backoff(j.Attempt), Report: r.report(), Log: r.unsavedLog(), Last: r.last(),
 		}, nil
 	}
-	var job Job
+	var job domain.Job
 	err := q.persist(ctx, func(ctx context.Context) (err error) {
 		job, err = q.transitFrom(ctx, r.job.ID, r.cachedRow(), decide)
 		return err
 	})
-	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
-		q.Logger.WarnContext(ctx, "run lost its job, its outcome is dropped", "job", r.job.ID, "run", r.job.runID)
+	if errors.Is(err, domain.ErrLost) || errors.Is(err, domain.ErrNotFound) {
+		q.Logger.WarnContext(ctx, "run lost its job, its outcome is dropped", "job", r.job.ID, "run", r.job.RunID)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, took)
-	if res.Failure != nil && res.Failure.Code == codeNotStarted && job.Status == Queued {
+	if res.Failure != nil && res.Failure.Code == domain.CodeNotStarted && job.Status == domain.Queued {
 		return errors.New(res.Failure.Message) // River retries it
 	}
 	return nil
@@ -41,10 +43,10 @@ func (q *Queue) finish(ctx context.Context, r *run, res result) error {
 
 // cachedRow returns the job as its row is if the row has not changed since the run began; nil if
 // the run cannot be sure.
-func (r *run) cachedRow() *Job {
+func (r *run) cachedRow() *domain.Job {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.version != r.job.version || r.job.wantsProgress() { // the row counts progress callbacks
+	if r.version != r.job.Version || r.job.WantsProgress() { // the row counts progress callbacks
 		return nil
 	}
 	return &r.job
@@ -58,7 +60,7 @@ func (q *Queue) persist(ctx context.Context, write func(context.Context) error) 
 	start := time.Now()
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		err := within(ctx, time.Minute, write)
-		if err == nil || errors.Is(err, errLost) || errors.Is(err, ErrNotFound) || errors.Is(err, errClosed) {
+		if err == nil || errors.Is(err, domain.ErrLost) || errors.Is(err, domain.ErrNotFound) || errors.Is(err, errClosed) {
 			return err
 		}
 		switch {

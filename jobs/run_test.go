@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/notify"
 )
 
@@ -31,7 +33,7 @@ func (b *slowBus) Erase(string) error { return nil }
 
 func newTestRun(b *slowBus) *run {
 	q := &Queue{Config: Config{Events: b, Logger: slog.New(slog.DiscardHandler)}}
-	return &run{queue: q, job: Job{ID: "job", Step: 1, Steps: 1, version: 7}, version: 7}
+	return &run{queue: q, job: domain.Job{ID: "job", Step: 1, Steps: 1, Version: 7}, version: 7}
 }
 
 // A service may say how far it is as often as it likes: viewers get ten
@@ -109,8 +111,8 @@ func TestOverallProgress(t *testing.T) {
 		{1, 1, 1e9, 100},
 	}
 	for _, tt := range tests {
-		j := Job{Step: tt.step, Steps: tt.steps}
-		if got := j.overall(tt.percent); got != tt.want {
+		j := domain.Job{Step: tt.step, Steps: tt.steps}
+		if got := j.Overall(tt.percent); got != tt.want {
 			t.Errorf("%v %% of step %d of %d: got %v, want %v", tt.percent, tt.step, tt.steps, got, tt.want)
 		}
 	}
@@ -201,7 +203,7 @@ func TestOutputIsBounded(t *testing.T) {
 // Texts are cut between characters.
 func TestClip(t *testing.T) {
 	for most := 4; most < 19; most++ {
-		got := clip("aé🌍é🌍é🌍", most)
+		got := domain.Clip("aé🌍é🌍é🌍", most)
 		if len(got) > most || !utf8.ValidString(got) || strings.Contains(got, "\uFFFD") || !strings.HasSuffix(got, "…") {
 			t.Errorf("at %d: got %q", most, got)
 		}

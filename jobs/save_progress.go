@@ -98,5 +98,5 @@ func (r *run) unsaved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.n > 0 && (notify.ID{Version: r.version, N: r.n}) != r.saved || len(r.log.text) > 0 ||
-		r.job.wantsProgress() && r.progress.UpdatedAt != r.lastCallback
+		r.job.WantsProgress() && r.progress.UpdatedAt != r.lastCallback
 }

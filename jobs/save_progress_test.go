@@ -3,6 +3,8 @@ package jobs
 import (
 	"strings"
 	"testing"
+
+	"coatcheck/jobs/domain"
 )
 
 // TestSaveProgressRotatesRuns: when a round has no time for all runs, the next one begins
@@ -17,7 +19,7 @@ func TestSaveProgressRotatesRuns(t *testing.T) {
 	} {
 		var runs []*run
 		for id := range strings.FieldsSeq(c.runs) {
-			runs = append(runs, &run{job: Job{ID: id}})
+			runs = append(runs, &run{job: domain.Job{ID: id}})
 		}
 		var got []string
 		for _, r := range inTurn(runs, c.after) {

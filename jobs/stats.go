@@ -8,12 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 )
 
 // Stats are the statistics of a queue for operators.
 type Stats struct {
-	Depth map[Status]int64
+	Depth map[domain.Status]int64
 	// Oldest is when the longest-waiting queued job became due; nil if none waits.
 	Oldest *store.Time
 	// Callbacks is the number of pending deliveries.

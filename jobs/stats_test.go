@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -14,23 +16,23 @@ func TestStats(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		services := newServices()
 		q, _ := newQueue(t, db, services, func(c *jobs.Config) { c.Workers = 1 })
-		finished(t, q, submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n": 1}`)}).ID)
-		finished(t, q, submit(t, q, jobs.Submission{Service: "permanent"}).ID)
-		submit(t, q, jobs.Submission{Service: "hold"})
+		finished(t, q, submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n": 1}`)}).ID)
+		finished(t, q, submit(t, q, domain.Submission{Service: "permanent"}).ID)
+		submit(t, q, domain.Submission{Service: "hold"})
 		<-services.started
 		// It was handed in before the one that waits, and could run only later.
-		delayed := submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(300 * time.Millisecond)})
-		waiting := submit(t, q, jobs.Submission{Service: "double"})
+		delayed := submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(300 * time.Millisecond)})
+		waiting := submit(t, q, domain.Submission{Service: "double"})
 		await(t, "the delayed job", func() bool {
 			job, err := q.Get(t.Context(), delayed.ID)
-			return err == nil && job.Status == jobs.Queued
+			return err == nil && job.Status == domain.Queued
 		})
-		submit(t, q, jobs.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
+		submit(t, q, domain.Submission{Service: "double", RunAt: time.Now().Add(time.Hour)})
 		s, err := q.Stats(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Depth[jobs.Queued] != 2 || s.Depth[jobs.Running] != 1 || s.Depth[jobs.Scheduled] != 1 || s.Oldest == nil || !s.Oldest.Equal(waiting.CreatedAt.Time) {
+		if s.Depth[domain.Queued] != 2 || s.Depth[domain.Running] != 1 || s.Depth[domain.Scheduled] != 1 || s.Oldest == nil || !s.Oldest.Equal(waiting.CreatedAt.Time) {
 			t.Errorf("depth %v, oldest %v", s.Depth, s.Oldest)
 		}
 		var succeeded, failed int64
@@ -59,12 +61,12 @@ func TestHistory(t *testing.T) {
 		q, _ := newQueue(t, db, services, nil)
 		tests := []struct {
 			name   string
-			submit jobs.Submission
-			want   []jobs.Status
+			submit domain.Submission
+			want   []domain.Status
 			steps  []int
 		}{
-			{"retried", jobs.Submission{Service: "flaky", Input: json.RawMessage(`{"n":3}`)}, []jobs.Status{jobs.Retrying, jobs.Retrying, jobs.Succeeded}, []int{1, 1, 1}},
-			{"chain", jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":3}`), Then: []jobs.NextStep{{Service: "permanent", Input: json.RawMessage(`{}`)}}}, []jobs.Status{jobs.Succeeded, jobs.Failed}, []int{1, 2}},
+			{"retried", domain.Submission{Service: "flaky", Input: json.RawMessage(`{"n":3}`)}, []domain.Status{domain.Retrying, domain.Retrying, domain.Succeeded}, []int{1, 1, 1}},
+			{"chain", domain.Submission{Service: "double", Input: json.RawMessage(`{"n":3}`), Then: []domain.NextStep{{Service: "permanent", Input: json.RawMessage(`{}`)}}}, []domain.Status{domain.Succeeded, domain.Failed}, []int{1, 2}},
 		}
 		for _, tt := range tests {
 			job := finished(t, q, submit(t, q, tt.submit).ID)
@@ -72,21 +74,21 @@ func TestHistory(t *testing.T) {
 				t.Fatalf("%s: %+v", tt.name, job.History)
 			}
 			for i, a := range job.History {
-				failed := a.Status == jobs.Retrying || a.Status == jobs.Failed
+				failed := a.Status == domain.Retrying || a.Status == domain.Failed
 				if a.Status != tt.want[i] || a.Step != tt.steps[i] || a.FinishedAt == nil || a.WorkerID == "" || (a.Error != nil) != failed {
 					t.Errorf("%s: attempt %d is %+v, want %s at step %d", tt.name, i, a, tt.want[i], tt.steps[i])
 				}
 			}
 		}
-		job := submit(t, q, jobs.Submission{Service: "hold"})
+		job := submit(t, q, domain.Submission{Service: "hold"})
 		<-services.started
-		if job, _ := q.Get(t.Context(), job.ID); len(job.History) != 1 || job.History[0].FinishedAt != nil || job.History[0].Status != jobs.Running {
+		if job, _ := q.Get(t.Context(), job.ID); len(job.History) != 1 || job.History[0].FinishedAt != nil || job.History[0].Status != domain.Running {
 			t.Errorf("running: %+v", job.History)
 		}
 		if _, err := q.Cancel(t.Context(), job.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		if job := finished(t, q, job.ID); job.History[0].Status != jobs.Canceled {
+		if job := finished(t, q, job.ID); job.History[0].Status != domain.Canceled {
 			t.Errorf("canceled: %+v", job.History)
 		}
 	})
@@ -96,10 +98,10 @@ func TestBulk(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		for range 130 {
-			submit(t, q, jobs.Submission{Service: "double", Tags: []string{"many"}})
+			submit(t, q, domain.Submission{Service: "double", Tags: []string{"many"}})
 		}
-		other := submit(t, q, jobs.Submission{Service: "double"})
-		bobs := submit(t, q, jobs.Submission{Service: "double", Owner: "bob", Tags: []string{"many"}})
+		other := submit(t, q, domain.Submission{Service: "double"})
+		bobs := submit(t, q, domain.Submission{Service: "double", Owner: "bob", Tags: []string{"many"}})
 		f := jobs.Filter{Owner: "alice", Tag: "many"}
 		if n, err := q.CountCancelable(t.Context(), f); n != 130 || err != nil {
 			t.Errorf("counted %d, %v", n, err)
@@ -111,11 +113,11 @@ func TestBulk(t *testing.T) {
 			t.Errorf("canceled %d once more, %v", n, err)
 		}
 		for _, id := range []string{other.ID, bobs.ID} {
-			if job, err := q.Get(t.Context(), id); err != nil || job.Status != jobs.Queued {
+			if job, err := q.Get(t.Context(), id); err != nil || job.Status != domain.Queued {
 				t.Errorf("%s is %s, %v", id, job.Status, err)
 			}
 		}
-		if n, err := q.CountRetryable(t.Context(), jobs.Filter{Owner: "alice", Statuses: []jobs.Status{jobs.Succeeded}}); n != 0 || err != nil {
+		if n, err := q.CountRetryable(t.Context(), jobs.Filter{Owner: "alice", Statuses: []domain.Status{domain.Succeeded}}); n != 0 || err != nil {
 			t.Errorf("counted %d that can be retried, %v", n, err)
 		}
 		if n, err := q.RetryAll(t.Context(), f, "", func(string) bool { return true }); n != 130 || err != nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -15,14 +16,14 @@ import (
 func TestChainWithoutStepCount(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), nil)
-		job := submit(t, q, jobs.Submission{
+		job := submit(t, q, domain.Submission{
 			Service: "double", Input: json.RawMessage(`{"n":3}`), RunAt: time.Now().Add(2 * time.Second),
-			Then: []jobs.NextStep{{Service: "double", Input: json.RawMessage(`{"n":{"$output":"/n"}}`)}},
+			Then: []domain.NextStep{{Service: "double", Input: json.RawMessage(`{"n":{"$output":"/n"}}`)}},
 		})
 		if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET step_count = 1 WHERE id = $1`, job.ID); err != nil {
 			t.Fatal(err)
 		}
-		if job = finished(t, q, job.ID); job.Status != jobs.Succeeded || job.Steps != 2 || string(job.Output) != `{"n":12}` {
+		if job = finished(t, q, job.ID); job.Status != domain.Succeeded || job.Steps != 2 || string(job.Output) != `{"n":12}` {
 			t.Errorf("%s after %d of %d steps with output %s", job.Status, job.Step, job.Steps, job.Output)
 		}
 	})

@@ -3,6 +3,8 @@ package jobs
 import (
 	"encoding/json"
 	"testing"
+
+	"coatcheck/jobs/domain"
 )
 
 func TestResolve(t *testing.T) {
@@ -24,7 +26,7 @@ func TestResolve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := resolve([]byte(tt.input), []byte(output))
+			got, err := domain.FillInput([]byte(tt.input), []byte(output))
 			if string(got) != tt.want || (err != nil) != (tt.want == "") {
 				t.Errorf("got %s, %v, want %s", got, err, tt.want)
 			}
@@ -39,7 +41,7 @@ func FuzzResolve(f *testing.F) {
 		if !json.Valid(input) || !json.Valid(output) {
 			return
 		}
-		if got, err := resolve(input, output); err == nil && !json.Valid(got) {
+		if got, err := domain.FillInput(input, output); err == nil && !json.Valid(got) {
 			t.Errorf("resolve(%s, %s) is not JSON: %s", input, output, got)
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
@@ -13,19 +15,19 @@ import (
 // before, it returns the first job and replayed is true, even if the queue is full. Errors:
 // [ErrUnknownService], [ErrKeyReused], [ErrRemoved] of the first job, [ErrQueueFull],
 // [ErrUserQueueFull], [store.ErrUnavailable], and joined [FieldError]s.
-func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed bool, err error) {
-	if err := s.complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
-		return Job{}, false, err
+func (q *Queue) Submit(ctx context.Context, s domain.Submission) (job domain.Job, replayed bool, err error) {
+	if err := s.Complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
+		return domain.Job{}, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	fresh, err := q.newJob(&s)
 	if err != nil {
-		return Job{}, false, err
+		return domain.Job{}, false, err
 	}
 	if err := q.admit(s.Owner); err != nil {
 		if s.IdempotencyKey == "" || errors.Is(err, store.ErrUnavailable) {
-			return Job{}, false, err
+			return domain.Job{}, false, err
 		}
 		return q.replayFull(ctx, newClaim(&s, &fresh), err)
 	}
@@ -33,7 +35,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 	if s.IdempotencyKey != "" {
 		ch.claim = newClaim(&s, &fresh)
 	}
-	var inserted *Job
+	var inserted *domain.Job
 	ch.apply = func(_ context.Context, b *batch) error {
 		if err := ch.claim.refused(); err != nil {
 			return refuse(err)
@@ -47,7 +49,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 		return q.replay(ctx, ch.claim)
 	}
 	if err != nil {
-		return Job{}, false, err
+		return domain.Job{}, false, err
 	}
 	q.admitted(s.Owner)
 	q.cacheQueued(inserted)
@@ -55,38 +57,38 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (job Job, replayed boo
 }
 
 // newJob returns the job for s, which is not stored yet.
-func (q *Queue) newJob(s *Submission) (Job, error) {
+func (q *Queue) newJob(s *domain.Submission) (domain.Job, error) {
 	id, err := keys.NewID("job_")
 	if err != nil {
-		return Job{}, err
+		return domain.Job{}, err
 	}
 	now := store.At(time.Now())
-	j := Job{
-		ID: id, Token: Optional(q.Keys.Token(id)), Service: s.Service, Status: Queued, CreatedAt: now,
+	j := domain.Job{
+		ID: id, Token: domain.Optional(q.Keys.Token(id)), Service: s.Service, Status: domain.Queued, CreatedAt: now,
 		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
-		Chain: []Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
+		Chain: []domain.Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: Optional(s.RetryOf), version: 1, timeout: store.Duration(s.Timeout),
-		retain: store.Duration(s.Retain),
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: domain.Optional(s.RetryOf), Version: 1, Timeout: store.Duration(s.Timeout),
+		Retain: store.Duration(s.Retain),
 	}
 	for _, step := range s.Then {
-		j.Chain = append(j.Chain, Step{Service: step.Service, Input: step.Input})
+		j.Chain = append(j.Chain, domain.Step{Service: step.Service, Input: step.Input})
 	}
 	if s.Delay > 0 {
 		s.RunAt = now.Add(s.Delay)
 	}
 	if s.RunAt.After(now.Time) {
 		at := store.At(s.RunAt)
-		j.Status, j.RunAt = Scheduled, &at
+		j.Status, j.RunAt = domain.Scheduled, &at
 	}
 	if s.StartWithin > 0 {
 		at := store.At(now.Add(s.StartWithin))
 		j.ExpiresAt = &at
 	}
 	if s.CallbackURL != "" {
-		j.requested = callbackRequest{url: s.CallbackURL, events: s.CallbackEvents, state: s.CallbackState}
-		j.Callback = &Callback{URL: s.CallbackURL, Status: "pending"}
+		j.Requested = domain.CallbackRequest{URL: s.CallbackURL, Events: s.CallbackEvents, State: s.CallbackState}
+		j.Callback = &domain.Callback{URL: s.CallbackURL, Status: "pending"}
 	}
-	j.refresh()
+	j.Refresh()
 	return j, nil
 }

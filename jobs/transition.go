@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -13,10 +15,10 @@ import (
 const riverAttempts = 1000
 
 // A decider returns the trigger for a job while its row is locked, or an error if there is none.
-type decider func(ctx context.Context, b *batch, j *Job) (trigger, error)
+type decider func(ctx context.Context, b *batch, j *domain.Job) (domain.Trigger, error)
 
 // transitToEnd is [Queue.transit] with a context that cannot end.
-func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide decider) (Job, error) {
+func (q *Queue) transitToEnd(ctx context.Context, id string, cached *domain.Job, decide decider) (domain.Job, error) {
 	var u *update
 	ch := &change{names: []string{id}, lock: id, cached: cached}
 	ch.apply = func(ctx context.Context, b *batch) error {
@@ -28,7 +30,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide
 		if err != nil {
 			return err
 		}
-		job, e, err := before.transition(t, b.now)
+		job, e, err := before.Transition(t, b.now)
 		if err != nil {
 			return refuse(err)
 		}
@@ -36,14 +38,14 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide
 		return b.update(ctx, u)
 	}
 	if err := q.committer.commit(ctx, ch); err != nil {
-		return Job{}, err
+		return domain.Job{}, err
 	}
 	q.metrics.transited(u.before.Status, &u.job, u.now)
-	if u.effects.recovered {
+	if u.effects.Recovered {
 		q.counters.recovered.Add(1)
 	}
-	if u.effects.requeued {
-		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.recoveries)
+	if u.effects.Requeued {
+		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.Recoveries)
 	}
 	q.cacheQueued(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
@@ -51,30 +53,30 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *Job, decide
 }
 
 // cacheQueued caches a queued job if this process may start it.
-func (q *Queue) cacheQueued(j *Job) {
+func (q *Queue) cacheQueued(j *domain.Job) {
 	if q.Workers > 0 {
 		q.queued.put(j)
 	}
 }
 
 // always returns a decider that returns t for every job.
-func always(t trigger) decider {
-	return func(context.Context, *batch, *Job) (trigger, error) { return t, nil }
+func always(t domain.Trigger) decider {
+	return func(context.Context, *batch, *domain.Job) (domain.Trigger, error) { return t, nil }
 }
 
 // publish publishes the job's new status to viewers. A lost event only costs latency.
-func (q *Queue) publish(ctx context.Context, j *Job, effect *effects, now store.Time) {
-	e := notify.Event{ID: j.EventID(), Prev: effect.prev, Name: "status"}
+func (q *Queue) publish(ctx context.Context, j *domain.Job, effect *domain.Effects, now store.Time) {
+	e := notify.Event{ID: j.EventID(), Prev: effect.Prev, Name: "status"}
 	var data any = struct {
-		Type            string     `json:"type"`
-		Status          Status     `json:"status"`
-		Attempt         int        `json:"attempt"`
-		Step            int        `json:"step"`
-		CancelRequested bool       `json:"cancel_requested"`
-		At              store.Time `json:"at"`
+		Type            string        `json:"type"`
+		Status          domain.Status `json:"status"`
+		Attempt         int           `json:"attempt"`
+		Step            int           `json:"step"`
+		CancelRequested bool          `json:"cancel_requested"`
+		At              store.Time    `json:"at"`
 	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
-	if effect.kept {
-		if r := q.runOf(j); r != nil && r.publishTransition(j.version, data) {
+	if effect.Kept {
+		if r := q.runOf(j); r != nil && r.publishTransition(j.Version, data) {
 			return // in order with the run's own events
 		}
 	}

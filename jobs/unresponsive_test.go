@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -13,10 +15,10 @@ import (
 
 // addUnresponsive adds a service that does not listen to its context.
 func addUnresponsive(s *testServices) {
-	jobs.Add(&s.Registry, jobs.Service{Name: "unresponsive"}, func(ctx context.Context, _ struct{}) (string, error) {
+	domain.Add(&s.Registry, domain.Service{Name: "unresponsive"}, func(ctx context.Context, _ struct{}) (string, error) {
 		s.started <- "unresponsive"
 		<-s.hold
-		jobs.Progress(ctx, 99, "too late")
+		domain.Progress(ctx, 99, "too late")
 		return "too late", nil
 	})
 }
@@ -27,8 +29,8 @@ func TestUnresponsiveRunIsAbandoned(t *testing.T) {
 	tests := []struct {
 		name string
 		end  func(t *testing.T, q *jobs.Queue, id string)
-		s    jobs.Submission
-		want jobs.Error
+		s    domain.Submission
+		want domain.Error
 	}{
 		{
 			"canceled", func(t *testing.T, q *jobs.Queue, id string) {
@@ -38,13 +40,13 @@ func TestUnresponsiveRunIsAbandoned(t *testing.T) {
 					}
 				}
 			},
-			jobs.Submission{Service: "unresponsive"},
-			jobs.Error{Code: "canceled", Message: "enough; the service did not stop and was left behind", Attempt: 1},
+			domain.Submission{Service: "unresponsive"},
+			domain.Error{Code: "canceled", Message: "enough; the service did not stop and was left behind", Attempt: 1},
 		},
 		{
 			"timed out", func(*testing.T, *jobs.Queue, string) {},
-			jobs.Submission{Service: "unresponsive", Timeout: time.Second, MaxAttempts: 1},
-			jobs.Error{Code: "timeout", Message: "the attempt took longer than 1s; the service did not stop and was left behind", Attempt: 1},
+			domain.Submission{Service: "unresponsive", Timeout: time.Second, MaxAttempts: 1},
+			domain.Error{Code: "timeout", Message: "the attempt took longer than 1s; the service did not stop and was left behind", Attempt: 1},
 		},
 	}
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
@@ -55,13 +57,13 @@ func TestUnresponsiveRunIsAbandoned(t *testing.T) {
 				q, events := newQueue(t, db, services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 1, 200*time.Millisecond })
 				stuck := submit(t, q, tt.s)
 				<-services.started
-				next := submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
+				next := submit(t, q, domain.Submission{Service: "double", Input: json.RawMessage(`{"n":1}`)})
 				tt.end(t, q, stuck.ID)
 				stuck = finished(t, q, stuck.ID)
 				if stuck.Error == nil || *stuck.Error != tt.want {
 					t.Errorf("got %s, %+v, want %+v", stuck.Status, stuck.Error, tt.want)
 				}
-				if next = finished(t, q, next.ID); next.Status != jobs.Succeeded {
+				if next = finished(t, q, next.ID); next.Status != domain.Succeeded {
 					t.Errorf("the next job: %s", next.Status)
 				}
 				if n := q.Counters(); n.Abandoned != 1 || n.Unresponsive != 1 {
@@ -87,16 +89,16 @@ func TestAbandonedRunsAreLimitedToSlots(t *testing.T) {
 	addUnresponsive(services)
 	q, _ := newQueue(t, jobstest.SQLite(t), services, func(c *jobs.Config) { c.Workers, c.CancelGrace = 1, 50*time.Millisecond })
 	for range 2 {
-		job := submit(t, q, jobs.Submission{Service: "unresponsive"})
+		job := submit(t, q, domain.Submission{Service: "unresponsive"})
 		<-services.started
 		if _, err := q.Cancel(t.Context(), job.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		finished(t, q, job.ID) // its caller need not wait
 	}
-	next := submit(t, q, jobs.Submission{Service: "double"})
+	next := submit(t, q, domain.Submission{Service: "double"})
 	await(t, "two that are left behind", func() bool { return q.Counters().Unresponsive == 2 })
-	if job, err := q.Get(t.Context(), next.ID); err != nil || job.Status != jobs.Queued {
+	if job, err := q.Get(t.Context(), next.ID); err != nil || job.Status != domain.Queued {
 		t.Errorf("a third slot was found: %s, %v", job.Status, err)
 	}
 	close(services.hold)

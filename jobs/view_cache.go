@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+
+	"coatcheck/jobs/domain"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 // job has an event, except the state of its newest callback. So a view is up to date while the row
 // has the same newest event and callback state.
 type view struct {
-	job   Job
+	job   domain.Job
 	state state
 }
 
@@ -32,7 +34,9 @@ type views struct {
 
 func newViews() *views { return &views{byID: make(map[string]*view)} }
 
-func (v *view) size() int { return viewCost + len(v.job.Input) + (maxRenderings+1)*len(v.job.Output) }
+func (v *view) size() int {
+	return viewCost + len(v.job.Input) + (domain.MaxRenderings+1)*len(v.job.Output)
+}
 
 // get returns the view of a job; nil if it is not cached.
 func (c *views) get(id string) *view {
@@ -42,7 +46,7 @@ func (c *views) get(id string) *view {
 }
 
 // put caches a view of a job that was read, evicts others if necessary, and returns the job.
-func (c *views) put(j Job) Job {
+func (c *views) put(j domain.Job) domain.Job {
 	callback, err := json.Marshal(j.Callback)
 	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
 		return j
@@ -50,8 +54,8 @@ func (c *views) put(j Job) Job {
 	// Clipped, so that appending to a part of the job copies it.
 	j.Input, j.Output, j.Metadata = slices.Clip(j.Input), slices.Clip(j.Output), slices.Clip(j.Metadata)
 	j.Chain, j.History, j.Tags = slices.Clip(j.Chain), slices.Clip(j.History), slices.Clip(j.Tags)
-	v := &view{job: j, state: state{version: j.version, events: j.events}}
-	if v.job.cacheRenderings(); j.Callback != nil {
+	v := &view{job: j, state: state{version: j.Version, events: j.Events}}
+	if v.job.CacheRenderings(); j.Callback != nil {
 		v.state.callback = string(callback)
 	}
 	c.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -22,14 +24,14 @@ func TestViewCache(t *testing.T) {
 		front, _ := newQueue(t, db, newServices(), func(c *jobs.Config) { c.Workers = 0 })
 		ids := make([]string, 50)
 		for i := range ids {
-			ids[i] = submit(t, front, jobs.Submission{Service: "report", CallbackURL: "https://callbacks.example/"}).ID
+			ids[i] = submit(t, front, domain.Submission{Service: "report", CallbackURL: "https://callbacks.example/"}).ID
 		}
 		renders := 0
-		render := func(j *jobs.Job) ([]byte, error) {
+		render := func(j *domain.Job) ([]byte, error) {
 			renders++
 			return json.Marshal(j)
 		}
-		rendered := func(id string) (jobs.Job, string) {
+		rendered := func(id string) (domain.Job, string) {
 			t.Helper()
 			job, err := front.Get(t.Context(), id)
 			if err != nil {
@@ -41,17 +43,17 @@ func TestViewCache(t *testing.T) {
 			}
 			return job, string(b)
 		}
-		eventually(t, front, ids[0], "progress", func(j jobs.Job) bool { return j.Progress.Percent == 40 })
+		eventually(t, front, ids[0], "progress", func(j domain.Job) bool { return j.Progress.Percent == 40 })
 		job, first := rendered(ids[0])
 		before := renders
 		if _, second := rendered(ids[0]); second != first || renders != before {
 			t.Errorf("rendered %d times more, %s, want %s", renders-before, second, first)
 		}
-		if b, err := job.Rendered("another form", func(*jobs.Job) ([]byte, error) { return []byte("x"), nil }); err != nil || string(b) != "x" {
+		if b, err := job.Rendered("another form", func(*domain.Job) ([]byte, error) { return []byte("x"), nil }); err != nil || string(b) != "x" {
 			t.Errorf("another form: %s, %v", b, err)
 		}
 		failed := errors.New("failed")
-		if _, err := job.Rendered("third form", func(*jobs.Job) ([]byte, error) { return nil, failed }); !errors.Is(err, failed) {
+		if _, err := job.Rendered("third form", func(*domain.Job) ([]byte, error) { return nil, failed }); !errors.Is(err, failed) {
 			t.Errorf("got %v, want %v", err, failed)
 		}
 		close(services.hold)
@@ -63,13 +65,13 @@ func TestViewCache(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if _, err := front.Get(t.Context(), fmt.Sprintf("job_01jdc4w0z7q9aaaaaaaaaaaa%02d", i)); !errors.Is(err, jobs.ErrNotFound) {
+				if _, err := front.Get(t.Context(), fmt.Sprintf("job_01jdc4w0z7q9aaaaaaaaaaaa%02d", i)); !errors.Is(err, domain.ErrNotFound) {
 					t.Errorf("a job that there is not: %v", err)
 				}
 			})
 		}
 		wg.Wait()
-		if job, last := rendered(ids[0]); last == first || job.Status != jobs.Succeeded {
+		if job, last := rendered(ids[0]); last == first || job.Status != domain.Succeeded {
 			t.Errorf("at the end: %s", last)
 		}
 		one, _ := rendered(ids[1])
@@ -85,7 +87,7 @@ func TestViewCache(t *testing.T) {
 		if err := worker.Delete(t.Context(), ids[0], true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := front.Get(t.Context(), ids[0]); !errors.Is(err, jobs.ErrNotFound) {
+		if _, err := front.Get(t.Context(), ids[0]); !errors.Is(err, domain.ErrNotFound) {
 			t.Errorf("a job that was deleted: %v", err)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 )
@@ -23,7 +25,7 @@ func (a runArgs) Kind() string { return "service:" + a.service }
 type worker struct {
 	river.WorkerDefaults[runArgs]
 	queue   *Queue
-	service *Service
+	service *domain.Service
 }
 
 // NextRetry returns when River retries Work after an error, which means that the database was
@@ -38,7 +40,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q := w.queue
 	defer q.beginWork(rj.Args.JobID)()
 	r, err := q.start(ctx, rj.Args.JobID, rj.ID)
-	if errors.Is(err, errLost) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, domain.ErrLost) || errors.Is(err, domain.ErrNotFound) {
 		return nil // finished, canceled or assigned to another River job meanwhile
 	}
 	if err != nil {
@@ -51,7 +53,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 		case <-ctx.Done():
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(r.job.timeout), errTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(r.job.Timeout), domain.ErrTimeout)
 	defer cancel()
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
@@ -60,20 +62,20 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 	q.untrack(r)
 	r.close()
 	err = q.finish(ctx, r, res)
-	q.freeSlot(res.returned)
+	q.freeSlot(res.Returned)
 	return err
 }
 
 // run runs the service on the step's input.
-func (w *worker) run(ctx context.Context, r *run) result {
+func (w *worker) run(ctx context.Context, r *run) domain.Result {
 	q, input := w.queue, r.job.Chain[r.job.Step-1].Input
 	if r.job.Step > 1 {
-		filled, err := resolve(input, r.job.Chain[r.job.Step-2].Output)
+		filled, err := domain.FillInput(input, r.job.Chain[r.job.Step-2].Output)
 		if err != nil {
-			return failureResult(codeInvalidInput, "invalid input: %s", err)
+			return domain.Fail(domain.CodeInvalidInput, "invalid input: %s", err)
 		}
 		if err := q.Validate(w.service.Name, filled); err != nil {
-			return failureResult(codeInvalidInput,
+			return domain.Fail(domain.CodeInvalidInput,
 				"invalid input: the output of step %d does not fit the input of %s: %s",
 				r.job.Step-1, w.service.Name, err)
 		}
@@ -82,9 +84,9 @@ func (w *worker) run(ctx context.Context, r *run) result {
 	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}
-	res := w.service.run(WithReporter(ctx, r), input, q.CancelGrace,
+	res := w.service.Run(domain.WithReporter(ctx, r), input, q.CancelGrace,
 		func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
-	if res.returned != nil {
+	if res.Returned != nil {
 		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",
 			"service", w.service.Name, "job", r.job.ID, "cause", context.Cause(ctx), "waited", q.CancelGrace.String())
 	}
@@ -93,7 +95,7 @@ func (w *worker) run(ctx context.Context, r *run) result {
 
 // isolates reports whether the run needs a process of its own, in case it ends that.
 func (w *worker) isolates(r *run) bool {
-	return r.job.suspect() && w.queue.Isolate != nil && !w.service.External
+	return r.job.Suspect() && w.queue.Isolate != nil && !w.service.External
 }
 
 func (w *worker) logPanic(ctx context.Context, r *run, text, stack string) {
@@ -107,13 +109,13 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, fmt.Errorf("create run id: %w", err)
 	}
-	job, err := q.transitFrom(ctx, id, q.queued.take(id), always(runStarted{runID.String(), q.workerID, riverJobID}))
+	job, err := q.transitFrom(ctx, id, q.queued.take(id), always(domain.RunStarted{RunID: runID.String(), WorkerID: q.workerID, RiverJobID: riverJobID}))
 	if err != nil {
 		return nil, err
 	}
 	return &run{
-		queue: q, job: job, began: time.Now(), version: job.version,
-		log: logBuffer{first: job.logLines + 1, lines: job.logLines},
+		queue: q, job: job, began: time.Now(), version: job.Version,
+		log: logBuffer{first: job.LogLines + 1, lines: job.LogLines},
 	}, nil
 }
 

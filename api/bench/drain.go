@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api/client"
-	"coatcheck/jobs"
 )
 
 // drain submits jobs and measures how fast they are worked off, by what the
@@ -52,7 +53,7 @@ func (b *bench) drain(ctx context.Context, count int) error {
 // began, the last ended, and how many there are.
 func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, count int, err error) {
 	type page struct {
-		Data       []jobs.Job
+		Data       []domain.Job
 		NextCursor *string `json:"next_cursor"`
 	}
 	for {
@@ -76,7 +77,7 @@ func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, c
 		}
 		count += len(p.Data)
 		for _, job := range p.Data {
-			if job.Status != jobs.Succeeded {
+			if job.Status != domain.Succeeded {
 				return first, last, count, fmt.Errorf("job %s %s", job.ID, job.Status)
 			}
 			if first.IsZero() || job.StartedAt.Before(first) {

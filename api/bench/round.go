@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/jobs/domain"
+
 	"coatcheck/api/client"
-	"coatcheck/jobs"
 )
 
 // An eventRound is some jobs and those who watch them, for a while.
@@ -27,7 +28,7 @@ type eventRound struct {
 	seen     atomic.Int64 // events
 	passed   atomic.Int64 // events in whose place a viewer who was late got a snapshot
 
-	submitted []jobs.Job
+	submitted []domain.Job
 	gate      chan struct{} // holds as many as may open a stream at once
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
 )
 
 // takeMessage reports what a program wrote to file descriptor 3: one JSON object on each
@@ -19,7 +19,7 @@ func takeMessage(ctx context.Context, line string) {
 		Output   *string         `json:"output"`
 	}
 	if err := json.Unmarshal([]byte(line), &m); err != nil {
-		jobs.Warn(ctx, "file descriptor 3: expected a line of JSON such as {\"progress\": 40}, got %.200q", line)
+		domain.Warn(ctx, "file descriptor 3: expected a line of JSON such as {\"progress\": 40}, got %.200q", line)
 		return
 	}
 	if m.Progress != nil {
@@ -27,16 +27,16 @@ func takeMessage(ctx context.Context, line string) {
 		if m.Data != nil {
 			data = m.Data
 		}
-		jobs.ProgressData(ctx, *m.Progress, m.Message, data)
+		domain.ProgressData(ctx, *m.Progress, m.Message, data)
 	}
 	switch {
 	case m.Log == nil:
 	case m.Level == "warning":
-		jobs.Warn(ctx, "%s", *m.Log)
+		domain.Warn(ctx, "%s", *m.Log)
 	default:
-		jobs.Log(ctx, "%s", *m.Log)
+		domain.Log(ctx, "%s", *m.Log)
 	}
 	if m.Output != nil {
-		jobs.Output(ctx, *m.Output)
+		domain.Output(ctx, *m.Output)
 	}
 }

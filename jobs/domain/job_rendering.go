@@ -1,9 +1,9 @@
-package jobs
+package domain
 
 import "sync"
 
 // maxRenderings is the maximum number of renderings cached per job.
-const maxRenderings = 4
+const MaxRenderings = 4
 
 // renderings caches the renderings of a job as it was at one of its events.
 type renderings struct {
@@ -12,7 +12,7 @@ type renderings struct {
 }
 
 // cacheRenderings makes Rendered cache its results, for this value of the job and its copies.
-func (j *Job) cacheRenderings() { j.renderings = new(renderings) }
+func (j *Job) CacheRenderings() { j.renderings = new(renderings) }
 
 // Rendered returns the result of render for the job. form must identify everything else that the
 // result depends on. The result is cached by form and must not be changed.
@@ -32,7 +32,7 @@ func (j *Job) Rendered(form string, render func(*Job) ([]byte, error)) ([]byte, 
 	}
 	j.renderings.mu.Lock()
 	defer j.renderings.mu.Unlock()
-	if j.renderings.byForm == nil || len(j.renderings.byForm) >= maxRenderings {
+	if j.renderings.byForm == nil || len(j.renderings.byForm) >= MaxRenderings {
 		j.renderings.byForm = make(map[string][]byte)
 	}
 	j.renderings.byForm[form] = b

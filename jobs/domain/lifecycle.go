@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"cmp"
@@ -21,118 +21,118 @@ var successors = map[Status][]Status{
 // A trigger is something that happens to a job, such as the end of its run. It changes the job as a
 // pure function of the job and the time, without other reads or writes. If it returns an error, the
 // job does not change.
-type trigger interface {
-	apply(j *Job, e *effects, now store.Time) error
+type Trigger interface {
+	apply(j *Job, e *Effects, now store.Time) error
 }
 
 // effects are the consequences of a transition besides the job's new row. They take place in the
 // same transaction or after it.
-type effects struct {
+type Effects struct {
 	// cancelRiverJob is the id of the River job to cancel; 0 for none.
-	cancelRiverJob int64
+	CancelRiverJob int64
 	// enqueue inserts a new River job. The new job takes the queue position of the River job with
 	// the id queuePosition; 0 for the end of the queue.
-	enqueue       bool
-	queuePosition int64
+	Enqueue       bool
+	QueuePosition int64
 	// callback is the event of a callback to send; "" for none.
-	callback string
+	Callback string
 	// log contains log lines of the job's service; nil for none.
-	log *part
+	Log *LogPart
 	// workerID is the process that runs the job from now on.
-	workerID string
+	WorkerID string
 	// prev is the id of the job's previous event; zero if it is unknown.
-	prev notify.ID
+	Prev notify.ID
 	// advanced reports whether a step has finished, so that the chain has changed.
-	advanced bool
+	Advanced bool
 	// kept reports whether the run continues.
-	kept bool
+	Kept bool
 	// requeued reports whether the job was lost and is queued again, which is logged. recovered
 	// reports whether its run was lost, which is counted.
-	requeued, recovered bool
+	Requeued, Recovered bool
 }
 
 // transition returns the job after a trigger, and the effects. It does not change j itself.
-func (j Job) transition(t trigger, now store.Time) (Job, effects, error) {
-	from, e := j.Status, effects{prev: j.EventID()}
+func (j Job) Transition(t Trigger, now store.Time) (Job, Effects, error) {
+	from, e := j.Status, Effects{Prev: j.EventID()}
 	j.Chain, j.History = slices.Clone(j.Chain), slices.Clone(j.History)
 	if err := t.apply(&j, &e, now); err != nil {
-		return Job{}, effects{}, err
+		return Job{}, Effects{}, err
 	}
-	if e.kept {
+	if e.Kept {
 		return j, e, nil
 	}
 	if !slices.Contains(successors[from], j.Status) {
-		return Job{}, effects{}, fmt.Errorf("a job that is %s can't become %s", from, j.Status)
+		return Job{}, Effects{}, fmt.Errorf("a job that is %s can't become %s", from, j.Status)
 	}
-	j.recordHistory(e.workerID, now)
+	j.recordHistory(e.WorkerID, now)
 	return j, e, nil
 }
 
 // setStatus changes the status of the job. The previous run loses the job.
 func (j *Job) setStatus(status Status) {
 	j.Status = status
-	j.version++
-	j.events = 0
-	j.runID = ""
-	j.refresh()
+	j.Version++
+	j.Events = 0
+	j.RunID = ""
+	j.Refresh()
 }
 
 // end ends the job with a final status.
-func (j *Job) end(e *effects, now store.Time, status Status, jobErr *Error) {
+func (j *Job) end(e *Effects, now store.Time, status Status, jobErr *Error) {
 	j.Error, j.FinishedAt = jobErr, &now
 	j.setStatus(status)
 	if status == Succeeded {
 		j.Progress.Percent = 100
 		j.Progress.UpdatedAt = &now
 	}
-	e.callback = "job." + string(status)
+	e.Callback = "job." + string(status)
 }
 
 // queue queues the job at the end of the queue.
-func (j *Job) queue(e *effects) {
+func (j *Job) queue(e *Effects) {
 	j.setStatus(Queued)
-	e.enqueue = true
+	e.Enqueue = true
 }
 
 // requeue queues the job again at its previous position. The next worker repeats the same attempt.
-func (j *Job) requeue(e *effects) {
-	e.queuePosition = j.riverJobID
+func (j *Job) requeue(e *Effects) {
+	e.QueuePosition = j.RiverJobID
 	j.queue(e)
 }
 
 // cancel ends the job as canceled.
-func (j *Job) cancel(e *effects, now store.Time, suffix string) {
+func (j *Job) cancel(e *Effects, now store.Time, suffix string) {
 	j.end(e, now, Canceled, &Error{
-		Code: "canceled", Message: cmp.Or(j.cancelReason, "canceled on request") + suffix, Attempt: j.Attempt,
+		Code: "canceled", Message: cmp.Or(j.CancelReason, "canceled on request") + suffix, Attempt: j.Attempt,
 	})
 }
 
 // lose takes the job from a run whose process has died. The job is queued again, or fails if this
 // has happened more than most times.
-func (j *Job) lose(e *effects, now store.Time, most int, how string) {
-	j.recoveries++
-	if j.recoveries > most {
-		message := fmt.Sprintf("%d workers were lost while they ran the job", j.recoveries)
+func (j *Job) lose(e *Effects, now store.Time, most int, how string) {
+	j.Recoveries++
+	if j.Recoveries > most {
+		message := fmt.Sprintf("%d workers were lost while they ran the job", j.Recoveries)
 		if how != "" {
 			message += "; " + how
 		}
-		j.end(e, now, Failed, &Error{Code: codeWorkerLost, Message: message, Attempt: j.Attempt})
+		j.end(e, now, Failed, &Error{Code: CodeWorkerLost, Message: message, Attempt: j.Attempt})
 		return
 	}
-	e.requeued = true
+	e.Requeued = true
 	j.Attempt--
 	j.requeue(e)
 }
 
 // errLost is the error of a run that has lost its job, and of a transition that does not apply any
 // more.
-var errLost = errors.New("the run has lost its job")
+var ErrLost = errors.New("the run has lost its job")
 
 // errTimeout is the cancellation cause of a run that took too long.
-var errTimeout = errors.New("timeout")
+var ErrTimeout = errors.New("timeout")
 
 // errCanceled is the error of a cancel request that changes nothing.
-var errCanceled = errors.New("the job is already canceled or requested to stop")
+var ErrAlreadyCanceled = errors.New("the job is already canceled or requested to stop")
 
 const (
 	// maxRecoveries is how often a job is given to another worker before it is assumed to kill its
@@ -144,8 +144,8 @@ const (
 )
 
 // A part is a range of log lines.
-type part struct {
-	first, lines uint64
-	text         []byte
-	trim         bool
+type LogPart struct {
+	First, Lines uint64
+	Text         []byte
+	Trim         bool
 }

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"encoding/json"
@@ -101,7 +101,7 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
 // complete applies the defaults and returns all errors, as [FieldError]s joined by [errors.Join].
-func (s *Submission) complete(r *Registry, maxTimeout, retain time.Duration) error {
+func (s *Submission) Complete(r *Registry, maxTimeout, retain time.Duration) error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
 		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"context"
@@ -45,7 +45,7 @@ type Service struct {
 	reading       chan struct{} // limits concurrent reads: contains a value for each input that is being read
 	// call runs the service. It calls returned before it calls methods of the values that the
 	// service returned.
-	call func(ctx context.Context, input []byte, returned func()) result
+	call func(ctx context.Context, input []byte, returned func()) Result
 }
 
 const (
@@ -107,7 +107,7 @@ func plain(err error) error {
 			Value: e.Value, Type: e.Type, Offset: e.Offset, Struct: e.Struct, Field: e.Field,
 		}
 	}
-	return errors.New(clip(err.Error(), maxErrorText))
+	return errors.New(Clip(err.Error(), maxErrorText))
 }
 
 // Output returns the type of the service's output.
@@ -155,10 +155,10 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		}
 		return err
 	}
-	s.call = func(ctx context.Context, input []byte, returned func()) result {
+	s.call = func(ctx context.Context, input []byte, returned func()) Result {
 		var in In
 		if err := json.Unmarshal(input, &in); err != nil {
-			return failureResult(codeInvalidInput, "invalid input: %s", err)
+			return Fail(CodeInvalidInput, "invalid input: %s", err)
 		}
 		out, err := fn(ctx, in)
 		returned()

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"cmp"
@@ -27,30 +27,30 @@ func (d retryError) Error() string { return "try again in " + time.Duration(d).S
 
 // The error codes of jobs whose service failed.
 const (
-	codeFailed        = "failed"
+	CodeFailed        = "failed"
 	codePanic         = "panic"
 	codeTimeout       = "timeout"
-	codeInvalidInput  = "invalid_input"
+	CodeInvalidInput  = "invalid_input"
 	codeInvalidOutput = "invalid_output"
-	codeWorkerLost    = "worker_lost"
-	codeNotStarted    = "not_started" // never visible: the job stays queued
+	CodeWorkerLost    = "worker_lost"
+	CodeNotStarted    = "not_started" // never visible: the job stays queued
 )
 
 // A result is the outcome of a run as plain data. All methods of the service's values were called
 // to build it, so committing it runs no service code.
-type result struct {
+type Result struct {
 	// Output is the service's output as JSON.
 	Output json.RawMessage `json:"output,omitempty"`
 	// Failure is why the service has no output; nil if it has one.
-	Failure *failure `json:"failure,omitempty"`
+	Failure *Failure `json:"failure,omitempty"`
 
 	// returned is closed when an abandoned service returns after all; nil if the service has
 	// returned.
-	returned <-chan struct{}
+	Returned <-chan struct{}
 }
 
 // A failure is why a run has no output.
-type failure struct {
+type Failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	// Permanent means that another attempt would fail too.
@@ -59,10 +59,10 @@ type failure struct {
 	RetryAfter *time.Duration `json:"retry_after,omitempty"`
 }
 
-func failureResult(code, format string, args ...any) result {
-	return result{Failure: &failure{
-		Code: code, Message: clip(fmt.Sprintf(format, args...), maxErrorText),
-		Permanent: code == codeInvalidInput || code == codeInvalidOutput,
+func Fail(code, format string, args ...any) Result {
+	return Result{Failure: &Failure{
+		Code: code, Message: Clip(fmt.Sprintf(format, args...), maxErrorText),
+		Permanent: code == CodeInvalidInput || code == codeInvalidOutput,
 	}}
 }
 
@@ -75,20 +75,20 @@ const (
 
 // resultOf converts a service's error. It calls the error's methods, which may panic, block or
 // exit, so only the run's own goroutine may call it.
-func resultOf(err error) result {
+func resultOf(err error) Result {
 	text := err.Error()
 	text = text[:min(len(text), 2*maxErrorText)]
-	f := &failure{Code: codeFailed}
+	f := &Failure{Code: CodeFailed}
 	f.Message = cmp.Or(strings.TrimRight(strings.TrimSuffix(text, ErrPermanent.Error()), ": \n"), text) // wrapped or joined
-	f.Message = clip(strings.ReplaceAll(f.Message, "\x00", ""), maxErrorText)
+	f.Message = Clip(strings.ReplaceAll(f.Message, "\x00", ""), maxErrorText)
 	left := maxErrorTree
 	f.inspect(err, &left)
-	return result{Failure: f}
+	return Result{Failure: f}
 }
 
 // inspect searches the tree of an error for [ErrPermanent] and [RetryAfter], as errors.Is and
 // errors.As do. It inspects a bounded number of errors because a tree with a cycle has no end.
-func (f *failure) inspect(err error, left *int) {
+func (f *Failure) inspect(err error, left *int) {
 	for err != nil && *left > 0 {
 		*left--
 		if is, ok := err.(interface{ Is(target error) bool }); err == ErrPermanent || ok && is.Is(ErrPermanent) { //nolint:errorlint // this is errors.Is
@@ -135,5 +135,5 @@ func panicText(v any) (text string) {
 	default:
 		text = fmt.Sprintf("a value of type %T", v)
 	}
-	return clip(text, maxErrorText)
+	return Clip(text, maxErrorText)
 }

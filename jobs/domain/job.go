@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"database/sql"
@@ -105,14 +105,14 @@ type Job struct {
 	BaseURL string `json:"-"`
 
 	renderings      *renderings // nil unless they are cached
-	version, events uint64      // the two parts of LastEventID
-	logLines        uint64      // number of log lines of all steps
-	requested        callbackRequest
-	timeout, retain store.Duration
-	runID           string
-	riverJobID      int64
-	recoveries      int
-	cancelReason    string // from the cancel request
+	Version, Events uint64      // the two parts of LastEventID
+	LogLines        uint64      // number of log lines of all steps
+	Requested       CallbackRequest
+	Timeout, Retain store.Duration
+	RunID           string
+	RiverJobID      int64
+	Recoveries      int
+	CancelReason    string // from the cancel request
 }
 
 // Links are the URLs that act on a job.
@@ -157,12 +157,12 @@ type Callback struct {
 }
 
 // callbackRequest is what the submitter requested to be notified of, and where.
-type callbackRequest struct {
-	url    string
-	events []string
-	state  string
+type CallbackRequest struct {
+	URL    string
+	Events []string
+	State  string
 	// sequence is the number of the newest callback.
-	sequence uint64
+	Sequence uint64
 }
 
 // links returns the URLs of a job below base, which has no trailing slash. ref is the job's id or
@@ -202,7 +202,7 @@ func (j Job) WithoutInput() Job {
 func (j Job) TokenURL(base string) string { return j.links(base, string(j.Token)).WebURL }
 
 // EventID returns the id of the job's newest event.
-func (j *Job) EventID() notify.ID { return notify.ID{Version: j.version, N: j.events} }
+func (j *Job) EventID() notify.ID { return notify.ID{Version: j.Version, N: j.Events} }
 
 // ETag returns a weak entity tag (RFC 9110, section 8.8.3), with quotes: the id
 // of the newest event.
@@ -228,7 +228,7 @@ func (o *Optional) Scan(src any) error {
 }
 
 // omitLargeOutput omits the output if it is large.
-func (j *Job) omitLargeOutput() {
+func (j *Job) OmitLargeOutput() {
 	if len(j.Output) > maxInline {
 		j.Output, j.OutputOmitted = nil, true
 	}
@@ -239,31 +239,31 @@ func (j *Job) omitLargeOutput() {
 const maxInline = 64 << 10
 
 // wantsProgress reports whether the submitter requested progress callbacks.
-func (j *Job) wantsProgress() bool {
-	return j.requested.url != "" && slices.Contains(j.requested.events, JobProgress)
+func (j *Job) WantsProgress() bool {
+	return j.Requested.URL != "" && slices.Contains(j.Requested.Events, JobProgress)
 }
 
 // suspect reports whether a worker was lost while it ran the job: the job may have crashed it. A
 // suspect runs in an isolated process until the step is done, so that a crash affects no other job.
-func (j *Job) suspect() bool { return j.recoveries > 0 }
+func (j *Job) Suspect() bool { return j.Recoveries > 0 }
 
 // overall converts the progress of the current step, in percent, to that of the whole job.
-func (j *Job) overall(percent float64) float64 {
+func (j *Job) Overall(percent float64) float64 {
 	return (float64(j.Step-1)*100 + min(max(percent, 0), 100)) / float64(j.Steps)
 }
 
 // refresh sets the fields that are derived from others.
-func (j *Job) refresh() {
+func (j *Job) Refresh() {
 	j.Done = j.Status.Done()
 	j.LastEventID = j.EventID().String()
-	j.CallbackURL = Optional(j.requested.url)
-	j.RemovedAt = j.removeAt()
+	j.CallbackURL = Optional(j.Requested.URL)
+	j.RemovedAt = j.RemoveAt()
 }
 
 // removeAt returns when the record of the job is removed; nil before its end.
-func (j *Job) removeAt() *store.Time {
+func (j *Job) RemoveAt() *store.Time {
 	if j.FinishedAt == nil {
 		return nil
 	}
-	return new(store.At(j.FinishedAt.Add(time.Duration(j.retain))))
+	return new(store.At(j.FinishedAt.Add(time.Duration(j.Retain))))
 }

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"slices"
@@ -14,9 +14,9 @@ func (old *Job) Again(baseURL, key string) (Submission, error) {
 	}
 	s := Submission{
 		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority,
-		Timeout: time.Duration(old.timeout), MaxAttempts: old.MaxAttempts,
-		Retain: time.Duration(old.retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
-		CallbackURL: old.requested.url, CallbackEvents: old.requested.events, CallbackState: old.requested.state,
+		Timeout: time.Duration(old.Timeout), MaxAttempts: old.MaxAttempts,
+		Retain: time.Duration(old.Retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
+		CallbackURL: old.Requested.URL, CallbackEvents: old.Requested.Events, CallbackState: old.Requested.State,
 		BaseURL: baseURL, RetryOf: old.ID,
 		IdempotencyKey: key, Fingerprint: "retry of " + old.ID,
 	}

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"errors"
@@ -10,67 +10,67 @@ import (
 )
 
 // runStarted means that a worker starts the current step of the job.
-type runStarted struct {
-	runID, workerID string
-	riverJobID      int64 // the one that the worker fetched
+type RunStarted struct {
+	RunID, WorkerID string
+	RiverJobID      int64 // the one that the worker fetched
 }
 
-func (t runStarted) apply(j *Job, e *effects, now store.Time) error {
+func (t RunStarted) apply(j *Job, e *Effects, now store.Time) error {
 	expired := j.ExpiresAt != nil && j.StartedAt == nil && now.After(j.ExpiresAt.Time)
-	if j.Done || j.riverJobID != t.riverJobID || j.CancelRequested || expired {
-		return errLost
+	if j.Done || j.RiverJobID != t.RiverJobID || j.CancelRequested || expired {
+		return ErrLost
 	}
 	if j.Status == Running {
-		e.prev = notify.ID{} // River gave up the previous run, so its event counter is unknown
+		e.Prev = notify.ID{} // River gave up the previous run, so its event counter is unknown
 	} else {
 		j.Attempt++
 	}
 	j.setStatus(Running)
-	j.runID, e.workerID = t.runID, t.workerID
-	j.Progress = Report{Percent: j.overall(0)}
+	j.RunID, e.WorkerID = t.RunID, t.WorkerID
+	j.Progress = Report{Percent: j.Overall(0)}
 	if j.StartedAt == nil {
 		j.StartedAt = &now
 	}
-	e.callback = JobStarted
+	e.Callback = JobStarted
 	return nil
 }
 
 // runEnded means that the run of a service has ended.
-type runEnded struct {
-	runID  string
-	result result
-	cause  error         // why the run was stopped; nil if it was not
-	cancel bool          // whether that was a cancel request
-	wait   time.Duration // delay before the next attempt, unless the service chooses another
-	report Report        // the last
-	log    part
-	last   notify.ID // the run's newest event
+type RunEnded struct {
+	RunID    string
+	Result   Result
+	Cause    error         // why the run was stopped; nil if it was not
+	Canceled bool          // whether that was a cancel request
+	Wait     time.Duration // delay before the next attempt, unless the service chooses another
+	Report   Report        // the last
+	Log      LogPart
+	Last     notify.ID // the run's newest event
 }
 
-func (t runEnded) apply(j *Job, e *effects, now store.Time) error {
-	if j.Status != Running || j.runID != t.runID {
-		return errLost
+func (t RunEnded) apply(j *Job, e *Effects, now store.Time) error {
+	if j.Status != Running || j.RunID != t.RunID {
+		return ErrLost
 	}
-	if t.last.Compare(e.prev) > 0 {
-		e.prev = t.last
+	if t.Last.Compare(e.Prev) > 0 {
+		e.Prev = t.Last
 	}
-	e.log, j.logLines, j.Progress = &t.log, t.log.lines, t.report
+	e.Log, j.LogLines, j.Progress = &t.Log, t.Log.Lines, t.Report
 	suffix := ""
-	if t.result.returned != nil {
+	if t.Result.Returned != nil {
 		suffix = "; the service did not stop and was left behind"
 	}
-	failure := t.result.Failure
+	failure := t.Result.Failure
 	switch {
 	case failure == nil && (!j.CancelRequested || j.Step == j.Steps):
-		j.advance(e, now, t.result)
-	case j.CancelRequested || t.cancel:
+		j.advance(e, now, t.Result)
+	case j.CancelRequested || t.Canceled:
 		j.cancel(e, now, suffix)
-	case failure.Code == codeWorkerLost:
+	case failure.Code == CodeWorkerLost:
 		j.lose(e, now, maxRecoveries, failure.Message)
-	case failure.Code == codeNotStarted:
+	case failure.Code == CodeNotStarted:
 		j.Attempt--
 		j.setStatus(Queued) // River retries it
-	case t.cause != nil && !errors.Is(t.cause, errTimeout) && failure.Code != codePanic:
+	case t.Cause != nil && !errors.Is(t.Cause, ErrTimeout) && failure.Code != codePanic:
 		j.Attempt-- // the process is stopping
 		j.requeue(e)
 	default:
@@ -80,8 +80,8 @@ func (t runEnded) apply(j *Job, e *effects, now store.Time) error {
 }
 
 // advance stores the output of the current step, and starts the next step or ends the job.
-func (j *Job) advance(e *effects, now store.Time, res result) {
-	e.advanced = true
+func (j *Job) advance(e *Effects, now store.Time, res Result) {
+	e.Advanced = true
 	step := &j.Chain[j.Step-1]
 	step.FinishedAt = &now
 	if j.Step > 1 {
@@ -93,97 +93,97 @@ func (j *Job) advance(e *effects, now store.Time, res result) {
 		return
 	}
 	step.Output = res.Output
-	j.Progress = Report{Percent: j.overall(100), UpdatedAt: &now}
+	j.Progress = Report{Percent: j.Overall(100), UpdatedAt: &now}
 	j.Step++
 	j.Attempt, j.Error = 0, nil
-	j.recoveries = 0 // the next step is another service
+	j.Recoveries = 0 // the next step is another service
 	j.queue(e)
 }
 
 // fail records a failed attempt, and schedules another if attempts are left.
-func (j *Job) fail(e *effects, now store.Time, f runEnded, suffix string) {
-	failure := f.result.Failure
+func (j *Job) fail(e *Effects, now store.Time, f RunEnded, suffix string) {
+	failure := f.Result.Failure
 	jobErr := &Error{Code: failure.Code, Message: failure.Message, Attempt: j.Attempt}
-	if failure.Code == codeFailed && errors.Is(f.cause, errTimeout) {
+	if failure.Code == CodeFailed && errors.Is(f.Cause, ErrTimeout) {
 		jobErr.Code = codeTimeout
-		jobErr.Message = fmt.Sprintf("the attempt took longer than %s", time.Duration(j.timeout)) + suffix
+		jobErr.Message = fmt.Sprintf("the attempt took longer than %s", time.Duration(j.Timeout)) + suffix
 	}
 	if failure.Permanent || j.Attempt >= j.MaxAttempts {
 		j.end(e, now, Failed, jobErr)
 		return
 	}
-	wait := f.wait
+	wait := f.Wait
 	if failure.RetryAfter != nil {
 		wait = *failure.RetryAfter
 	}
 	at := store.At(now.Add(wait))
 	j.setStatus(Retrying)
-	j.Error, j.RunAt, j.riverJobID = jobErr, &at, 0
-	e.callback = JobRetrying
+	j.Error, j.RunAt, j.RiverJobID = jobErr, &at, 0
+	e.Callback = JobRetrying
 }
 
 // cancelRequested means that a caller cancels the job. A running job keeps its run, which is
 // requested to stop.
-type cancelRequested struct{ reason string }
+type CancelRequested struct{ Reason string }
 
-func (t cancelRequested) apply(j *Job, e *effects, now store.Time) error {
+func (t CancelRequested) apply(j *Job, e *Effects, now store.Time) error {
 	switch {
 	case j.Status == Canceled || j.Status == Running && j.CancelRequested:
-		return errCanceled
+		return ErrAlreadyCanceled
 	case j.Done:
 		return ErrFinished
 	}
-	j.CancelRequested, j.cancelReason = true, clip(t.reason, maxMessage)
-	e.cancelRiverJob = j.riverJobID
+	j.CancelRequested, j.CancelReason = true, Clip(t.Reason, MaxMessage)
+	e.CancelRiverJob = j.RiverJobID
 	if j.Status != Running {
 		j.cancel(e, now, "")
 		return nil
 	}
-	e.kept = true
-	j.version++
-	j.events = 0
-	j.refresh()
+	e.Kept = true
+	j.Version++
+	j.Events = 0
+	j.Refresh()
 	return nil
 }
 
 // startDue means that the run_at of a scheduled or retrying job has passed.
-type startDue struct{}
+type StartDue struct{}
 
-func (startDue) apply(j *Job, e *effects, now store.Time) error {
+func (StartDue) apply(j *Job, e *Effects, now store.Time) error {
 	if j.Status != Scheduled && j.Status != Retrying || j.RunAt == nil || j.RunAt.After(now.Time) {
-		return errLost
+		return ErrLost
 	}
 	j.queue(e)
 	return nil
 }
 
 // startMissed means that the job did not start before its expires_at.
-type startMissed struct{}
+type StartMissed struct{}
 
-func (startMissed) apply(j *Job, e *effects, now store.Time) error {
+func (StartMissed) apply(j *Job, e *Effects, now store.Time) error {
 	if j.Done || j.StartedAt != nil || j.ExpiresAt == nil || j.ExpiresAt.After(now.Time) {
-		return errLost
+		return ErrLost
 	}
-	e.cancelRiverJob = j.riverJobID
+	e.CancelRiverJob = j.RiverJobID
 	j.end(e, now, Expired, &Error{Code: "expired", Message: "the job was not started in time"})
 	return nil
 }
 
 // executionLost means that the worker that ran the job, or the River job that carried it, is gone.
-type executionLost struct {
+type ExecutionLost struct {
 	// isolates means that workers run suspects in isolated processes.
-	isolates bool
+	Isolates bool
 }
 
-func (t executionLost) apply(j *Job, e *effects, now store.Time) error {
+func (t ExecutionLost) apply(j *Job, e *Effects, now store.Time) error {
 	if j.Status != Running && j.Status != Queued {
-		return errLost
+		return ErrLost
 	}
-	e.prev = notify.ID{} // the lost run's event counter is unknown
-	e.recovered = j.Status == Running
-	e.cancelRiverJob = j.riverJobID
+	e.Prev = notify.ID{} // the lost run's event counter is unknown
+	e.Recovered = j.Status == Running
+	e.CancelRiverJob = j.RiverJobID
 	most := maxRecoveries
-	if t.isolates && j.suspect() {
+	if t.Isolates && j.Suspect() {
 		most = maxRestarts // it ran alone, so it is unlikely to have killed the worker
 	}
 	switch {
@@ -192,18 +192,18 @@ func (t executionLost) apply(j *Job, e *effects, now store.Time) error {
 	case j.Status == Running:
 		j.lose(e, now, most, "")
 	default:
-		e.requeued = true
+		e.Requeued = true
 		j.requeue(e)
 	}
 	return nil
 }
 
 // riverCanceled means that an operator canceled the job in River's tables.
-type riverCanceled struct{}
+type RiverCanceled struct{}
 
-func (riverCanceled) apply(j *Job, e *effects, now store.Time) error {
+func (RiverCanceled) apply(j *Job, e *Effects, now store.Time) error {
 	if j.Status != Queued {
-		return errLost
+		return ErrLost
 	}
 	j.cancel(e, now, "")
 	return nil

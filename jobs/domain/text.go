@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"strings"
@@ -6,19 +6,19 @@ import (
 )
 
 // maxMessage is the maximum length of a progress message or a cancel reason, in bytes.
-const maxMessage = 1024
+const MaxMessage = 1024
 
 // clip shortens a text to at most most bytes, at a character boundary, and replaces invalid UTF-8.
-func clip(s string, most int) string {
+func Clip(s string, most int) string {
 	if len(s) > most {
-		s, _ = cutUnfinished(s[:most-len("…")])
+		s, _ = CutUnfinished(s[:most-len("…")])
 		s += "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // cutUnfinished cuts an incomplete UTF-8 sequence off the end of a text.
-func cutUnfinished(s string) (text, unfinished string) {
+func CutUnfinished(s string) (text, unfinished string) {
 	for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax); i-- {
 		if utf8.RuneStart(s[i]) {
 			if !utf8.FullRuneInString(s[i:]) {

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ const outputKey = "$output"
 
 // resolve returns a step's input, filled with the parts of output that it refers to. It stops as
 // soon as the input becomes too large.
-func resolve(input, output []byte) (json.RawMessage, error) {
+func FillInput(input, output []byte) (json.RawMessage, error) {
 	if !bytes.Contains(input, []byte(outputKey)) {
 		return input, nil
 	}

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 const (
 	// maxOutput is the maximum size in bytes of a service's output as JSON. It also limits the
 	// input of a further step once it is filled.
-	maxOutput = 4 << 20
+	MaxOutput = 4 << 20
 	// maxOutputDigits is the maximum number of digits of a number in an output. The product of two
 	// inputs has fewer.
 	maxOutputDigits = 3 * maxDigits
@@ -38,23 +38,23 @@ var strictJSON = jsonv2.JoinOptions(
 	})),
 )
 
-var errTooLarge = fmt.Errorf("it has more than %d bytes", maxOutput)
+var errTooLarge = fmt.Errorf("it has more than %d bytes", MaxOutput)
 
 // encodeOutput returns a service's output as JSON (RFC 8259), in the format of encoding/json but as
 // strict as inputs: no invalid UTF-8, no duplicate names, and no numbers that are expensive to
 // parse. The failure names the position.
 //
 // It calls the output's methods, so only the run's own goroutine may call it.
-func encodeOutput(out any) result {
+func encodeOutput(out any) Result {
 	var b limitedBuffer
 	err := jsonv2.MarshalWrite(&b, out, strictJSON)
 	if err == nil {
 		err = checkTokens(b.Bytes())
 	}
 	if err == nil {
-		return result{Output: b.Bytes()}
+		return Result{Output: b.Bytes()}
 	}
-	return failureResult(codeInvalidOutput, "invalid output: %s", describeJSON(err))
+	return Fail(codeInvalidOutput, "invalid output: %s", describeJSON(err))
 }
 
 // describeJSON describes an error in a value that is to become JSON, with its position as a JSON
@@ -77,7 +77,7 @@ func describeJSON(err error) string {
 	if place == "" {
 		return reason.Error()
 	}
-	return fmt.Sprintf("at %s: %s", clip(string(place), maxMessage), reason)
+	return fmt.Sprintf("at %s: %s", Clip(string(place), MaxMessage), reason)
 }
 
 // checkTokens rejects numbers that are expensive to parse, and values that are nested too deeply.
@@ -118,7 +118,7 @@ type limitedBuffer struct{ bytes.Buffer }
 
 // Write implements [io.Writer].
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxOutput {
+	if b.Len()+len(p) > MaxOutput {
 		return 0, errTooLarge
 	}
 	return b.Buffer.Write(p)

@@ -1,4 +1,4 @@
-package jobs
+package domain
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 // run runs the service on an input and waits for it. If ctx ends and the service does not return
 // within the grace period, or if reading its output or error takes longer than that, run abandons
 // it: the result's returned channel is then set.
-func (s *Service) run(
+func (s *Service) Run(
 	ctx context.Context, input json.RawMessage, grace time.Duration, panicked func(text string, stack []byte),
-) result {
-	exited := failureResult(codeFailed, "the service ended its goroutine (runtime.Goexit) in place of returning")
+) Result {
+	exited := Fail(CodeFailed, "the service ended its goroutine (runtime.Goexit) in place of returning")
 	res := &exited
 	done, returned := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -22,15 +22,15 @@ func (s *Service) run(
 		late := s.callRecovering(ctx, input, sync.OnceFunc(func() { close(returned) }), panicked)
 		res = &late
 	}()
-	var why result
+	var why Result
 	select {
 	case <-done:
 		return *res
 	case <-returned:
-		why = failureResult(codeFailed,
+		why = Fail(CodeFailed,
 			"the service's output or error could not be read in %s: one of its methods does not return", grace)
 	case <-ctx.Done():
-		why = failureResult(codeFailed, "the service did not stop")
+		why = Fail(CodeFailed, "the service did not stop")
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -38,7 +38,7 @@ func (s *Service) run(
 	case <-done:
 		return *res
 	case <-timer.C:
-		why.returned = done
+		why.Returned = done
 		return why
 	}
 }
@@ -47,13 +47,13 @@ func (s *Service) run(
 // has returned or panicked.
 func (s *Service) callRecovering(
 	ctx context.Context, input json.RawMessage, returned func(), panicked func(text string, stack []byte),
-) (res result) {
+) (res Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := debug.Stack()
 			returned()
 			panicked(panicText(v), stack)
-			res = failureResult(codePanic, "the service panicked; the server's log says more")
+			res = Fail(codePanic, "the service panicked; the server's log says more")
 		}
 	}()
 	return s.call(ctx, input, returned)

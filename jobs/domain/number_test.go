@@ -1,22 +1,22 @@
-package jobs_test
+package domain_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/domain"
 )
 
 func TestNumberIsBounded(t *testing.T) {
 	for _, text := range []string{"1e10001", "1e-10001", "1e99999999999999999999", strings.Repeat("9", 10_001), `"7"`, "true"} {
-		var n jobs.Number
+		var n domain.Number
 		if err := json.Unmarshal([]byte(text), &n); err == nil {
 			t.Errorf("%.30s was taken", text)
 		}
 	}
 	long := strings.Repeat("9", 10_000)
-	var n jobs.Number
+	var n domain.Number
 	if err := json.Unmarshal([]byte(long), &n); err != nil {
 		t.Fatal(err)
 	}
