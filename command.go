@@ -8,13 +8,12 @@ import (
 	"strconv"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"coatcheck/api/bench"
 	"coatcheck/api/client"
+	"coatcheck/jobs"
 )
 
 // A usageError is an error in how the program was called or configured. The exit code
@@ -29,7 +28,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	// services registers the built-in services.
-	services func(*domain.Registry)
+	services func(*jobs.Registry)
 }
 
 // credentialsHelp explains where clients get credentials from. They are not read from

@@ -10,12 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"go.yaml.in/yaml/v3"
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services/command"
 	"coatcheck/services/upstream"
@@ -221,7 +220,7 @@ func (c *config) checkOpen() error {
 }
 
 // checkServices returns an error if allowed_services has unknown services.
-func (c *config) checkServices(registry *domain.Registry) error {
+func (c *config) checkServices(registry *jobs.Registry) error {
 	var errs []error
 	var all []string
 	for s := range registry.All() {

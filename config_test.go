@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services"
 )
 
@@ -227,7 +226,7 @@ func TestSettingNames(t *testing.T) {
 
 // A name of a service that there is not is no silent lock-out.
 func TestCheckServices(t *testing.T) {
-	registry := new(domain.Registry)
+	registry := new(jobs.Registry)
 	services.Register(registry)
 	c := defaults()
 	c.AllowedServices = map[string][]string{"ci": {"sleep", "slep"}}

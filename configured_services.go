@@ -3,20 +3,19 @@ package main
 import (
 	"errors"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
 
 // A configuredService is a service defined in the configuration.
 type configuredService interface {
-	Register(registry *domain.Registry) spec.Errors
+	Register(registry *jobs.Registry) spec.Errors
 	Missing() spec.Errors
 }
 
 // addServices registers the services defined in the configuration. If this process
 // runs jobs, it returns an error for programs and files that are missing here.
-func (c *config) addServices(registry *domain.Registry) error {
+func (c *config) addServices(registry *jobs.Registry) error {
 	var services []configuredService
 	for _, s := range c.Commands {
 		s.StopWithin(c.CancelGrace)

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -25,18 +24,18 @@ type engine struct {
 	hub       *notify.Hub
 	guard     *notify.Guard
 	sender    *notify.Sender
-	registry  *domain.Registry
+	registry  *jobs.Registry
 	validator *api.Validator
-	queue     *jobs.Queue
+	queue     *queue.Queue
 }
 
 // newEngine creates an engine, which the caller must close or stop. viewers is true if
 // this process serves event streams.
-func newEngine(ctx context.Context, c *config, register func(*domain.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
+func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
 	for _, warning := range c.warnings {
 		logger.WarnContext(ctx, warning) //nolint:sloglint // the message is the warning
 	}
-	e = &engine{registry: new(domain.Registry)}
+	e = &engine{registry: new(jobs.Registry)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -80,12 +79,12 @@ func newEngine(ctx context.Context, c *config, register func(*domain.Registry), 
 			return e, errors.New("callbacks.proxy_url is not a valid URL")
 		}
 	}
-	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: jobs.NewReceivers(e.db, keys)})
+	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: queue.NewReceivers(e.db, keys)})
 	workers := 0
 	if c.Worker {
 		workers = c.Concurrency
 	}
-	qc := jobs.Config{
+	qc := queue.Config{
 		Database: e.db, Keys: keys, Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
 		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c), Logger: logger,
@@ -93,7 +92,7 @@ func newEngine(ctx context.Context, c *config, register func(*domain.Registry), 
 	if viewers {
 		qc.Viewers = e.hub
 	}
-	e.queue, err = jobs.New(qc)
+	e.queue, err = queue.New(qc)
 	return e, err
 }
 

@@ -14,13 +14,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"coatcheck/api"
-	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 )
 
 // A healthServer serves /healthz, /readyz and /metrics of a worker, in the same format
 // as the API.
 type healthServer struct {
-	queue  *jobs.Queue
+	queue  *queue.Queue
 	server http.Server
 	failed chan error
 	// stopping is true once the worker takes no more jobs.
@@ -31,17 +31,17 @@ type healthServer struct {
 const healthConnections = 64
 
 // serveHealth starts a health server.
-func (p *program) serveHealth(ctx context.Context, addr string, queue *jobs.Queue, logger *slog.Logger) (*healthServer, error) {
+func (p *program) serveHealth(ctx context.Context, addr string, q *queue.Queue, logger *slog.Logger) (*healthServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("health_addr: listen: %w", err)
 	}
 	connections := api.NewConnections(healthConnections, logger)
-	h := &healthServer{queue: queue, failed: make(chan error, 1)}
+	h := &healthServer{queue: q, failed: make(chan error, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.respond(w, http.StatusOK, jobs.OK, nil) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.respond(w, http.StatusOK, queue.OK, nil) })
 	mux.HandleFunc("GET /readyz", h.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(queue.Metrics(queue.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(q.Metrics(q.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	h.server = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ConnContext: connections.Context, ConnState: connections.State,
@@ -58,26 +58,26 @@ func (h *healthServer) ready(w http.ResponseWriter, _ *http.Request) {
 		h.respond(w, http.StatusServiceUnavailable, "stopping", nil)
 		return
 	}
-	checks, status, code := h.queue.Health(), jobs.OK, http.StatusOK
+	checks, status, code := h.queue.Health(), queue.OK, http.StatusOK
 	for _, check := range checks {
 		switch {
-		case check.Status == jobs.Failing:
-			status, code = jobs.Failing, http.StatusServiceUnavailable
-		case check.Status == jobs.Warning && status == jobs.OK:
-			status = jobs.Warning
+		case check.Status == queue.Failing:
+			status, code = queue.Failing, http.StatusServiceUnavailable
+		case check.Status == queue.Warning && status == queue.OK:
+			status = queue.Warning
 		}
 	}
 	h.respond(w, code, status, checks)
 }
 
-func (h *healthServer) respond(w http.ResponseWriter, code int, status string, checks []jobs.Check) {
+func (h *healthServer) respond(w http.ResponseWriter, code int, status string, checks []queue.Check) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	// An error means that the client is gone, so there is nobody to report it to.
 	_ = json.NewEncoder(w).Encode(struct {
-		Status string       `json:"status"`
-		Checks []jobs.Check `json:"checks,omitempty"`
+		Status string        `json:"status"`
+		Checks []queue.Check `json:"checks,omitempty"`
 	}{status, checks})
 }
 

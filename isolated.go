@@ -6,12 +6,11 @@ import (
 	"os"
 	"os/exec"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/spf13/cobra"
 
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/services/command"
 )
 
@@ -21,7 +20,7 @@ func (p *program) isolatedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run-isolated", Short: "Run a job in a process of its own (internal)", Args: noArguments, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			registry := new(domain.Registry)
+			registry := new(jobs.Registry)
 			p.services(registry)
 			if wanted, err := cmd.Flags().GetBool("bench"); err == nil && wanted {
 				bench.Register(registry)
@@ -35,7 +34,7 @@ func (p *program) isolatedCommand() *cobra.Command {
 			// interrupts, and SIGHUP when the terminal is closed.
 			_, stop := notifyHangup()
 			defer stop()
-			return jobs.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
+			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
 		},
 	}
 	addBenchFlag(cmd)

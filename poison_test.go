@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -103,7 +102,7 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 	}
 	submit := func(service, input string) (id string) {
 		t.Helper()
-		var job domain.Job
+		var job jobs.Job
 		jobstest.Until(t, "submission of "+service, func() bool {
 			alive()
 			return call("POST", "/v1/services/"+service+"/jobs", `{"input": `+input+`}`, &job)
@@ -122,7 +121,7 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not ended: %v %v", innocent, guilty)
 		}
-		var list struct{ Data []domain.Job }
+		var list struct{ Data []jobs.Job }
 		if !call("GET", "/v1/jobs?limit=100", "", &list) {
 			continue
 		}
@@ -131,12 +130,12 @@ func testPoison(t *testing.T, addr string, victims ...*victim) {
 			case !job.Done:
 			case innocent[job.ID]:
 				delete(innocent, job.ID)
-				if job.Status != domain.Succeeded || job.Attempt != 1 {
+				if job.Status != jobs.Succeeded || job.Attempt != 1 {
 					t.Errorf("a job beside the poison: %s after attempt %d, %+v", job.Status, job.Attempt, job.Error)
 				}
 			case guilty[job.ID]:
 				delete(guilty, job.ID)
-				if job.Status != domain.Failed || job.Error == nil || job.Error.Code != "worker_lost" {
+				if job.Status != jobs.Failed || job.Error == nil || job.Error.Code != "worker_lost" {
 					t.Errorf("poison: %s, %+v", job.Status, job.Error)
 				}
 			}

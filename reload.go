@@ -8,9 +8,8 @@ import (
 	"reflect"
 	"syscall"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api/auth"
+	"coatcheck/jobs"
 )
 
 // notifyHangup returns a channel that receives SIGHUP, the request to reload the
@@ -27,7 +26,7 @@ type reloader struct {
 	// read loads the current configuration.
 	read     func() (*config, error)
 	running  *config
-	services *domain.Registry
+	services *jobs.Registry
 	auth     *auth.Authenticator
 	cert     *certificate // nil without TLS
 	logger   *slog.Logger

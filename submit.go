@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/spf13/cobra"
+
+	"coatcheck/jobs"
 )
 
 func (p *program) runCommand() *cobra.Command {
@@ -77,7 +77,7 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 	if err != nil {
 		return err
 	}
-	var job domain.Job
+	var job jobs.Job
 	// The key prevents a second job if a proxy repeats the request.
 	key := http.Header{"Idempotency-Key": {`"` + rand.Text() + `"`}}
 	if _, err := s.client.Call(ctx, http.MethodPost, s.client.ServiceURL(service)+"/jobs", key, body, &job); err != nil {

@@ -15,8 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/notify"
 )
 
@@ -30,10 +29,10 @@ type clients struct {
 
 // answered is the part of a job that clients look at.
 type answered struct {
-	ID          string        `json:"id"`
-	Token       string        `json:"token"`
-	Status      domain.Status `json:"status"`
-	LastEventID string        `json:"last_event_id"`
+	ID          string      `json:"id"`
+	Token       string      `json:"token"`
+	Status      jobs.Status `json:"status"`
+	LastEventID string      `json:"last_event_id"`
 }
 
 func (a answered) observation() (observation, error) {

@@ -8,8 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/notify"
 )
 
@@ -42,7 +41,7 @@ type entry struct {
 // An observation is what somebody was told of a job.
 type observation struct {
 	event  notify.ID
-	status domain.Status
+	status jobs.Status
 }
 
 // A callback is what a receiver was told.

@@ -12,8 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services"
 )
 
@@ -21,10 +20,10 @@ import (
 func torture() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, func(r *domain.Registry) {
+	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, func(r *jobs.Registry) {
 		services.Register(r)
-		domain.Add(r, domain.Service{Name: "torture", Summary: "Leave a trace."}, suffer)
-		domain.Add(r, domain.Service{Name: "poison", Summary: "Kill the process."}, poison)
+		jobs.Add(r, jobs.Service{Name: "torture", Summary: "Leave a trace."}, suffer)
+		jobs.Add(r, jobs.Service{Name: "poison", Summary: "Kill the process."}, poison)
 	}}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
@@ -43,14 +42,14 @@ func suffer(ctx context.Context, in sufferInput) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	run := domain.RunID(ctx)
-	if _, err := fmt.Fprintf(f, "%s %s\n", domain.JobID(ctx), run); err != nil {
+	run := jobs.RunID(ctx)
+	if _, err := fmt.Fprintf(f, "%s %s\n", jobs.JobID(ctx), run); err != nil {
 		return "", err
 	}
 	for i := range 10 {
 		select {
 		case <-time.After(time.Duration(in.MS) * time.Millisecond / 10):
-			domain.Progress(ctx, float64(10*i), "still here")
+			jobs.Progress(ctx, float64(10*i), "still here")
 		case <-ctx.Done():
 			if in.Mode != "deaf" {
 				return "", ctx.Err()

@@ -19,8 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -206,7 +205,7 @@ type history []episode
 
 // An episode is one version of a job: it has a status, and a run while it runs.
 type episode struct {
-	status domain.Status
+	status jobs.Status
 	run    string
 }
 
@@ -288,7 +287,7 @@ func (c *clients) histories(t *testing.T, db *sql.DB) (histories map[string]hist
 	for rows.Next() {
 		var job, run, jobError string
 		var number int
-		var status domain.Status
+		var status jobs.Status
 		if err := rows.Scan(&job, &number, &status, &run, &jobError); err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +298,7 @@ func (c *clients) histories(t *testing.T, db *sql.DB) (histories map[string]hist
 		if len(h) > 0 && h[len(h)-1].status.Done() {
 			t.Errorf("job %s: %s comes after %s", job, status, h[len(h)-1].status)
 		}
-		if (status == domain.Running) != (run != "") {
+		if (status == jobs.Running) != (run != "") {
 			t.Errorf("job %s: %s in the hands of run %q", job, status, run)
 		}
 		if run != "" {
@@ -345,7 +344,7 @@ func (c *clients) checkEffects(t *testing.T, dir string, histories map[string]hi
 	}
 	for job, h := range histories {
 		for i, s := range h {
-			if s.status == domain.Succeeded && traces[h[i-1].run] != 1 {
+			if s.status == jobs.Succeeded && traces[h[i-1].run] != 1 {
 				t.Errorf("job %s succeeded by a run without a trace: %v", job, h)
 			}
 		}

@@ -5,11 +5,10 @@ import (
 	"log/slog"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/spf13/cobra"
 
 	"coatcheck/api"
+	"coatcheck/jobs"
 )
 
 // checkCommand returns the command that reports all errors in the configuration.
@@ -23,7 +22,7 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			registry := new(domain.Registry)
+			registry := new(jobs.Registry)
 			p.services(registry)
 			if err := c.addServices(registry); err != nil {
 				return err

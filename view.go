@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"golang.org/x/term"
 
 	"coatcheck/api/client"
 	"coatcheck/api/client/watch"
+	"coatcheck/jobs"
 )
 
 // lineInterval is the minimum time between progress lines, which are printed if
@@ -52,9 +51,9 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 		}
 	}
 	var d struct {
-		domain.Report
-		Job          domain.Job
-		Status       domain.Status
+		jobs.Report
+		Job          jobs.Job
+		Status       jobs.Status
 		Attempt      int
 		Level, Chunk string
 	}
@@ -81,7 +80,7 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 }
 
 // printStatus prints a status if it is new.
-func (v *view) printStatus(status domain.Status, attempt int) {
+func (v *view) printStatus(status jobs.Status, attempt int) {
 	text := string(status)
 	if attempt > 1 {
 		text += fmt.Sprintf(", attempt %d", attempt)
@@ -105,7 +104,7 @@ func (v *view) println(format string, args ...any) {
 
 // progress draws the progress bar or, without a terminal, prints a line at most every
 // lineInterval.
-func (v *view) progress(r domain.Report) {
+func (v *view) progress(r jobs.Report) {
 	message := strings.ReplaceAll(client.Printable(r.Message), "\n", " ")
 	if v.terminal {
 		const width = 24
@@ -147,9 +146,9 @@ func (v *view) clear() {
 }
 
 // end prints the output of a job, or returns an error if it did not succeed.
-func (v *view) end(job *domain.Job) error {
+func (v *view) end(job *jobs.Job) error {
 	v.clear()
-	if job.Status != domain.Succeeded {
+	if job.Status != jobs.Succeeded {
 		message := ""
 		if job.Error != nil {
 			message = ": " + job.Error.Message

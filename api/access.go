@@ -9,21 +9,20 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"golang.org/x/time/rate"
 
 	"coatcheck/api/auth"
+	"coatcheck/jobs"
 )
 
 // findJob returns the job with the given id or token as the caller may see it.
 // Jobs of other users are reported as not found.
-func (a *API) findJob(ctx context.Context, ref string) (domain.Job, error) {
+func (a *API) findJob(ctx context.Context, ref string) (jobs.Job, error) {
 	job, err := a.loadJob(ctx, ref)
 	if err != nil {
-		return domain.Job{}, err
+		return jobs.Job{}, err
 	}
 	return infoOf(ctx).visibleJob(ref, job), nil
 }
@@ -31,35 +30,35 @@ func (a *API) findJob(ctx context.Context, ref string) (domain.Job, error) {
 // loadJob returns the job with all fields, including those that the caller may
 // not see. For a removed job, it returns the id together with
 // [jobs.ErrRemoved].
-func (a *API) loadJob(ctx context.Context, ref string) (domain.Job, error) {
+func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
 	user := infoOf(ctx).user
 	id, byToken := ref, isTokenRef(ref)
 	if byToken {
 		var ok bool
 		if id, ok = a.Queue.Keys.VerifyToken(ref); !ok {
-			return domain.Job{}, domain.ErrNotFound
+			return jobs.Job{}, jobs.ErrNotFound
 		}
 	}
 	job, err := a.Queue.Get(ctx, id)
-	if err != nil && !errors.Is(err, domain.ErrRemoved) {
-		return domain.Job{}, err
+	if err != nil && !errors.Is(err, jobs.ErrRemoved) {
+		return jobs.Job{}, err
 	}
 	owns := user.Name != "" && (user.Admin || user.Name == job.Owner)
 	if !owns && !byToken {
-		return domain.Job{}, domain.ErrNotFound
+		return jobs.Job{}, jobs.ErrNotFound
 	}
 	return job, err
 }
 
 // ownedJob returns the job with the given id or token if the caller may change
 // it.
-func (a *API) ownedJob(ctx context.Context, ref string) (domain.Job, error) {
+func (a *API) ownedJob(ctx context.Context, ref string) (jobs.Job, error) {
 	job, err := a.loadJob(ctx, ref)
 	if err != nil {
-		return domain.Job{}, err
+		return jobs.Job{}, err
 	}
 	if user := infoOf(ctx).user; !user.Admin && user.Name != job.Owner {
-		return domain.Job{}, domain.ErrNotFound
+		return jobs.Job{}, jobs.ErrNotFound
 	}
 	return job, nil
 }
@@ -70,7 +69,7 @@ func isTokenRef(ref string) bool { return strings.Contains(ref, ".") }
 
 // visibleJob returns the job as the caller may see it: with its token if ref is
 // the token, and with its input if the caller owns the job.
-func (info *requestInfo) visibleJob(ref string, job domain.Job) domain.Job {
+func (info *requestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
 	switch {
 	case isTokenRef(ref):
 		return job.Opened(info.baseURL)

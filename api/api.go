@@ -13,8 +13,6 @@ import (
 	"net/netip"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
@@ -22,14 +20,15 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/notify"
 	"coatcheck/web"
 )
 
 // A Config has the dependencies and settings of an [API].
 type Config struct {
-	Queue    *jobs.Queue
-	Services *domain.Registry
+	Queue    *queue.Queue
+	Services *jobs.Registry
 	Hub      *notify.Hub
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator

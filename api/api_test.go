@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/services"
@@ -29,7 +28,7 @@ import (
 type fixture struct {
 	*httptest.Server
 	api   *api.API
-	queue *jobs.Queue
+	queue *queue.Queue
 	hub   *notify.Hub
 	hold  chan struct{} // the service hold returns when it is closed
 	log   *lockedBuffer
@@ -59,10 +58,10 @@ func (b *lockedBuffer) String() string {
 }
 
 type options struct {
-	services    func(*domain.Registry)
+	services    func(*jobs.Registry)
 	credentials auth.Credentials
 	hub         *notify.Hub // default: one of its own
-	queue       func(*jobs.Config)
+	queue       func(*queue.Config)
 	api         func(*api.Config)
 }
 
@@ -87,23 +86,23 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	if f.hub = o.hub; f.hub == nil {
 		f.hub = notify.NewHub(logger)
 	}
-	registry := new(domain.Registry)
+	registry := new(jobs.Registry)
 	services.Register(registry)
-	domain.Add(registry, domain.Service{Name: "hold", Summary: "Hold on until the test lets go."}, func(ctx context.Context, _ struct{}) (string, error) {
-		domain.Progress(ctx, 40, "frame 80/200")
-		domain.Log(ctx, "a line")
-		domain.Output(ctx, "a chunk")
+	jobs.Add(registry, jobs.Service{Name: "hold", Summary: "Hold on until the test lets go."}, func(ctx context.Context, _ struct{}) (string, error) {
+		jobs.Progress(ctx, 40, "frame 80/200")
+		jobs.Log(ctx, "a line")
+		jobs.Output(ctx, "a chunk")
 		select {
 		case <-f.hold:
-			domain.Progress(ctx, 100, "over")
+			jobs.Progress(ctx, 100, "over")
 			return "held", nil
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
 	})
-	domain.Add(registry, domain.Service{Name: "chatter", Summary: "Say a lot."}, chatter)
-	domain.Add(registry, domain.Service{Name: "fail", Summary: "Fail."}, func(context.Context, struct{}) (string, error) {
-		return "", errors.Join(errors.New("it does not work"), domain.ErrPermanent)
+	jobs.Add(registry, jobs.Service{Name: "chatter", Summary: "Say a lot."}, chatter)
+	jobs.Add(registry, jobs.Service{Name: "fail", Summary: "Fail."}, func(context.Context, struct{}) (string, error) {
+		return "", errors.Join(errors.New("it does not work"), jobs.ErrPermanent)
 	})
 	if o.services != nil {
 		o.services(registry)
@@ -117,15 +116,15 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 		t.Fatal(err)
 	}
 	keys := jobstest.Keys(t, db)
-	sender := notify.NewSender(notify.SenderConfig{Guard: guard, Local: jobs.NewReceivers(db, keys)})
-	qc := jobs.Config{
+	sender := notify.NewSender(notify.SenderConfig{Guard: guard, Local: queue.NewReceivers(db, keys)})
+	qc := queue.Config{
 		Database: db, Keys: keys, Services: registry, Events: f.hub, Viewers: f.hub, Sender: sender, Validate: validator.Validate, Workers: 10,
 		StopTimeout: 100 * time.Millisecond, Backoff: func(int) time.Duration { return 10 * time.Millisecond }, Logger: logger,
 	}
 	if o.queue != nil {
 		o.queue(&qc)
 	}
-	if f.queue, err = jobs.New(qc); err != nil {
+	if f.queue, err = queue.New(qc); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.queue.Start(t.Context()); err != nil {
@@ -168,9 +167,9 @@ type chatterInput struct {
 // chatter says chunks of output.
 func chatter(ctx context.Context, in chatterInput) (string, error) {
 	for n := range in.Chunks {
-		domain.Output(ctx, strings.Repeat("x", in.Size))
+		jobs.Output(ctx, strings.Repeat("x", in.Size))
 		if n%10 == 9 {
-			domain.Progress(ctx, 100*float64(n)/float64(in.Chunks), "talking")
+			jobs.Progress(ctx, 100*float64(n)/float64(in.Chunks), "talking")
 		}
 		if in.Pause == 0 {
 			continue
@@ -190,9 +189,9 @@ type answer struct {
 	body string
 }
 
-func (a answer) job(t testing.TB) domain.Job {
+func (a answer) job(t testing.TB) jobs.Job {
 	t.Helper()
-	var job domain.Job
+	var job jobs.Job
 	if err := json.Unmarshal([]byte(a.body), &job); err != nil {
 		t.Fatalf("%s: %v", a.body, err)
 	}
@@ -233,7 +232,7 @@ func (f *fixture) do(t testing.TB, method, path, body string, headers ...string)
 }
 
 // submit submits a job that is accepted.
-func (f *fixture) submit(t testing.TB, service, body string, headers ...string) domain.Job {
+func (f *fixture) submit(t testing.TB, service, body string, headers ...string) jobs.Job {
 	t.Helper()
 	a := f.do(t, "POST", "/v1/services/"+service+"/jobs", body, headers...)
 	if a.StatusCode != 202 && a.StatusCode != 200 {

@@ -4,10 +4,9 @@ import (
 	"net/http"
 	"reflect"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/jobs"
 	"coatcheck/jobs/store"
 )
 
@@ -20,10 +19,10 @@ type callbackBody struct {
 
 // callbackData is the data of a callback.
 type callbackData struct {
-	Job      domain.Job `json:"job"`
-	Account  string     `json:"account" doc:"The user who submitted the job."`
-	State    string     `json:"state,omitempty" doc:"The callback_state of the submission."`
-	Sequence uint64     `json:"sequence" doc:"Grows with each event of the job."`
+	Job      jobs.Job `json:"job"`
+	Account  string   `json:"account" doc:"The user who submitted the job."`
+	State    string   `json:"state,omitempty" doc:"The callback_state of the submission."`
+	Sequence uint64   `json:"sequence" doc:"Grows with each event of the job."`
 }
 
 // describeCallback describes the requests to callback_url for the OpenAPI

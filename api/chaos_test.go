@@ -17,8 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -110,7 +109,7 @@ func readRESP(r *bufio.Reader) ([]byte, error) {
 
 // A roamingViewer watches a job on one server after another.
 type roamingViewer struct {
-	job domain.Job
+	job jobs.Job
 
 	mu        sync.Mutex
 	last      notify.ID
@@ -139,7 +138,7 @@ func (w *roamingViewer) record(e event) {
 	var data struct {
 		Index int
 		At    time.Time
-		Job   *domain.Job
+		Job   *jobs.Job
 	}
 	if err := json.Unmarshal([]byte(e.data), &data); err != nil {
 		note("%s: %v", e.data, err)

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -26,9 +25,9 @@ type costInput struct {
 
 func newCostAPI(t *testing.T) *API {
 	t.Helper()
-	registry := new(domain.Registry)
+	registry := new(jobs.Registry)
 	services.Register(registry)
-	domain.Add(registry, domain.Service{Name: "cost"}, func(context.Context, costInput) (string, error) { return "", nil })
+	jobs.Add(registry, jobs.Service{Name: "cost"}, func(context.Context, costInput) (string, error) { return "", nil })
 	guard, err := notify.NewGuard(notify.GuardConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api"
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -122,8 +121,8 @@ func TestDeadlinesAllowLongPolls(t *testing.T) {
 }
 
 // bigService makes an output of 4 MB.
-func bigService(r *domain.Registry) {
-	domain.Add(r, domain.Service{Name: "big", Summary: "Make much of it."}, func(context.Context, struct{}) (string, error) {
+func bigService(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: "big", Summary: "Make much of it."}, func(context.Context, struct{}) (string, error) {
 		return strings.Repeat("x", 4<<20-10), nil
 	})
 }

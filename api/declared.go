@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // declare takes over the schemas that a service declares as JSON.
-func (v *Validator) declare(s *domain.Service) (err error) {
+func (v *Validator) declare(s *jobs.Service) (err error) {
 	if v.inputs[s.Name], err = declaredSchema(s.InputSchema); err != nil {
 		return fmt.Errorf("input schema: %w", err)
 	}

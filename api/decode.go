@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // submitBody is the body of a submission. In the schema of a service's
@@ -39,27 +39,27 @@ type nextStep struct {
 
 // decode validates the body of a submission and converts it. Its error is a
 // problem that lists all errors in the body.
-func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (domain.Submission, error) {
+func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
 	if !isJSON(contentType) {
-		return domain.Submission{}, errMediaType()
+		return jobs.Submission{}, errMediaType()
 	}
 	errs, err := check(ctx, a.Validator.compiled[a.Validator.submits[service]], body, "body")
 	if err != nil {
-		return domain.Submission{}, bodyError(ctx, err)
+		return jobs.Submission{}, bodyError(ctx, err)
 	}
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
 			errs = append(errs, decodeError(err, "body"))
 		}
-		return domain.Submission{}, invalid(errs)
+		return jobs.Submission{}, invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
 			errs = append(errs, decodeError(err, "body.input"))
 		}
 	}
-	s := domain.Submission{
+	s := jobs.Submission{
 		Service: service, Input: in.Input, Priority: in.Priority, MaxAttempts: in.MaxAttempts, Tags: in.Tags,
 		Metadata:       in.Metadata,
 		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
@@ -89,22 +89,22 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 			s.RunAt = at
 		}
 	}
-	for i, tag := range in.Tags[:min(len(in.Tags), domain.MaxTags)] { // the schema reports the excess
-		if n := utf8.RuneCountInString(tag); n == 0 || n > domain.MaxTag {
-			addError(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", domain.MaxTag), nil)
+	for i, tag := range in.Tags[:min(len(in.Tags), jobs.MaxTags)] { // the schema reports the excess
+		if n := utf8.RuneCountInString(tag); n == 0 || n > jobs.MaxTag {
+			addError(fmt.Sprintf("tags[%d]", i), fmt.Sprintf("expected 1 to %d characters", jobs.MaxTag), nil)
 		}
 	}
 	if string(in.Metadata) == "null" {
 		s.Metadata = nil
 	}
-	for i, step := range in.Then[:min(len(in.Then), domain.MaxSteps-1)] {
-		s.Then = append(s.Then, domain.NextStep{Service: step.Service, Input: step.Input})
+	for i, step := range in.Then[:min(len(in.Then), jobs.MaxSteps-1)] {
+		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
 		if len(errs) >= maxErrors {
 			continue
 		}
 		more, err := a.Validator.checkStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
 		if err != nil {
-			return domain.Submission{}, bodyError(ctx, err)
+			return jobs.Submission{}, bodyError(ctx, err)
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
@@ -113,13 +113,13 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	if in.CallbackURL != "" {
 		if s.CallbackURL, err = a.Guard.CheckURL(in.CallbackURL); err != nil && len(errs) == 0 {
-			return domain.Submission{}, fmt.Errorf("check callback_url: %w", err)
+			return jobs.Submission{}, fmt.Errorf("check callback_url: %w", err)
 		} else if err != nil {
 			addError("callback_url", err.Error(), nil)
 		}
 	}
 	if len(errs) > 0 {
-		return domain.Submission{}, invalid(errs[:min(len(errs), maxErrors)])
+		return jobs.Submission{}, invalid(errs[:min(len(errs), maxErrors)])
 	}
 	return s, nil
 }

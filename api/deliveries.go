@@ -6,20 +6,20 @@ import (
 	"net/url"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 )
 
 type deliveryList struct {
 	Link string `header:"Link"`
 	Body struct {
-		Data       []jobs.Delivery `json:"data" nullable:"false"`
-		NextCursor *string         `json:"next_cursor" doc:"null when there are no more."`
+		Data       []queue.Delivery `json:"data" nullable:"false"`
+		NextCursor *string          `json:"next_cursor" doc:"null when there are no more."`
 	}
 }
 
 type deliveryResponse struct {
 	Status int
-	Body   jobs.Delivery
+	Body   queue.Delivery
 }
 
 type deliveriesRequest struct {
@@ -89,7 +89,7 @@ func (a *API) addDeliveries() {
 		if err != nil {
 			return nil, err
 		}
-		n, err := a.Queue.RedeliverAll(ctx, jobs.DeliveryFilter{
+		n, err := a.Queue.RedeliverAll(ctx, queue.DeliveryFilter{
 			Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
 		})
 		response := new(redeliverAnswer)
@@ -128,13 +128,13 @@ func (a *API) ownerFilter(ctx context.Context) string {
 }
 
 // findDelivery returns a delivery if the caller may see it.
-func (a *API) findDelivery(ctx context.Context, id string) (jobs.Delivery, error) {
+func (a *API) findDelivery(ctx context.Context, id string) (queue.Delivery, error) {
 	d, err := a.Queue.Delivery(ctx, id)
 	if err != nil {
-		return jobs.Delivery{}, err
+		return queue.Delivery{}, err
 	}
 	if owner := a.ownerFilter(ctx); owner != "" && owner != d.Owner {
-		return jobs.Delivery{}, jobs.ErrNoDelivery
+		return queue.Delivery{}, queue.ErrNoDelivery
 	}
 	return d, nil
 }
@@ -149,7 +149,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: job.ID, Limit: 200})
+	found, err := a.Queue.Deliveries(ctx, queue.DeliveryFilter{JobID: job.ID, Limit: 200})
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
-	filter := jobs.DeliveryFilter{
+	filter := queue.DeliveryFilter{
 		Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
 	}
 	query := req.query()

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"coatcheck/api"
-	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/keys"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -59,7 +59,7 @@ func callbacks(t *testing.T, o options) options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.queue = func(c *jobs.Config) {
+	o.queue = func(c *queue.Config) {
 		c.Sender, c.Schedule = notify.NewSender(notify.SenderConfig{Guard: guard}), notify.Schedule{0}
 		t.Cleanup(c.Sender.Close)
 	}
@@ -89,7 +89,7 @@ func TestDeliveries(t *testing.T) {
 		h := newReceiver(t, 500)
 		job := f.submit(t, "maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+h.URL+`"}`, alice)
 		a := f.until(t, "/v1/jobs/"+job.ID+"/deliveries", `"status":"failed"`, alice)
-		var list struct{ Data []jobs.Delivery }
+		var list struct{ Data []queue.Delivery }
 		if err := json.Unmarshal([]byte(a.body), &list); err != nil || len(list.Data) != 1 {
 			t.Fatalf("%v %s", err, a.body)
 		}
@@ -172,7 +172,7 @@ func TestDeliveryPages(t *testing.T) {
 	seen := make(map[string]bool)
 	for path := "/v1/deliveries?limit=3"; path != ""; {
 		var page struct {
-			Data       []jobs.Delivery
+			Data       []queue.Delivery
 			NextCursor *string `json:"next_cursor"`
 		}
 		a := f.do(t, "GET", path, "")
@@ -206,7 +206,7 @@ func TestCallbackTest(t *testing.T) {
 	f := newFixture(t, db, callbacks(t, options{}))
 	h := newReceiver(t, 500)
 	a := f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`/hook"}`)
-	var d jobs.Delivery
+	var d queue.Delivery
 	if err := json.Unmarshal([]byte(a.body), &d); err != nil || a.StatusCode != 202 || d.Event != "callback.test" {
 		t.Fatalf("%s %s", a.Status, a.body)
 	}

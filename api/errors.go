@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -49,36 +48,36 @@ func knownProblem(err error) *Problem {
 		return unauthorized("credentials are required: HTTP Basic, or an API key as a bearer token")
 	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("incorrect name, password or API key")
-	case errors.Is(err, domain.ErrNotFound):
+	case errors.Is(err, jobs.ErrNotFound):
 		return newProblem("not-found", "there is no such job, or it belongs to another user")
-	case errors.Is(err, jobs.ErrNoDelivery):
+	case errors.Is(err, queue.ErrNoDelivery):
 		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
-	case errors.Is(err, jobs.ErrNoReceiver):
+	case errors.Is(err, queue.ErrNoReceiver):
 		return newProblem("not-found", "you have no test receiver; create one first")
 	case errors.Is(err, keys.ErrNotFound):
 		return newProblem("not-found", "there is no such key, or it belongs to another user")
 	case errors.Is(err, keys.ErrTooMany):
 		return newProblem("too-many-keys", err.Error())
-	case errors.Is(err, domain.ErrUnknownService):
+	case errors.Is(err, jobs.ErrUnknownService):
 		return newProblem("not-found", "there is no such service; GET /v1/services lists all services")
-	case errors.Is(err, domain.ErrRemoved):
+	case errors.Is(err, jobs.ErrRemoved):
 		return newProblem("job-removed", "the job's record was deleted, or its retention period has ended")
-	case errors.Is(err, domain.ErrFinished):
+	case errors.Is(err, jobs.ErrFinished):
 		return newProblem("already-finished", "the job has already ended")
-	case errors.Is(err, domain.ErrNotFinished):
+	case errors.Is(err, jobs.ErrNotFinished):
 		return newProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
-	case errors.Is(err, domain.ErrPending):
+	case errors.Is(err, jobs.ErrPending):
 		return newProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
-	case errors.Is(err, domain.ErrKeyReused):
+	case errors.Is(err, jobs.ErrKeyReused):
 		return newProblem("idempotency-key-reused",
 			"this Idempotency-Key was used with a different request; use a new key for each new request")
-	case errors.Is(err, jobs.ErrQueueFull):
+	case errors.Is(err, queue.ErrQueueFull):
 		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
-	case errors.Is(err, jobs.ErrUserQueueFull):
+	case errors.Is(err, queue.ErrUserQueueFull):
 		return newProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, store.ErrUnavailable):
 		return newProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
-	case jobs.Unavailable(err):
+	case queue.Unavailable(err):
 		return newProblem("unavailable",
 			"the database does not respond; the request may or may not have taken effect: "+
 				"check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
@@ -110,7 +109,7 @@ func fieldErrors(err error) []ProblemError {
 	}
 	var errs []ProblemError
 	for _, err := range joined.Unwrap() {
-		if e, ok := errors.AsType[*domain.FieldError](err); ok {
+		if e, ok := errors.AsType[*jobs.FieldError](err); ok {
 			errs = append(errs, ProblemError{Location: "body." + e.Field, Message: e.Message})
 		}
 	}

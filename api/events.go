@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+
+	"coatcheck/jobs"
 )
 
 // Resumption has the parameters for resuming a stream. It is exported because
@@ -117,7 +117,7 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 			job.ID, _, _ = strings.Cut(ref, ".")
 			err = errors.Join(err, p)
 		}
-		removed := s.multi && (errors.Is(err, domain.ErrRemoved) || errors.Is(err, domain.ErrNotFound))
+		removed := s.multi && (errors.Is(err, jobs.ErrRemoved) || errors.Is(err, jobs.ErrNotFound))
 		duplicate := slices.ContainsFunc(s.cursors, func(c *streamCursor) bool { return c.id == job.ID })
 		if err != nil && (!removed || duplicate) {
 			return err

@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/r3labs/sse/v2"
 
 	"coatcheck/api"
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -222,7 +221,7 @@ func TestStreamResumes(t *testing.T) {
 				after = e.id
 				var d struct {
 					Percent float64
-					Job     domain.Job
+					Job     jobs.Job
 				}
 				if err := json.Unmarshal([]byte(e.data), &d); err != nil {
 					t.Fatal(err)
@@ -263,7 +262,7 @@ func TestStreamNDJSON(t *testing.T) {
 	for _, line := range lines {
 		var e struct {
 			ID, Event string
-			Data      struct{ Job domain.Job }
+			Data      struct{ Job jobs.Job }
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Event == "" || e.Data.Job.ID != job.ID {
 			t.Errorf("%s: %v", line, err)

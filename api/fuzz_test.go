@@ -8,8 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -83,7 +82,7 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	registry := new(domain.Registry)
+	registry := new(jobs.Registry)
 	services.Register(registry)
 	guard, err := notify.NewGuard(notify.GuardConfig{})
 	if err != nil {
@@ -110,7 +109,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func newTestValidator(tb testing.TB, registry *domain.Registry) *Validator {
+func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
 	tb.Helper()
 	v, err := NewValidator(registry)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // jobRef identifies a job in a path.
@@ -119,8 +119,8 @@ func (a *API) addJobs() {
 // shuts down, and returns the current job. If too many requests wait already,
 // it returns the job immediately.
 func (a *API) waitForJob(
-	ctx context.Context, job domain.Job, wait time.Duration, wanted func(*domain.Job) bool,
-) (domain.Job, error) {
+	ctx context.Context, job jobs.Job, wait time.Duration, wanted func(*jobs.Job) bool,
+) (jobs.Job, error) {
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}
@@ -157,9 +157,9 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedResponse, e
 	if err != nil {
 		return nil, err
 	}
-	unchanged := func(j *domain.Job) bool { return matchesETag(req.IfNoneMatch, j.ETag()) }
+	unchanged := func(j *jobs.Job) bool { return matchesETag(req.IfNoneMatch, j.ETag()) }
 	if wait := min(time.Duration(req.Wait)*time.Second, maxWait); wait > 0 && !job.Done {
-		job, err = a.waitForJob(ctx, job, wait, func(j *domain.Job) bool {
+		job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool {
 			if req.IfNoneMatch == "" {
 				return j.Done
 			}
@@ -224,7 +224,7 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobResponse, er
 	if err != nil {
 		return nil, err
 	}
-	job, replayed, err := a.submitJob(ctx, func() (domain.Submission, error) { return job.Again(info.baseURL, key) })
+	job, replayed, err := a.submitJob(ctx, func() (jobs.Submission, error) { return job.Again(info.baseURL, key) })
 	if err != nil {
 		return nil, err
 	}

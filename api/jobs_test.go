@@ -11,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 )
 
@@ -71,7 +70,7 @@ func TestList(t *testing.T) {
 		for next != "" {
 			a := f.do(t, "GET", next, "", alice)
 			var list struct {
-				Data       []domain.Job
+				Data       []jobs.Job
 				NextCursor *string `json:"next_cursor"`
 			}
 			if err := json.Unmarshal([]byte(a.body), &list); err != nil || a.StatusCode != 200 {
@@ -115,7 +114,7 @@ func TestCancelRetryDelete(t *testing.T) {
 		f := newFixture(t, db, options{})
 		later := f.submit(t, "maths.add", `{"input":{"a":1,"b":2},"delay":"1h"}`)
 		a := f.do(t, "POST", later.CancelURL, `{"reason":"changed my mind"}`)
-		if job := a.job(t); a.StatusCode != 200 || job.Status != domain.Canceled || job.Error.Message != "changed my mind" {
+		if job := a.job(t); a.StatusCode != 200 || job.Status != jobs.Canceled || job.Error.Message != "changed my mind" {
 			t.Errorf("cancel waiting: %s %s", a.Status, a.body)
 		}
 		if a := f.do(t, "GET", later.ResultURL, ""); a.StatusCode != 409 || a.problem(t).Code != "job-canceled" {
@@ -136,7 +135,7 @@ func TestCancelRetryDelete(t *testing.T) {
 		if a := f.do(t, "POST", running.CancelURL, ""); a.StatusCode != 202 && a.StatusCode != 200 {
 			t.Errorf("cancel running: %s %s", a.Status, a.body)
 		}
-		if job := f.do(t, "GET", running.StatusURL+"?wait=20", "").job(t); job.Status != domain.Canceled {
+		if job := f.do(t, "GET", running.StatusURL+"?wait=20", "").job(t); job.Status != jobs.Canceled {
 			t.Errorf("canceled is %s", job.Status)
 		}
 		close(f.hold)
@@ -145,7 +144,7 @@ func TestCancelRetryDelete(t *testing.T) {
 		if a.StatusCode != 202 || string(again.RetryOf) != running.ID || again.Done || again.Token == "" || a.Header.Get("Location") == "" {
 			t.Errorf("retry: %s %s", a.Status, a.body)
 		}
-		if job := f.do(t, "GET", again.StatusURL+"?wait=20", "").job(t); job.Status != domain.Succeeded || job.Attempt != 1 {
+		if job := f.do(t, "GET", again.StatusURL+"?wait=20", "").job(t); job.Status != jobs.Succeeded || job.Attempt != 1 {
 			t.Errorf("retried is %s, attempt %d", job.Status, job.Attempt)
 		}
 		if a := f.do(t, "DELETE", "/v1/jobs/"+running.ID, ""); a.StatusCode != 204 || a.body != "" {
@@ -310,7 +309,7 @@ func TestOperations(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{
-		queue: func(c *jobs.Config) { c.MaxQueued = 2; c.Workers = 0 },
+		queue: func(c *queue.Config) { c.MaxQueued = 2; c.Workers = 0 },
 		api:   func(c *api.Config) { c.SubmitRate = 0.001 },
 	})
 	f.submit(t, "hold", `{"input":{}}`)
@@ -320,7 +319,7 @@ func TestLimits(t *testing.T) {
 	if a := f.do(t, "POST", "/v1/services/hold/jobs", `{"input":`); a.StatusCode != 429 {
 		t.Errorf("what can't be read, too fast: %s %s", a.Status, a.body)
 	}
-	full := newFixture(t, jobstest.SQLite(t), options{queue: func(c *jobs.Config) { c.MaxQueued = 2; c.Workers = 0 }})
+	full := newFixture(t, jobstest.SQLite(t), options{queue: func(c *queue.Config) { c.MaxQueued = 2; c.Workers = 0 }})
 	full.submit(t, "hold", `{"input":{}}`)
 	full.submit(t, "hold", `{"input":{}}`)
 	if a := full.do(t, "POST", "/v1/services/hold/jobs", `{"input":{}}`); a.StatusCode != 429 || a.problem(t).Code != "queue-full" || a.Header.Get("Retry-After") != "5" {

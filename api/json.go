@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/go-json-experiment/json/jsontext"
+
+	"coatcheck/jobs"
 )
 
 // Limits on JSON from clients. They keep the cost of a request body linear in
@@ -139,9 +139,9 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 		return text, nil
 	case '0':
 		number := token.String()
-		if !domain.CheapNumber(number, maxDigits) {
+		if !jobs.CheapNumber(number, maxDigits) {
 			r.addError(fmt.Sprintf("expected a number of at most %d digits and an exponent of at most %d", maxDigits,
-				domain.MaxExponent))
+				jobs.MaxExponent))
 			number = "0"
 		}
 		return json.Number(number), nil

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 const (
@@ -137,7 +137,7 @@ func (q *largeQueue) releaseAddress(response *largeResponse, permits *addressPer
 // loadOutput reads the output of a job that was read without it because the
 // output is large. It waits for a permit, which is released at the end of the
 // request.
-func (a *API) loadOutput(ctx context.Context, job *domain.Job) error {
+func (a *API) loadOutput(ctx context.Context, job *jobs.Job) error {
 	info := infoOf(ctx)
 	release, err := a.acquireOutput(ctx, info, job)
 	if release != nil {
@@ -149,7 +149,7 @@ func (a *API) loadOutput(ctx context.Context, job *domain.Job) error {
 // acquireOutput is [API.loadOutput] for callers that release the permit
 // themselves. If the job has no large output, no permit is needed and release
 // is nil.
-func (a *API) acquireOutput(ctx context.Context, info *requestInfo, job *domain.Job) (release func(), err error) {
+func (a *API) acquireOutput(ctx context.Context, info *requestInfo, job *jobs.Job) (release func(), err error) {
 	if !job.OutputOmitted {
 		return nil, nil
 	}

@@ -5,8 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -14,14 +13,14 @@ import (
 // large: the caller would submit it again.
 func TestSubmitAndWaitWhenLargeOutputsAreBusy(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *domain.Registry) {
-		domain.Add(r, domain.Service{Name: "large", Summary: "Return much."}, func(context.Context, struct{}) (string, error) {
+	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *jobs.Registry) {
+		jobs.Add(r, jobs.Service{Name: "large", Summary: "Return much."}, func(context.Context, struct{}) (string, error) {
 			return strings.Repeat("x", 100_000), nil
 		})
 	}})
 	f.api.AcquireAllLargeOutputs()
 	a := f.do(t, "POST", "/v1/services/large/jobs", `{"input": {}}`, "Prefer: wait=20")
-	if job := a.job(t); a.StatusCode != 200 || job.Status != domain.Succeeded || job.Output != nil && string(job.Output) != "null" || !job.OutputOmitted {
+	if job := a.job(t); a.StatusCode != 200 || job.Status != jobs.Succeeded || job.Output != nil && string(job.Output) != "null" || !job.OutputOmitted {
 		t.Errorf("got %s with %d bytes of output, output_omitted %t", a.Status, len(job.Output), job.OutputOmitted)
 	}
 }

@@ -9,9 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 )
 
 type listRequest struct {
@@ -27,20 +26,20 @@ type listRequest struct {
 type jobList struct {
 	Link string `header:"Link"`
 	Body struct {
-		Data       []domain.Job `json:"data" nullable:"false"`
-		NextCursor *string      `json:"next_cursor" doc:"null when there are no more."`
+		Data       []jobs.Job `json:"data" nullable:"false"`
+		NextCursor *string    `json:"next_cursor" doc:"null when there are no more."`
 	}
 }
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
-	filter := jobs.Filter{
+	filter := queue.Filter{
 		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
 		CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
 	req.Status = slices.Compact(req.Status)
 	for _, status := range req.Status {
-		filter.Statuses = append(filter.Statuses, domain.Status(status))
+		filter.Statuses = append(filter.Statuses, jobs.Status(status))
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
@@ -59,7 +58,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 		return nil, err
 	}
 	list := new(jobList)
-	list.Body.Data = []domain.Job{}
+	list.Body.Data = []jobs.Job{}
 	for i, job := range found {
 		if i == req.Limit {
 			cursor, link := a.nextPage(ctx, "jobs", found[i-1].ID, req.Limit, query)

@@ -6,8 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
@@ -17,8 +16,8 @@ func TestMetrics(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		h := newReceiver(t, 200)
 		var runs atomic.Int64
-		f := newFixture(t, db, callbacks(t, options{services: func(r *domain.Registry) {
-			domain.Add(r, domain.Service{Name: "again", Summary: "Succeed at the second attempt."}, func(context.Context, struct{}) (int, error) {
+		f := newFixture(t, db, callbacks(t, options{services: func(r *jobs.Registry) {
+			jobs.Add(r, jobs.Service{Name: "again", Summary: "Succeed at the second attempt."}, func(context.Context, struct{}) (int, error) {
 				if runs.Add(1)%2 == 1 {
 					return 0, errors.New("not yet")
 				}

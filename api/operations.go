@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 )
 
 // metrics are the Prometheus metrics of the server.
@@ -57,10 +57,10 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 }
 
 // checks returns the results of the health checks.
-func (a *API) checks() []jobs.Check {
-	events := jobs.Check{Name: "events", Status: jobs.OK}
+func (a *API) checks() []queue.Check {
+	events := queue.Check{Name: "events", Status: queue.OK}
 	if a.Hub.Degraded() {
-		events.Status, events.Detail = jobs.Warning,
+		events.Status, events.Detail = queue.Warning,
 			"Redis is unavailable, so event streams lag by two seconds: start Redis, or check the network, redis_url and the log"
 	}
 	return append(a.Queue.Health(), events)
@@ -75,8 +75,8 @@ type liveAnswer struct {
 type readyAnswer struct {
 	Status int
 	Body   struct {
-		Status string       `json:"status" enum:"ok,warning" doc:"warning: jobs are taken, but somebody should look."`
-		Checks []jobs.Check `json:"checks" nullable:"false"`
+		Status string        `json:"status" enum:"ok,warning" doc:"warning: jobs are taken, but somebody should look."`
+		Checks []queue.Check `json:"checks" nullable:"false"`
 	}
 }
 
@@ -112,14 +112,14 @@ func (a *API) ready() (*readyAnswer, error) {
 		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
 	}
 	response := &readyAnswer{Status: http.StatusOK}
-	response.Body.Status, response.Body.Checks = jobs.OK, a.checks()
+	response.Body.Status, response.Body.Checks = queue.OK, a.checks()
 	var failing []ProblemError
 	for _, check := range response.Body.Checks {
 		switch check.Status {
-		case jobs.Failing:
+		case queue.Failing:
 			failing = append(failing, ProblemError{Location: check.Name, Message: check.Detail})
-		case jobs.Warning:
-			response.Body.Status = jobs.Warning
+		case queue.Warning:
+			response.Body.Status = queue.Warning
 		}
 	}
 	if failing != nil {

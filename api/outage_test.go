@@ -11,17 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 )
 
 // readiness is what /readyz says.
 type readiness struct {
 	Status string
-	Checks []jobs.Check
+	Checks []queue.Check
 	Errors []struct{ Location, Message string }
 }
 
@@ -94,7 +93,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 	if err != nil || strings.Count(string(rest), "event: end") != 1 || !strings.Contains(string(rest), `"output":"held"`) {
 		t.Errorf("the stream that was open: %v, %s", err, rest)
 	}
-	if a := f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t); a.Status != domain.Succeeded || a.Attempt != 1 {
+	if a := f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t); a.Status != jobs.Succeeded || a.Attempt != 1 {
 		t.Errorf("got %s, attempt %d", a.Status, a.Attempt)
 	}
 	if lines := strings.Count(f.log.String(), "check=database status=failing"); lines != 1 {
@@ -142,33 +141,33 @@ func TestDatabaseRefusesLogin(t *testing.T) {
 // Jobs that nobody runs are a warning that says so, until somebody does.
 func TestNoWorkers(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		server := newFixture(t, db, options{queue: func(c *jobs.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
+		server := newFixture(t, db, options{queue: func(c *queue.Config) { c.Workers, c.StuckAfter = 0, 100*time.Millisecond }})
 		server.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`)
-		queue := func() jobs.Check {
+		check := func() queue.Check {
 			status, r := server.readiness(t)
 			if status != 200 {
 				t.Errorf("readyz: %d, want 200: jobs are taken", status)
 			}
-			for _, check := range r.Checks {
-				if check.Name == "queue" {
-					return check
+			for _, c := range r.Checks {
+				if c.Name == "queue" {
+					return c
 				}
 			}
-			return jobs.Check{}
+			return queue.Check{}
 		}
-		jobstest.Until(t, "warning", func() bool { return queue().Status == jobs.Warning })
-		if check := queue(); !strings.Contains(check.Detail, "start a worker") || check.Since == nil {
+		jobstest.Until(t, "warning", func() bool { return check().Status == queue.Warning })
+		if check := check(); !strings.Contains(check.Detail, "start a worker") || check.Since == nil {
 			t.Errorf("got %+v", check)
 		}
 		newFixture(t, db, options{})
-		jobstest.Until(t, "all-clear", func() bool { return queue().Status == jobs.OK })
+		jobstest.Until(t, "all-clear", func() bool { return check().Status == queue.OK })
 	})
 }
 
 // A user who fills the queue does not fill it for others.
 func TestUserQueueFull(t *testing.T) {
 	credentials, keys := aliceAndBob(t)
-	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, queue: func(c *jobs.Config) { c.Workers, c.MaxQueuedByUser = 0, 2 }})
+	f := newFixture(t, jobstest.SQLite(t), options{credentials: credentials, queue: func(c *queue.Config) { c.Workers, c.MaxQueuedByUser = 0, 2 }})
 	submit := func(user string) answer {
 		return f.do(t, "POST", "/v1/services/maths.add/jobs", `{"input":{"a":1,"b":2}}`, "Authorization: Bearer "+keys[user])
 	}

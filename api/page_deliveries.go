@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -31,7 +31,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		Page: a.pageFrame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "",
 		Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver"),
 	}
-	filter := jobs.DeliveryFilter{
+	filter := queue.DeliveryFilter{
 		Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
 	}
 	var err error
@@ -55,12 +55,12 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		v.Refresh = listRefresh
 	}
 	if values.Get("do") == "redeliver" {
-		n, err := a.Queue.CountDeliveries(ctx, jobs.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: "failed"})
+		n, err := a.Queue.CountDeliveries(ctx, queue.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: "failed"})
 		if err != nil {
 			return "", nil, err
 		}
 		v.Bulk = &web.Bulk{
-			Count: min(n, jobs.MaxRedeliveries), Most: jobs.MaxRedeliveries,
+			Count: min(n, queue.MaxRedeliveries), Most: queue.MaxRedeliveries,
 			Question: fmt.Sprintf("Redeliver %s failed callbacks?", web.Count(int64(n))),
 		}
 		switch n {
@@ -75,7 +75,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 
 // redeliverAllAction resends all failed callbacks.
 func (a *API) redeliverAllAction(r *http.Request) (string, error) {
-	n, err := a.Queue.RedeliverAll(r.Context(), jobs.DeliveryFilter{
+	n, err := a.Queue.RedeliverAll(r.Context(), queue.DeliveryFilter{
 		Owner: a.ownerFilter(r.Context()), Status: "failed",
 	})
 	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
@@ -111,7 +111,7 @@ func (a *API) redeliverAction(r *http.Request) (string, error) {
 }
 
 // deliveryRow returns a callback as a list row.
-func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
+func deliveryRow(d *queue.Delivery) web.DeliveryRow {
 	row := web.DeliveryRow{
 		Href: "/deliveries/" + d.ID, ID: d.ID, Event: d.Event, URL: d.URL, Status: d.Status, JobID: string(d.JobID),
 		Attempts: d.AttemptCount, Code: "–", Created: d.CreatedAt.Time,
@@ -130,7 +130,7 @@ func deliveryRow(d *jobs.Delivery) web.DeliveryRow {
 
 // attemptRow returns an attempt with its request and response as sent, except
 // for headers that the connection adds.
-func attemptRow(d *jobs.Delivery, attempt *jobs.DeliveryAttempt) web.AttemptRow {
+func attemptRow(d *queue.Delivery, attempt *queue.DeliveryAttempt) web.AttemptRow {
 	row := web.AttemptRow{
 		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code,
 		Message: string(attempt.Error),

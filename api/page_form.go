@@ -8,10 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/jobs"
 	"coatcheck/web"
 )
 
@@ -22,7 +21,7 @@ type schema = huma.Schema
 // service's input and for the most important options, or one field for the
 // whole submission as JSON.
 type form struct {
-	service *domain.Service
+	service *jobs.Service
 	schema  *schema
 	resolve func(ref string) *schema
 	json    bool
@@ -147,7 +146,7 @@ func (f *form) setErrors(p *Problem) {
 }
 
 // fillFrom fills in the form with the submission of a job.
-func (f *form) fillFrom(j *domain.Job) {
+func (f *form) fillFrom(j *jobs.Job) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true

@@ -12,9 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
@@ -62,7 +61,7 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 }
 
 // jobView returns the view of a job.
-func (a *API) jobView(ctx context.Context, j *domain.Job, owned bool) (web.JobPage, error) {
+func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
 	if err := a.loadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
@@ -89,7 +88,7 @@ func (a *API) jobView(ctx context.Context, j *domain.Job, owned bool) (web.JobPa
 	switch {
 	case j.Error != nil && j.Done:
 		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
-	case j.Status == domain.Succeeded:
+	case j.Status == jobs.Succeeded:
 		v.Output = clippedText(prettyJSON(j.Output))
 	}
 	if j.Steps > 1 {
@@ -103,8 +102,8 @@ func (a *API) jobView(ctx context.Context, j *domain.Job, owned bool) (web.JobPa
 
 // addDeliveriesTo adds the callbacks of the job, and refreshes the page while a
 // callback is pending.
-func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *domain.Job) error {
-	found, err := a.Queue.Deliveries(ctx, jobs.DeliveryFilter{JobID: j.ID, Limit: 50})
+func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
+	found, err := a.Queue.Deliveries(ctx, queue.DeliveryFilter{JobID: j.ID, Limit: 50})
 	if err != nil {
 		return err
 	}
@@ -125,7 +124,7 @@ func clippedText(s string) string {
 }
 
 // timeline returns the history of a job, oldest first.
-func timeline(j *domain.Job) []web.Moment {
+func timeline(j *jobs.Job) []web.Moment {
 	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
 	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
 		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "scheduled", Text: "Scheduled for"})
@@ -149,7 +148,7 @@ func timeline(j *domain.Job) []web.Moment {
 		last = attempt.FinishedAt.Time
 		moments = append(moments, attemptMoment(j, &attempt))
 	}
-	if j.Status == domain.Retrying && j.RunAt != nil {
+	if j.Status == jobs.Retrying && j.RunAt != nil {
 		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
 	}
 	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil &&
@@ -163,17 +162,17 @@ func timeline(j *domain.Job) []web.Moment {
 }
 
 // attemptMoment returns the timeline entry for the end of an attempt.
-func attemptMoment(j *domain.Job, attempt *domain.Attempt) web.Moment {
+func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
 	m := web.Moment{
 		At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)),
 		Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time)),
 	}
 	switch {
-	case attempt.Status == domain.Succeeded && attempt.Step < j.Steps:
+	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
 		m.Text = fmt.Sprintf("Step %d succeeded", attempt.Step)
-	case attempt.Status == domain.Retrying:
+	case attempt.Status == jobs.Retrying:
 		m.Text = "Failed, will be retried"
-	case attempt.Status == domain.Queued:
+	case attempt.Status == jobs.Queued:
 		m.Text = "Returned to the queue"
 	}
 	if attempt.Error != nil {
@@ -192,7 +191,7 @@ func title(word string) string {
 }
 
 // facts returns further properties of a job for display.
-func facts(j *domain.Job) []web.Fact {
+func facts(j *jobs.Job) []web.Fact {
 	all := []web.Fact{
 		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
 		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
@@ -220,7 +219,7 @@ func moment(t *store.Time) *time.Time {
 }
 
 // stepRows returns the progress of the steps of a job.
-func stepRows(j *domain.Job) []web.StepRow {
+func stepRows(j *jobs.Job) []web.StepRow {
 	rows := make([]web.StepRow, 0, len(j.Chain))
 	for i, step := range j.Chain {
 		row := web.StepRow{Number: strconv.Itoa(i + 1), Service: step.Service, Status: "waiting"}
@@ -255,7 +254,7 @@ func (a *API) retryAction(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	job, _, err = a.submitJob(r.Context(), func() (domain.Submission, error) {
+	job, _, err = a.submitJob(r.Context(), func() (jobs.Submission, error) {
 		return job.Again(infoOf(r.Context()).baseURL, "")
 	})
 	return "/jobs/" + job.ID, err

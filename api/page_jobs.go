@@ -13,9 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -66,10 +65,10 @@ func (f jobFilter) query() url.Values {
 }
 
 // filter returns the filter for package jobs.
-func (f jobFilter) filter(owner string, now time.Time) jobs.Filter {
-	filter := jobs.Filter{Owner: owner, Service: f.service, Tag: f.q}
+func (f jobFilter) filter(owner string, now time.Time) queue.Filter {
+	filter := queue.Filter{Owner: owner, Service: f.service, Tag: f.q}
 	if f.status != "" {
-		filter.Statuses = []domain.Status{domain.Status(f.status)}
+		filter.Statuses = []jobs.Status{jobs.Status(f.status)}
 	}
 	if d, err := time.ParseDuration(f.since); err == nil {
 		filter.CreatedAfter = now.Add(-d)
@@ -158,9 +157,9 @@ func (r redirect) Error() string { return "the page is at " + string(r) }
 
 // confirmBulk returns the confirmation for an action on all matching jobs, with
 // their number.
-func (a *API) confirmBulk(ctx context.Context, do string, filter jobs.Filter, now time.Time) (*web.Bulk, error) {
+func (a *API) confirmBulk(ctx context.Context, do string, filter queue.Filter, now time.Time) (*web.Bulk, error) {
 	filter.CreatedBefore = now
-	b := &web.Bulk{Verb: do, Most: jobs.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
+	b := &web.Bulk{Verb: do, Most: queue.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
 	var err error
 	switch do {
 	case "cancel":
@@ -227,7 +226,7 @@ func notice(v url.Values) string {
 }
 
 // jobRow returns a job as a list row.
-func jobRow(j *domain.Job) web.JobRow {
+func jobRow(j *jobs.Job) web.JobRow {
 	row := web.JobRow{
 		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner,
 		Percent: j.Progress.Percent, Message: j.Progress.Message,

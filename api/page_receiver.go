@@ -9,9 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -22,14 +21,14 @@ const receiverRefresh = 1
 // Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
-		jobs.AnswerOK: "200 OK", jobs.AnswerError: "500: the sender retries",
-		jobs.AnswerGone:     "410: the sender does not retry",
-		jobs.AnswerRedirect: "302: redirects are not followed", jobs.AnswerSlow: "200 after 5 seconds",
-		jobs.AnswerNever: "none: the sender times out",
+		queue.AnswerOK: "200 OK", queue.AnswerError: "500: the sender retries",
+		queue.AnswerGone:     "410: the sender does not retry",
+		queue.AnswerRedirect: "302: redirects are not followed", queue.AnswerSlow: "200 after 5 seconds",
+		queue.AnswerNever: "none: the sender times out",
 	}
 	damageNames = map[string]string{
-		jobs.DamageNone: "callbacks are unchanged", jobs.DamageBody: "the body is modified",
-		jobs.DamageTime: "callbacks are replayed ten minutes later",
+		queue.DamageNone: "callbacks are unchanged", queue.DamageBody: "the body is modified",
+		queue.DamageTime: "callbacks are replayed ten minutes later",
 	}
 )
 
@@ -45,19 +44,19 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 	ctx := r.Context()
 	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
 	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
-	if errors.Is(err, jobs.ErrNoReceiver) {
+	if errors.Is(err, queue.ErrNoReceiver) {
 		return v, nil
 	}
 	if err != nil {
 		return v, err
 	}
 	v.URL, v.Refresh = receiver.URL, receiverRefresh
-	for _, answer := range jobs.Answers {
+	for _, answer := range queue.Answers {
 		v.Answers = append(v.Answers, web.Option{
 			Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer,
 		})
 	}
-	for _, damage := range jobs.Damages {
+	for _, damage := range queue.Damages {
 		v.Damages = append(v.Damages, web.Option{
 			Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage,
 		})
@@ -84,7 +83,7 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 	return v, nil
 }
 
-func receivedRow(c *jobs.Received) web.ReceivedRow {
+func receivedRow(c *queue.Received) web.ReceivedRow {
 	row := web.ReceivedRow{
 		ID: c.ID, At: c.At.Time, Event: "callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
 		Answered: strconv.Itoa(c.StatusCode),
@@ -133,7 +132,7 @@ func (a *API) newReceiver(r *http.Request) (string, error) {
 func (a *API) setReceiver(r *http.Request) (string, error) {
 	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
 		r.PostForm.Get("damage"))
-	if e, ok := errors.AsType[*domain.FieldError](err); ok {
+	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
 		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err

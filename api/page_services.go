@@ -11,9 +11,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -82,12 +81,12 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // submitForm submits the job of the form, with the same validation as the API.
-func (a *API) submitForm(ctx context.Context, f *form) (domain.Job, error) {
+func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	body, err := f.body()
 	if err != nil {
-		return domain.Job{}, err
+		return jobs.Job{}, err
 	}
-	job, _, err := a.submitJob(ctx, func() (domain.Submission, error) {
+	job, _, err := a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, f.service.Name, "application/json", body)
 		s.Owner, s.BaseURL = info.user.Name, info.baseURL
@@ -132,7 +131,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 	if v.Snippets, err = a.submitSnippets(ctx, s.Name, f.example()); err != nil {
 		return v, err
 	}
-	recent, err := a.Queue.List(ctx, jobs.Filter{Owner: infoOf(ctx).user.Name, Limit: recentJobs})
+	recent, err := a.Queue.List(ctx, queue.Filter{Owner: infoOf(ctx).user.Name, Limit: recentJobs})
 	if err != nil {
 		return v, err
 	}

@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -32,12 +31,12 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 		}
 	}
 	v.Tiles = []web.Tile{
-		{Name: "Queued", Value: web.Count(s.Depth[domain.Queued])},
+		{Name: "Queued", Value: web.Count(s.Depth[jobs.Queued])},
 		{Name: "Oldest queued", Value: oldest},
-		{Name: "Running", Value: web.Count(s.Depth[domain.Running]), Note: fmt.Sprintf("of %d slots", slots)},
+		{Name: "Running", Value: web.Count(s.Depth[jobs.Running]), Note: fmt.Sprintf("of %d slots", slots)},
 		{
-			Name: "Scheduled", Value: web.Count(s.Depth[domain.Scheduled] + s.Depth[domain.Retrying]),
-			Note: web.Count(s.Depth[domain.Retrying]) + " retrying",
+			Name: "Scheduled", Value: web.Count(s.Depth[jobs.Scheduled] + s.Depth[jobs.Retrying]),
+			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
 		},
 		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
 		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "in this process"},
@@ -78,7 +77,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 }
 
 // serviceRows returns the percentiles of the services, on a common scale.
-func serviceRows(stats []jobs.ServiceStats) []web.ServiceRow {
+func serviceRows(stats []queue.ServiceStats) []web.ServiceRow {
 	var longest time.Duration
 	for _, s := range stats {
 		longest = max(longest, s.Wait[2], s.Run[2])

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 )
 
@@ -66,7 +65,7 @@ func TestPageSignIn(t *testing.T) {
 		t.Fatalf("%s %v", a.Status, a.Header)
 	}
 	c := a.Cookies()[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Value == "planted" || len(c.Value) < 26 || time.Until(c.Expires) > jobs.SessionLifetime {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Value == "planted" || len(c.Value) < 26 || time.Until(c.Expires) > queue.SessionLifetime {
 		t.Errorf("cookie %v", c)
 	}
 	cookie := "Cookie: " + c.Name + "=" + c.Value
@@ -277,8 +276,8 @@ type formInput struct {
 
 // A form has the right field for each type, and gives it back in JSON.
 func TestPageFields(t *testing.T) {
-	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *domain.Registry) {
-		domain.Add(r, domain.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
+	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *jobs.Registry) {
+		jobs.Add(r, jobs.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
 	}})
 	a := f.do(t, "GET", "/services/build", "")
 	for _, want := range []string{

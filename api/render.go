@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"net/http"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // renderJob returns the JSON of a job. The result is cached and shared by all
 // callers that see the job in the same form, so it must not be modified. The
 // status URL and the presence of the input identify the form.
-func renderJob(job *domain.Job) ([]byte, error) {
+func renderJob(job *jobs.Job) ([]byte, error) {
 	form := job.StatusURL
 	if job.Input != nil {
 		form += " input"
 	}
-	return job.Rendered(form, func(j *domain.Job) ([]byte, error) {
+	return job.Rendered(form, func(j *jobs.Job) ([]byte, error) {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)

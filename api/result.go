@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 type resultResponse struct {
@@ -28,7 +28,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	if err != nil {
 		return nil, err
 	}
-	if job.Status == domain.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
+	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
 		return &resultResponse{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
 	}
 	if err := a.loadOutput(ctx, &job); err != nil {
@@ -43,7 +43,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
 		response.Body, err = json.Marshal(job)
 		return response, err
-	case job.Status == domain.Succeeded:
+	case job.Status == jobs.Succeeded:
 		return response, nil
 	default:
 		return nil, newProblem("job-"+string(job.Status), job.Error.Message)

@@ -12,17 +12,17 @@ import (
 	"slices"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coatcheck/jobs"
 )
 
 // A Validator validates inputs against the JSON Schemas (2020-12) of their
 // services. It compares numbers with arbitrary precision.
 type Validator struct {
 	schemas  huma.Registry
-	services *domain.Registry
+	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
 	submits  map[string]*huma.Schema // schemas of whole submission bodies
@@ -33,7 +33,7 @@ type Validator struct {
 
 // NewValidator returns a validator for the services. Its error lists each
 // service, field and tag that is not supported.
-func NewValidator(services *domain.Registry) (*Validator, error) {
+func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
 		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 		services: services,
@@ -41,8 +41,8 @@ func NewValidator(services *domain.Registry) (*Validator, error) {
 		submits: make(map[string]*huma.Schema),
 		bodies:  make(map[reflect.Type]*huma.Schema),
 	}
-	v.schemas.RegisterTypeAlias(reflect.TypeFor[domain.Number](), reflect.TypeFor[float64]())
-	v.schemas.RegisterTypeAlias(reflect.TypeFor[domain.Optional](), reflect.TypeFor[string]())
+	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
+	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
 	v.schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	problem := v.schemas.Map()["Problem"].Properties["code"]
 	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
@@ -95,7 +95,7 @@ func (v *Validator) compile() error {
 }
 
 // add creates the schemas of a service.
-func (v *Validator) add(s *domain.Service) (err error) {
+func (v *Validator) add(s *jobs.Service) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // huma panics on an invalid tag
 			err = fmt.Errorf("%v", r)

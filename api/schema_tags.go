@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coatcheck/jobs"
 )
 
 // limitTags are the tags that limit the values of a field, with the JSON types
@@ -50,7 +50,7 @@ type tagChecker struct {
 
 // checkTags returns an error for each tag of the service's input and output
 // that has no effect.
-func (v *Validator) checkTags(compiler *compiler, s *domain.Service) error {
+func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
 	if s.InputSchema != nil {
 		return nil // it has no tags
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // A tag that can't be honored stops the start; it would be a limit in name only.
@@ -70,8 +70,8 @@ func TestTags(t *testing.T) {
 
 func checked[In any](t *testing.T) error {
 	t.Helper()
-	registry := new(domain.Registry)
-	domain.Add(registry, domain.Service{Name: "test"}, func(context.Context, In) (string, error) { return "", nil })
+	registry := new(jobs.Registry)
+	jobs.Add(registry, jobs.Service{Name: "test"}, func(context.Context, In) (string, error) { return "", nil })
 	_, err := NewValidator(registry)
 	return err
 }

@@ -7,9 +7,9 @@ import (
 	"iter"
 	"net/http"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // service is the description of a service for clients.
@@ -77,15 +77,15 @@ func (a *API) addServices() {
 		Service string `path:"service"`
 	},
 	) (*jobResponse, error) {
-		return nil, domain.ErrUnknownService
+		return nil, jobs.ErrUnknownService
 	})
 }
 
 // service returns the service with this name if the caller may run it.
-func (a *API) service(ctx context.Context, name string) (*domain.Service, error) {
+func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
 	s := a.Services.Get(name)
 	if s == nil {
-		return nil, domain.ErrUnknownService
+		return nil, jobs.ErrUnknownService
 	}
 	if !infoOf(ctx).user.MayRun(name) {
 		return nil, newProblem("forbidden",
@@ -95,8 +95,8 @@ func (a *API) service(ctx context.Context, name string) (*domain.Service, error)
 }
 
 // servicesOf yields the services that the caller may run.
-func (a *API) servicesOf(ctx context.Context) iter.Seq[*domain.Service] {
-	return func(yield func(*domain.Service) bool) {
+func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
+	return func(yield func(*jobs.Service) bool) {
 		for s := range a.Services.All() {
 			if infoOf(ctx).user.MayRun(s.Name) && !yield(s) {
 				return
@@ -106,7 +106,7 @@ func (a *API) servicesOf(ctx context.Context) iter.Seq[*domain.Service] {
 }
 
 // describe returns the description of a service for clients.
-func (a *API) describe(ctx context.Context, s *domain.Service) (service, error) {
+func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 	input, err := a.Validator.standalone(a.Validator.inputs[s.Name])
 	if err != nil {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)

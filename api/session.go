@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"coatcheck/api/auth"
-	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -30,7 +30,7 @@ func (a *API) secure(r *http.Request) bool {
 }
 
 // setSessionCookie sets the session cookie, or deletes it if secret is empty.
-func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session jobs.Session) {
+func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session queue.Session) {
 	//nolint:gosec // Secure over TLS; without TLS, a browser would not send the cookie back
 	c := &http.Cookie{
 		Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r),
@@ -50,7 +50,7 @@ func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
 	session, err := a.Queue.Sessions.Find(r.Context(), c.Value)
-	if errors.Is(err, jobs.ErrNoSession) {
+	if errors.Is(err, queue.ErrNoSession) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
 	if err != nil {
@@ -133,6 +133,6 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	a.setSessionCookie(w, r, "", jobs.Session{})
+	a.setSessionCookie(w, r, "", queue.Session{})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -9,11 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/api/auth"
+	"coatcheck/jobs"
 )
 
 // addSkeleton adds the routes of the Python skeleton that this program is based
@@ -61,27 +60,27 @@ var digits = regexp.MustCompile(`^[0-9]{1,1000}$`)
 
 func (a *API) skeletonSleep(w http.ResponseWriter, r *http.Request) {
 	if len(r.PathValue("amount")) > 15 { // longer than any job may run
-		a.skeletonError(w, r, domain.ErrNotFound)
+		a.skeletonError(w, r, jobs.ErrNotFound)
 		return
 	}
-	a.skeletonSubmit(w, r, domain.Submission{Service: "sleep"}, "seconds", r.PathValue("amount"))
+	a.skeletonSubmit(w, r, jobs.Submission{Service: "sleep"}, "seconds", r.PathValue("amount"))
 }
 
 // skeletonMath adds a and b, and then 100 to the sum.
 func (a *API) skeletonMath(w http.ResponseWriter, r *http.Request) {
-	a.skeletonSubmit(w, r, domain.Submission{
+	a.skeletonSubmit(w, r, jobs.Submission{
 		Service: "maths.add",
-		Then:    []domain.NextStep{{Service: "maths.add", Input: json.RawMessage(`{"a":100,"b":{"$output":""}}`)}},
+		Then:    []jobs.NextStep{{Service: "maths.add", Input: json.RawMessage(`{"a":100,"b":{"$output":""}}`)}},
 	}, "a", r.PathValue("a"), "b", r.PathValue("b"))
 }
 
 // skeletonSubmit submits a job and responds as the skeleton did. The job's
 // input has the numbers, given as pairs of names and values.
-func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s domain.Submission, numbers ...string) {
+func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Submission, numbers ...string) {
 	input := make(map[string]any)
 	for pair := range slices.Chunk(numbers, 2) {
 		if !digits.MatchString(pair[1]) {
-			a.skeletonError(w, r, domain.ErrNotFound)
+			a.skeletonError(w, r, jobs.ErrNotFound)
 			return
 		}
 		input[pair[0]] = json.Number(strings.TrimLeft(pair[1][:len(pair[1])-1], "0") + pair[1][len(pair[1])-1:])
@@ -92,7 +91,7 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s domain.Su
 		return
 	}
 	info := infoOf(r.Context())
-	job, _, err := a.submitJob(r.Context(), func() (domain.Submission, error) {
+	job, _, err := a.submitJob(r.Context(), func() (jobs.Submission, error) {
 		checked, err := a.decode(r.Context(), s.Service, "application/json", body)
 		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.baseURL
 		return s, err
@@ -133,17 +132,17 @@ func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
 }
 
 // celeryStatus returns the Celery state for a status.
-func celeryStatus(status domain.Status) string {
+func celeryStatus(status jobs.Status) string {
 	switch status {
-	case domain.Running:
+	case jobs.Running:
 		return "STARTED"
-	case domain.Retrying:
+	case jobs.Retrying:
 		return "RETRY"
-	case domain.Succeeded:
+	case jobs.Succeeded:
 		return "SUCCESS"
-	case domain.Failed:
+	case jobs.Failed:
 		return "FAILURE"
-	case domain.Canceled, domain.Expired:
+	case jobs.Canceled, jobs.Expired:
 		return "REVOKED"
 	default:
 		return "PENDING"

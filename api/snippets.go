@@ -8,8 +8,7 @@ import (
 	"strings"
 	"text/template"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/web"
 )
 
@@ -54,7 +53,7 @@ func (a *API) submitSnippets(ctx context.Context, service, input string) ([]web.
 
 // jobSnippets returns snippets that watch a job by its token, without
 // credentials, and fetch its output.
-func (a *API) jobSnippets(j *domain.Job) ([]web.Snippet, error) {
+func (a *API) jobSnippets(j *jobs.Job) ([]web.Snippet, error) {
 	return snippets("job", snippetView{URL: j.StatusURL, EventsURL: j.EventsURL, ResultURL: j.ResultURL})
 }
 

@@ -4,13 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services"
 )
 
 func TestPlaceholders(t *testing.T) {
-	registry := new(domain.Registry)
+	registry := new(jobs.Registry)
 	services.Register(registry)
 	v := newTestValidator(t, registry)
 	for input, want := range map[string]string{

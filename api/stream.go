@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // busyRetry is when a client reconnects after a stream limit was reached. The
@@ -119,7 +119,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		return errors.Join(err, s.writer.begin(busyRetry))
 	}
 	upToDate := true
-	found := make([]domain.Job, len(ids))
+	found := make([]jobs.Job, len(ids))
 	for i, c := range s.cursors {
 		c.sub = subs[i]
 	}

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/notify"
 )
 
@@ -36,7 +35,7 @@ type streamCursor struct {
 
 // resumeOrSnapshot resumes the events after the client's position, or writes a
 // snapshot if that is not possible.
-func (s *stream) resumeOrSnapshot(ctx context.Context, c *streamCursor, job *domain.Job) error {
+func (s *stream) resumeOrSnapshot(ctx context.Context, c *streamCursor, job *jobs.Job) error {
 	newest := job.EventID()
 	switch {
 	case c.resume && c.sub.Resume(c.at):
@@ -119,12 +118,12 @@ func (s *stream) writeEvents(ctx context.Context, c *streamCursor) (wrote bool, 
 }
 
 // loadVisibleJob reads a job as the client may see it.
-func (s *stream) loadVisibleJob(ctx context.Context, c *streamCursor) (domain.Job, error) {
+func (s *stream) loadVisibleJob(ctx context.Context, c *streamCursor) (jobs.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	job, err := s.api.Queue.Get(ctx, c.id)
 	if err != nil {
-		return domain.Job{}, fmt.Errorf("read job: %w", err)
+		return jobs.Job{}, fmt.Errorf("read job: %w", err)
 	}
 	return s.info.visibleJob(c.ref, job), nil
 }
@@ -134,7 +133,7 @@ func (s *stream) loadVisibleJob(ctx context.Context, c *streamCursor) (domain.Jo
 // has an id: a client that disconnects between the two receives the end event
 // after it reconnects. A snapshot is truncated if it replaces events that the
 // client has missed, such as log lines.
-func (s *stream) writeSnapshot(ctx context.Context, c *streamCursor, job *domain.Job, truncated bool) error {
+func (s *stream) writeSnapshot(ctx context.Context, c *streamCursor, job *jobs.Job, truncated bool) error {
 	id := c.sub.Start(job.EventID())
 	if !job.Done {
 		return s.writeJobEvent(ctx, c, "snapshot", id, job, truncated)
@@ -146,13 +145,13 @@ func (s *stream) writeSnapshot(ctx context.Context, c *streamCursor, job *domain
 }
 
 // writeEnd writes the job's last event.
-func (s *stream) writeEnd(ctx context.Context, c *streamCursor, job *domain.Job) error {
+func (s *stream) writeEnd(ctx context.Context, c *streamCursor, job *jobs.Job) error {
 	c.ended = true
 	return s.writeJobEvent(ctx, c, "end", job.EventID(), job, false)
 }
 
 func (s *stream) writeJobEvent(
-	ctx context.Context, c *streamCursor, name string, id notify.ID, job *domain.Job, truncated bool,
+	ctx context.Context, c *streamCursor, name string, id notify.ID, job *jobs.Job, truncated bool,
 ) error {
 	complete := *job
 	release, err := s.api.acquireOutput(ctx, s.info, &complete)

@@ -5,8 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/notify"
 )
@@ -35,7 +34,7 @@ func TestResumeAtRowBeforeGap(t *testing.T) {
 	}
 	v := f.watch(t, f.URL+path(job.EventsURL), "Last-Event-ID: 2-3")
 	defer v.cancel()
-	if e := <-v.events; e.name != "snapshot" || !strings.Contains(e.data, `"truncated":true`) || !strings.Contains(e.data, string(domain.Running)) {
+	if e := <-v.events; e.name != "snapshot" || !strings.Contains(e.data, `"truncated":true`) || !strings.Contains(e.data, string(jobs.Running)) {
 		t.Errorf("after the gap comes %s %s", e.name, e.data)
 	}
 }

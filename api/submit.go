@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs"
 )
 
 // submitRequest is a submission.
@@ -35,11 +35,11 @@ type JobHeaders struct {
 type jobResponse struct {
 	Status int
 	JobHeaders
-	Body domain.Job
+	Body jobs.Job
 }
 
 // addSubmit adds the operation that submits a job to the service.
-func (a *API) addSubmit(s *domain.Service) {
+func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
 		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted,
@@ -75,7 +75,7 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 	}
 	applied := ""
 	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
-		if job, err = a.waitForJob(ctx, job, wait, func(j *domain.Job) bool { return j.Done }); err != nil {
+		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
 		applied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
@@ -96,12 +96,12 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 // idempotency key created before.
 func (a *API) createJob(
 	ctx context.Context, service string, req *submitRequest,
-) (job domain.Job, replayed bool, err error) {
+) (job jobs.Job, replayed bool, err error) {
 	if _, err := a.service(ctx, service); err != nil {
 		return job, false, err
 	}
 	req.RawBody = withoutBOM(req.RawBody)
-	return a.submitJob(ctx, func() (domain.Submission, error) {
+	return a.submitJob(ctx, func() (jobs.Submission, error) {
 		info := infoOf(ctx)
 		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
 		if err != nil {
@@ -116,7 +116,7 @@ func (a *API) createJob(
 }
 
 // submittedResponse returns the response to the submission of a job.
-func (a *API) submittedResponse(ctx context.Context, job domain.Job) *jobResponse {
+func (a *API) submittedResponse(ctx context.Context, job jobs.Job) *jobResponse {
 	info := infoOf(ctx)
 	response := &jobResponse{Status: http.StatusAccepted}
 	response.fill(job.Opened(info.baseURL))
@@ -134,8 +134,8 @@ func (response *jobResponse) setReplayed(replayed bool) {
 // submitJob submits the job that read returns, if the caller may. All
 // submissions use it. Invalid submissions count towards the rate limit too.
 func (a *API) submitJob(
-	ctx context.Context, read func() (domain.Submission, error),
-) (job domain.Job, replayed bool, err error) {
+	ctx context.Context, read func() (jobs.Submission, error),
+) (job jobs.Job, replayed bool, err error) {
 	if err := a.checkMaySubmit(ctx); err != nil {
 		return job, false, err
 	}
@@ -166,7 +166,7 @@ func (a *API) checkMaySubmit(ctx context.Context) error {
 }
 
 // fill sets the fields that all responses with a job have.
-func (response *jobResponse) fill(job domain.Job) {
+func (response *jobResponse) fill(job jobs.Job) {
 	response.Body = job
 	response.ETag = job.ETag()
 	response.Link = "<" + job.EventsURL + `>; rel="monitor"; type="text/event-stream"`

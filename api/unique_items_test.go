@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // Equal items are found however they are written, and items with the same
@@ -51,7 +51,7 @@ func FuzzCanonicalNumber(f *testing.F) {
 		f.Add(pair[0], pair[1])
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if !json.Valid([]byte("["+a+","+b+"]")) || !domain.CheapNumber(a, maxDigits) || !domain.CheapNumber(b, maxDigits) {
+		if !json.Valid([]byte("["+a+","+b+"]")) || !jobs.CheapNumber(a, maxDigits) || !jobs.CheapNumber(b, maxDigits) {
 			return
 		}
 		x, ok := new(big.Rat).SetString(a)

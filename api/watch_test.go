@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/r3labs/sse/v2"
 	"gopkg.in/cenkalti/backoff.v1"
 
 	"coatcheck/api/client/watch"
+	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -29,10 +28,10 @@ const (
 )
 
 // talk says numbered lines and returns a large output.
-func chattyService(r *domain.Registry) {
-	domain.Add(r, domain.Service{Name: "talk", Summary: "Talk a lot."}, func(ctx context.Context, _ struct{}) (string, error) {
+func chattyService(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: "talk", Summary: "Talk a lot."}, func(ctx context.Context, _ struct{}) (string, error) {
 		for n := range lines {
-			domain.Log(ctx, "%d", n)
+			jobs.Log(ctx, "%d", n)
 			time.Sleep(4 * time.Millisecond)
 		}
 		return strings.Repeat("x", largeOutput), nil
@@ -95,7 +94,7 @@ func TestWatchAcrossDisconnects(t *testing.T) {
 		}
 		var d struct {
 			Message string
-			Job     domain.Job
+			Job     jobs.Job
 		}
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			t.Fatalf("%s: %v", e.Data, err)
@@ -138,7 +137,7 @@ func TestDisconnectsWithR3labs(t *testing.T) {
 		client.SubscribeRawWithContext(ctx, func(e *sse.Event) {
 			var d struct {
 				Message string
-				Job     domain.Job
+				Job     jobs.Job
 			}
 			if json.Unmarshal(e.Data, &d) != nil {
 				return // cut off

@@ -5,33 +5,33 @@ import (
 	"fmt"
 	"math/big"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 type operands struct {
-	A domain.Number `json:"a" doc:"The first number." example:"3"`
-	B domain.Number `json:"b" doc:"The second number." example:"4"`
+	A jobs.Number `json:"a" doc:"The first number." example:"3"`
+	B jobs.Number `json:"b" doc:"The second number." example:"4"`
 }
 
 // A division by zero would fail again, so the job is not retried.
-var errDivision = fmt.Errorf("division by zero: %w", domain.ErrPermanent)
+var errDivision = fmt.Errorf("division by zero: %w", jobs.ErrPermanent)
 
-func add(_ context.Context, in operands) (sum domain.Number, err error) {
+func add(_ context.Context, in operands) (sum jobs.Number, err error) {
 	sum.Add(&in.A.Rat, &in.B.Rat)
 	return sum, nil
 }
 
-func sub(_ context.Context, in operands) (difference domain.Number, err error) {
+func sub(_ context.Context, in operands) (difference jobs.Number, err error) {
 	difference.Sub(&in.A.Rat, &in.B.Rat)
 	return difference, nil
 }
 
-func mul(_ context.Context, in operands) (product domain.Number, err error) {
+func mul(_ context.Context, in operands) (product jobs.Number, err error) {
 	product.Mul(&in.A.Rat, &in.B.Rat)
 	return product, nil
 }
 
-func div(_ context.Context, in operands) (quotient domain.Number, err error) {
+func div(_ context.Context, in operands) (quotient jobs.Number, err error) {
 	if in.B.Sign() == 0 {
 		return quotient, errDivision
 	}
@@ -40,7 +40,7 @@ func div(_ context.Context, in operands) (quotient domain.Number, err error) {
 }
 
 // mod returns the remainder with the sign of b, as Python's % does: a - b·floor(a/b).
-func mod(_ context.Context, in operands) (remainder domain.Number, err error) {
+func mod(_ context.Context, in operands) (remainder jobs.Number, err error) {
 	if in.B.Sign() == 0 {
 		return remainder, errDivision
 	}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"testing"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
-type operation func(context.Context, operands) (domain.Number, error)
+type operation func(context.Context, operands) (jobs.Number, error)
 
 func TestMaths(t *testing.T) {
 	tests := []struct {
@@ -52,8 +52,8 @@ func TestMaths(t *testing.T) {
 
 func TestDivisionByZeroIsPermanent(t *testing.T) {
 	for name, fn := range map[string]operation{"div": div, "mod": mod} {
-		if _, err := fn(t.Context(), operands{}); !errors.Is(err, domain.ErrPermanent) {
-			t.Errorf("%s: got error %v, want one that wraps %v", name, err, domain.ErrPermanent)
+		if _, err := fn(t.Context(), operands{}); !errors.Is(err, jobs.ErrPermanent) {
+			t.Errorf("%s: got error %v, want one that wraps %v", name, err, jobs.ErrPermanent)
 		}
 	}
 }

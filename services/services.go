@@ -7,15 +7,15 @@ package services
 import (
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // Register registers all built-in services.
-func Register(r *domain.Registry) {
-	domain.Add(r, domain.Service{Name: "sleep", Summary: "Wait for a while, and say so.", Timeout: 2 * time.Hour}, sleep)
-	domain.Add(r, domain.Service{Name: "maths.add", Summary: "Add two numbers."}, add)
-	domain.Add(r, domain.Service{Name: "maths.sub", Summary: "Subtract the second number from the first."}, sub)
-	domain.Add(r, domain.Service{Name: "maths.mul", Summary: "Multiply two numbers."}, mul)
-	domain.Add(r, domain.Service{Name: "maths.div", Summary: "Divide the first number by the second."}, div)
-	domain.Add(r, domain.Service{Name: "maths.mod", Summary: "Take the first number modulo the second."}, mod)
+func Register(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: "sleep", Summary: "Wait for a while, and say so.", Timeout: 2 * time.Hour}, sleep)
+	jobs.Add(r, jobs.Service{Name: "maths.add", Summary: "Add two numbers."}, add)
+	jobs.Add(r, jobs.Service{Name: "maths.sub", Summary: "Subtract the second number from the first."}, sub)
+	jobs.Add(r, jobs.Service{Name: "maths.mul", Summary: "Multiply two numbers."}, mul)
+	jobs.Add(r, jobs.Service{Name: "maths.div", Summary: "Divide the first number by the second."}, div)
+	jobs.Add(r, jobs.Service{Name: "maths.mod", Summary: "Take the first number modulo the second."}, mod)
 }

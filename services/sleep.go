@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // The tags define the valid input. Other input is rejected before a job is created.
@@ -22,12 +22,12 @@ func sleep(ctx context.Context, in sleepInput) (string, error) {
 	}
 	const steps = 20
 	total := time.Duration(in.Seconds * float64(time.Second))
-	domain.Log(ctx, "sleeping for %s", total)
+	jobs.Log(ctx, "sleeping for %s", total)
 	for i := range steps {
 		select {
 		case <-time.After(total / steps):
 			done := i + 1
-			domain.Progress(ctx, 100*float64(done)/steps, fmt.Sprintf("slept %s of %s", (total*time.Duration(done)/steps).Round(time.Millisecond), total))
+			jobs.Progress(ctx, 100*float64(done)/steps, fmt.Sprintf("slept %s of %s", (total*time.Duration(done)/steps).Round(time.Millisecond), total))
 		case <-ctx.Done(): // canceled, timed out, or the server is stopping
 			return "", ctx.Err()
 		}

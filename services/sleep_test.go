@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // reports keeps what a service says.
@@ -25,7 +25,7 @@ func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said reports
 		start := time.Now()
-		out, err := sleep(domain.WithReporter(t.Context(), &said), sleepInput{Seconds: 90, Name: "Ada"})
+		out, err := sleep(jobs.WithReporter(t.Context(), &said), sleepInput{Seconds: 90, Name: "Ada"})
 		if err != nil {
 			t.Fatal(err)
 		}

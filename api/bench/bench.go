@@ -12,12 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"coatcheck/api/client"
+	"coatcheck/jobs"
 )
 
 // An Env is what the commands need of the program that offers them.
@@ -74,7 +73,7 @@ func (b *bench) prepare() (err error) {
 }
 
 // submit submits a job; more are members beside the input, or in its place.
-func (b *bench) submit(ctx context.Context, service string, more map[string]any) (job domain.Job, err error) {
+func (b *bench) submit(ctx context.Context, service string, more map[string]any) (job jobs.Job, err error) {
 	submission := map[string]any{"input": json.RawMessage(b.input)}
 	maps.Copy(submission, more)
 	body, err := json.Marshal(submission)

@@ -10,10 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api/client"
 	"coatcheck/api/client/watch"
+	"coatcheck/jobs"
 )
 
 // An operation is what a caller does again and again; it was to begin when it is
@@ -86,7 +85,7 @@ func (b *bench) endToEnd(ctx context.Context, how string) error {
 }
 
 func (b *bench) untilEnd(how string) (operation, error) {
-	see, ok := map[string]func(context.Context, domain.Job) error{"stream": b.seeStream, "wait": b.seeWait, "poll": b.seePoll}[how]
+	see, ok := map[string]func(context.Context, jobs.Job) error{"stream": b.seeStream, "wait": b.seeWait, "poll": b.seePoll}[how]
 	if !ok {
 		return nil, client.BadArgument(errors.New("--see: expected stream, wait or poll"))
 	}
@@ -100,7 +99,7 @@ func (b *bench) untilEnd(how string) (operation, error) {
 }
 
 // seeStream watches the job's events.
-func (b *bench) seeStream(ctx context.Context, job domain.Job) error {
+func (b *bench) seeStream(ctx context.Context, job jobs.Job) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, job.EventsURL, http.NoBody)
 	if err != nil {
 		return err
@@ -123,7 +122,7 @@ func (b *bench) seeStream(ctx context.Context, job domain.Job) error {
 }
 
 // seeWait asks for the job and lets the server answer when it has changed.
-func (b *bench) seeWait(ctx context.Context, job domain.Job) error {
+func (b *bench) seeWait(ctx context.Context, job jobs.Job) error {
 	for !job.Done {
 		if _, err := b.client.Call(ctx, http.MethodGet, job.StatusURL+"?wait=30", http.Header{"If-None-Match": {job.ETag()}}, nil, &job); err != nil {
 			return err
@@ -136,7 +135,7 @@ func (b *bench) seeWait(ctx context.Context, job domain.Job) error {
 const pollInterval = 10 * time.Millisecond
 
 // seePoll asks for the job again and again.
-func (b *bench) seePoll(ctx context.Context, job domain.Job) error {
+func (b *bench) seePoll(ctx context.Context, job jobs.Job) error {
 	for !job.Done {
 		time.Sleep(pollInterval)
 		if _, err := b.client.Call(ctx, http.MethodGet, job.StatusURL, nil, nil, &job); err != nil {

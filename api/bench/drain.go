@@ -10,9 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api/client"
+	"coatcheck/jobs"
 )
 
 // drain submits jobs and measures how fast they are worked off, by what the
@@ -53,7 +52,7 @@ func (b *bench) drain(ctx context.Context, count int) error {
 // began, the last ended, and how many there are.
 func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, count int, err error) {
 	type page struct {
-		Data       []domain.Job
+		Data       []jobs.Job
 		NextCursor *string `json:"next_cursor"`
 	}
 	for {
@@ -77,7 +76,7 @@ func (b *bench) ends(ctx context.Context, list string) (first, last time.Time, c
 		}
 		count += len(p.Data)
 		for _, job := range p.Data {
-			if job.Status != domain.Succeeded {
+			if job.Status != jobs.Succeeded {
 				return first, last, count, fmt.Errorf("job %s %s", job.ID, job.Status)
 			}
 			if first.IsZero() || job.StartedAt.Before(first) {

@@ -11,9 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"coatcheck/api/client"
+	"coatcheck/jobs"
 )
 
 // An eventRound is some jobs and those who watch them, for a while.
@@ -28,7 +27,7 @@ type eventRound struct {
 	seen     atomic.Int64 // events
 	passed   atomic.Int64 // events in whose place a viewer who was late got a snapshot
 
-	submitted []domain.Job
+	submitted []jobs.Job
 	gate      chan struct{} // holds as many as may open a stream at once
 }
 

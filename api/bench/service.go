@@ -9,15 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // ServiceName is the name of the service whose events `coatcheck bench events` measures.
 const ServiceName = "bench.events"
 
 // Register adds the service to a registry.
-func Register(r *domain.Registry) {
-	domain.Add(r, domain.Service{Name: ServiceName, Summary: "Say something by the clock, to be measured.", Timeout: 2 * time.Hour}, tick)
+func Register(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: ServiceName, Summary: "Say something by the clock, to be measured.", Timeout: 2 * time.Hour}, tick)
 }
 
 type tickInput struct {
@@ -43,7 +43,7 @@ func tick(ctx context.Context, in tickInput) (int, error) {
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
-		domain.Log(ctx, "%d %d %s", n, time.Now().UnixNano(), padding)
+		jobs.Log(ctx, "%d %d %s", n, time.Now().UnixNano(), padding)
 	}
 	return count, nil
 }

@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
 
@@ -55,11 +54,11 @@ var outputSchemas = map[string]json.RawMessage{
 }
 
 // Register adds the command to a registry. Error: its name is taken.
-func (c *Command) Register(r *domain.Registry) spec.Errors {
+func (c *Command) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(c.Name) != nil {
 		return spec.Errors{{Line: c.line, Text: "commands." + c.Name + ": there is a service of this name already"}}
 	}
-	domain.Add(r, domain.Service{
+	jobs.Add(r, jobs.Service{
 		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts, Concurrency: c.concurrency,
 		InputSchema: c.schema.JSON, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return c.run(ctx, input) })

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 func TestMain(m *testing.M) {
@@ -123,10 +123,10 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCommand(t, tt.settings)
-			got, err := c.run(domain.WithReporter(t.Context(), new(recorder)), json.RawMessage(tt.input))
+			got, err := c.run(jobs.WithReporter(t.Context(), new(recorder)), json.RawMessage(tt.input))
 			if tt.wantErr != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || errors.Is(err, domain.ErrPermanent) != tt.permanent {
-					t.Errorf("got error %v, permanent %t, want %q, %t", err, errors.Is(err, domain.ErrPermanent), tt.wantErr, tt.permanent)
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || errors.Is(err, jobs.ErrPermanent) != tt.permanent {
+					t.Errorf("got error %v, permanent %t, want %q, %t", err, errors.Is(err, jobs.ErrPermanent), tt.wantErr, tt.permanent)
 				}
 				return
 			}
@@ -145,7 +145,7 @@ func TestReports(t *testing.T) {
 progress: {match: '(\d+) of', of: "{{input.total}}"}
 input: {properties: {total: {type: integer, default: 40}}}`)
 	r := new(recorder)
-	if _, err := c.run(domain.WithReporter(t.Context(), r), json.RawMessage("{}")); err != nil {
+	if _, err := c.run(jobs.WithReporter(t.Context(), r), json.RawMessage("{}")); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(r.progress)
@@ -166,7 +166,7 @@ func TestLongLine(t *testing.T) {
 	t.Parallel()
 	c := newCommand(t, `run: [sh, -c, 'head -c 10000000 /dev/zero | tr "\0" x >&2; echo 1']`)
 	r := new(recorder)
-	if _, err := c.run(domain.WithReporter(t.Context(), r), json.RawMessage("{}")); err != nil {
+	if _, err := c.run(jobs.WithReporter(t.Context(), r), json.RawMessage("{}")); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.log) != 1 || len(r.log[0]) > maxLogLine+100 || !strings.HasSuffix(r.log[0], "x…") {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // takeMessage reports what a program wrote to file descriptor 3: one JSON object on each
@@ -19,7 +19,7 @@ func takeMessage(ctx context.Context, line string) {
 		Output   *string         `json:"output"`
 	}
 	if err := json.Unmarshal([]byte(line), &m); err != nil {
-		domain.Warn(ctx, "file descriptor 3: expected a line of JSON such as {\"progress\": 40}, got %.200q", line)
+		jobs.Warn(ctx, "file descriptor 3: expected a line of JSON such as {\"progress\": 40}, got %.200q", line)
 		return
 	}
 	if m.Progress != nil {
@@ -27,16 +27,16 @@ func takeMessage(ctx context.Context, line string) {
 		if m.Data != nil {
 			data = m.Data
 		}
-		domain.ProgressData(ctx, *m.Progress, m.Message, data)
+		jobs.ProgressData(ctx, *m.Progress, m.Message, data)
 	}
 	switch {
 	case m.Log == nil:
 	case m.Level == "warning":
-		domain.Warn(ctx, "%s", *m.Log)
+		jobs.Warn(ctx, "%s", *m.Log)
 	default:
-		domain.Log(ctx, "%s", *m.Log)
+		jobs.Log(ctx, "%s", *m.Log)
 	}
 	if m.Output != nil {
-		domain.Output(ctx, *m.Output)
+		jobs.Output(ctx, *m.Output)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // GuardCommand is the argument with which this program starts itself as the guard of
@@ -123,7 +123,7 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 	case reported != nil:
 		return ending{}, fmt.Errorf("the guard of the program ended without a report: %w", errors.Join(waited, reported))
 	case end.Permanent:
-		return ending{}, errors.Join(errors.New(end.Error), domain.ErrPermanent)
+		return ending{}, errors.Join(errors.New(end.Error), jobs.ErrPermanent)
 	case end.Error != "":
 		return ending{}, errors.New(end.Error)
 	}

@@ -14,8 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
 
@@ -29,11 +28,11 @@ var errTooMuch = fmt.Errorf("the program printed more than %d bytes to standard 
 func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
 	values, err := c.schema.Values(input)
 	if err != nil {
-		return nil, errors.Join(err, domain.ErrPermanent)
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
 	arguments, err := c.fill(values)
 	if err != nil {
-		return nil, errors.Join(err, domain.ErrPermanent)
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
 	dir, err := os.MkdirTemp("", "coatcheck-job-")
 	if err != nil {
@@ -46,21 +45,21 @@ func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessa
 	var last tail
 	total, err := c.total(values)
 	if err != nil {
-		return nil, errors.Join(err, domain.ErrPermanent)
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
 	stderr := &lineWriter{limit: maxLogLine, line: func(line string) {
 		if percent, ok := c.percent(line, total); ok {
-			domain.Progress(ctx, percent, "")
+			jobs.Progress(ctx, percent, "")
 			return
 		}
 		last.add(line)
-		domain.Log(ctx, "%s", line)
+		jobs.Log(ctx, "%s", line)
 	}}
 	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}
 	p := &process{
 		arguments: arguments, dir: dir, grace: c.grace, stdout: out, stderr: stderr, messages: messages,
 		environment: append(slices.Clone(c.environment),
-			"COATCHECK_JOB_ID="+domain.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(domain.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
+			"COATCHECK_JOB_ID="+jobs.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(jobs.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
 	}
 	if !c.hasPlaceholder() {
 		if p.stdin, err = json.Marshal(values); err != nil {
@@ -72,7 +71,7 @@ func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessa
 	messages.flush()
 	switch {
 	case errors.Is(context.Cause(ctx), errTooMuch):
-		return nil, errors.Join(errTooMuch, domain.ErrPermanent)
+		return nil, errors.Join(errTooMuch, jobs.ErrPermanent)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
@@ -97,7 +96,7 @@ func (c *Command) failure(end ending, last *tail) error {
 		text += ": " + lines
 	}
 	if end.Signal == "" && slices.Contains(c.permanentExit, end.Status) {
-		return fmt.Errorf("%s: %w", text, domain.ErrPermanent)
+		return fmt.Errorf("%s: %w", text, jobs.ErrPermanent)
 	}
 	return errors.New(text)
 }
@@ -120,7 +119,7 @@ func (c *Command) encode(printed []byte) (json.RawMessage, error) {
 	}
 	var value json.RawMessage
 	if err := json.Unmarshal(printed, &value); err != nil {
-		return nil, fmt.Errorf("standard output is not JSON: %w; it begins with %.200q; print logs to standard error, or set `output: text`: %w", err, printed, domain.ErrPermanent)
+		return nil, fmt.Errorf("standard output is not JSON: %w; it begins with %.200q; print logs to standard error, or set `output: text`: %w", err, printed, jobs.ErrPermanent)
 	}
 	return value, nil
 }

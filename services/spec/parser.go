@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // A Parser reads a part of a configuration file and collects its mistakes.
@@ -40,7 +40,7 @@ func (p *Parser) Services(section string, node *yaml.Node, read func(name string
 		switch {
 		case seen[name.Value]:
 			p.Wrong(name, "%s.%s is there twice", section, name.Value)
-		case !domain.ValidServiceName(name.Value):
+		case !jobs.ValidServiceName(name.Value):
 			p.Wrong(name, "%s.%s: expected a name such as resize or image.resize: words of lower case letters, digits and _, joined by dots", section, name.Value)
 		default:
 			read(name.Value, target(pair[1]))

@@ -17,8 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
 
@@ -42,15 +41,15 @@ func (u *Upstream) newRequest(ctx context.Context, values spec.Values) (*http.Re
 	req.Header.Set("User-Agent", "Coatcheck")
 	req.Header.Set("Accept", "*/*")
 	maps.Copy(req.Header, u.headers)
-	req.Header.Set("X-Coatcheck-Job", domain.JobID(ctx))
-	req.Header.Set("X-Coatcheck-Attempt", strconv.Itoa(domain.AttemptOf(ctx)))
+	req.Header.Set("X-Coatcheck-Job", jobs.JobID(ctx))
+	req.Header.Set("X-Coatcheck-Attempt", strconv.Itoa(jobs.AttemptOf(ctx)))
 	if u.idempotencyKey {
 		input, err := json.Marshal(values)
 		if err != nil {
 			return nil, err
 		}
 		sum := sha256.Sum256(input) // two steps of one job have other inputs
-		req.Header.Set("Idempotency-Key", `"`+domain.JobID(ctx)+"-"+hex.EncodeToString(sum[:8])+`"`)
+		req.Header.Set("Idempotency-Key", `"`+jobs.JobID(ctx)+"-"+hex.EncodeToString(sum[:8])+`"`)
 	}
 	return req, nil
 }

@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 const (
@@ -37,13 +37,13 @@ var errIdle = errors.New("the server sent nothing for too long")
 func (u *Upstream) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
 	values, err := u.schema.Values(input)
 	if err != nil {
-		return nil, errors.Join(err, domain.ErrPermanent)
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := u.newRequest(ctx, values)
 	if err != nil {
-		return nil, errors.Join(err, domain.ErrPermanent)
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
 	watch := newIdleWatch(u.idle, func() { cancel(errIdle) })
 	defer watch.stop()
@@ -99,10 +99,10 @@ func (u *Upstream) refusal(resp *http.Response, body io.Reader) error {
 	}
 	err := errors.New(u.secrets.Replace(text))
 	if u.permanent(resp.StatusCode) {
-		return errors.Join(err, domain.ErrPermanent)
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	if wait, ok := retryAfter(resp); ok {
-		return errors.Join(err, domain.RetryAfter(wait))
+		return errors.Join(err, jobs.RetryAfter(wait))
 	}
 	return err
 }
@@ -154,12 +154,12 @@ func (u *Upstream) readBody(resp *http.Response, body io.Reader) (json.RawMessag
 	}
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("the response is not JSON but %q; it begins with %.200q; set `output: text` to take it as it is: %w",
-			resp.Header.Get("Content-Type"), u.secrets.Replace(string(text)), domain.ErrPermanent)
+			resp.Header.Get("Content-Type"), u.secrets.Replace(string(text)), jobs.ErrPermanent)
 	}
 	return text, nil
 }
 
-var errTooLarge = fmt.Errorf("the response has more than %d bytes: %w", maxOutput, domain.ErrPermanent)
+var errTooLarge = fmt.Errorf("the response has more than %d bytes: %w", maxOutput, jobs.ErrPermanent)
 
 // An idleWatch calls a function when nothing was read for some time. A nil one does
 // nothing.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"coatcheck/jobs/domain"
+	"coatcheck/jobs"
 )
 
 // streamEnd is the data of the event after which some servers end a stream.
@@ -44,7 +44,7 @@ func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc
 		if size += len(part) + partCost; size > maxOutput {
 			return nil, errTooLarge
 		}
-		domain.Output(ctx, part+"\n")
+		jobs.Output(ctx, part+"\n")
 		if u.output == outputText {
 			all.WriteString(part + "\n")
 			continue

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/jobs/domain"
-
+	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
 
@@ -63,11 +62,11 @@ var outputSchemas = map[string]json.RawMessage{
 }
 
 // Register adds the upstream to a registry. Error: its name is taken.
-func (u *Upstream) Register(r *domain.Registry) spec.Errors {
+func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(u.Name) != nil {
 		return spec.Errors{{Line: u.line, Text: "upstreams." + u.Name + ": there is a service of this name already"}}
 	}
-	domain.Add(r, domain.Service{
+	jobs.Add(r, jobs.Service{
 		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts, Concurrency: u.concurrency,
 		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], Check: u.check, External: true,
 	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return u.run(ctx, input) })

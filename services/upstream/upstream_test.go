@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"coatcheck/jobs/domain"
-
 	"go.yaml.in/yaml/v3"
+
+	"coatcheck/jobs"
 )
 
 // parse parses the settings of one upstream, test.
@@ -215,8 +215,8 @@ func TestResponse(t *testing.T) {
 			u := newUpstream(t, "request: {url: \""+server.URL+"/?secret=s3cret\", body: none}\n"+tt.settings)
 			got, err := u.run(t.Context(), json.RawMessage("{}"))
 			if tt.wantError != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wantError) || errors.Is(err, domain.ErrPermanent) != tt.permanent || strings.Contains(err.Error(), "s3cret") {
-					t.Errorf("got error %v, permanent %t, want %q, %t", err, errors.Is(err, domain.ErrPermanent), tt.wantError, tt.permanent)
+				if err == nil || !strings.Contains(err.Error(), tt.wantError) || errors.Is(err, jobs.ErrPermanent) != tt.permanent || strings.Contains(err.Error(), "s3cret") {
+					t.Errorf("got error %v, permanent %t, want %q, %t", err, errors.Is(err, jobs.ErrPermanent), tt.wantError, tt.permanent)
 				}
 				return
 			}
@@ -246,7 +246,7 @@ func TestCancel(t *testing.T) {
 	r := &recorder{first: make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := u.run(domain.WithReporter(ctx, r), json.RawMessage("{}"))
+		_, err := u.run(jobs.WithReporter(ctx, r), json.RawMessage("{}"))
 		done <- err
 	}()
 	<-r.first

@@ -1,0 +1,152 @@
+// Package jobs implements the life cycle of jobs: submit, run, finish, cancel and remove. The table
+// jobs is the source of truth. River carries jobs to workers; its rows are only transport.
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+
+	"coatcheck/jobs/store"
+)
+
+// A Queue accepts jobs and, if it has workers, runs them.
+type Queue struct {
+	Config
+	// Sessions are the sessions of signed-in browsers.
+	Sessions *Sessions
+	// Receivers are the test receivers of the web page.
+	Receivers  *Receivers
+	db         *store.DB
+	river      *river.Client[*sql.Tx]
+	committer  *committer
+	dispatcher *dispatcher // nil without workers
+	views      *views
+	states     *stateReader
+	queued     *queuedJobs
+	workerID   string
+	waiting    atomic.Int64 // number of waiting jobs, as last counted
+	audited    time.Time    // when viewers were last audited; used only by audit's loop
+	reconciled string       // the last job id that was compared with River; used only by reconcile's loop
+	reaper     reaper
+	health     *health
+	counters   counters
+	metrics    *metrics
+	// Each is used only by its own loop:
+	idleJobs, idleDeliveries idle
+	clock                    clock
+	head                     head
+	headChecked              time.Time // when the head of the queue was last checked
+	lastSaved                string    // id of the job whose progress was saved last
+
+	mu      sync.Mutex      // guards runs, working and owners
+	runs    map[string]*run // this process's runs, by job id
+	working map[string]int  // how many goroutines work on a job or delivery, by its id
+	owners  map[string]int64
+
+	abandonedSlots chan struct{}      // one value for each slot with an abandoned service
+	isolated       chan struct{}      // one value for each isolated run
+	once           sync.Once          // for closing stopping
+	stopping       chan struct{}      // closed when the queue begins to stop
+	stopped        <-chan struct{}    // closed when the loops end
+	stop           context.CancelFunc // ends the loops
+	wg             sync.WaitGroup
+}
+
+// New returns a queue on a migrated database. Call Start before using it.
+func New(c Config) (*Queue, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("create worker id: %w", err)
+	}
+	q := &Queue{
+		Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database,
+		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
+		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
+		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
+		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),
+	}
+	if q.Workers > 0 {
+		q.dispatcher = newDispatcher(q)
+	}
+	if q.river, err = river.NewClient(q.db.Driver, q.riverConfig()); err != nil {
+		return nil, fmt.Errorf("create River client: %w", err)
+	}
+	return q, nil
+}
+
+// Start starts accepting jobs and, if the queue has workers, running them.
+func (q *Queue) Start(ctx context.Context) error {
+	q.committer = newCommitter(q.transact)
+	if err := q.countWaiting(ctx); err != nil {
+		q.committer.close()
+		return err
+	}
+	ctx, q.stop = context.WithCancel(context.WithoutCancel(ctx))
+	q.stopped = ctx.Done()
+	if q.Workers > 0 {
+		if err := q.recoverAtStart(ctx); err != nil {
+			q.stop()
+			q.committer.close()
+			return err
+		}
+		if err := q.river.Start(ctx); err != nil {
+			q.stop()
+			q.committer.close()
+			return fmt.Errorf("start River: %w", err)
+		}
+		q.wg.Go(q.dispatcher.run)
+		q.every(ctx, heartbeatInterval, q.heartbeat)
+		q.every(ctx, reconcileInterval, q.reconcile)
+		if q.db.Postgres() {
+			q.every(ctx, reapInterval, q.reap)
+		}
+		q.every(ctx, 200*time.Millisecond, q.promote)
+		q.every(ctx, time.Second, q.housekeeping)
+		q.every(ctx, time.Second, q.removeExpired)
+		q.every(ctx, time.Second, q.saveReports)
+		q.every(ctx, time.Second, q.checkSlots)
+	}
+	if q.Viewers != nil {
+		q.every(ctx, time.Second, q.audit)
+	}
+	q.every(ctx, time.Second, q.countWaiting)
+	q.every(ctx, time.Second, q.checkDatabase)
+	q.every(ctx, queueInterval, q.checkQueue)
+	return nil
+}
+
+// Stop starts no more jobs and waits for the running ones until StopTimeout. It requeues the rest
+// and returns when all of the queue's goroutines have ended or ctx is done.
+func (q *Queue) Stop(ctx context.Context) error {
+	var err error
+	q.once.Do(func() { close(q.stopping) })
+	if q.Workers > 0 {
+		dispatched := make(chan struct{})
+		q.wg.Go(func() {
+			defer close(dispatched)
+			q.dispatcher.stop(ctx)
+		})
+		if err = q.river.Stop(ctx); err != nil {
+			err = fmt.Errorf("stop River: %w", err)
+		}
+		<-dispatched
+	}
+	q.stop()
+	q.wg.Wait()
+	q.committer.close()
+	if q.Workers > 0 {
+		err = errors.Join(err, q.unregisterWorker(context.WithoutCancel(ctx)))
+	}
+	return err
+}

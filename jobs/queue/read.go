@@ -1,0 +1,172 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
+	"coatcheck/jobs/store"
+)
+
+// Get returns a job. It omits an output of more than 64 KiB and sets OutputOmitted instead;
+// [Queue.Output] returns that output. Errors: [jobs.ErrNotFound], [jobs.ErrRemoved].
+func (q *Queue) Get(ctx context.Context, id string) (jobs.Job, error) {
+	if !keys.ValidID("job_", id) {
+		return jobs.Job{}, jobs.ErrNotFound
+	}
+	ctx, cancel := q.db.Brief(ctx)
+	defer cancel()
+	if v := q.views.get(id); v != nil {
+		s, err := q.state(ctx, id)
+		if err == nil && s == v.state {
+			return v.job, nil
+		}
+		q.views.evict(id)
+	}
+	job, err := q.scanJob(q.db.Keyed.QueryRowContext(ctx, `SELECT `+shortColumns+` FROM jobs WHERE id = $1`, id))
+	if err == nil {
+		return q.views.put(job), nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return jobs.Job{}, fmt.Errorf("read job: %w", err)
+	}
+	err = q.db.Keyed.QueryRowContext(ctx, `SELECT owner FROM removed_jobs WHERE id = $1`, id).Scan(&job.Owner)
+	switch {
+	case err == nil:
+		job.ID = id
+		return job, jobs.ErrRemoved
+	case errors.Is(err, sql.ErrNoRows):
+		return jobs.Job{}, jobs.ErrNotFound
+	default:
+		return jobs.Job{}, fmt.Errorf("read removed job: %w", err)
+	}
+}
+
+// Output returns the output of a job as JSON; nil if it has none. Error: [jobs.ErrNotFound].
+func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, err error) {
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
+	defer cancel()
+	err = q.db.Keyed.QueryRowContext(ctx, `SELECT output FROM jobs WHERE id = $1`, id).Scan(store.ScanRawJSON(&output))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, jobs.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read output: %w", err)
+	}
+	return output, nil
+}
+
+// A Filter selects jobs.
+type Filter struct {
+	Owner         string        // "" for all owners
+	Service       string        // "" for all services
+	Statuses      []jobs.Status // empty for all statuses
+	Tag           string        // "" for any
+	CreatedAfter  time.Time     // zero for no limit
+	CreatedBefore time.Time     // zero for no limit
+	Before        string        // only jobs older than the one with this id
+	Limit         int           // required
+
+	notRetried bool // only jobs that have not been run again
+}
+
+// where returns the filter as a WHERE clause and its arguments.
+func (f *Filter) where() (string, []any) {
+	var where []string
+	var args []any
+	and := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
+	}
+	if f.Owner != "" {
+		and("owner = ?", f.Owner)
+	}
+	if f.Service != "" {
+		and("service = ?", f.Service)
+	}
+	if len(f.Statuses) > 0 {
+		var marks []string
+		for _, status := range f.Statuses {
+			args = append(args, string(status))
+			marks = append(marks, fmt.Sprintf("$%d", len(args)))
+		}
+		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
+	}
+	if f.Tag != "" {
+		and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
+	}
+	if !f.CreatedAfter.IsZero() {
+		and("created_at > ?", store.At(f.CreatedAfter))
+	}
+	if !f.CreatedBefore.IsZero() {
+		and("created_at < ?", store.At(f.CreatedBefore))
+	}
+	if f.Before != "" {
+		and("id < ?", f.Before)
+	}
+	if f.notRetried {
+		where = append(where,
+			"NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
+	}
+	if len(where) == 0 {
+		return "", nil
+	}
+	return ` WHERE ` + strings.Join(where, ` AND `), args
+}
+
+// query returns the SELECT that lists the jobs, newest first, and its arguments.
+func (f *Filter) query() (string, []any) {
+	where, args := f.where()
+	args = append(args, f.Limit)
+	return `SELECT ` + listColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
+}
+
+// List returns the newest jobs that match the filter, newest first. It does not read inputs,
+// outputs and history. OutputOmitted is set for jobs that have an output.
+func (q *Queue) List(ctx context.Context, f Filter) ([]jobs.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
+	defer cancel()
+	query, args := f.query()
+	rows, err := q.db.Read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	defer rows.Close()
+	var jobs []jobs.Job
+	for rows.Next() {
+		job, err := q.scanJob(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		jobs = append(jobs, job)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Depth returns the number of unfinished jobs by status.
+func (q *Queue) Depth(ctx context.Context) (map[jobs.Status]int64, error) {
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT status, count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running', 'retrying') GROUP BY status`)
+	if err != nil {
+		return nil, fmt.Errorf("count jobs: %w", err)
+	}
+	defer rows.Close()
+	depth := map[jobs.Status]int64{jobs.Scheduled: 0, jobs.Queued: 0, jobs.Running: 0, jobs.Retrying: 0}
+	for rows.Next() {
+		var status jobs.Status
+		var n int64
+		if err := rows.Scan(&status, &n); err != nil {
+			return nil, fmt.Errorf("count jobs: %w", err)
+		}
+		depth[status] = n
+	}
+	return depth, rows.Err()
+}

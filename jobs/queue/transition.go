@@ -1,0 +1,95 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+
+	"coatcheck/jobs"
+	"coatcheck/jobs/store"
+	"coatcheck/notify"
+)
+
+// riverAttempts is how often River retries a worker that cannot reach the database. Each attempt of
+// a job is a separate River job.
+const riverAttempts = 1000
+
+// A decider returns the trigger for a job while its row is locked, or an error if there is none.
+type decider func(ctx context.Context, b *batch, j *jobs.Job) (jobs.Trigger, error)
+
+// transitToEnd is [Queue.transit] with a context that cannot end.
+func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, decide decider) (jobs.Job, error) {
+	var u *update
+	ch := &change{names: []string{id}, lock: id, cached: cached}
+	ch.apply = func(ctx context.Context, b *batch) error {
+		before, err := b.job(id)
+		if err != nil {
+			return err
+		}
+		t, err := decide(ctx, b, &before)
+		if err != nil {
+			return err
+		}
+		job, e, err := before.Transition(t, b.now)
+		if err != nil {
+			return refuse(err)
+		}
+		u = &update{before: before, job: job, effects: e}
+		return b.update(ctx, u)
+	}
+	if err := q.committer.commit(ctx, ch); err != nil {
+		return jobs.Job{}, err
+	}
+	q.metrics.transited(u.before.Status, &u.job, u.now)
+	if u.effects.Recovered {
+		q.counters.recovered.Add(1)
+	}
+	if u.effects.Requeued {
+		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.Recoveries)
+	}
+	q.cacheQueued(&u.job)
+	q.publish(ctx, &u.job, &u.effects, u.now)
+	return u.job, nil
+}
+
+// cacheQueued caches a queued job if this process may start it.
+func (q *Queue) cacheQueued(j *jobs.Job) {
+	if q.Workers > 0 {
+		q.queued.put(j)
+	}
+}
+
+// always returns a decider that returns t for every job.
+func always(t jobs.Trigger) decider {
+	return func(context.Context, *batch, *jobs.Job) (jobs.Trigger, error) { return t, nil }
+}
+
+// publish publishes the job's new status to viewers. A lost event only costs latency.
+func (q *Queue) publish(ctx context.Context, j *jobs.Job, effect *jobs.Effects, now store.Time) {
+	e := notify.Event{ID: j.EventID(), Prev: effect.Prev, Name: "status"}
+	var data any = struct {
+		Type            string      `json:"type"`
+		Status          jobs.Status `json:"status"`
+		Attempt         int         `json:"attempt"`
+		Step            int         `json:"step"`
+		CancelRequested bool        `json:"cancel_requested"`
+		At              store.Time  `json:"at"`
+	}{"status", j.Status, j.Attempt, j.Step, j.CancelRequested, now}
+	if effect.Kept {
+		if r := q.runOf(j); r != nil && r.publishTransition(j.Version, data) {
+			return // in order with the run's own events
+		}
+	}
+	if j.Done {
+		e.Name = "end"
+		data = struct {
+			Type string `json:"type"`
+		}{"end"}
+	}
+	var err error
+	if e.Data, err = json.Marshal(data); err == nil {
+		err = q.Events.Publish(j.ID, e)
+	}
+	if err != nil {
+		q.Logger.DebugContext(ctx, "event not published", "job", j.ID, "event", e.ID.String(), "err", err)
+	}
+}

@@ -1,0 +1,87 @@
+package queue
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"coatcheck/jobs"
+)
+
+const (
+	// maxViews is the approximate maximum size of all cached views, in bytes.
+	maxViews = 16 << 20
+	// maxView is the maximum size of a job's input and output for its view to be cached, in bytes.
+	maxView = 16 << 10
+	// viewCost is the approximate size of a view without these, in bytes.
+	viewCost = 4 << 10
+)
+
+// A view is a job as its row was at one of its events, with cached renderings. Every change of a
+// job has an event, except the state of its newest callback. So a view is up to date while the row
+// has the same newest event and callback state.
+type view struct {
+	job   jobs.Job
+	state state
+}
+
+// views caches the views of recently read jobs.
+type views struct {
+	mu   sync.Mutex // guards byID and size
+	byID map[string]*view
+	size int
+}
+
+func newViews() *views { return &views{byID: make(map[string]*view)} }
+
+func (v *view) size() int {
+	return viewCost + len(v.job.Input) + (jobs.MaxRenderings+1)*len(v.job.Output)
+}
+
+// get returns the view of a job; nil if it is not cached.
+func (c *views) get(id string) *view {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id]
+}
+
+// put caches a view of a job that was read, evicts others if necessary, and returns the job.
+func (c *views) put(j jobs.Job) jobs.Job {
+	callback, err := json.Marshal(j.Callback)
+	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
+		return j
+	}
+	// Clipped, so that appending to a part of the job copies it.
+	j.Input, j.Output, j.Metadata = slices.Clip(j.Input), slices.Clip(j.Output), slices.Clip(j.Metadata)
+	j.Chain, j.History, j.Tags = slices.Clip(j.Chain), slices.Clip(j.History), slices.Clip(j.Tags)
+	v := &view{job: j, state: state{version: j.Version, events: j.Events}}
+	if v.job.CacheRenderings(); j.Callback != nil {
+		v.state.callback = string(callback)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(j.ID)
+	for id := range c.byID {
+		if c.size+v.size() <= maxViews {
+			break
+		}
+		c.remove(id)
+	}
+	c.byID[j.ID] = v
+	c.size += v.size()
+	return v.job
+}
+
+// evict removes the view of a job from the cache.
+func (c *views) evict(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(id)
+}
+
+func (c *views) remove(id string) {
+	if v, ok := c.byID[id]; ok {
+		delete(c.byID, id)
+		c.size -= v.size()
+	}
+}

@@ -1,0 +1,99 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Reporter receives the reports of a running service.
+type Reporter interface {
+	// Progress reports the progress in percent.
+	Progress(percent float64, message string, data any)
+	// Log logs a line; the level is "info" or "warning".
+	Log(level, line string)
+	// Output streams a part of the output as it is produced.
+	Output(chunk string)
+}
+
+type reporterKey struct{}
+
+// WithReporter returns a context whose reports go to r, for example in tests of services. The
+// context of a job already has a reporter.
+func WithReporter(ctx context.Context, r Reporter) context.Context {
+	return context.WithValue(ctx, reporterKey{}, r)
+}
+
+// reporter returns the reporter of ctx; nil outside a job.
+func reporter(ctx context.Context) Reporter {
+	r, _ := ctx.Value(reporterKey{}).(Reporter)
+	return r
+}
+
+// An identified reporter has the ids of its job and run.
+type identified interface{ ids() (job, run string) }
+
+// RunID returns the id of the current run, or "" outside a job. Run ids are unique, even among runs
+// of the same job: after a worker was lost, the job's next run has a different id.
+func RunID(ctx context.Context) string {
+	if r, ok := reporter(ctx).(identified); ok {
+		_, run := r.ids()
+		return run
+	}
+	return ""
+}
+
+// JobID returns the id of the current job, or "" outside a job. A service can use it as an
+// idempotency key for requests to other systems.
+func JobID(ctx context.Context) string {
+	if r, ok := reporter(ctx).(identified); ok {
+		job, _ := r.ids()
+		return job
+	}
+	return ""
+}
+
+// AttemptOf returns the number of the current attempt at the step, from 1. It returns 0
+// outside a job, and in a process that runs a single job.
+func AttemptOf(ctx context.Context) int {
+	if r, ok := reporter(ctx).(interface{ attempt() int }); ok {
+		return r.attempt()
+	}
+	return 0
+}
+
+// Progress reports the progress of the current job's service, from 0 to 100 percent, with a message
+// for people. It does not block and may be called often: viewers receive at most ten updates per
+// second, always including the last. Outside a job it does nothing.
+func Progress(ctx context.Context, percent float64, message string) {
+	ProgressData(ctx, percent, message, nil)
+}
+
+// ProgressData is [Progress] with data for programs. The data must be encodable as JSON.
+func ProgressData(ctx context.Context, percent float64, message string, data any) {
+	if r := reporter(ctx); r != nil {
+		r.Progress(percent, message, data)
+	}
+}
+
+// Log sends a log line to the viewers of the current job. It does not block. The newest 256 KiB are
+// stored with the job. Outside a job it does nothing.
+func Log(ctx context.Context, format string, args ...any) {
+	if r := reporter(ctx); r != nil {
+		r.Log("info", fmt.Sprintf(format, args...))
+	}
+}
+
+// Warn logs a line at level warning; see [Log].
+func Warn(ctx context.Context, format string, args ...any) {
+	if r := reporter(ctx); r != nil {
+		r.Log("warning", fmt.Sprintf(format, args...))
+	}
+}
+
+// Output streams a part of the current job's output to viewers as it is produced. It does not
+// change the output that the service returns at its end. Outside a job it does nothing.
+func Output(ctx context.Context, chunk string) {
+	if r := reporter(ctx); r != nil {
+		r.Output(chunk)
+	}
+}
