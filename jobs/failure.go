@@ -46,7 +46,7 @@ type Result struct {
 
 	// Returned is closed when an abandoned service returns after all; nil if the service has
 	// returned.
-	Returned <-chan struct{}
+	Returned <-chan struct{} `json:"-"`
 }
 
 // A Failure is why a run has no output.
@@ -59,6 +59,7 @@ type Failure struct {
 	RetryAfter *time.Duration `json:"retry_after,omitempty"`
 }
 
+// Fail returns the result of a run that failed with a code and a message, which is clipped.
 func Fail(code, format string, args ...any) Result {
 	return Result{Failure: &Failure{
 		Code: code, Message: Clip(fmt.Sprintf(format, args...), maxErrorText),

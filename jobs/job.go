@@ -104,15 +104,30 @@ type Job struct {
 	// it.
 	BaseURL string `json:"-"`
 
-	renderings      *renderings // nil unless they are cached
-	Version, Events uint64      // the two parts of LastEventID
-	LogLines        uint64      // number of log lines of all steps
-	Requested       CallbackRequest
+	Internal `json:"-"`
+
+	renderings *renderings // nil unless they are cached
+}
+
+// Internal is the part of a job that its callers do not see.
+type Internal struct {
+	// Version and Events are the two parts of LastEventID. Version is the fence: each transition and
+	// each cancel request raises it.
+	Version, Events uint64
+	// RunID is the id of the run that has the job; "" if none has it.
+	RunID string
+	// RiverJobID is the id of the River job that carries the job; 0 if none does.
+	RiverJobID int64
+	// Recoveries counts how often a worker was lost while it ran the current step.
+	Recoveries int
+	// CancelReason is from the cancel request.
+	CancelReason string
+	// LogLines is the number of log lines of all steps.
+	LogLines uint64
+	// Requested is what the submitter requested to be notified of.
+	Requested CallbackRequest
+	// Timeout limits an attempt. Retain is how long the record is kept after the job's end.
 	Timeout, Retain store.Duration
-	RunID           string
-	RiverJobID      int64
-	Recoveries      int
-	CancelReason    string // from the cancel request
 }
 
 // Links are the URLs that act on a job.

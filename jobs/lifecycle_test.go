@@ -23,8 +23,9 @@ var (
 // lifeJob returns a job with that status, as it is half-way through its life.
 func lifeJob(status Status) Job {
 	j := Job{
-		ID: "job_x", Service: "a", Status: status, Version: 5, Events: 7, Attempt: 1, MaxAttempts: 3, Step: 1, Steps: 2, RiverJobID: 40,
-		Chain: []Step{{Service: "a", Input: json.RawMessage(`1`)}, {Service: "b", Input: json.RawMessage(`2`)}}, Timeout: store.Duration(time.Minute), CreatedAt: lifePast,
+		ID: "job_x", Service: "a", Status: status, Attempt: 1, MaxAttempts: 3, Step: 1, Steps: 2,
+		Chain: []Step{{Service: "a", Input: json.RawMessage(`1`)}, {Service: "b", Input: json.RawMessage(`2`)}}, CreatedAt: lifePast,
+		Internal: Internal{Version: 5, Events: 7, RiverJobID: 40, Timeout: store.Duration(time.Minute)},
 	}
 	switch status {
 	case Scheduled, Retrying:

@@ -29,37 +29,34 @@ func reporter(ctx context.Context) Reporter {
 	return r
 }
 
-// An identified reporter has the ids of its job and run.
-type identified interface{ ids() (job, run string) }
+// A Run identifies the run that a context belongs to.
+type Run struct {
+	JobID string `json:"job_id"`
+	RunID string `json:"run_id"`
+	// Attempt is the number of the attempt at the step, from 1.
+	Attempt int `json:"attempt"`
+}
+
+type runKey struct{}
+
+// WithRun returns a context of a run. The context of a job is one already.
+func WithRun(ctx context.Context, r Run) context.Context { return context.WithValue(ctx, runKey{}, r) }
+
+func runOf(ctx context.Context) Run {
+	r, _ := ctx.Value(runKey{}).(Run)
+	return r
+}
 
 // RunID returns the id of the current run, or "" outside a job. Run ids are unique, even among runs
 // of the same job: after a worker was lost, the job's next run has a different id.
-func RunID(ctx context.Context) string {
-	if r, ok := reporter(ctx).(identified); ok {
-		_, run := r.ids()
-		return run
-	}
-	return ""
-}
+func RunID(ctx context.Context) string { return runOf(ctx).RunID }
 
 // JobID returns the id of the current job, or "" outside a job. A service can use it as an
 // idempotency key for requests to other systems.
-func JobID(ctx context.Context) string {
-	if r, ok := reporter(ctx).(identified); ok {
-		job, _ := r.ids()
-		return job
-	}
-	return ""
-}
+func JobID(ctx context.Context) string { return runOf(ctx).JobID }
 
-// AttemptOf returns the number of the current attempt at the step, from 1. It returns 0
-// outside a job, and in a process that runs a single job.
-func AttemptOf(ctx context.Context) int {
-	if r, ok := reporter(ctx).(interface{ attempt() int }); ok {
-		return r.attempt()
-	}
-	return 0
-}
+// AttemptOf returns the number of the current attempt at the step, from 1, or 0 outside a job.
+func AttemptOf(ctx context.Context) int { return runOf(ctx).Attempt }
 
 // Progress reports the progress of the current job's service, from 0 to 100 percent, with a message
 // for people. It does not block and may be called often: viewers receive at most ten updates per

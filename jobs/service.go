@@ -1,3 +1,7 @@
+// Package jobs defines what a job is: its services, its state and submission, and what may happen to
+// it, as pure functions of a job and a time. [coatcheck/jobs/queue] stores and runs jobs.
+//
+// Authors of services need [Add], [Service], [Progress], [Log], [Output] and a few errors.
 package jobs
 
 import (

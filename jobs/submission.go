@@ -8,7 +8,7 @@ import (
 )
 
 // A Submission is a request for a job. The API has validated its input against the service's
-// schema; [Queue.Submit] validates the rest.
+// schema; the queue validates the rest.
 type Submission struct {
 	Owner   string
 	Service string

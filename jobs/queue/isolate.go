@@ -28,7 +28,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) job
 		return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	grace := w.queue.CancelGrace
-	request := isolatedRun{Service: w.service.Name, Input: input, JobID: r.job.ID, RunID: r.job.RunID, Grace: grace}
+	request := isolatedRun{Service: w.service.Name, Input: input, Run: r.id(), Grace: grace}
 	if deadline, ok := ctx.Deadline(); ok {
 		request.Timeout = time.Until(deadline)
 	}
@@ -76,10 +76,9 @@ const isolatedStop = "stop\n"
 type isolatedRun struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input"`
-	JobID   string          `json:"job_id"`
-	RunID   string          `json:"run_id"`
-	Timeout time.Duration   `json:"timeout"`
-	Grace   time.Duration   `json:"grace"`
+	jobs.Run
+	Timeout time.Duration `json:"timeout"`
+	Grace   time.Duration `json:"grace"`
 }
 
 // isolatedMark returns the prefix of each message of an isolated process. Other code in the process

@@ -31,7 +31,7 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 				fmt.Fprint(&out, noise)
 				return "done", nil
 			})
-			request, err := json.Marshal(isolatedRun{Service: "noisy", Input: json.RawMessage("{}"), RunID: "run-1", Timeout: time.Minute, Grace: time.Minute})
+			request, err := json.Marshal(isolatedRun{Service: "noisy", Input: json.RawMessage("{}"), Run: jobs.Run{RunID: "run-1"}, Timeout: time.Minute, Grace: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestIsolatedStops(t *testing.T) {
 		return "", nil
 	})
 	request := func(service string) string {
-		text, err := json.Marshal(isolatedRun{Service: service, Input: json.RawMessage(`{}`), RunID: "r", Timeout: time.Minute, Grace: time.Minute})
+		text, err := json.Marshal(isolatedRun{Service: service, Input: json.RawMessage(`{}`), Run: jobs.Run{RunID: "r"}, Timeout: time.Minute, Grace: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,10 +42,11 @@ func RunIsolated(ctx context.Context, services *jobs.Registry, in io.Reader, out
 			close(gone)
 		}
 	}()
-	r := &isolatedReporter{out: out, job: request.JobID, run: request.RunID}
+	r := &isolatedReporter{out: out, run: request.RunID}
+	ctx = jobs.WithReporter(jobs.WithRun(ctx, request.Run), r)
 	done := make(chan jobs.Result, 1)
 	go func() { // runs until the process exits
-		done <- service.Run(jobs.WithReporter(ctx, r), request.Input, request.Grace, func(text string, stack []byte) {
+		done <- service.Run(ctx, request.Input, request.Grace, func(text string, stack []byte) {
 			r.send(isolatedMessage{Panic: &isolatedPanic{text, string(stack)}})
 		})
 	}()
@@ -62,14 +63,12 @@ func RunIsolated(ctx context.Context, services *jobs.Registry, in io.Reader, out
 
 // An isolatedReporter is the [jobs.Reporter] of a service in an isolated process.
 type isolatedReporter struct {
-	job, run string
+	run string // id of the run
 
 	mu  sync.Mutex // guards out and err
 	out io.Writer
 	err error // the first error; nothing is written after it
 }
-
-func (r *isolatedReporter) ids() (job, run string) { return r.job, r.run }
 
 func (r *isolatedReporter) send(m isolatedMessage) {
 	text, err := json.Marshal(m)

@@ -1,4 +1,4 @@
-// Package jobs implements the life cycle of jobs: submit, run, finish, cancel and remove. The table
+// Package queue stores and runs jobs: submit, run, finish, cancel, remove, recover, call back. The table
 // jobs is the source of truth. River carries jobs to workers; its rows are only transport.
 package queue
 

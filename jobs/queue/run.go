@@ -179,9 +179,14 @@ func (r *run) push(e event) {
 	r.wakePublisher()
 }
 
-func (r *run) ids() (job, run string) { return r.job.ID, r.job.RunID }
+// context returns the context for the run's service.
+func (r *run) context(ctx context.Context) context.Context {
+	return jobs.WithReporter(jobs.WithRun(ctx, r.id()), r)
+}
 
-func (r *run) attempt() int { return r.job.Attempt }
+func (r *run) id() jobs.Run {
+	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt}
+}
 
 // last returns the id of the run's newest event.
 func (r *run) last() notify.ID {

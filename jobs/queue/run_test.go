@@ -32,7 +32,7 @@ func (b *slowBus) Erase(string) error { return nil }
 
 func newTestRun(b *slowBus) *run {
 	q := &Queue{Config: Config{Events: b, Logger: slog.New(slog.DiscardHandler)}}
-	return &run{queue: q, job: jobs.Job{ID: "job", Step: 1, Steps: 1, Version: 7}, version: 7}
+	return &run{queue: q, job: jobs.Job{ID: "job", Step: 1, Steps: 1, Internal: jobs.Internal{Version: 7}}, version: 7}
 }
 
 // A service may say how far it is as often as it likes: viewers get ten

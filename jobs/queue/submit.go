@@ -67,8 +67,8 @@ func (q *Queue) newJob(s *jobs.Submission) (jobs.Job, error) {
 		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
 		Chain: []jobs.Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
-		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: jobs.Optional(s.RetryOf), Version: 1, Timeout: store.Duration(s.Timeout),
-		Retain: store.Duration(s.Retain),
+		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: jobs.Optional(s.RetryOf),
+		Internal: jobs.Internal{Version: 1, Timeout: store.Duration(s.Timeout), Retain: store.Duration(s.Retain)},
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, jobs.Step{Service: step.Service, Input: step.Input})

@@ -84,7 +84,7 @@ func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}
-	res := w.service.Run(jobs.WithReporter(ctx, r), input, q.CancelGrace,
+	res := w.service.Run(r.context(ctx), input, q.CancelGrace,
 		func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })
 	if res.Returned != nil {
 		q.Logger.WarnContext(ctx, "service does not stop: its run is abandoned; make the service return soon after its context is done",

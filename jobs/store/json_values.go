@@ -11,13 +11,16 @@ import (
 // JSON text. Scanning NULL does not change v.
 func JSON[T any](v *T) JSONValue[T] { return JSONValue[T]{v} }
 
+// A JSONValue is an argument of a statement, and a destination of Scan.
 type JSONValue[T any] struct{ v *T }
 
+// Value implements [driver.Valuer].
 func (t JSONValue[T]) Value() (driver.Value, error) {
 	b, err := json.Marshal(*t.v)
 	return string(b), err
 }
 
+// Scan implements [sql.Scanner].
 func (t JSONValue[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:

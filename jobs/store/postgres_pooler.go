@@ -34,7 +34,8 @@ func detectPooling(ctx context.Context, first, second *sql.DB) error {
 	// Simple protocol, because poolers may also lose prepared statements.
 	pid := func(db interface {
 		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	}) (pid int, err error) {
+	},
+	) (pid int, err error) {
 		err = db.QueryRowContext(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err
 	}

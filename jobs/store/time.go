@@ -10,6 +10,7 @@ import (
 // digits, in the database milliseconds since 1970.
 type Time struct{ time.Time }
 
+// TimeLayout is RFC 3339 with milliseconds.
 const TimeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // At returns t truncated to milliseconds.

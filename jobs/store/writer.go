@@ -170,6 +170,7 @@ func array[V, T any](rows []T, of func(T) any) ([]*V, error) {
 	return a, nil
 }
 
+// Affected returns how many rows a statement changed. It takes the results of ExecContext.
 func Affected(res sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
