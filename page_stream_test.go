@@ -413,8 +413,8 @@ func TestPageServerKilled(t *testing.T) {
 	}
 	s.ready()
 	b := newBrowser(t)
-	b.open(s.submitted("sleep", `{"input": {"seconds": 3}}`, "web_url"))
-	b.until(barValue + ` > 10`)
+	b.open(s.submitted("sleep", `{"input": {"seconds": 8}}`, "web_url"))
+	b.until(barValue + ` > 5`)
 	server.Process.Kill()
 	server.Wait()
 	b.until(noteText + `.startsWith("▲ Connection lost")`)
