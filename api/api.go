@@ -86,6 +86,7 @@ type API struct {
 	streams      *streamLimiter
 	largeOutputs *largeQueue
 	pages        *web.Renderer
+	schemas      *requestSchemas
 	startedAt    time.Time
 	draining     context.Context //nolint:containedctx // done when the server shuts down
 	drain        context.CancelFunc
@@ -112,6 +113,10 @@ func New(c Config) (*API, error) {
 		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
 		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
 		pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now(),
+	}
+	var err error
+	if a.schemas, err = newRequestSchemas(c.Validator); err != nil {
+		return nil, err
 	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.router.Use(middleware.GetHead)
@@ -152,7 +157,7 @@ func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
 	c.Info.Description = "Puts slow code behind an asynchronous HTTP API: submit a job, then poll it, watch it or be called back."
 	c.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
-	c.Components.Schemas = a.Validator.schemas
+	c.Components.Schemas = a.Validator.Registry
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":   {Type: "http", Scheme: "basic", Description: "Name and password of a user."},
 		"api_key": {Type: "http", Scheme: "bearer", Description: "An API key of a user."},
@@ -225,6 +230,6 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		describeTimes(a.huma.OpenAPI().Paths[o.path].Get)
 	}
 	if body, ok := bodies[o.id]; ok {
-		a.describeBody(o.path, a.Validator.bodies[body])
+		a.describeBody(o.path, a.schemas.bodies[body])
 	}
 }

@@ -28,7 +28,7 @@ type callbackData struct {
 // describeCallback describes the requests to callback_url for the OpenAPI
 // document.
 func (a *API) describeCallback() map[string]*huma.PathItem {
-	schema := a.Validator.schemas.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
+	schema := a.Validator.Registry.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
 	header := func(name, description string) *huma.Param {
 		return &huma.Param{
 			Name: name, In: "header", Required: true, Description: description,

@@ -32,7 +32,7 @@ func newCostAPI(t *testing.T) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &API{Config: Config{Services: registry, Guard: guard, Validator: newTestValidator(t, registry)}}
+	return newDecoder(t, Config{Services: registry, Guard: guard})
 }
 
 // repeated returns n texts joined with commas.

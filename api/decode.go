@@ -43,7 +43,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
-	errs, err := check(ctx, a.Validator.compiled[a.Validator.submits[service]], body, "body")
+	errs, err := check(ctx, a.schemas.compiledSubmits[service], body, "body")
 	if err != nil {
 		return jobs.Submission{}, bodyError(ctx, err)
 	}

@@ -88,7 +88,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	a := &API{Config: Config{Services: registry, Guard: guard, Validator: newTestValidator(f, registry)}}
+	a := newDecoder(f, Config{Services: registry, Guard: guard})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s, err := a.decode(t.Context(), "sleep", "application/json", body)
 		if err != nil {
@@ -107,6 +107,17 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q has the input %q", body, s.Input)
 		}
 	})
+}
+
+// newDecoder returns an API that can only decode submissions.
+func newDecoder(tb testing.TB, c Config) *API {
+	tb.Helper()
+	c.Validator = newTestValidator(tb, c.Services)
+	schemas, err := newRequestSchemas(c.Validator)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &API{Config: c, schemas: schemas}
 }
 
 func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {

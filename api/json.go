@@ -195,3 +195,11 @@ func (r *jsonReader) list(ctx context.Context) (any, error) {
 	_, err := r.ReadToken()
 	return list, err
 }
+
+// errEncoding returns the error for text that is not UTF-8.
+func errEncoding(text []byte) error {
+	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
+		return errors.New("it starts with the byte order mark of UTF-16: expected UTF-8")
+	}
+	return errors.New("it contains invalid UTF-8")
+}

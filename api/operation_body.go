@@ -22,7 +22,7 @@ var bodies = map[string]reflect.Type{
 // document. Without it, huma documents the body as bytes.
 func (a *API) describeBody(path string, schema *huma.Schema) {
 	body := a.huma.OpenAPI().Paths[path].Post.RequestBody
-	body.Required = len(a.Validator.resolve(schema).Required) > 0
+	body.Required = len(a.Validator.Resolve(schema).Required) > 0
 	body.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
 }
 
@@ -33,7 +33,7 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}
-	errs, err := check(ctx, a.Validator.compiled[a.Validator.bodies[reflect.TypeFor[T]()]], text, "body")
+	errs, err := check(ctx, a.schemas.compiledBodies[reflect.TypeFor[T]()], text, "body")
 	if err != nil {
 		return body, bodyError(ctx, err)
 	}

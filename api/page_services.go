@@ -37,7 +37,7 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	}
 	f := &form{
 		service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json",
-		resolve: a.Validator.schemas.SchemaFromRef,
+		resolve: a.Validator.Registry.SchemaFromRef,
 	}
 	if from := r.URL.Query().Get("from"); from != "" {
 		job, err := a.ownedJob(r.Context(), from)
@@ -63,7 +63,7 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 	}
 	f := &form{
 		service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json",
-		resolve: a.Validator.schemas.SchemaFromRef,
+		resolve: a.Validator.Registry.SchemaFromRef,
 	}
 	job, err := a.submitForm(r.Context(), f)
 	if err == nil {
@@ -104,11 +104,7 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 
 // inputSchema returns the schema of a service's input, which is an object.
 func (a *API) inputSchema(service string) *schema {
-	s := a.Validator.inputs[service]
-	if s.Ref != "" {
-		return a.Validator.schemas.SchemaFromRef(s.Ref)
-	}
-	return s
+	return a.Validator.Resolve(a.Validator.Input(service))
 }
 
 // serviceView returns the view of a service, with the form.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,14 +38,6 @@ func (a *API) tooLarge() *Problem {
 // withoutBOM removes the byte order mark that some clients prepend to a body
 // (RFC 8259, section 8.1).
 func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
-
-// errEncoding returns the error for text that is not UTF-8.
-func errEncoding(text []byte) error {
-	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
-		return errors.New("it starts with the byte order mark of UTF-16: expected UTF-8")
-	}
-	return errors.New("it contains invalid UTF-8")
-}
 
 // discardBody reads and discards the rest of a body that was rejected as too
 // large, for clients that send everything before they read the response.

@@ -1,27 +1,12 @@
 package api
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
-
-// timeExample is the example in error messages about invalid times.
-const timeExample = "2026-01-31T12:00:00Z"
-
-// errTime is the error for text that is not a valid time.
-var errTime = errors.New("expected " + typeNouns["date-time"] + "; in a query, write the + of a time zone as %2B")
-
-// parseTime parses a time in RFC 3339 format, where T and Z may be lower case.
-func parseTime(text string) (at time.Time, err error) {
-	if at.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
-		return at, errTime
-	}
-	return at, nil
-}
 
 // A requestTime is a time in a request. In a query, it accepts a space instead
 // of the + of a time zone, because form decoding turns + into a space.

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"path"
+	"iter"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,36 +19,27 @@ import (
 // A Validator validates inputs against the JSON Schemas (2020-12) of their
 // services. It compares numbers with arbitrary precision.
 type Validator struct {
-	schemas  huma.Registry
+	// Registry has the schemas of Go types; other schemas refer to them as
+	// #/components/schemas/NAME.
+	Registry huma.Registry
+
 	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
-	submits  map[string]*huma.Schema // schemas of whole submission bodies
-	bodies   map[reflect.Type]*huma.Schema
 
-	compiled map[*huma.Schema]*jsonschema.Schema // compiled inputs, submits and bodies
+	compiled map[string]*jsonschema.Schema // inputs, by service
 }
 
 // NewValidator returns a validator for the services. Its error lists each
 // service, field and tag that is not supported.
 func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
-		schemas:  huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+		Registry: huma.NewMapRegistry(componentsPath, huma.DefaultSchemaNamer),
 		services: services,
 		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema),
-		submits: make(map[string]*huma.Schema),
-		bodies:  make(map[reflect.Type]*huma.Schema),
 	}
-	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
-	v.schemas.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
-	v.schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
-	problem := v.schemas.Map()["Problem"].Properties["code"]
-	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
-		problem.Enum = append(problem.Enum, code)
-	}
-	for _, t := range bodies {
-		v.bodies[t] = v.schemas.Schema(t, true, "")
-	}
+	v.Registry.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
+	v.Registry.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
 	var errs []error
 	for s := range services.All() {
 		if err := v.add(s); err != nil {
@@ -63,36 +52,8 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	return v, v.compile()
 }
 
-// compile compiles the schemas. Its error lists each service, field and tag
-// that is not supported.
-func (v *Validator) compile() error {
-	c, err := newCompiler(map[string]any{
-		"components": map[string]any{"schemas": v.schemas.Map()}, "inputs": v.inputs, "outputs": v.outputs,
-		"submits": v.submits,
-	})
-	if err != nil {
-		return err
-	}
-	v.compiled = make(map[*huma.Schema]*jsonschema.Schema)
-	for _, schema := range v.bodies {
-		if v.compiled[schema], err = c.at("components", "schemas", path.Base(schema.Ref)); err != nil {
-			return fmt.Errorf("schema of a body: %w", err)
-		}
-	}
-	var errs []error
-	for s := range v.services.All() {
-		err := v.checkTags(c, s)
-		for place, schema := range map[string]*huma.Schema{"inputs": v.inputs[s.Name], "submits": v.submits[s.Name]} {
-			if err == nil {
-				v.compiled[schema], err = c.at(place, s.Name)
-			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
+// componentsPath is the path of the schemas in an OpenAPI document.
+const componentsPath = "#/components/schemas/"
 
 // add creates the schemas of a service.
 func (v *Validator) add(s *jobs.Service) (err error) {
@@ -102,34 +63,63 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 		}
 	}()
 	if s.InputSchema != nil {
-		if err := v.declare(s); err != nil {
-			return err
-		}
-	} else {
-		v.inputs[s.Name] = v.schemas.Schema(s.Input(), true, s.Name+".input")
-		v.outputs[s.Name] = v.schemas.Schema(s.Output(), true, s.Name+".output")
+		return v.declare(s)
 	}
-	v.submits[s.Name] = v.submitSchema(s.Name)
+	v.inputs[s.Name] = v.Registry.Schema(s.Input(), true, s.Name+".input")
+	v.outputs[s.Name] = v.Registry.Schema(s.Output(), true, s.Name+".output")
 	return nil
 }
 
-// submitSchema returns the schema of a submission to the service.
-func (v *Validator) submitSchema(service string) *huma.Schema {
-	submit := huma.SchemaFromType(v.schemas, reflect.TypeFor[submitBody]())
-	submit.Properties["input"] = v.inputs[service]
-	submit.Properties["metadata"] = &huma.Schema{
-		Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is.",
+// compile compiles the schemas. Its error lists each service, field and tag
+// that is not supported.
+func (v *Validator) compile() error {
+	c, err := v.NewCompiler(map[string]any{"inputs": v.inputs, "outputs": v.outputs})
+	if err != nil {
+		return err
 	}
-	submit.PrecomputeMessages()
-	name := "Submit." + service
-	v.schemas.Map()[name] = submit
-	return &huma.Schema{Ref: "#/components/schemas/" + name}
+	v.compiled = make(map[string]*jsonschema.Schema)
+	var errs []error
+	for s := range v.services.All() {
+		err := v.checkTags(c, s)
+		if err == nil {
+			v.compiled[s.Name], err = c.At("inputs", s.Name)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// NewCompiler returns a compiler of the schemas in a document, which may refer
+// to those in the registry.
+func (v *Validator) NewCompiler(document map[string]any) (*Compiler, error) {
+	document["components"] = map[string]any{"schemas": v.Registry.Map()}
+	return newCompiler(document)
+}
+
+// Services returns the services.
+func (v *Validator) Services() iter.Seq[*jobs.Service] { return v.services.All() }
+
+// Input returns the schema of the service's input; nil if there is no such
+// service.
+func (v *Validator) Input(service string) *huma.Schema { return v.inputs[service] }
+
+// Output returns the schema of the service's output.
+func (v *Validator) Output(service string) *huma.Schema { return v.outputs[service] }
+
+// Resolve returns the schema that a schema refers to, or the schema itself.
+func (v *Validator) Resolve(s *huma.Schema) *huma.Schema {
+	if s != nil && s.Ref != "" {
+		return v.Registry.SchemaFromRef(s.Ref)
+	}
+	return s
 }
 
 // Validate validates the input of a job as in a request. The error lists all
 // validation errors, in terms that the job's owner understands.
 func (v *Validator) Validate(service string, input []byte) error {
-	fieldErrs, err := check(context.Background(), v.compiled[v.inputs[service]], input, "input")
+	fieldErrs, err := check(context.Background(), v.compiled[service], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
@@ -161,9 +151,9 @@ func decodeError(err error, location string) ProblemError {
 	return ProblemError{Location: location, Message: err.Error()}
 }
 
-// standalone returns a schema together with all schemas that it refers to, as
+// Standalone returns a schema together with all schemas that it refers to, as
 // one document that any JSON Schema validator can use (JSON Schema 2020-12).
-func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
+func (v *Validator) Standalone(schema *huma.Schema) (json.RawMessage, error) {
 	defs := make(map[string]json.RawMessage)
 	root, err := v.localRefs(schema, defs)
 	if err != nil {
@@ -172,7 +162,7 @@ func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 	if len(defs) == 0 {
 		return root, nil
 	}
-	if ref := v.schemas.SchemaFromRef(schema.Ref); ref != nil {
+	if ref := v.Registry.SchemaFromRef(schema.Ref); ref != nil {
 		if root, err = v.localRefs(ref, defs); err != nil {
 			return nil, err
 		}
@@ -193,7 +183,7 @@ func (v *Validator) standalone(schema *huma.Schema) (json.RawMessage, error) {
 // localRefs renders a schema with references to $defs, and adds the referenced
 // schemas to defs.
 func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessage) (json.RawMessage, error) {
-	const global, local = `"$ref":"#/components/schemas/`, `"$ref":"#/$defs/`
+	const global, local = `"$ref":"` + componentsPath, `"$ref":"#/$defs/`
 	b, err := json.Marshal(schema)
 	if err != nil {
 		return nil, fmt.Errorf("render schema: %w", err)
@@ -209,7 +199,7 @@ func (v *Validator) localRefs(schema *huma.Schema, defs map[string]json.RawMessa
 			continue
 		}
 		defs[string(name)] = nil // mark as visited, for recursive schemas
-		if defs[string(name)], err = v.localRefs(v.schemas.Map()[string(name)], defs); err != nil {
+		if defs[string(name)], err = v.localRefs(v.Registry.Map()[string(name)], defs); err != nil {
 			return nil, err
 		}
 	}

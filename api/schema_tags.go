@@ -43,14 +43,14 @@ var (
 // never be enforced.
 type tagChecker struct {
 	*Validator
-	compiler *compiler
+	compiler *Compiler
 	seen     map[reflect.Type]bool
 	errs     []error
 }
 
 // checkTags returns an error for each tag of the service's input and output
 // that has no effect.
-func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
+func (v *Validator) checkTags(compiler *Compiler, s *jobs.Service) error {
 	if s.InputSchema != nil {
 		return nil // it has no tags
 	}
@@ -65,7 +65,7 @@ func (v *Validator) checkTags(compiler *compiler, s *jobs.Service) error {
 func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names ...string) {
 	if schema != nil && schema.Ref != "" {
 		names = []string{"components", "schemas", path.Base(schema.Ref)}
-		schema = c.resolve(schema)
+		schema = c.Resolve(schema)
 	}
 	switch {
 	case schema == nil:
@@ -94,9 +94,9 @@ func (c *tagChecker) check(at string, t reflect.Type, schema *huma.Schema, names
 // path to it.
 func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema, names ...string) {
 	addError := func(format string, args ...any) { c.errs = append(c.errs, fmt.Errorf(at+": "+format, args...)) }
-	types := []string{c.resolve(p).Type}
+	types := []string{c.Resolve(p).Type}
 	if p.Type == huma.TypeArray {
-		types = append(types, c.resolve(p.Items).Type)
+		types = append(types, c.Resolve(p.Items).Type)
 	}
 	for _, m := range tagKey.FindAllStringSubmatch(string(tag), -1) {
 		key := m[1]
@@ -123,7 +123,7 @@ func (c *tagChecker) checkField(at string, tag reflect.StructTag, p *huma.Schema
 	case p.ReadOnly && strings.HasPrefix(at, "input."):
 		addError("the tag readOnly is only allowed in outputs")
 	}
-	schema, err := c.compiler.at(names...)
+	schema, err := c.compiler.At(names...)
 	if err != nil {
 		addError("%w", err)
 		return
@@ -150,11 +150,4 @@ func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value
 	for _, m := range fieldErrs {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not allowed: %s", m.Location, tag, m.Message))
 	}
-}
-
-func (v *Validator) resolve(s *huma.Schema) *huma.Schema {
-	if s != nil && s.Ref != "" {
-		return v.schemas.SchemaFromRef(s.Ref)
-	}
-	return s
 }

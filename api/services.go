@@ -107,11 +107,11 @@ func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
 
 // describe returns the description of a service for clients.
 func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
-	input, err := a.Validator.standalone(a.Validator.inputs[s.Name])
+	input, err := a.Validator.Standalone(a.Validator.Input(s.Name))
 	if err != nil {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}
-	output, err := a.Validator.standalone(a.Validator.outputs[s.Name])
+	output, err := a.Validator.Standalone(a.Validator.Output(s.Name))
 	if err != nil {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}

@@ -27,7 +27,7 @@ func placeholder(value any) (pointer string, ok bool) {
 func (v *Validator) checkStep(
 	ctx context.Context, service string, text []byte, location string,
 ) ([]ProblemError, error) {
-	schema := v.compiled[v.inputs[service]]
+	schema := v.compiled[service]
 	if schema == nil {
 		return nil, nil // decode reports the unknown service
 	}

@@ -65,7 +65,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 		}
 		return answer.render()
 	})
-	a.describeBody("/v1/services/"+s.Name+"/jobs", a.Validator.submits[s.Name])
+	a.describeBody("/v1/services/"+s.Name+"/jobs", a.schemas.submits[s.Name])
 }
 
 func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobResponse, error) {

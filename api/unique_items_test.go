@@ -21,7 +21,7 @@ func TestUniqueItems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := c.at("list")
+	list, err := c.At("list")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestUniqueItems(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %q", text, mistakes, err, want)
 		}
 	}
-	below, err := c.at("below")
+	below, err := c.At("below")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,12 +19,12 @@ import (
 // a real location.
 const schemaBase = "coatcheck:///schemas"
 
-// A compiler compiles the schemas in one document (JSON Schema 2020-12), by
+// A Compiler compiles the schemas in one document (JSON Schema 2020-12), by
 // their JSON pointers (RFC 6901).
-type compiler struct{ *jsonschema.Compiler }
+type Compiler struct{ *jsonschema.Compiler }
 
 // newCompiler returns a compiler that reads no files and opens no connections.
-func newCompiler(document any) (*compiler, error) {
+func newCompiler(document any) (*Compiler, error) {
 	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("render schemas: %w", err)
@@ -48,11 +48,11 @@ func newCompiler(document any) (*compiler, error) {
 	if err := c.AddResource(schemaBase, read); err != nil {
 		return nil, fmt.Errorf("read schemas: %w", err)
 	}
-	return &compiler{c}, nil
+	return &Compiler{c}, nil
 }
 
-// at compiles the schema at the path of names.
-func (c *compiler) at(names ...string) (*jsonschema.Schema, error) {
+// At compiles the schema at the path of names.
+func (c *Compiler) At(names ...string) (*jsonschema.Schema, error) {
 	var pointer strings.Builder
 	for _, name := range names {
 		pointer.WriteString("/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name)))

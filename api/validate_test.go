@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		schema, err := c.at("schema/~")
+		schema, err := c.At("schema/~")
 		if err != nil {
 			t.Fatalf("%s: %v", test.schema, err)
 		}
@@ -68,7 +68,7 @@ func TestValidateLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := c.at("list")
+	list, err := c.At("list")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestValidateLimits(t *testing.T) {
 		t.Errorf("%d mistakes, %v", len(mistakes), err)
 	}
 	for _, name := range []string{"elsewhere", "beside"} {
-		if _, err := c.at(name); err == nil || !strings.Contains(fmt.Sprint(err), "references to other documents are not allowed") {
+		if _, err := c.At(name); err == nil || !strings.Contains(fmt.Sprint(err), "references to other documents are not allowed") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

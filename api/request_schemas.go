@@ -1,0 +1,72 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// requestSchemas are the schemas of request bodies, which are in the OpenAPI
+// document too.
+type requestSchemas struct {
+	submits map[string]*huma.Schema // submissions, by service
+	bodies  map[reflect.Type]*huma.Schema
+
+	compiledSubmits map[string]*jsonschema.Schema
+	compiledBodies  map[reflect.Type]*jsonschema.Schema
+}
+
+// newRequestSchemas creates the schemas of request bodies, and adds them and
+// the schema of problems to the validator's registry.
+func newRequestSchemas(v *Validator) (*requestSchemas, error) {
+	r := &requestSchemas{
+		submits: make(map[string]*huma.Schema), bodies: make(map[reflect.Type]*huma.Schema),
+		compiledSubmits: make(map[string]*jsonschema.Schema), compiledBodies: make(map[reflect.Type]*jsonschema.Schema),
+	}
+	v.Registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	problem := v.Registry.Map()["Problem"].Properties["code"]
+	problem.Enum = nil
+	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
+		problem.Enum = append(problem.Enum, code)
+	}
+	document := make(map[string]any)
+	for name, t := range bodies {
+		r.bodies[t] = v.Registry.Schema(t, true, "")
+		document[name] = r.bodies[t]
+	}
+	for s := range v.Services() {
+		r.submits[s.Name] = submitSchema(v, s.Name)
+	}
+	c, err := v.NewCompiler(map[string]any{"bodies": document, "submits": r.submits})
+	if err != nil {
+		return nil, err
+	}
+	for name, t := range bodies {
+		if r.compiledBodies[t], err = c.At("bodies", name); err != nil {
+			return nil, fmt.Errorf("schema of a body: %w", err)
+		}
+	}
+	for name := range r.submits {
+		if r.compiledSubmits[name], err = c.At("submits", name); err != nil {
+			return nil, fmt.Errorf("schema of a submission to %s: %w", name, err)
+		}
+	}
+	return r, nil
+}
+
+// submitSchema returns the schema of a submission to the service.
+func submitSchema(v *Validator, service string) *huma.Schema {
+	submit := huma.SchemaFromType(v.Registry, reflect.TypeFor[submitBody]())
+	submit.Properties["input"] = v.Input(service)
+	submit.Properties["metadata"] = &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true, Description: "Comes back as it is.",
+	}
+	submit.PrecomputeMessages()
+	name := "Submit." + service
+	v.Registry.Map()[name] = submit
+	return &huma.Schema{Ref: "#/components/schemas/" + name}
+}
