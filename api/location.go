@@ -18,6 +18,13 @@ const (
 	maxEcho = 100
 )
 
+// A ProblemError is one validation error in a request.
+type ProblemError struct {
+	Location string `json:"location" doc:"Where, such as body.input.seconds."`
+	Message  string `json:"message"`
+	Value    any    `json:"value,omitempty"`
+}
+
 // A location is a human-readable position in a request, such as body.tags[0].
 // Do not compare locations; compare paths. A member can have any name, even
 // "tags[0]".

@@ -14,16 +14,13 @@ import (
 	"coatcheck/web"
 )
 
-// schema is a JSON Schema.
-type schema = huma.Schema
-
 // A form creates a submission. It has a field for each property of the
 // service's input and for the most important options, or one field for the
 // whole submission as JSON.
 type form struct {
 	service *jobs.Service
-	schema  *schema
-	resolve func(ref string) *schema
+	schema  *huma.Schema
+	resolve func(ref string) *huma.Schema
 	json    bool
 	values  url.Values          // as entered; nil for a new form
 	errors  map[string][]string // by field name; "" for errors without a field
@@ -77,7 +74,7 @@ func (f *form) body() (json.RawMessage, error) {
 		case option.Name == "tags":
 			body["tags"] = slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
 		case slices.Contains(numericOptions, option.Name):
-			body[option.Name] = fieldJSON(&schema{Type: huma.TypeNumber}, value)
+			body[option.Name] = fieldJSON(&huma.Schema{Type: huma.TypeNumber}, value)
 		default:
 			body[option.Name] = value
 		}
@@ -88,7 +85,7 @@ func (f *form) body() (json.RawMessage, error) {
 // fieldJSON converts the text of a field to JSON of the type in the schema.
 // Text that is not of this type becomes a JSON string, so that the validator
 // reports it.
-func fieldJSON(p *schema, value string) json.RawMessage {
+func fieldJSON(p *huma.Schema, value string) json.RawMessage {
 	if p.Type == huma.TypeString {
 		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // forms send line breaks as CRLF
 	}

@@ -66,7 +66,7 @@ func (f *form) rank(name string) int {
 	return rank
 }
 
-func (f *form) property(name string) *schema {
+func (f *form) property(name string) *huma.Schema {
 	p := f.schema.Properties[name]
 	if p.Ref != "" {
 		return f.resolve(p.Ref)
@@ -75,7 +75,7 @@ func (f *form) property(name string) *schema {
 }
 
 // field returns the field for a property.
-func (f *form) field(name string, p *schema) web.Field {
+func (f *form) field(name string, p *huma.Schema) web.Field {
 	field := web.Field{
 		Name: inputPrefix + name, ID: "input-" + name,
 		Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,

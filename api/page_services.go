@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -103,7 +105,7 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 }
 
 // inputSchema returns the schema of a service's input, which is an object.
-func (a *API) inputSchema(service string) *schema {
+func (a *API) inputSchema(service string) *huma.Schema {
 	return a.Validator.Resolve(a.Validator.Input(service))
 }
 

@@ -31,13 +31,6 @@ type Problem struct { //nolint:errname // the term of the RFC
 	header http.Header
 }
 
-// A ProblemError is one validation error in a request.
-type ProblemError struct {
-	Location string `json:"location" doc:"Where, such as body.input.seconds."`
-	Message  string `json:"message"`
-	Value    any    `json:"value,omitempty"`
-}
-
 // Error implements error.
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 

@@ -11,7 +11,7 @@ import (
 func TestPlaceholders(t *testing.T) {
 	registry := new(jobs.Registry)
 	services.Register(registry)
-	v := newTestValidator(t, registry)
+	v := newValidator(t, registry)
 	for input, want := range map[string]string{
 		`{"a":100,"b":{"$output":""}}`:                "",
 		`{"$output":""}`:                              "",
@@ -40,4 +40,13 @@ func TestPlaceholders(t *testing.T) {
 			t.Errorf("%s: %v, want %q", input, errs, want)
 		}
 	}
+}
+
+func newValidator(tb testing.TB, registry *jobs.Registry) *Validator {
+	tb.Helper()
+	v, err := NewValidator(registry)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
 }
