@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"coatcheck/api"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -25,7 +25,7 @@ type engine struct {
 	guard     *notify.Guard
 	sender    *notify.Sender
 	registry  *jobs.Registry
-	validator *api.Validator
+	validator *schema.Validator
 	queue     *queue.Queue
 }
 
@@ -51,7 +51,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if err = c.checkServices(e.registry); err != nil {
 		return e, err
 	}
-	if e.validator, err = api.NewValidator(e.registry); err != nil {
+	if e.validator, err = schema.NewValidator(e.registry); err != nil {
 		return e, err
 	}
 	if e.db, err = openDatabase(ctx, c); err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coatcheck/api"
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 )
 
 // checkCommand returns the command that reports all errors in the configuration.
@@ -30,7 +30,7 @@ func (p *program) checkCommand() *cobra.Command {
 			if err := c.checkServices(registry); err != nil {
 				return err
 			}
-			if _, err := api.NewValidator(registry); err != nil {
+			if _, err := schema.NewValidator(registry); err != nil {
 				return &usageError{err}
 			}
 			if c.TLSCert != "" {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"coatcheck/jobs/schema"
 )
 
 // listHeaders are list-based headers: several lines are equivalent to one line
@@ -56,10 +58,10 @@ func combineHeaders(h http.Header) error {
 			h.Set(name, strings.Join(lines, ", "))
 		}
 	}
-	var errs []ProblemError
+	var errs []schema.ProblemError
 	for _, name := range singleHeaders {
 		if len(h[name]) > 1 {
-			errs = append(errs, ProblemError{Location: "header." + name, Message: "expected the header once"})
+			errs = append(errs, schema.ProblemError{Location: "header." + name, Message: "expected the header once"})
 		}
 	}
 	if errs != nil {
@@ -77,7 +79,7 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	values, separators := r.URL.Query(), repeatableParams[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
 	if errs != nil {
-		return r, invalid(errs[:min(len(errs), maxErrors)])
+		return r, invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	combined := false
 	for name, separator := range separators {
@@ -98,10 +100,10 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 
 // repeatedNames returns an error for each name with several values, unless the
 // name is repeatable.
-func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []ProblemError) {
+func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []schema.ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < maxErrors {
-			errs = append(errs, ProblemError{
+		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < schema.MaxErrors {
+			errs = append(errs, schema.ProblemError{
 				Location: at + "." + displayName(name),
 				Message:  fmt.Sprintf("expected one value, not %d", len(values[name])),
 			})
@@ -111,10 +113,10 @@ func repeatedNames(at string, values url.Values, repeatable map[string]string) (
 }
 
 // displayName returns a parameter name as it appears in error locations.
-func displayName(name string) string { return truncate(strings.ToValidUTF8(name, "\uFFFD")) }
+func displayName(name string) string { return schema.Truncate(strings.ToValidUTF8(name, "\uFFFD")) }
 
 // malformed returns the syntax errors of a query.
-func malformed(query string) (errs []ProblemError) {
+func malformed(query string) (errs []schema.ProblemError) {
 	if _, err := url.ParseQuery(query); err == nil {
 		return nil
 	}
@@ -126,21 +128,21 @@ func malformed(query string) (errs []ProblemError) {
 			location += "." + displayName(name)
 		}
 		if strings.Contains(part, ";") {
-			errs = append(errs, ProblemError{
+			errs = append(errs, schema.ProblemError{
 				Location: location, Message: "expected parameters separated by &, and %3B for a semicolon in a value",
 			})
 		} else if _, valueErr := url.QueryUnescape(value); err != nil || valueErr != nil {
-			errs = append(errs, ProblemError{
+			errs = append(errs, schema.ProblemError{
 				Location: location,
 				Message:  "expected two hexadecimal digits after each percent sign, and %25 for a percent sign",
 			})
 		}
-		if len(errs) == maxErrors {
+		if len(errs) == schema.MaxErrors {
 			break
 		}
 	}
 	if errs == nil {
-		errs = append(errs, ProblemError{Location: "query", Message: "expected fewer parameters"})
+		errs = append(errs, schema.ProblemError{Location: "query", Message: "expected fewer parameters"})
 	}
 	return errs
 }

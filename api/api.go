@@ -21,6 +21,7 @@ import (
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/notify"
 	"coatcheck/web"
 )
@@ -33,7 +34,7 @@ type Config struct {
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator
 	// Validator must be the validator that Queue uses.
-	Validator *Validator
+	Validator *schema.Validator
 	// PublicURL is the base URL of the API for its clients, such as
 	// "https://host", without a trailing slash. If it is empty, the base URL is
 	// derived from each request.

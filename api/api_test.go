@@ -19,6 +19,7 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/services"
@@ -107,7 +108,7 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	if o.services != nil {
 		o.services(registry)
 	}
-	validator, err := api.NewValidator(registry)
+	validator, err := schema.NewValidator(registry)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -50,11 +51,11 @@ var costs = map[string]func(n int) string{
 		return `{"input":{},"metadata":{"` + strings.Repeat("n", 20*n) + `":[` + repeated(n, func(int) string { return "1" }) + `]}}`
 	},
 	"longest names over many values": func(n int) string {
-		open, shut := strings.Repeat(`{"`+strings.Repeat("n", maxName)+`":`, 60), strings.Repeat("}", 60)
+		open, shut := strings.Repeat(`{"`+strings.Repeat("n", schema.MaxName)+`":`, 60), strings.Repeat("}", 60)
 		return `{"input":{"any":` + open + `[` + repeated(n, func(int) string { return "1" }) + `]` + shut + `}}`
 	},
 	"many long names": func(n int) string {
-		return `{"input":{"any":{` + repeated(n/50, func(i int) string { return fmt.Sprintf(`"%d%s":1`, i, strings.Repeat("n", maxName)) }) + `}}}`
+		return `{"input":{"any":{` + repeated(n/50, func(i int) string { return fmt.Sprintf(`"%d%s":1`, i, strings.Repeat("n", schema.MaxName)) }) + `}}}`
 	},
 	"placeholders that are unexpected members": func(n int) string {
 		return `{"input":{},"then":[{"service":"maths.add","input":{"a":1,"b":2,` + repeated(n, func(i int) string { return fmt.Sprintf(`"x%d":{"$output":""}`, i) }) + `}}]}`
@@ -63,7 +64,7 @@ var costs = map[string]func(n int) string{
 		return `{"input":{},"then":[{"service":"cost","input":{"numbers":[` + repeated(n, func(int) string { return `{"$output":""}` }) + `]}}]}`
 	},
 	"placeholders below long names": func(n int) string {
-		return `{"input":{},"then":[{"service":"cost","input":{"texts":{"` + strings.Repeat("n", maxName) + `":[` + repeated(n, func(int) string { return `{"$output":""}` }) + `]}}}]}`
+		return `{"input":{},"then":[{"service":"cost","input":{"texts":{"` + strings.Repeat("n", schema.MaxName) + `":[` + repeated(n, func(int) string { return `{"$output":""}` }) + `]}}}]}`
 	},
 	"placeholders with malformed pointers": func(n int) string {
 		return `{"input":{},"then":[{"service":"cost","input":{"any":[` + repeated(n, func(int) string { return `{"$output":"x"}` }) + `]}}]}`
@@ -135,7 +136,7 @@ func TestCostIsLinear(t *testing.T) { // not parallel: it measures allocations
 				sum := allocated(func() {
 					_, err := a.decode(t.Context(), "cost", "application/json", text)
 					if p := knownProblem(err); p != nil {
-						if answer, err := json.Marshal(p); err != nil || len(p.Errors) > maxErrors || len(answer) > maxErrors*(maxLocation+500) {
+						if answer, err := json.Marshal(p); err != nil || len(p.Errors) > schema.MaxErrors || len(answer) > schema.MaxErrors*(schema.MaxLocation+500) {
 							t.Errorf("the answer has %d mistakes and %d bytes, %v", len(p.Errors), len(answer), err)
 						}
 					}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 )
 
 // submitBody is the body of a submission. In the schema of a service's
@@ -43,20 +44,20 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
-	errs, err := check(ctx, a.schemas.compiledSubmits[service], body, "body")
+	errs, err := schema.Check(ctx, a.schemas.compiledSubmits[service], body, "body")
 	if err != nil {
 		return jobs.Submission{}, bodyError(ctx, err)
 	}
 	var in submitBody
 	if err := json.Unmarshal(body, &in); err != nil {
 		if len(errs) == 0 {
-			errs = append(errs, decodeError(err, "body"))
+			errs = append(errs, schema.DecodeError(err, "body"))
 		}
 		return jobs.Submission{}, invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
-			errs = append(errs, decodeError(err, "body.input"))
+			errs = append(errs, schema.DecodeError(err, "body.input"))
 		}
 	}
 	s := jobs.Submission{
@@ -65,7 +66,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		CallbackEvents: in.CallbackEvents, CallbackState: in.CallbackState,
 	}
 	addError := func(field, message string, value any) {
-		errs = append(errs, ProblemError{Location: "body." + field, Message: message, Value: value})
+		errs = append(errs, schema.ProblemError{Location: "body." + field, Message: message, Value: value})
 	}
 	duration := func(field, text string) time.Duration {
 		if text == "" {
@@ -73,7 +74,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 && (d != 0 || field != "delay") {
-			addError(field, "expected a duration above zero such as 90s, 15m or 24h", truncate(text))
+			addError(field, "expected a duration above zero such as 90s, 15m or 24h", schema.Truncate(text))
 			return 0
 		}
 		return d
@@ -85,7 +86,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		if in.Delay != "" {
 			addError("run_at", "expected delay or run_at, not both", nil)
 		}
-		if at, err := parseTime(in.RunAt); err == nil {
+		if at, err := schema.ParseTime(in.RunAt); err == nil {
 			s.RunAt = at
 		}
 	}
@@ -99,16 +100,16 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 	}
 	for i, step := range in.Then[:min(len(in.Then), jobs.MaxSteps-1)] {
 		s.Then = append(s.Then, jobs.NextStep{Service: step.Service, Input: step.Input})
-		if len(errs) >= maxErrors {
+		if len(errs) >= schema.MaxErrors {
 			continue
 		}
-		more, err := a.Validator.checkStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
+		more, err := a.Validator.CheckStep(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))
 		if err != nil {
 			return jobs.Submission{}, bodyError(ctx, err)
 		}
 		errs = append(errs, more...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
-			addError(fmt.Sprintf("then[%d].service", i), "unknown service", truncate(step.Service))
+			addError(fmt.Sprintf("then[%d].service", i), "unknown service", schema.Truncate(step.Service))
 		}
 	}
 	if in.CallbackURL != "" {
@@ -119,7 +120,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, invalid(errs[:min(len(errs), maxErrors)])
+		return jobs.Submission{}, invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	return s, nil
 }

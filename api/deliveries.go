@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 )
 
 type deliveryList struct {
@@ -108,7 +109,7 @@ func (a *API) addDeliveries() {
 		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
 			return nil, newProblem("invalid-callback-url", err.Error(),
-				ProblemError{Location: "body.url", Message: err.Error()})
+				schema.ProblemError{Location: "body.url", Message: err.Error()})
 		}
 		if err := a.checkMaySubmit(ctx); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -38,7 +39,7 @@ func knownProblem(err error) *Problem {
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
 		return newProblem("invalid-callback-url", e.Reason,
-			ProblemError{Location: "body.callback_url", Message: e.Reason})
+			schema.ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
 	if errs := fieldErrors(err); errs != nil {
 		return invalid(errs)
@@ -92,7 +93,7 @@ func unauthorized(detail string) *Problem {
 }
 
 // invalid returns the problem of a request with these validation errors.
-func invalid(errs []ProblemError) *Problem {
+func invalid(errs []schema.ProblemError) *Problem {
 	detail := "the request is invalid"
 	if len(errs) > 1 {
 		detail = fmt.Sprintf("the request has %d errors", len(errs))
@@ -102,15 +103,15 @@ func invalid(errs []ProblemError) *Problem {
 
 // fieldErrors returns the validation errors that package jobs found in a
 // submission.
-func fieldErrors(err error) []ProblemError {
+func fieldErrors(err error) []schema.ProblemError {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
-	var errs []ProblemError
+	var errs []schema.ProblemError
 	for _, err := range joined.Unwrap() {
 		if e, ok := errors.AsType[*jobs.FieldError](err); ok {
-			errs = append(errs, ProblemError{Location: "body." + e.Field, Message: e.Message})
+			errs = append(errs, schema.ProblemError{Location: "body." + e.Field, Message: e.Message})
 		}
 	}
 	return errs

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 )
 
 // Resumption has the parameters for resuming a stream. It is exported because
@@ -113,7 +114,7 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 	for i, ref := range refs {
 		job, err := s.api.loadJob(ctx, ref)
 		if p := knownProblem(err); p != nil && s.multi {
-			p.Errors = []ProblemError{{Location: fmt.Sprintf("query.job[%d]", i), Message: p.Detail}}
+			p.Errors = []schema.ProblemError{{Location: fmt.Sprintf("query.job[%d]", i), Message: p.Detail}}
 			job.ID, _, _ = strings.Cut(ref, ".")
 			err = errors.Join(err, p)
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 	"coatcheck/notify"
 	"coatcheck/services"
 )
@@ -120,9 +121,9 @@ func newDecoder(tb testing.TB, c Config) *API {
 	return &API{Config: c, schemas: schemas}
 }
 
-func newTestValidator(tb testing.TB, registry *jobs.Registry) *Validator {
+func newTestValidator(tb testing.TB, registry *jobs.Registry) *schema.Validator {
 	tb.Helper()
-	v, err := NewValidator(registry)
+	v, err := schema.NewValidator(registry)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func FuzzMalformed(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		errs := malformed(query)
-		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > maxErrors {
+		if _, err := url.ParseQuery(query); (err != nil) != (len(errs) > 0) || len(errs) > schema.MaxErrors {
 			t.Fatalf("%q: %v, %v", query, errs, err)
 		}
 		for _, e := range errs {

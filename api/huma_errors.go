@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs/schema"
 )
 
 // transformProblem converts huma's own errors to problems.
@@ -19,7 +21,7 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 
 // problemOf returns the problem for an error of huma.
 func (a *API) problemOf(model *huma.ErrorModel) *Problem {
-	var errs []ProblemError
+	var errs []schema.ProblemError
 	for _, e := range model.Errors {
 		errs = append(errs, problemError(e))
 	}
@@ -42,8 +44,8 @@ func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 }
 
 // problemError converts an error of huma and omits long values.
-func problemError(e *huma.ErrorDetail) ProblemError {
-	p := ProblemError{Location: e.Location, Message: strings.TrimPrefix(e.Message, "invalid value: ")}
+func problemError(e *huma.ErrorDetail) schema.ProblemError {
+	p := schema.ProblemError{Location: e.Location, Message: strings.TrimPrefix(e.Message, "invalid value: ")}
 	switch v := e.Value.(type) {
 	case string:
 		if len(v) <= 100 && e.Location != "body" {

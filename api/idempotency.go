@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+
+	"coatcheck/jobs/schema"
 )
 
 // idempotencyKey returns the request's idempotency key, or "" if it has none.
@@ -19,7 +21,7 @@ func (info *requestInfo) idempotencyKey() (string, error) {
 	}
 	key, err := parseKey(lines)
 	if err != nil {
-		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", ProblemError{
+		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", schema.ProblemError{
 			Location: "header.Idempotency-Key", Message: err.Error(),
 		})
 	}
@@ -72,11 +74,11 @@ func parseKey(lines []string) (string, error) {
 // order of names and whitespace are ignored, and options that are null are
 // treated as absent.
 func fingerprint(ctx context.Context, body []byte) string {
-	if d, err := readJSON(ctx, body, ""); err == nil {
-		if submission, ok := d.root.(map[string]any); ok {
+	if d, err := schema.Read(ctx, body, ""); err == nil {
+		if submission, ok := d.Root.(map[string]any); ok {
 			maps.DeleteFunc(submission, func(_ string, value any) bool { return value == nil })
 		}
-		if b, err := json.Marshal(d.root); err == nil {
+		if b, err := json.Marshal(d.Root); err == nil {
 			body = b
 		}
 	}

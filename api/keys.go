@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coatcheck/jobs/keys"
+	"coatcheck/jobs/schema"
 )
 
 type keySet struct {
@@ -80,7 +81,7 @@ func (a *API) addKeys() {
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > keys.MaxGrace {
-			return nil, invalid([]ProblemError{{
+			return nil, invalid([]schema.ProblemError{{
 				Location: "body.grace", Message: "expected a duration from 0s to " + keys.MaxGrace.String(),
 			}})
 		}

@@ -11,6 +11,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 )
 
 type listRequest struct {
@@ -43,7 +44,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, invalid([]ProblemError{{
+			return nil, invalid([]schema.ProblemError{{
 				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
 			}})
 		}
@@ -79,7 +80,7 @@ func (a *API) openCursor(cursor, list string, query url.Values) (before string, 
 	sealed, ok := a.Queue.Keys.Open(cursor)
 	before, of, _ := strings.Cut(string(sealed), "\n")
 	if !ok || of != list+"?"+query.Encode() {
-		return "", invalid([]ProblemError{{
+		return "", invalid([]schema.ProblemError{{
 			Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters",
 		}})
 	}

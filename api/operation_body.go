@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs/schema"
 )
 
 // bodies are the types of request bodies, by operation id. Submissions are not
@@ -33,7 +35,7 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}
-	errs, err := check(ctx, a.schemas.compiledBodies[reflect.TypeFor[T]()], text, "body")
+	errs, err := schema.Check(ctx, a.schemas.compiledBodies[reflect.TypeFor[T]()], text, "body")
 	if err != nil {
 		return body, bodyError(ctx, err)
 	}
@@ -41,7 +43,7 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 		return body, invalid(errs)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, invalid([]ProblemError{decodeError(err, "body")})
+		return body, invalid([]schema.ProblemError{schema.DecodeError(err, "body")})
 	}
 	return body, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 )
 
 // metrics are the Prometheus metrics of the server.
@@ -113,11 +114,11 @@ func (a *API) ready() (*readyAnswer, error) {
 	}
 	response := &readyAnswer{Status: http.StatusOK}
 	response.Body.Status, response.Body.Checks = queue.OK, a.checks()
-	var failing []ProblemError
+	var failing []schema.ProblemError
 	for _, check := range response.Body.Checks {
 		switch check.Status {
 		case queue.Failing:
-			failing = append(failing, ProblemError{Location: check.Name, Message: check.Detail})
+			failing = append(failing, schema.ProblemError{Location: check.Name, Message: check.Detail})
 		case queue.Warning:
 			response.Body.Status = queue.Warning
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
 
@@ -22,7 +23,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	if status != "" {
 		query.Set("status", status)
 		if !slices.Contains([]string{"pending", "delivered", "failed"}, status) {
-			return "", nil, invalid([]ProblemError{{
+			return "", nil, invalid([]schema.ProblemError{{
 				Location: "query.status", Message: "expected pending, delivered or failed",
 			}})
 		}

@@ -14,6 +14,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
@@ -241,7 +242,7 @@ func (a *API) cancelAction(r *http.Request) (string, error) {
 	}
 	reason := r.PostForm.Get("reason")
 	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
-		return "", invalid([]ProblemError{{
+		return "", invalid([]schema.ProblemError{{
 			Location: "reason", Message: "expected at most 1000 bytes of text without NUL",
 		}})
 	}

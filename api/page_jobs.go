@@ -15,6 +15,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
 
@@ -33,18 +34,18 @@ type jobFilter struct{ status, service, since, q string }
 
 func jobFilterOf(v url.Values) (jobFilter, error) {
 	f := jobFilter{v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q"))}
-	var errs []ProblemError
+	var errs []schema.ProblemError
 	if f.status != "" && !slices.Contains(statuses, f.status) {
-		errs = append(errs, ProblemError{
+		errs = append(errs, schema.ProblemError{
 			Location: "query.status", Message: "expected one of " + strings.Join(statuses, ", "),
 		})
 	}
 	if d, err := time.ParseDuration(f.since); f.since != "" && (err != nil || d <= 0) {
-		errs = append(errs, ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
+		errs = append(errs, schema.ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
 	}
 	for name, value := range map[string]string{"service": f.service, "q": f.q} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			errs = append(errs, ProblemError{Location: "query." + name, Message: "expected text in UTF-8 without NUL"})
+			errs = append(errs, schema.ProblemError{Location: "query." + name, Message: "expected text in UTF-8 without NUL"})
 		}
 	}
 	if errs != nil {

@@ -11,6 +11,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
 
@@ -133,7 +134,7 @@ func (a *API) setReceiver(r *http.Request) (string, error) {
 	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
 		r.PostForm.Get("damage"))
 	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
-		return "", invalid([]ProblemError{{Location: e.Field, Message: e.Message}})
+		return "", invalid([]schema.ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err
 }

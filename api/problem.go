@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/api/auth"
+	"coatcheck/jobs/schema"
 )
 
 // problemType is the media type of problem details (RFC 9457).
@@ -19,14 +20,14 @@ const problemType = "application/problem+json"
 
 // A Problem is an error response (RFC 9457). It implements error.
 type Problem struct { //nolint:errname // the term of the RFC
-	Type      string         `json:"type" format:"uri-reference" doc:"Names the kind of problem."`
-	Title     string         `json:"title"`
-	Status    int            `json:"status"`
-	Detail    string         `json:"detail,omitempty" doc:"What is wrong here, and what would be right."`
-	Code      string         `json:"code" doc:"The kind of problem, for programs."`
-	Instance  string         `json:"instance" format:"uri-reference" doc:"The path of the request."`
-	RequestID string         `json:"request_id" doc:"Stands in the server's log too."`
-	Errors    []ProblemError `json:"errors,omitempty" nullable:"false" doc:"All mistakes of the request."`
+	Type      string                `json:"type" format:"uri-reference" doc:"Names the kind of problem."`
+	Title     string                `json:"title"`
+	Status    int                   `json:"status"`
+	Detail    string                `json:"detail,omitempty" doc:"What is wrong here, and what would be right."`
+	Code      string                `json:"code" doc:"The kind of problem, for programs."`
+	Instance  string                `json:"instance" format:"uri-reference" doc:"The path of the request."`
+	RequestID string                `json:"request_id" doc:"Stands in the server's log too."`
+	Errors    []schema.ProblemError `json:"errors,omitempty" nullable:"false" doc:"All mistakes of the request."`
 
 	header http.Header
 }
@@ -75,7 +76,7 @@ var statusOf = map[string]int{
 
 // newProblem returns a problem that is not yet bound to a request; see
 // forRequest.
-func newProblem(code, detail string, errs ...ProblemError) *Problem {
+func newProblem(code, detail string, errs ...schema.ProblemError) *Problem {
 	title := strings.ToUpper(code[:1]) + strings.ReplaceAll(code[1:], "-", " ")
 	return &Problem{
 		Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs,

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"coatcheck/jobs/schema"
 )
 
 // checkBodyHeaders returns a problem if the headers of the request already show
@@ -18,7 +20,7 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
 			p := newProblem("unsupported-media-type",
-				"expected an uncompressed body, not Content-Encoding: "+truncate(coding))
+				"expected an uncompressed body, not Content-Encoding: "+schema.Truncate(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}

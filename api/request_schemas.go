@@ -8,6 +8,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"coatcheck/jobs/schema"
 )
 
 // requestSchemas are the schemas of request bodies, which are in the OpenAPI
@@ -22,7 +24,7 @@ type requestSchemas struct {
 
 // newRequestSchemas creates the schemas of request bodies, and adds them and
 // the schema of problems to the validator's registry.
-func newRequestSchemas(v *Validator) (*requestSchemas, error) {
+func newRequestSchemas(v *schema.Validator) (*requestSchemas, error) {
 	r := &requestSchemas{
 		submits: make(map[string]*huma.Schema), bodies: make(map[reflect.Type]*huma.Schema),
 		compiledSubmits: make(map[string]*jsonschema.Schema), compiledBodies: make(map[reflect.Type]*jsonschema.Schema),
@@ -59,7 +61,7 @@ func newRequestSchemas(v *Validator) (*requestSchemas, error) {
 }
 
 // submitSchema returns the schema of a submission to the service.
-func submitSchema(v *Validator, service string) *huma.Schema {
+func submitSchema(v *schema.Validator, service string) *huma.Schema {
 	submit := huma.SchemaFromType(v.Registry, reflect.TypeFor[submitBody]())
 	submit.Properties["input"] = v.Input(service)
 	submit.Properties["metadata"] = &huma.Schema{

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"coatcheck/jobs/schema"
 )
 
 // A requestTime is a time in a request. In a query, it accepts a space instead
@@ -18,7 +20,7 @@ func (m *requestTime) UnmarshalText(text []byte) (err error) {
 	if i := len(s) - len(" 00:00"); i > 0 && s[i] == ' ' && strings.ContainsAny(s[:i], "Tt") {
 		s = s[:i] + "+" + s[i+1:]
 	}
-	m.Time, err = parseTime(s)
+	m.Time, err = schema.ParseTime(s)
 	return err
 }
 
@@ -30,14 +32,14 @@ func (m *requestTime) UnmarshalJSON(text []byte) error {
 // Schema implements [huma.SchemaProvider]. The schema has no format because
 // huma would check it before UnmarshalText, and more strictly.
 func (*requestTime) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Examples: []any{timeExample}}
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{schema.TimeExample}}
 }
 
 // describeTimes adds the date-time format to time parameters in the OpenAPI
 // document.
 func describeTimes(op *huma.Operation) {
 	for _, p := range op.Parameters {
-		if slices.Contains(p.Schema.Examples, any(timeExample)) {
+		if slices.Contains(p.Schema.Examples, any(schema.TimeExample)) {
 			described := *p.Schema
 			described.Format, p.Schema = "date-time", &described
 		}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"encoding/json"
@@ -116,7 +116,7 @@ func appendCanonical(b []byte, value any) []byte {
 // digits without leading or trailing zeros, and their exponent.
 func canonicalNumber(number string) string {
 	mantissa, exponentText, _ := strings.Cut(strings.ToLower(number), "e")
-	exponent, _ := strconv.Atoi(exponentText) // 0 without an exponent; readJSON limits its range
+	exponent, _ := strconv.Atoi(exponentText) // 0 without an exponent; Read limits its range
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
 	integer, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(integer+fraction, "0")

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"bytes"
@@ -66,11 +66,11 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed")
 }
 
-// check validates a JSON text with the given location. It returns at most
+// Check validates a JSON text with the given location. It returns at most
 // maxErrors validation errors, sorted by location. The error means that the
 // text is not valid JSON or that the context is done.
-func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
-	d, err := readJSON(ctx, text, at)
+func Check(ctx context.Context, schema *jsonschema.Schema, text []byte, at string) ([]ProblemError, error) {
+	d, err := Read(ctx, text, at)
 	if err != nil {
 		return nil, err
 	}
@@ -81,22 +81,22 @@ func check(ctx context.Context, schema *jsonschema.Schema, text []byte, at strin
 // validate returns the validation errors that are not reported yet, so that
 // there are at most maxErrors in total. It skips errors for which ignore
 // returns true.
-func (d *document) validate(
+func (d *Document) validate(
 	ctx context.Context, schema *jsonschema.Schema, ignore func(path []string, k jsonschema.ErrorKind) bool,
 ) ([]ProblemError, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	remaining := maxErrors - len(d.errs)
+	remaining := MaxErrors - len(d.errs)
 	if remaining <= 0 {
 		return nil, nil
 	}
-	dropNulls(schema, d.root)
-	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.root))
+	dropNulls(schema, d.Root)
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.Root))
 	if !ok {
 		return nil, nil
 	}
-	collector := errorCollector{document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
+	collector := errorCollector{Document: d, ignore: ignore, remaining: remaining, seen: make(map[ProblemError]bool)}
 	collector.add(ctx, invalid)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -137,7 +137,7 @@ func dropNulls(schema *jsonschema.Schema, value any) {
 // An errorCollector flattens the tree of validation errors into a list, up to
 // a limit.
 type errorCollector struct {
-	*document
+	*Document
 	ignore       func(path []string, k jsonschema.ErrorKind) bool // may be nil
 	remaining    int
 	examined     int  // number of errors examined
@@ -156,12 +156,12 @@ func (d *errorCollector) done(ctx context.Context) bool {
 }
 
 func (d *errorCollector) record(path []string, k jsonschema.ErrorKind, message string) {
-	// Values that readJSON rejected are already reported, and replaced in the
+	// Values that Read rejected are already reported, and replaced in the
 	// document.
 	if len(d.found) >= d.remaining || d.reported.has(path) || d.ignore != nil && d.ignore(path, k) {
 		return
 	}
-	at, value := locate(d.root, d.at, path)
+	at, value := locate(d.Root, d.at, path)
 	e := ProblemError{Location: at, Message: message}
 	if !d.seen[e] {
 		d.seen[e] = true
@@ -213,11 +213,11 @@ func (d *errorCollector) add(ctx context.Context, e *jsonschema.ValidationError)
 	case *kind.Required:
 		d.recordMembers(ctx, path, k.Missing, k, "this is required")
 	case *kind.DependentRequired:
-		d.recordMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", truncate(k.Prop)))
+		d.recordMembers(ctx, path, k.Missing, k, fmt.Sprintf("this is required when %s is given", Truncate(k.Prop)))
 	case *kind.AdditionalProperties:
 		d.recordMembers(ctx, path, k.Properties, k, unexpectedMessage)
 	case *kind.PropertyNames: // its location may be that of a sibling
-		d.record(nil, k, fmt.Sprintf("unexpected property name %q", truncate(k.Property)))
+		d.record(nil, k, fmt.Sprintf("unexpected property name %q", Truncate(k.Property)))
 	default:
 		d.record(path, k, validationMessage(k))
 	}

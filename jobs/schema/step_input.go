@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"context"
@@ -22,16 +22,16 @@ func placeholder(value any) (pointer string, ok bool) {
 	return pointer, ok
 }
 
-// checkStep validates the input of a further step, except for its placeholders.
+// CheckStep validates the input of a further step, except for its placeholders.
 // Their replacements are validated when the step starts.
-func (v *Validator) checkStep(
+func (v *Validator) CheckStep(
 	ctx context.Context, service string, text []byte, location string,
 ) ([]ProblemError, error) {
 	schema := v.compiled[service]
 	if schema == nil {
-		return nil, nil // decode reports the unknown service
+		return nil, nil // the caller reports the unknown service
 	}
-	d, err := readJSON(ctx, text, location)
+	d, err := Read(ctx, text, location)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -42,16 +42,16 @@ func (v *Validator) checkStep(
 	if err != nil {
 		return nil, err
 	}
-	w := pointerCheck{document: d, remaining: maxErrors - len(errs)}
-	w.walk(d.root)
+	w := pointerCheck{Document: d, remaining: MaxErrors - len(errs)}
+	w.walk(d.Root)
 	return append(errs, w.found...), nil
 }
 
 // inPlaceholder reports whether an error is inside a placeholder, so that the
 // replacement may fix it. An unexpected member remains an error whatever its
 // value.
-func (d *document) inPlaceholder(path []string, k jsonschema.ErrorKind) bool {
-	value := d.root
+func (d *Document) inPlaceholder(path []string, k jsonschema.ErrorKind) bool {
+	value := d.Root
 	for _, name := range path {
 		if _, ok := placeholder(value); ok {
 			return true
@@ -68,7 +68,7 @@ func (d *document) inPlaceholder(path []string, k jsonschema.ErrorKind) bool {
 
 // A pointerCheck finds placeholders with malformed pointers.
 type pointerCheck struct {
-	*document
+	*Document
 	path      []string
 	remaining int
 	found     []ProblemError
@@ -80,7 +80,7 @@ func (c *pointerCheck) walk(value any) {
 	}
 	if pointer, ok := placeholder(value); ok {
 		if !wellFormedPointer(pointer) {
-			at, _ := locate(c.root, c.at, append(c.path, outputMember))
+			at, _ := locate(c.Root, c.at, append(c.path, outputMember))
 			c.found = append(c.found, ProblemError{
 				Location: at, Value: shortValue(pointer),
 				Message: `expected a JSON pointer (RFC 6901): "" for the whole output, or a slash before each name, with ~ written as ~0 and / as ~1`,

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"strings"
@@ -35,7 +35,7 @@ func TestPlaceholders(t *testing.T) {
 		`{"$output":"a/b"}`:                                       "expected a JSON pointer",
 		`{"a":{"$output":"/a~0~1//b"},"b":{"$output":"/"}}`:       "",
 	} {
-		errs, err := v.checkStep(t.Context(), "maths.add", []byte(input), "body.then[0].input")
+		errs, err := v.CheckStep(t.Context(), "maths.add", []byte(input), "body.then[0].input")
 		if err != nil || (len(errs) > 0) != (want != "") || want != "" && !strings.Contains(errs[0].Message, want) {
 			t.Errorf("%s: %v, want %q", input, errs, want)
 		}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"iter"
@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxLocation is the maximum length of an error location in bytes.
-	maxLocation = 1000
+	// MaxLocation is the maximum length of an error location in bytes.
+	MaxLocation = 1000
 	// maxEcho is the maximum number of bytes of a client's text that an error
 	// message repeats.
 	maxEcho = 100
@@ -36,15 +36,15 @@ func newLocation(at string) *location {
 	return l
 }
 
-func (l *location) member(name string) { l.add(".", truncate(name), "") }
+func (l *location) member(name string) { l.add(".", Truncate(name), "") }
 
-func (l *location) item(index string) { l.add("[", truncate(index), "]") }
+func (l *location) item(index string) { l.add("[", Truncate(index), "]") }
 
 func (l *location) add(before, name, after string) {
 	switch {
-	case l.Len() > maxLocation: // it already ends with "…"
-	case l.Len()+len(before)+len(name)+len(after) > maxLocation:
-		l.WriteString(strings.Repeat(".", max(0, maxLocation-2-l.Len())) + "…")
+	case l.Len() > MaxLocation: // it already ends with "…"
+	case l.Len()+len(before)+len(name)+len(after) > MaxLocation:
+		l.WriteString(strings.Repeat(".", max(0, MaxLocation-2-l.Len())) + "…")
 	default:
 		l.WriteString(before + name + after)
 	}
@@ -141,9 +141,9 @@ func (s *pathSet) has(path []string) bool {
 	return s.terminal
 }
 
-// truncate returns the first maxEcho bytes of a text, without splitting a
+// Truncate returns the first maxEcho bytes of a text, without splitting a
 // character.
-func truncate(s string) string {
+func Truncate(s string) string {
 	if len(s) <= maxEcho {
 		return s
 	}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ import (
 const (
 	maxDepth  = 100
 	maxValues = 100_000
-	maxName   = 1024 // bytes in a member name
-	maxErrors = 100
+	MaxName   = 1024 // bytes in a member name
+	MaxErrors = 100
 	maxDigits = 10_000 // in a number
 
 	// checkInterval is how many values are read, or errors examined, between
@@ -37,9 +37,9 @@ const (
 	checkInterval = 1000
 )
 
-// A document is a parsed JSON text.
-type document struct {
-	root     any
+// A Document is a parsed JSON text.
+type Document struct {
+	Root     any
 	at       string         // location of root in the request
 	errs     []ProblemError // at most maxErrors
 	reported pathSet        // paths of errs; root may have substitute values there
@@ -50,7 +50,7 @@ type document struct {
 // original spelling.
 type jsonReader struct {
 	*jsontext.Decoder
-	document
+	Document
 	values int
 	path   []segment // of the current value
 }
@@ -62,22 +62,22 @@ type segment struct {
 	index int // -1 for a member
 }
 
-// readJSON parses one JSON text (RFC 8259, with unique names as in RFC 7493) at
+// Read parses one JSON text (RFC 8259, with unique names as in RFC 7493) at
 // the given location of the request. It returns an error if the text is not
 // valid JSON or the context is done. The errs of the document are in valid
 // JSON that the server does not accept.
-func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
+func Read(ctx context.Context, text []byte, at string) (*Document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("the text is empty")
 	}
 	if !utf8.Valid(text) {
 		return nil, errEncoding(text)
 	}
-	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), document: document{at: at}}
+	r := &jsonReader{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), Document: Document{at: at}}
 	var err error
-	if r.root, err = r.next(ctx); err == nil {
+	if r.Root, err = r.next(ctx); err == nil {
 		if _, err = r.ReadToken(); errors.Is(err, io.EOF) {
-			return &r.document, nil
+			return &r.Document, nil
 		}
 		return nil, fmt.Errorf("unexpected data after the end, at byte %d", r.InputOffset())
 	}
@@ -92,7 +92,7 @@ func readJSON(ctx context.Context, text []byte, at string) (*document, error) {
 
 // addError records a validation error in the current value.
 func (r *jsonReader) addError(message string) {
-	if len(r.errs) < maxErrors {
+	if len(r.errs) < MaxErrors {
 		r.errs = append(r.errs, ProblemError{Location: r.location(), Message: message})
 		r.reported.add(r.path)
 	}
@@ -124,7 +124,7 @@ func (r *jsonReader) next(ctx context.Context) (any, error) {
 		return nil, context.Cause(ctx)
 	}
 	if r.StackDepth() > maxDepth {
-		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, truncate(r.location()))
+		return nil, fmt.Errorf("it is nested deeper than %d, at %s", maxDepth, Truncate(r.location()))
 	}
 	switch token.Kind() {
 	case '{':
@@ -163,8 +163,8 @@ func (r *jsonReader) object(ctx context.Context) (any, error) {
 		if strings.ContainsRune(name, 0) {
 			r.addError(`expected names without NUL (\u0000)`)
 		}
-		if len(name) > maxName {
-			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", maxName, truncate(name),
+		if len(name) > MaxName {
+			r.addError(fmt.Sprintf("expected names of at most %d bytes: %q… has %d", MaxName, Truncate(name),
 				len(name)))
 			if err := r.SkipValue(); err != nil {
 				return nil, err

@@ -1,4 +1,7 @@
-package api
+// Package schema reads JSON strictly and validates it against the JSON Schemas (2020-12) of
+// services, which it generates from Go types or takes from the configuration. It reports all errors
+// of a text at once, each with its location, in words for people.
+package schema
 
 import (
 	"bytes"
@@ -119,12 +122,12 @@ func (v *Validator) Resolve(s *huma.Schema) *huma.Schema {
 // Validate validates the input of a job as in a request. The error lists all
 // validation errors, in terms that the job's owner understands.
 func (v *Validator) Validate(service string, input []byte) error {
-	fieldErrs, err := check(context.Background(), v.compiled[service], input, "input")
+	fieldErrs, err := Check(context.Background(), v.compiled[service], input, "input")
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
 	if err := v.services.Get(service).Fits(input); err != nil && len(fieldErrs) == 0 {
-		fieldErrs = append(fieldErrs, decodeError(err, "input"))
+		fieldErrs = append(fieldErrs, DecodeError(err, "input"))
 	}
 	var errs []error
 	for _, e := range fieldErrs {
@@ -133,9 +136,9 @@ func (v *Validator) Validate(service string, input []byte) error {
 	return errors.Join(errs...)
 }
 
-// decodeError returns the validation error for a value that matches its
+// DecodeError returns the validation error for a value that matches its
 // schema but does not fit its Go type.
-func decodeError(err error, location string) ProblemError {
+func DecodeError(err error, location string) ProblemError {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		l := newLocation(location)
 		if e.Field != "" {
@@ -145,7 +148,7 @@ func decodeError(err error, location string) ProblemError {
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
 		return ProblemError{
-			Location: location, Message: "expected times such as " + timeExample + ", with a capital T and Z",
+			Location: location, Message: "expected times such as " + TimeExample + ", with a capital T and Z",
 		}
 	}
 	return ProblemError{Location: location, Message: err.Error()}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"cmp"
@@ -143,7 +143,7 @@ func (c *tagChecker) checkValue(at, tag string, schema *jsonschema.Schema, value
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s is not valid JSON: %w", at, tag, err))
 		return
 	}
-	fieldErrs, err := check(context.Background(), schema, text, at)
+	fieldErrs, err := Check(context.Background(), schema, text, at)
 	if err != nil {
 		c.errs = append(c.errs, fmt.Errorf("%s: the %s: %w", at, tag, err))
 	}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 var formats = []*jsonschema.Format{
 	// The range of the Go type is checked when the value is decoded.
 	integerFormat("int32"), integerFormat("int64"),
-	textFormat("date-time", func(s string) error { _, err := parseTime(s); return err }),
+	textFormat("date-time", func(s string) error { _, err := ParseTime(s); return err }),
 	textFormat("date-time-http", func(s string) error { _, err := http.ParseTime(s); return err }),
 	textFormat("duration", func(s string) error { _, err := time.ParseDuration(s); return err }),
 	textFormat("time", func(s string) error {

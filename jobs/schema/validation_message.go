@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 var typeNouns = map[string]string{
 	"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false",
 	"array": "a list", "object": "an object", "null": "null",
-	"date-time": "a time such as " + timeExample, "date": "a date such as 2026-01-31",
+	"date-time": "a time such as " + TimeExample, "date": "a date such as 2026-01-31",
 	"time": "a time of day such as 12:00:00", "duration": "a duration such as 90s, 15m or 24h",
 	"email": "an email address",
 	"uri":   "a URL such as https://example.com/", "uri-reference": "a URL or a path", "hostname": "a host name",
@@ -112,7 +112,7 @@ func jsonText(v any) string {
 	if err != nil {
 		return fmt.Sprint(v)
 	}
-	return truncate(string(b))
+	return Truncate(string(b))
 }
 
 // countNoun returns a number with a noun, such as "1 item" or "2 items".

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"encoding/json"
@@ -30,7 +30,7 @@ func TestUniqueItems(t *testing.T) {
 		`[{"a":1,"b":2},{"b":2.0,"a":1}]`: "items 0 and 1", `[{"a":1},{"a":"1"}]`: "", `[["a"],["a"]]`: "items 0 and 1", `[["a","b"],["ab"],["a\u0004b"]]`: "",
 		`[null,false,true,"null","false",0,[],{},""]`: "", `[[[]],[[],[]],[]]`: "", `[null,null]`: "items 0 and 1", `[true]`: "",
 	} {
-		mistakes, err := check(t.Context(), list, []byte(text), "body")
+		mistakes, err := Check(t.Context(), list, []byte(text), "body")
 		if err != nil || fmt.Sprint(mistakes) == "[]" != (want == "") || !strings.Contains(fmt.Sprint(mistakes), want) {
 			t.Errorf("%s: %v, %v, want %q", text, mistakes, err, want)
 		}
@@ -39,7 +39,7 @@ func TestUniqueItems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mistakes, err := check(t.Context(), below, []byte(`{"uniqueItems":[1,1]}`), "body")
+	mistakes, err := Check(t.Context(), below, []byte(`{"uniqueItems":[1,1]}`), "body")
 	if err != nil || len(mistakes) != 1 || mistakes[0].Location != "body.uniqueItems" {
 		t.Errorf("%v, %v", mistakes, err)
 	}

@@ -1,4 +1,4 @@
-package api
+package schema
 
 import (
 	"encoding/json"
@@ -49,7 +49,7 @@ func TestValidate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.schema, err)
 		}
-		mistakes, err := check(t.Context(), schema, []byte(test.text), "body")
+		mistakes, err := Check(t.Context(), schema, []byte(test.text), "body")
 		var got []string
 		for _, m := range mistakes {
 			got = append(got, m.Location+": "+m.Message)
@@ -72,8 +72,8 @@ func TestValidateLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mistakes, err := check(t.Context(), list, []byte("["+strings.Repeat("1,", 90_000)+"1]"), "body")
-	if err != nil || len(mistakes) != maxErrors {
+	mistakes, err := Check(t.Context(), list, []byte("["+strings.Repeat("1,", 90_000)+"1]"), "body")
+	if err != nil || len(mistakes) != MaxErrors {
 		t.Errorf("%d mistakes, %v", len(mistakes), err)
 	}
 	for _, name := range []string{"elsewhere", "beside"} {
