@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/auth"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -26,6 +28,8 @@ type engine struct {
 	sender    *notify.Sender
 	registry  *jobs.Registry
 	validator *schema.Validator
+	receivers *receivers.Receivers
+	sessions  *auth.Sessions
 	queue     *queue.Queue
 }
 
@@ -79,13 +83,15 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 			return e, errors.New("callbacks.proxy_url is not a valid URL")
 		}
 	}
-	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: queue.NewReceivers(e.db, keys)})
+	e.receivers, e.sessions = receivers.New(e.db, keys), auth.NewSessions(e.db)
+	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: e.receivers})
 	workers := 0
 	if c.Worker {
 		workers = c.Concurrency
 	}
 	qc := queue.Config{
-		Database: e.db, Keys: keys, Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
+		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
+		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
 		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c), Logger: logger,
 	}

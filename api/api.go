@@ -33,6 +33,8 @@ type Config struct {
 	Hub      *notify.Hub
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator
+	// Sessions are the sessions of signed-in browsers.
+	Sessions *auth.Sessions
 	// Validator must be the validator that Queue uses.
 	Validator *schema.Validator
 	// PublicURL is the base URL of the API for its clients, such as
@@ -101,7 +103,7 @@ func New(c Config) (*API, error) {
 	var errs []error
 	for name, missing := range map[string]bool{
 		"Queue": c.Queue == nil, "Services": c.Services == nil, "Hub": c.Hub == nil, "Guard": c.Guard == nil,
-		"Auth": c.Auth == nil, "Validator": c.Validator == nil, "Logger": c.Logger == nil,
+		"Auth": c.Auth == nil, "Sessions": c.Sessions == nil, "Validator": c.Validator == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("api: Config.%s is required", name))

@@ -19,6 +19,7 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -117,7 +118,7 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 		t.Fatal(err)
 	}
 	keys := jobstest.Keys(t, db)
-	sender := notify.NewSender(notify.SenderConfig{Guard: guard, Local: queue.NewReceivers(db, keys)})
+	sender := notify.NewSender(notify.SenderConfig{Guard: guard, Local: receivers.New(db, keys)})
 	qc := queue.Config{
 		Database: db, Keys: keys, Services: registry, Events: f.hub, Viewers: f.hub, Sender: sender, Validate: validator.Validate, Workers: 10,
 		StopTimeout: 100 * time.Millisecond, Backoff: func(int) time.Duration { return 10 * time.Millisecond }, Logger: logger,
@@ -135,7 +136,7 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ac := api.Config{Queue: f.queue, Services: registry, Hub: f.hub, Guard: guard, Auth: authenticator, Validator: validator, Version: "test", Logger: logger}
+	ac := api.Config{Queue: f.queue, Services: registry, Hub: f.hub, Guard: guard, Auth: authenticator, Sessions: auth.NewSessions(db), Validator: validator, Version: "test", Logger: logger}
 	if o.api != nil {
 		o.api(&ac)
 	}

@@ -10,6 +10,7 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
@@ -53,7 +54,7 @@ func knownProblem(err error) *Problem {
 		return newProblem("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, queue.ErrNoDelivery):
 		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
-	case errors.Is(err, queue.ErrNoReceiver):
+	case errors.Is(err, receivers.ErrNoReceiver):
 		return newProblem("not-found", "you have no test receiver; create one first")
 	case errors.Is(err, keys.ErrNotFound):
 		return newProblem("not-found", "there is no such key, or it belongs to another user")

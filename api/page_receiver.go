@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/jobs"
-	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
@@ -22,14 +22,14 @@ const receiverRefresh = 1
 // Descriptions of the test receiver's options.
 var (
 	answerNames = map[string]string{
-		queue.AnswerOK: "200 OK", queue.AnswerError: "500: the sender retries",
-		queue.AnswerGone:     "410: the sender does not retry",
-		queue.AnswerRedirect: "302: redirects are not followed", queue.AnswerSlow: "200 after 5 seconds",
-		queue.AnswerNever: "none: the sender times out",
+		receivers.AnswerOK: "200 OK", receivers.AnswerError: "500: the sender retries",
+		receivers.AnswerGone:     "410: the sender does not retry",
+		receivers.AnswerRedirect: "302: redirects are not followed", receivers.AnswerSlow: "200 after 5 seconds",
+		receivers.AnswerNever: "none: the sender times out",
 	}
 	damageNames = map[string]string{
-		queue.DamageNone: "callbacks are unchanged", queue.DamageBody: "the body is modified",
-		queue.DamageTime: "callbacks are replayed ten minutes later",
+		receivers.DamageNone: "callbacks are unchanged", receivers.DamageBody: "the body is modified",
+		receivers.DamageTime: "callbacks are replayed ten minutes later",
 	}
 )
 
@@ -45,19 +45,19 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 	ctx := r.Context()
 	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
 	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
-	if errors.Is(err, queue.ErrNoReceiver) {
+	if errors.Is(err, receivers.ErrNoReceiver) {
 		return v, nil
 	}
 	if err != nil {
 		return v, err
 	}
 	v.URL, v.Refresh = receiver.URL, receiverRefresh
-	for _, answer := range queue.Answers {
+	for _, answer := range receivers.Answers {
 		v.Answers = append(v.Answers, web.Option{
 			Value: answer, Name: answerNames[answer], Chosen: answer == receiver.Answer,
 		})
 	}
-	for _, damage := range queue.Damages {
+	for _, damage := range receivers.Damages {
 		v.Damages = append(v.Damages, web.Option{
 			Value: damage, Name: damageNames[damage], Chosen: damage == receiver.Damage,
 		})
@@ -84,7 +84,7 @@ func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, er
 	return v, nil
 }
 
-func receivedRow(c *queue.Received) web.ReceivedRow {
+func receivedRow(c *receivers.Received) web.ReceivedRow {
 	row := web.ReceivedRow{
 		ID: c.ID, At: c.At.Time, Event: "callback", MessageID: c.Header.Get("Webhook-Id"), Verdict: c.Verdict,
 		Answered: strconv.Itoa(c.StatusCode),

@@ -14,7 +14,6 @@ import (
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
-	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 )
 
@@ -65,7 +64,7 @@ func TestPageSignIn(t *testing.T) {
 		t.Fatalf("%s %v", a.Status, a.Header)
 	}
 	c := a.Cookies()[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Value == "planted" || len(c.Value) < 26 || time.Until(c.Expires) > queue.SessionLifetime {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Value == "planted" || len(c.Value) < 26 || time.Until(c.Expires) > auth.SessionLifetime {
 		t.Errorf("cookie %v", c)
 	}
 	cookie := "Cookie: " + c.Name + "=" + c.Value

@@ -17,7 +17,6 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"coatcheck/api/auth"
-	"coatcheck/jobs/queue"
 )
 
 // requestInfo has the properties of a request that handlers and logs use.
@@ -34,7 +33,7 @@ type requestInfo struct {
 	// session is the secret in the session cookie that authenticated the
 	// request; empty for other credentials.
 	session      string
-	sessionState queue.Session
+	sessionState auth.Session
 
 	// onEnd is called at the end of the request.
 	onEnd []func()

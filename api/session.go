@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"coatcheck/api/auth"
-	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
@@ -30,7 +29,7 @@ func (a *API) secure(r *http.Request) bool {
 }
 
 // setSessionCookie sets the session cookie, or deletes it if secret is empty.
-func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session queue.Session) {
+func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session auth.Session) {
 	//nolint:gosec // Secure over TLS; without TLS, a browser would not send the cookie back
 	c := &http.Cookie{
 		Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r),
@@ -49,8 +48,8 @@ func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 	if err != nil || c.Value == "" {
 		return auth.User{}, auth.ErrNoCredentials
 	}
-	session, err := a.Queue.Sessions.Find(r.Context(), c.Value)
-	if errors.Is(err, queue.ErrNoSession) {
+	session, err := a.Sessions.Find(r.Context(), c.Value)
+	if errors.Is(err, auth.ErrNoSession) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
 	if err != nil {
@@ -72,7 +71,7 @@ func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
 	if info.session == "" {
 		return
 	}
-	fresh, err := a.Queue.Sessions.Rotate(r.Context(), info.session, info.sessionState)
+	fresh, err := a.Sessions.Rotate(r.Context(), info.session, info.sessionState)
 	if err != nil {
 		a.Logger.WarnContext(r.Context(), "session not rotated", "request_id", info.id, "err", err)
 	}
@@ -115,7 +114,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Always create a new secret, to prevent session fixation.
-	secret, session, err := a.Queue.Sessions.Begin(r.Context(), name, credential)
+	secret, session, err := a.Sessions.Begin(r.Context(), name, credential)
 	if err != nil {
 		a.problemPage(w, r, err)
 		return
@@ -128,11 +127,11 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 // logout ends the session.
 func (a *API) logout(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(a.cookieName(r)); err == nil {
-		if err := a.Queue.Sessions.End(r.Context(), c.Value); err != nil {
+		if err := a.Sessions.End(r.Context(), c.Value); err != nil {
 			a.problemPage(w, r, err)
 			return
 		}
 	}
-	a.setSessionCookie(w, r, "", queue.Session{})
+	a.setSessionCookie(w, r, "", auth.Session{})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

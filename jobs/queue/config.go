@@ -11,6 +11,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -27,9 +28,14 @@ type Publisher interface {
 type Config struct {
 	Database *store.DB
 	// Keys are the signing keys in the database.
-	Keys     *keys.Keyring
-	Services *jobs.Registry
-	Events   Publisher
+	Keys *keys.Keyring
+	// Receivers are the test receivers, which store callbacks. Default: those in the database.
+	Receivers *receivers.Receivers
+	// Housekeeping deletes what has expired in other tables; it is called about once a second by
+	// each process.
+	Housekeeping []func(context.Context) error
+	Services     *jobs.Registry
+	Events       Publisher
 	// Viewers are notified of events that they missed; nil if this process has no viewers.
 	Viewers Viewers
 	// Sender sends callbacks. Schedule decides when to retry them; default
@@ -88,13 +94,16 @@ func (c *Config) complete() error {
 	c.StopTimeout = cmp.Or(c.StopTimeout, 20*time.Second)
 	c.CancelGrace = cmp.Or(c.CancelGrace, 10*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
+	if c.Receivers == nil {
+		c.Receivers = receivers.New(c.Database, c.Keys)
+	}
 	var errs []error
 	for name, missing := range map[string]bool{
 		"Database": c.Database == nil, "Keys": c.Keys == nil, "Services": c.Services == nil, "Events": c.Events == nil,
 		"Validate": c.Validate == nil, "Sender": c.Workers > 0 && c.Sender == nil, "Logger": c.Logger == nil,
 	} {
 		if missing {
-			errs = append(errs, fmt.Errorf("jobs: Config.%s is missing", name))
+			errs = append(errs, fmt.Errorf("queue: Config.%s is missing", name))
 		}
 	}
 	return errors.Join(errs...)

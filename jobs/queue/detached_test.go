@@ -9,6 +9,7 @@ import (
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -67,13 +68,13 @@ func TestDeleteErasesAllData(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: 5 * time.Second, Local: queue.NewReceivers(db, keys)})
+			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: 5 * time.Second, Local: receivers.New(db, keys)})
 			t.Cleanup(c.Sender.Close)
 		})
 		if err := q.Receivers.Create(t.Context(), "alice"); err != nil {
 			t.Fatal(err)
 		}
-		mine := func() queue.Receiver {
+		mine := func() receivers.Receiver {
 			t.Helper()
 			r, err := q.Receivers.Mine(t.Context(), "alice")
 			if err != nil {

@@ -19,8 +19,13 @@ const (
 // housekeeping expires jobs that did not start in time, and deletes expired rows. Every process with
 // workers runs it; concurrent rounds do no harm.
 func (q *Queue) housekeeping(ctx context.Context) error {
-	return errors.Join(q.expire(ctx), q.deleteExpired(ctx), q.Keys.DeleteExpired(ctx), q.Sessions.deleteExpired(ctx),
-		q.Receivers.deleteExpired(ctx))
+	errs := []error{
+		q.expire(ctx), q.deleteExpired(ctx), q.Keys.DeleteExpired(ctx), q.Receivers.DeleteExpired(ctx),
+	}
+	for _, deleteExpired := range q.Housekeeping {
+		errs = append(errs, deleteExpired(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // promote queues the jobs whose run_at has passed. They have no River job until then, because

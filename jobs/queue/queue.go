@@ -20,10 +20,6 @@ import (
 // A Queue accepts jobs and, if it has workers, runs them.
 type Queue struct {
 	Config
-	// Sessions are the sessions of signed-in browsers.
-	Sessions *Sessions
-	// Receivers are the test receivers of the web page.
-	Receivers  *Receivers
 	db         *store.DB
 	river      *river.Client[*sql.Tx]
 	committer  *committer
@@ -70,7 +66,7 @@ func New(c Config) (*Queue, error) {
 		return nil, fmt.Errorf("create worker id: %w", err)
 	}
 	q := &Queue{
-		Config: c, Sessions: &Sessions{c.Database}, Receivers: NewReceivers(c.Database, c.Keys), db: c.Database,
+		Config: c, db: c.Database,
 		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
 		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
 		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),

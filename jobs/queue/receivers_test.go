@@ -9,6 +9,7 @@ import (
 
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
+	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/notify/webhook"
@@ -21,13 +22,13 @@ func TestReceiver(t *testing.T) {
 		code, verdict  string
 		status         int
 	}{
-		{queue.AnswerOK, queue.DamageNone, "ok", "", 200},
-		{queue.AnswerError, queue.DamageNone, "http_500", "", 500},
-		{queue.AnswerGone, queue.DamageNone, "http_410", "", 410},
-		{queue.AnswerRedirect, queue.DamageNone, "redirect_refused", "", 302},
-		{queue.AnswerNever, queue.DamageNone, "timeout", "", 0},
-		{queue.AnswerOK, queue.DamageBody, "ok", "the body was changed on its way", 200},
-		{queue.AnswerOK, queue.DamageTime, "ok", "more than 5m0s", 200},
+		{receivers.AnswerOK, receivers.DamageNone, "ok", "", 200},
+		{receivers.AnswerError, receivers.DamageNone, "http_500", "", 500},
+		{receivers.AnswerGone, receivers.DamageNone, "http_410", "", 410},
+		{receivers.AnswerRedirect, receivers.DamageNone, "redirect_refused", "", 302},
+		{receivers.AnswerNever, receivers.DamageNone, "timeout", "", 0},
+		{receivers.AnswerOK, receivers.DamageBody, "ok", "the body was changed on its way", 200},
+		{receivers.AnswerOK, receivers.DamageTime, "ok", "more than 5m0s", 200},
 	}
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		keys := jobstest.Keys(t, db)
@@ -37,7 +38,7 @@ func TestReceiver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: 5 * time.Second, Local: queue.NewReceivers(db, keys)})
+			c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard, Timeout: 5 * time.Second, Local: receivers.New(db, keys)})
 			t.Cleanup(c.Sender.Close)
 		})
 		ctx := t.Context()
@@ -83,7 +84,7 @@ func TestReceiver(t *testing.T) {
 				t.Error("a key that signed nothing verifies")
 			}
 		}
-		if err := q.Receivers.Set(ctx, "alice", "nonsense", queue.DamageNone); err == nil {
+		if err := q.Receivers.Set(ctx, "alice", "nonsense", receivers.DamageNone); err == nil {
 			t.Error("a receiver can be told nonsense")
 		}
 		if err := q.Receivers.Create(ctx, "alice"); err != nil {
@@ -98,7 +99,7 @@ func TestReceiver(t *testing.T) {
 // A receiver keeps the newest fifty callbacks.
 func TestReceiverDeletesOldCallbacks(t *testing.T) {
 	db := jobstest.SQLite(t)
-	receivers := queue.NewReceivers(db, jobstest.Keys(t, db))
+	receivers := receivers.New(db, jobstest.Keys(t, db))
 	if err := receivers.Create(t.Context(), "alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestReceiverDeletesOldCallbacks(t *testing.T) {
 // ones, costs nobody an error: both lock what they touch in the same order.
 func TestReceiverRecreatedUnderLoad(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		receivers := queue.NewReceivers(db, jobstest.Keys(t, db))
+		receivers := receivers.New(db, jobstest.Keys(t, db))
 		for range 20 {
 			if err := receivers.Create(t.Context(), "alice"); err != nil {
 				t.Fatal(err)

@@ -120,7 +120,7 @@ func (q *Queue) erase(ctx context.Context, id string, force bool) error {
 				return refuse(jobs.ErrPending)
 			}
 		}
-		if err := q.Receivers.erase(ctx, tx, &j); err != nil {
+		if err := q.Receivers.Erase(ctx, tx, j.ID, j.Requested.URL); err != nil {
 			return err
 		}
 		for _, stmt := range []string{

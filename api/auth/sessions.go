@@ -1,4 +1,4 @@
-package queue
+package auth
 
 import (
 	"context"
@@ -37,6 +37,9 @@ type Session struct {
 	ExpiresAt  store.Time
 	rotatedAt  store.Time
 }
+
+// NewSessions returns the sessions in the database.
+func NewSessions(db *store.DB) *Sessions { return &Sessions{db} }
 
 func sessionID(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
@@ -121,8 +124,8 @@ func (s *Sessions) End(ctx context.Context, secret string) error {
 	return nil
 }
 
-// deleteExpired deletes expired sessions.
-func (s *Sessions) deleteExpired(ctx context.Context) error {
+// DeleteExpired deletes expired sessions.
+func (s *Sessions) DeleteExpired(ctx context.Context) error {
 	var one int
 	err := s.db.Read.QueryRowContext(ctx,
 		`SELECT 1 FROM sessions WHERE expires_at < $1 LIMIT 1`, store.At(time.Now())).Scan(&one)

@@ -1,4 +1,4 @@
-package queue
+package receivers
 
 import (
 	"cmp"
@@ -64,8 +64,8 @@ type Receivers struct {
 	keys *keys.Keyring
 }
 
-// NewReceivers returns the receivers in the database.
-func NewReceivers(db *store.DB, ring *keys.Keyring) *Receivers { return &Receivers{db, ring} }
+// New returns the receivers in the database.
+func New(db *store.DB, ring *keys.Keyring) *Receivers { return &Receivers{db, ring} }
 
 // A Receiver is a user's test receiver.
 type Receiver struct {
@@ -169,9 +169,9 @@ func (r *Receivers) Set(ctx context.Context, owner, answer, damage string) error
 	return nil
 }
 
-// erase deletes a job's callbacks from the test receiver that it calls back.
-func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *jobs.Job) error {
-	u, err := url.Parse(j.Requested.URL)
+// Erase deletes a job's callbacks from the test receiver with this URL, if there is one.
+func (r *Receivers) Erase(ctx context.Context, tx store.Tx, jobID, callbackURL string) error {
+	u, err := url.Parse(callbackURL)
 	if err != nil {
 		return nil //nolint:nilerr // then it is not a test receiver
 	}
@@ -188,14 +188,14 @@ func (r *Receivers) erase(ctx context.Context, tx store.Tx, j *jobs.Job) error {
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx,
-		`DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+j.ID+`"`); err != nil {
+		`DELETE FROM received WHERE receiver_id = $1 AND `+has, id, `"data":{"job":{"id":"`+jobID+`"`); err != nil {
 		return fmt.Errorf("erase received callbacks: %w", err)
 	}
 	return nil
 }
 
-// deleteExpired deletes receivers that were not used for receiverAge.
-func (r *Receivers) deleteExpired(ctx context.Context) error {
+// DeleteExpired deletes receivers that were not used for receiverAge.
+func (r *Receivers) DeleteExpired(ctx context.Context) error {
 	before := store.At(time.Now().Add(-receiverAge))
 	var one int
 	err := r.db.Read.QueryRowContext(ctx, `SELECT 1 FROM receivers WHERE used_at < $1 LIMIT 1`, before).Scan(&one)
