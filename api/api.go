@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -89,6 +90,7 @@ type API struct {
 	streams      *streamLimiter
 	largeOutputs *largeQueue
 	pages        *web.Renderer
+	problemPages func(http.ResponseWriter, *http.Request, *Problem)
 	schemas      *requestSchemas
 	startedAt    time.Time
 	draining     context.Context //nolint:containedctx // done when the server shuts down
@@ -138,6 +140,21 @@ func New(c Config) (*API, error) {
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 	a.handler = a.wrap(a.router)
 	return a, nil
+}
+
+// EnginePath is the path of River's UI.
+const EnginePath = "/admin/river"
+
+// handle adds a handler for a method and path, such as "GET /jobs/{job}".
+func (a *API) handle(pattern string, h http.HandlerFunc) {
+	method, path, _ := strings.Cut(pattern, " ")
+	a.router.Method(method, path, h)
+}
+
+// mount adds a handler for all methods and paths below a path.
+func (a *API) mount(path string, h http.HandlerFunc) {
+	a.router.Handle(path, http.RedirectHandler(path+"/", http.StatusSeeOther))
+	a.router.Handle(path+"/*", h)
 }
 
 // ServeHTTP implements [http.Handler].

@@ -22,32 +22,32 @@ type action func(r *http.Request) (next string, err error)
 
 // addPages adds the web pages and their static files.
 func (a *API) addPages() {
+	a.problemPages = a.showProblem
 	for path, file := range web.Files() {
-		a.router.Method(http.MethodGet, path, file)
+		a.handle("GET "+path, file.ServeHTTP)
 	}
 	a.addEngine()
-	r := a.router
-	r.Get("/", a.servePage(a.servicesPage))
-	r.Get("/services/{service}", a.servePage(a.servicesPage))
-	r.Post("/services/{service}", a.submitPage)
-	r.Get("/jobs", a.servePage(a.jobsPage))
-	r.Post("/jobs", a.serveForm(a.bulkAction))
-	r.Get("/jobs/{job}", a.jobPage)
-	r.Post("/jobs/{job}/cancel", a.serveForm(a.cancelAction))
-	r.Post("/jobs/{job}/retry", a.serveForm(a.retryAction))
-	r.Get("/deliveries", a.servePage(a.deliveriesPage))
-	r.Post("/deliveries", a.serveForm(a.redeliverAllAction))
-	r.Get("/deliveries/{delivery}", a.servePage(a.deliveryPage))
-	r.Post("/deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
-	r.Get("/receiver", a.servePage(a.receiverPage))
-	r.Post("/receiver", a.serveForm(a.setReceiver))
-	r.Post("/receiver/new", a.serveForm(a.newReceiver))
-	r.Post("/receiver/test", a.serveForm(a.testReceiver))
-	r.Post("/receiver/check", a.checkReceived)
-	r.Get("/system", a.servePage(a.systemPage))
-	r.Get("/login", a.loginPage)
-	r.Post("/login", a.login)
-	r.Post("/logout", a.logout)
+	a.handle("GET /", a.servePage(a.servicesPage))
+	a.handle("GET /services/{service}", a.servePage(a.servicesPage))
+	a.handle("POST /services/{service}", a.submitPage)
+	a.handle("GET /jobs", a.servePage(a.jobsPage))
+	a.handle("POST /jobs", a.serveForm(a.bulkAction))
+	a.handle("GET /jobs/{job}", a.jobPage)
+	a.handle("POST /jobs/{job}/cancel", a.serveForm(a.cancelAction))
+	a.handle("POST /jobs/{job}/retry", a.serveForm(a.retryAction))
+	a.handle("GET /deliveries", a.servePage(a.deliveriesPage))
+	a.handle("POST /deliveries", a.serveForm(a.redeliverAllAction))
+	a.handle("GET /deliveries/{delivery}", a.servePage(a.deliveryPage))
+	a.handle("POST /deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
+	a.handle("GET /receiver", a.servePage(a.receiverPage))
+	a.handle("POST /receiver", a.serveForm(a.setReceiver))
+	a.handle("POST /receiver/new", a.serveForm(a.newReceiver))
+	a.handle("POST /receiver/test", a.serveForm(a.testReceiver))
+	a.handle("POST /receiver/check", a.checkReceived)
+	a.handle("GET /system", a.servePage(a.systemPage))
+	a.handle("GET /login", a.loginPage)
+	a.handle("POST /login", a.login)
+	a.handle("POST /logout", a.logout)
 }
 
 // servePage serves a page to signed-in users.
@@ -162,9 +162,8 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 	w.Write(b)
 }
 
-// problemPage responds with a page that describes the error.
-func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
-	p := a.problem(r.Context(), err)
+// showProblem responds with a page that describes the problem.
+func (a *API) showProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	view := web.ProblemPage{
 		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
 		RequestID: p.RequestID,
@@ -181,7 +180,7 @@ func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
 	for _, e := range p.Errors {
 		view.Mistakes = append(view.Mistakes, e.Location+": "+e.Message)
 	}
-	maps.Copy(w.Header(), p.header)
+	maps.Copy(w.Header(), p.GetHeaders())
 	a.render(w, r, p.Status, "problem", view)
 }
 

@@ -94,9 +94,6 @@ func serviceRows(stats []queue.ServiceStats) []web.ServiceRow {
 	return rows
 }
 
-// EnginePath is the path of River's UI.
-const EnginePath = "/admin/river"
-
 // enginePolicy is the Content-Security-Policy of River's UI, which uses inline
 // styles.
 const enginePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -106,8 +103,7 @@ func (a *API) addEngine() {
 	if a.Engine == nil {
 		return
 	}
-	a.router.Handle(EnginePath, http.RedirectHandler(EnginePath+"/", http.StatusSeeOther))
-	a.router.Handle(EnginePath+"/*", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.mount(EnginePath, func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
 			return
 		}
@@ -117,5 +113,5 @@ func (a *API) addEngine() {
 		}
 		w.Header().Set("Content-Security-Policy", enginePolicy)
 		a.Engine.ServeHTTP(w, r)
-	}))
+	})
 }

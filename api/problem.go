@@ -121,6 +121,16 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	}
 }
 
+// problemPage responds with a page that describes the error, for browsers. If
+// this API has no pages, it responds like writeProblem.
+func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
+	if a.problemPages == nil {
+		a.writeProblem(w, r, err)
+		return
+	}
+	a.problemPages(w, r, a.problem(r.Context(), err))
+}
+
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a browser
 		if err := a.authenticate(r); err != nil {
