@@ -145,6 +145,9 @@ func New(c Config) (*API, error) {
 // EnginePath is the path of River's UI.
 const EnginePath = "/admin/river"
 
+// openStreams returns how many event streams are open in this process.
+func (a *API) openStreams() int { return a.streams.openStreams() }
+
 // handle adds a handler for a method and path, such as "GET /jobs/{job}".
 func (a *API) handle(pattern string, h http.HandlerFunc) {
 	method, path, _ := strings.Cut(pattern, " ")

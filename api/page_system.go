@@ -39,7 +39,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
 		},
 		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
-		{Name: "Streams", Value: web.Count(int64(a.streams.openStreams())), Note: "in this process"},
+		{Name: "Streams", Value: web.Count(int64(a.openStreams())), Note: "in this process"},
 	}
 	columns := make([]web.Column, len(s.Minutes))
 	for i, m := range s.Minutes {
