@@ -14,6 +14,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/web/pages"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -74,6 +75,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
+	pages.Mount(handler)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), e.close())

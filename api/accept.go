@@ -29,13 +29,13 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		switch {
-		case accepted(infoOf(r.Context()).accept(), offers...) == "":
-			a.writeProblem(w, r, newProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
+		case accepted(InfoOf(r.Context()).accept(), offers...) == "":
+			a.WriteProblem(w, r, NewProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
-			a.writeProblem(w, r, errMediaType())
+			a.WriteProblem(w, r, errMediaType())
 		default:
-			if err := a.checkBodyHeaders(r); err != nil {
-				a.writeProblem(w, r, err)
+			if err := a.CheckBodyHeaders(r); err != nil {
+				a.WriteProblem(w, r, err)
 				return
 			}
 			next(ctx)
@@ -45,7 +45,7 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 
 // accept returns the value of the request's Accept header, with all lines
 // joined.
-func (info *requestInfo) accept() string { return strings.Join(info.header.Values("Accept"), ",") }
+func (info *RequestInfo) accept() string { return strings.Join(info.header.Values("Accept"), ",") }
 
 // accepted returns the offered media type that the Accept header prefers (RFC
 // 9110, section 12.5.1): the one with the highest quality and, among equals,

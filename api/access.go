@@ -17,21 +17,21 @@ import (
 	"coatcheck/jobs"
 )
 
-// findJob returns the job with the given id or token as the caller may see it.
+// FindJob returns the job with the given id or token as the caller may see it.
 // Jobs of other users are reported as not found.
-func (a *API) findJob(ctx context.Context, ref string) (jobs.Job, error) {
+func (a *API) FindJob(ctx context.Context, ref string) (jobs.Job, error) {
 	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	return infoOf(ctx).visibleJob(ref, job), nil
+	return InfoOf(ctx).visibleJob(ref, job), nil
 }
 
 // loadJob returns the job with all fields, including those that the caller may
 // not see. For a removed job, it returns the id together with
 // [jobs.ErrRemoved].
 func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
-	user := infoOf(ctx).user
+	user := InfoOf(ctx).User
 	id, byToken := ref, isTokenRef(ref)
 	if byToken {
 		var ok bool
@@ -50,14 +50,14 @@ func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
 	return job, err
 }
 
-// ownedJob returns the job with the given id or token if the caller may change
+// OwnedJob returns the job with the given id or token if the caller may change
 // it.
-func (a *API) ownedJob(ctx context.Context, ref string) (jobs.Job, error) {
+func (a *API) OwnedJob(ctx context.Context, ref string) (jobs.Job, error) {
 	job, err := a.loadJob(ctx, ref)
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	if user := infoOf(ctx).user; !user.Admin && user.Name != job.Owner {
+	if user := InfoOf(ctx).User; !user.Admin && user.Name != job.Owner {
 		return jobs.Job{}, jobs.ErrNotFound
 	}
 	return job, nil
@@ -69,14 +69,14 @@ func isTokenRef(ref string) bool { return strings.Contains(ref, ".") }
 
 // visibleJob returns the job as the caller may see it: with its token if ref is
 // the token, and with its input if the caller owns the job.
-func (info *requestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
+func (info *RequestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
 	switch {
 	case isTokenRef(ref):
-		return job.Opened(info.baseURL)
-	case info.user.Admin || info.user.Name == job.Owner:
-		return job.Closed(info.baseURL)
+		return job.Opened(info.BaseURL)
+	case info.User.Admin || info.User.Name == job.Owner:
+		return job.Closed(info.BaseURL)
 	default:
-		return job.Closed(info.baseURL).WithoutInput()
+		return job.Closed(info.BaseURL).WithoutInput()
 	}
 }
 
@@ -119,8 +119,8 @@ func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) 
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		if required == userOnly || required == tokenOrUser && !usesToken(r) {
-			if err := a.authenticate(r); err != nil {
-				a.writeProblem(w, r, err)
+			if err := a.Authenticate(r); err != nil {
+				a.WriteProblem(w, r, err)
 				return
 			}
 		}
@@ -128,12 +128,12 @@ func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) 
 	}
 }
 
-// authenticate identifies the user by the Authorization header or by the
+// Authenticate identifies the user by the Authorization header or by the
 // session cookie, and stores the user in the request's info.
-func (a *API) authenticate(r *http.Request) error {
+func (a *API) Authenticate(r *http.Request) error {
 	err := a.authenticateHeader(r)
 	if errors.Is(err, auth.ErrNoCredentials) {
-		infoOf(r.Context()).user, err = a.sessionUser(r)
+		InfoOf(r.Context()).User, err = a.sessionUser(r)
 	}
 	return err
 }
@@ -141,7 +141,7 @@ func (a *API) authenticate(r *http.Request) error {
 // authenticateHeader identifies the user by the Authorization header only, and
 // stores the user in the request's info.
 func (a *API) authenticateHeader(r *http.Request) (err error) {
-	infoOf(r.Context()).user, err = a.Auth.Authenticate(r)
-	a.recordLogin(r.Context(), claimedName(r), err)
+	InfoOf(r.Context()).User, err = a.Auth.Authenticate(r)
+	a.RecordLogin(r.Context(), claimedName(r), err)
 	return err
 }

@@ -44,9 +44,9 @@ func (a *API) rejectAmbiguous(next http.Handler) http.Handler {
 		case err == nil:
 			next.ServeHTTP(w, r)
 		case strings.HasPrefix(r.Header.Get("Accept"), "text/html"): // a browser
-			a.problemPage(w, r, err)
+			a.ProblemPage(w, r, err)
 		default:
-			a.writeProblem(w, r, err)
+			a.WriteProblem(w, r, err)
 		}
 	})
 }
@@ -65,7 +65,7 @@ func combineHeaders(h http.Header) error {
 		}
 	}
 	if errs != nil {
-		return newProblem("bad-request", "a header that allows one value is repeated", errs...)
+		return NewProblem("bad-request", "a header that allows one value is repeated", errs...)
 	}
 	return nil
 }
@@ -77,9 +77,9 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 		return r, nil
 	}
 	values, separators := r.URL.Query(), repeatableParams[r.URL.Path]
-	errs := append(malformed(r.URL.RawQuery), repeatedNames("query", values, separators)...)
+	errs := append(malformed(r.URL.RawQuery), RepeatedNames("query", values, separators)...)
 	if errs != nil {
-		return r, invalid(errs[:min(len(errs), schema.MaxErrors)])
+		return r, Invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	combined := false
 	for name, separator := range separators {
@@ -98,9 +98,9 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// repeatedNames returns an error for each name with several values, unless the
+// RepeatedNames returns an error for each name with several values, unless the
 // name is repeatable.
-func repeatedNames(at string, values url.Values, repeatable map[string]string) (errs []schema.ProblemError) {
+func RepeatedNames(at string, values url.Values, repeatable map[string]string) (errs []schema.ProblemError) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if _, ok := repeatable[name]; !ok && len(values[name]) > 1 && len(errs) < schema.MaxErrors {
 			errs = append(errs, schema.ProblemError{

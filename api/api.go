@@ -24,7 +24,6 @@ import (
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 	"coatcheck/notify"
-	"coatcheck/web"
 )
 
 // A Config has the dependencies and settings of an [API].
@@ -76,9 +75,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// An API serves the HTTP API and the web pages. Create it with [New].
+// An API serves the HTTP API. Create it with [New]. Web pages can be mounted on
+// it before it serves requests.
 type API struct {
 	Config
+	// ProblemPages responds to browsers with a page that describes a problem;
+	// nil to respond to them like to programs.
+	ProblemPages func(http.ResponseWriter, *http.Request, *Problem)
+
 	handler      http.Handler
 	crossOrigin  *http.CrossOriginProtection
 	huma         huma.API
@@ -89,10 +93,7 @@ type API struct {
 	docs         docsCache
 	streams      *streamLimiter
 	largeOutputs *largeQueue
-	pages        *web.Renderer
-	problemPages func(http.ResponseWriter, *http.Request, *Problem)
 	schemas      *requestSchemas
-	startedAt    time.Time
 	draining     context.Context //nolint:containedctx // done when the server shuts down
 	drain        context.CancelFunc
 }
@@ -117,7 +118,7 @@ func New(c Config) (*API, error) {
 	a := &API{
 		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
 		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
-		pages: web.New(), failedLogins: newFailedLogins(), startedAt: time.Now(),
+		failedLogins: newFailedLogins(),
 	}
 	var err error
 	if a.schemas, err = newRequestSchemas(c.Validator); err != nil {
@@ -135,7 +136,6 @@ func New(c Config) (*API, error) {
 	a.addSkeleton()
 	a.addOperations()
 	a.addDocs()
-	a.addPages()
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 	a.handler = a.wrap(a.router)
@@ -145,17 +145,17 @@ func New(c Config) (*API, error) {
 // EnginePath is the path of River's UI.
 const EnginePath = "/admin/river"
 
-// openStreams returns how many event streams are open in this process.
-func (a *API) openStreams() int { return a.streams.openStreams() }
+// OpenStreams returns how many event streams are open in this process.
+func (a *API) OpenStreams() int { return a.streams.openStreams() }
 
-// handle adds a handler for a method and path, such as "GET /jobs/{job}".
-func (a *API) handle(pattern string, h http.HandlerFunc) {
+// Handle adds a handler for a method and path, such as "GET /jobs/{job}".
+func (a *API) Handle(pattern string, h http.HandlerFunc) {
 	method, path, _ := strings.Cut(pattern, " ")
 	a.router.Method(method, path, h)
 }
 
-// mount adds a handler for all methods and paths below a path.
-func (a *API) mount(path string, h http.HandlerFunc) {
+// Mount adds a handler for all methods and paths below a path.
+func (a *API) Mount(path string, h http.HandlerFunc) {
 	a.router.Handle(path, http.RedirectHandler(path+"/", http.StatusSeeOther))
 	a.router.Handle(path+"/*", h)
 }
@@ -245,7 +245,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
-			return nil, a.problem(ctx, err)
+			return nil, a.ProblemOf(ctx, err)
 		}
 		return out, nil
 	})

@@ -24,6 +24,7 @@ import (
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 	"coatcheck/services"
+	"coatcheck/web/pages"
 )
 
 // A fixture is a whole server without its command line.
@@ -140,7 +141,10 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	if o.api != nil {
 		o.api(&ac)
 	}
-	if f.api, err = api.New(ac); err != nil {
+	if f.api, err = api.New(ac); err == nil {
+		pages.Mount(f.api)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	f.Server = httptest.NewServer(f.api)

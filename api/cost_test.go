@@ -134,7 +134,7 @@ func TestCostIsLinear(t *testing.T) { // not parallel: it measures allocations
 			cost := func(n int) (bytes, perByte float64) {
 				text := []byte(body(n))
 				sum := allocated(func() {
-					_, err := a.decode(t.Context(), "cost", "application/json", text)
+					_, err := a.Decode(t.Context(), "cost", "application/json", text)
 					if p := knownProblem(err); p != nil {
 						if answer, err := json.Marshal(p); err != nil || len(p.Errors) > schema.MaxErrors || len(answer) > schema.MaxErrors*(schema.MaxLocation+500) {
 							t.Errorf("the answer has %d mistakes and %d bytes, %v", len(p.Errors), len(answer), err)
@@ -172,10 +172,10 @@ func TestDisconnectStopsValidation(t *testing.T) {
 	for name, body := range costs {
 		text := []byte(body(4_000))
 		whole := &expiringContext{t.Context(), 1 << 30}
-		a.decode(whole, "cost", "application/json", text) // counts the checks
+		a.Decode(whole, "cost", "application/json", text) // counts the checks
 		for checks := range 1<<30 - whole.checks {
 			left := &expiringContext{t.Context(), checks}
-			if _, err := a.decode(left, "cost", "application/json", text); !errors.Is(err, context.Canceled) || left.checks < -6 {
+			if _, err := a.Decode(left, "cost", "application/json", text); !errors.Is(err, context.Canceled) || left.checks < -6 {
 				t.Errorf("%s: after %d checks: %v, and %d more", name, checks, err, -left.checks)
 			}
 		}

@@ -18,10 +18,10 @@ func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case isPrefetch(r.Header):
-			a.writeProblem(w, r,
-				newProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
+			a.WriteProblem(w, r,
+				NewProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
 		case !a.isSameOriginOrDirect(r):
-			a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
+			a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -29,18 +29,18 @@ type submitBody struct {
 	Retain         string          `json:"retain,omitempty" doc:"How long the record is kept after the job's end, such as 24h."`
 	Tags           []string        `json:"tags,omitempty" maxItems:"20" doc:"To find the job by."`
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
-	Then           []nextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
+	Then           []NextStep      `json:"then,omitempty" maxItems:"20" doc:"Further steps of the same job, each fed from the one before."`
 }
 
-// nextStep is a further step of a submission.
-type nextStep struct {
+// NextStep is a further step of a submission.
+type NextStep struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input" doc:"{\"$output\": \"/json/pointer\"} stands for a part of the output of the step before; the pointer \"\" is all of it."`
 }
 
-// decode validates the body of a submission and converts it. Its error is a
+// Decode validates the body of a submission and converts it. Its error is a
 // problem that lists all errors in the body.
-func (a *API) decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
+func (a *API) Decode(ctx context.Context, service, contentType string, body []byte) (jobs.Submission, error) {
 	if !isJSON(contentType) {
 		return jobs.Submission{}, errMediaType()
 	}
@@ -53,7 +53,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		if len(errs) == 0 {
 			errs = append(errs, schema.DecodeError(err, "body"))
 		}
-		return jobs.Submission{}, invalid(errs)
+		return jobs.Submission{}, Invalid(errs)
 	}
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(in.Input); err != nil {
@@ -120,7 +120,7 @@ func (a *API) decode(ctx context.Context, service, contentType string, body []by
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, invalid(errs[:min(len(errs), schema.MaxErrors)])
+		return jobs.Submission{}, Invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	return s, nil
 }
@@ -137,9 +137,9 @@ func bodyError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
-	return newProblem("bad-request", "the body is not valid JSON: "+err.Error())
+	return NewProblem("bad-request", "the body is not valid JSON: "+err.Error())
 }
 
 func errMediaType() *Problem {
-	return newProblem("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
+	return NewProblem("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
 }

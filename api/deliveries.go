@@ -67,7 +67,7 @@ func (a *API) addDeliveries() {
 		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}",
 		summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
-		d, err := a.findDelivery(ctx, req.Delivery)
+		d, err := a.FindDelivery(ctx, req.Delivery)
 		return &deliveryResponse{http.StatusOK, d}, err
 	})
 	register(a, operation{
@@ -75,7 +75,7 @@ func (a *API) addDeliveries() {
 		summary: "Send a callback again", access: userOnly, tag: "callbacks", status: http.StatusAccepted,
 		description: "With the same id and body, and the whole schedule of attempts before it.",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
-		d, err := a.findDelivery(ctx, req.Delivery)
+		d, err := a.FindDelivery(ctx, req.Delivery)
 		if err == nil {
 			d, err = a.Queue.Redeliver(ctx, d.ID)
 		}
@@ -91,7 +91,7 @@ func (a *API) addDeliveries() {
 			return nil, err
 		}
 		n, err := a.Queue.RedeliverAll(ctx, queue.DeliveryFilter{
-			Owner: a.ownerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
+			Owner: a.OwnerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
 		})
 		response := new(redeliverAnswer)
 		response.Body.Count = n
@@ -108,33 +108,33 @@ func (a *API) addDeliveries() {
 		}
 		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
-			return nil, newProblem("invalid-callback-url", err.Error(),
+			return nil, NewProblem("invalid-callback-url", err.Error(),
 				schema.ProblemError{Location: "body.url", Message: err.Error()})
 		}
-		if err := a.checkMaySubmit(ctx); err != nil {
+		if err := a.CheckMaySubmit(ctx); err != nil {
 			return nil, err
 		}
-		d, err := a.Queue.SendTest(ctx, infoOf(ctx).user.Name, url)
+		d, err := a.Queue.SendTest(ctx, InfoOf(ctx).User.Name, url)
 		return &deliveryResponse{http.StatusAccepted, d}, err
 	})
 }
 
-// ownerFilter returns the user whose jobs the caller may see, or "" if the
+// OwnerFilter returns the user whose jobs the caller may see, or "" if the
 // caller may see the jobs of all users.
-func (a *API) ownerFilter(ctx context.Context) string {
-	if user := infoOf(ctx).user; !user.Admin {
+func (a *API) OwnerFilter(ctx context.Context) string {
+	if user := InfoOf(ctx).User; !user.Admin {
 		return user.Name
 	}
 	return ""
 }
 
-// findDelivery returns a delivery if the caller may see it.
-func (a *API) findDelivery(ctx context.Context, id string) (queue.Delivery, error) {
+// FindDelivery returns a delivery if the caller may see it.
+func (a *API) FindDelivery(ctx context.Context, id string) (queue.Delivery, error) {
 	d, err := a.Queue.Delivery(ctx, id)
 	if err != nil {
 		return queue.Delivery{}, err
 	}
-	if owner := a.ownerFilter(ctx); owner != "" && owner != d.Owner {
+	if owner := a.OwnerFilter(ctx); owner != "" && owner != d.Owner {
 		return queue.Delivery{}, queue.ErrNoDelivery
 	}
 	return d, nil
@@ -146,7 +146,7 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 	Job string `path:"job" doc:"The job's id or token."`
 },
 ) (*deliveryList, error) {
-	job, err := a.ownedJob(ctx, req.Job)
+	job, err := a.OwnedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -161,11 +161,11 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
 	filter := queue.DeliveryFilter{
-		Owner: a.ownerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
+		Owner: a.OwnerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
 	}
 	query := req.query()
 	var err error
-	if filter.Before, err = a.openCursor(req.Cursor, "deliveries", query); err != nil {
+	if filter.Before, err = a.OpenCursor(req.Cursor, "deliveries", query); err != nil {
 		return nil, err
 	}
 	found, err := a.Queue.Deliveries(ctx, filter)

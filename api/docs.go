@@ -36,12 +36,12 @@ func (a *API) addDocs() {
 	a.router.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		d, err := a.docsFor(r)
 		if err != nil {
-			a.writeProblem(w, r, err)
+			a.WriteProblem(w, r, err)
 			return
 		}
 		text, err := d.spec()
 		if err != nil {
-			a.writeProblem(w, r, fmt.Errorf("render the OpenAPI document: %w", err))
+			a.WriteProblem(w, r, fmt.Errorf("render the OpenAPI document: %w", err))
 			return
 		}
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -50,12 +50,12 @@ func (a *API) addDocs() {
 	a.router.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
 		d, err := a.docsFor(r)
 		if err != nil {
-			a.writeProblem(w, r, err)
+			a.WriteProblem(w, r, err)
 			return
 		}
 		text, err := d.page()
 		if err != nil {
-			a.writeProblem(w, r, fmt.Errorf("render the documentation: %w", err))
+			a.WriteProblem(w, r, fmt.Errorf("render the documentation: %w", err))
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

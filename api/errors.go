@@ -18,17 +18,17 @@ import (
 
 // problem returns the problem for an error. It logs unexpected errors, and
 // their details are hidden from the client.
-func (a *API) problem(ctx context.Context, err error) *Problem {
-	info := infoOf(ctx)
+func (a *API) ProblemOf(ctx context.Context, err error) *Problem {
+	info := InfoOf(ctx)
 	if p := knownProblem(err); p != nil {
 		return p.forRequest(info)
 	}
 	if ctx.Err() != nil {
 		// The client has disconnected, so this response is never read.
-		return newProblem("request-timeout", "the client canceled the request").forRequest(info)
+		return NewProblem("request-timeout", "the client canceled the request").forRequest(info)
 	}
-	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.id, "err", err)
-	return newProblem("internal", "internal error; the server log has details under this request ID").forRequest(info)
+	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.ID, "err", err)
+	return NewProblem("internal", "internal error; the server log has details under this request ID").forRequest(info)
 }
 
 func knownProblem(err error) *Problem {
@@ -36,14 +36,14 @@ func knownProblem(err error) *Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*auth.RetryError](err); ok {
-		return newProblem("rate-limited", e.Error()).retryAfter(e.After)
+		return NewProblem("rate-limited", e.Error()).retryAfter(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
-		return newProblem("invalid-callback-url", e.Reason,
+		return NewProblem("invalid-callback-url", e.Reason,
 			schema.ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
 	if errs := fieldErrors(err); errs != nil {
-		return invalid(errs)
+		return Invalid(errs)
 	}
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials):
@@ -51,36 +51,36 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("incorrect name, password or API key")
 	case errors.Is(err, jobs.ErrNotFound):
-		return newProblem("not-found", "there is no such job, or it belongs to another user")
+		return NewProblem("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, queue.ErrNoDelivery):
-		return newProblem("not-found", "there is no such delivery, or it belongs to another user")
+		return NewProblem("not-found", "there is no such delivery, or it belongs to another user")
 	case errors.Is(err, receivers.ErrNoReceiver):
-		return newProblem("not-found", "you have no test receiver; create one first")
+		return NewProblem("not-found", "you have no test receiver; create one first")
 	case errors.Is(err, keys.ErrNotFound):
-		return newProblem("not-found", "there is no such key, or it belongs to another user")
+		return NewProblem("not-found", "there is no such key, or it belongs to another user")
 	case errors.Is(err, keys.ErrTooMany):
-		return newProblem("too-many-keys", err.Error())
+		return NewProblem("too-many-keys", err.Error())
 	case errors.Is(err, jobs.ErrUnknownService):
-		return newProblem("not-found", "there is no such service; GET /v1/services lists all services")
+		return NewProblem("not-found", "there is no such service; GET /v1/services lists all services")
 	case errors.Is(err, jobs.ErrRemoved):
-		return newProblem("job-removed", "the job's record was deleted, or its retention period has ended")
+		return NewProblem("job-removed", "the job's record was deleted, or its retention period has ended")
 	case errors.Is(err, jobs.ErrFinished):
-		return newProblem("already-finished", "the job has already ended")
+		return NewProblem("already-finished", "the job has already ended")
 	case errors.Is(err, jobs.ErrNotFinished):
-		return newProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
+		return NewProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
 	case errors.Is(err, jobs.ErrPending):
-		return newProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
+		return NewProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
 	case errors.Is(err, jobs.ErrKeyReused):
-		return newProblem("idempotency-key-reused",
+		return NewProblem("idempotency-key-reused",
 			"this Idempotency-Key was used with a different request; use a new key for each new request")
 	case errors.Is(err, queue.ErrQueueFull):
-		return newProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
+		return NewProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, queue.ErrUserQueueFull):
-		return newProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
+		return NewProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
 	case errors.Is(err, store.ErrUnavailable):
-		return newProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
+		return NewProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
 	case queue.Unavailable(err):
-		return newProblem("unavailable",
+		return NewProblem("unavailable",
 			"the database does not respond; the request may or may not have taken effect: "+
 				"check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
 	}
@@ -88,18 +88,18 @@ func knownProblem(err error) *Problem {
 }
 
 func unauthorized(detail string) *Problem {
-	p := newProblem("unauthorized", detail)
+	p := NewProblem("unauthorized", detail)
 	p.header.Set("WWW-Authenticate", auth.Challenge)
 	return p
 }
 
-// invalid returns the problem of a request with these validation errors.
-func invalid(errs []schema.ProblemError) *Problem {
+// Invalid returns the problem of a request with these validation errors.
+func Invalid(errs []schema.ProblemError) *Problem {
 	detail := "the request is invalid"
 	if len(errs) > 1 {
 		detail = fmt.Sprintf("the request has %d errors", len(errs))
 	}
-	return newProblem("invalid-input", detail, errs...)
+	return NewProblem("invalid-input", detail, errs...)
 }
 
 // fieldErrors returns the validation errors that package jobs found in a

@@ -73,10 +73,10 @@ func streamTypes() map[string]*huma.MediaType {
 func (a *API) streamEvents(
 	ctx context.Context, refs []string, multi bool, req *Resumption,
 ) (*huma.StreamResponse, error) {
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
 	if format == "" {
-		return nil, newProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
+		return nil, NewProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
 	}
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	s.multi = multi
@@ -87,7 +87,7 @@ func (a *API) streamEvents(
 	case err != nil && ctx.Err() != nil:
 		return a.respondBusy(), nil //nolint:nilerr // the client has disconnected
 	case err != nil:
-		a.Logger.ErrorContext(ctx, "stream not started", "request_id", info.id, "err", err)
+		a.Logger.ErrorContext(ctx, "stream not started", "request_id", info.ID, "err", err)
 		return a.respondBusy(), nil
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
@@ -141,9 +141,9 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 // streamLimitProblem returns the problem for an exceeded stream limit.
 func streamLimitProblem(limit string) *Problem {
 	if limit == "draining" {
-		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
+		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
 	}
-	return newProblem("unavailable",
+	return NewProblem("unavailable",
 		"too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
 }
 
@@ -190,7 +190,7 @@ func (s *stream) detach(r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	infoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
+	InfoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.writer.out, s.writer.header = conn, nil
 	s.conn.Store(conn)
@@ -219,6 +219,6 @@ func (s *stream) runDetached(ctx context.Context) (err error) {
 // complete or the client has disconnected.
 func (s *stream) logEnd(err error) {
 	if !errors.Is(err, errStreamEnded) && !errors.Is(err, context.Canceled) { // the client has disconnected
-		s.api.Logger.Debug("stream failed", "request_id", s.info.id, "err", err)
+		s.api.Logger.Debug("stream failed", "request_id", s.info.ID, "err", err)
 	}
 }

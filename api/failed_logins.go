@@ -71,16 +71,16 @@ func (f *failedLogins) count(address string) int {
 	return count
 }
 
-// recordLogin counts and logs a login error if the credentials were wrong or
+// RecordLogin counts and logs a login error if the credentials were wrong or
 // the client was throttled.
-func (a *API) recordLogin(ctx context.Context, name string, err error) {
+func (a *API) RecordLogin(ctx context.Context, name string, err error) {
 	_, throttled := errors.AsType[*auth.RetryError](err)
 	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
 		return
 	}
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	if count := a.failedLogins.count(auth.Address(info.remoteAddr)); count > 0 {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.id),
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.ID),
 			slog.String("name", loggedName(name)),
 			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled),
 			slog.Int("count", count))

@@ -91,7 +91,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	a := newDecoder(f, Config{Services: registry, Guard: guard})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := a.decode(t.Context(), "sleep", "application/json", body)
+		s, err := a.Decode(t.Context(), "sleep", "application/json", body)
 		if err != nil {
 			p := knownProblem(err)
 			if p == nil || p.Status < 400 || p.Status > 499 {

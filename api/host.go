@@ -16,8 +16,8 @@ import (
 // the address or no host.
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isProbe(r) && !loopbackHost(r.Host) && !a.isOwnHost(r.Host) {
-			a.writeProblem(w, r, newProblem("unknown-host",
+		if !isProbe(r) && !LoopbackHost(r.Host) && !a.isOwnHost(r.Host) {
+			a.WriteProblem(w, r, NewProblem("unknown-host",
 				"unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}
@@ -43,9 +43,9 @@ func (a *API) isOwnHost(host string) bool {
 	})
 }
 
-// loopbackHost reports whether a Host header is localhost or a loopback
+// LoopbackHost reports whether a Host header is localhost or a loopback
 // address.
-func loopbackHost(hostport string) bool {
+func LoopbackHost(hostport string) bool {
 	if !validHost(hostport) {
 		return false
 	}

@@ -16,7 +16,7 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	return a.problemOf(model).forRequest(infoOf(ctx.Context())), nil
+	return a.problemOf(model).forRequest(InfoOf(ctx.Context())), nil
 }
 
 // problemOf returns the problem for an error of huma.
@@ -27,19 +27,19 @@ func (a *API) problemOf(model *huma.ErrorModel) *Problem {
 	}
 	switch model.Status {
 	case http.StatusUnprocessableEntity:
-		return invalid(errs)
+		return Invalid(errs)
 	case http.StatusRequestEntityTooLarge:
 		return a.tooLarge()
 	case http.StatusUnsupportedMediaType:
-		return newProblem("unsupported-media-type", "expected application/json")
+		return NewProblem("unsupported-media-type", "expected application/json")
 	case http.StatusNotAcceptable:
-		return newProblem("not-acceptable", "responses are application/json")
+		return NewProblem("not-acceptable", "responses are application/json")
 	case http.StatusRequestTimeout:
-		return newProblem("request-timeout", "the request took too long to arrive")
+		return NewProblem("request-timeout", "the request took too long to arrive")
 	case http.StatusBadRequest:
-		return newProblem("bad-request", model.Detail, errs...)
+		return NewProblem("bad-request", model.Detail, errs...)
 	default:
-		return newProblem("internal", "internal error")
+		return NewProblem("internal", "internal error")
 	}
 }
 

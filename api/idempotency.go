@@ -14,14 +14,14 @@ import (
 )
 
 // idempotencyKey returns the request's idempotency key, or "" if it has none.
-func (info *requestInfo) idempotencyKey() (string, error) {
+func (info *RequestInfo) idempotencyKey() (string, error) {
 	lines := info.header.Values("Idempotency-Key")
 	if len(lines) == 0 {
 		return "", nil
 	}
 	key, err := parseKey(lines)
 	if err != nil {
-		return "", newProblem("bad-request", "the Idempotency-Key header is malformed", schema.ProblemError{
+		return "", NewProblem("bad-request", "the Idempotency-Key header is malformed", schema.ProblemError{
 			Location: "header.Idempotency-Key", Message: err.Error(),
 		})
 	}

@@ -124,7 +124,7 @@ func (a *API) waitForJob(
 	if wait <= 0 || wanted(&job) {
 		return job, nil
 	}
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	s := a.newStream(info, info.remoteAddr)
 	s.quotas = append(s.quotas, quota{"job", job.ID})
 	if a.streams.acquire(s) != "" {
@@ -153,7 +153,7 @@ func (a *API) waitForJob(
 }
 
 func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedResponse, error) {
-	job, err := a.findJob(ctx, req.Job)
+	job, err := a.FindJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -168,12 +168,12 @@ func (a *API) getJob(ctx context.Context, req *getRequest) (*renderedResponse, e
 		if err != nil {
 			return nil, err
 		}
-		job = infoOf(ctx).visibleJob(req.Job, job)
+		job = InfoOf(ctx).visibleJob(req.Job, job)
 	}
 	response := &jobResponse{Status: http.StatusOK}
 	if unchanged(&job) {
 		response.Status = http.StatusNotModified
-	} else if err := a.loadOutput(ctx, &job); err != nil {
+	} else if err := a.LoadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
 	response.fill(job)
@@ -195,7 +195,7 @@ func matchesETag(header, tag string) bool {
 }
 
 func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobResponse, error) {
-	job, err := a.ownedJob(ctx, req.Job)
+	job, err := a.OwnedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobResponse, 
 		return nil, err
 	}
 	response := &jobResponse{Status: http.StatusAccepted}
-	response.fill(infoOf(ctx).visibleJob(job.ID, job))
+	response.fill(InfoOf(ctx).visibleJob(job.ID, job))
 	if job.Done {
 		response.Status = http.StatusOK
 	}
@@ -215,16 +215,16 @@ func (a *API) cancelJob(ctx context.Context, req *cancelRequest) (*jobResponse, 
 }
 
 func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobResponse, error) {
-	job, err := a.ownedJob(ctx, req.Job)
+	job, err := a.OwnedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	key, err := info.idempotencyKey()
 	if err != nil {
 		return nil, err
 	}
-	job, replayed, err := a.submitJob(ctx, func() (jobs.Submission, error) { return job.Again(info.baseURL, key) })
+	job, replayed, err := a.SubmitJob(ctx, func() (jobs.Submission, error) { return job.Again(info.BaseURL, key) })
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (a *API) retryJob(ctx context.Context, req *retryRequest) (*jobResponse, er
 }
 
 func (a *API) deleteJob(ctx context.Context, req *deleteRequest) (*struct{}, error) {
-	job, err := a.ownedJob(ctx, req.Job)
+	job, err := a.OwnedJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}

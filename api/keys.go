@@ -58,7 +58,7 @@ func (a *API) addKeys() {
 		summary:     "List the keys that your callbacks are signed with",
 		description: "Your secrets and the server's own key; what is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
-		listed, err := a.Queue.Keys.List(ctx, infoOf(ctx).user.Name)
+		listed, err := a.Queue.Keys.List(ctx, InfoOf(ctx).User.Name)
 		list := new(keyList)
 		list.Body.Data = append([]keys.Key{}, listed...)
 		return list, err
@@ -81,7 +81,7 @@ func (a *API) addKeys() {
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > keys.MaxGrace {
-			return nil, invalid([]schema.ProblemError{{
+			return nil, Invalid([]schema.ProblemError{{
 				Location: "body.grace", Message: "expected a duration from 0s to " + keys.MaxGrace.String(),
 			}})
 		}
@@ -95,13 +95,13 @@ func (a *API) addKeys() {
 		Key string `path:"key"`
 	},
 	) (*struct{}, error) {
-		return nil, a.Queue.Keys.Revoke(ctx, infoOf(ctx).user.Name, req.Key)
+		return nil, a.Queue.Keys.Revoke(ctx, InfoOf(ctx).User.Name, req.Key)
 	})
 }
 
 // createKey creates a secret for the caller. With a grace period, the secret
 // replaces the existing ones, which sign callbacks until the period ends.
 func (a *API) createKey(ctx context.Context, grace *time.Duration) (*newKeyResponse, error) {
-	key, secret, err := a.Queue.Keys.Create(ctx, infoOf(ctx).user.Name, grace)
+	key, secret, err := a.Queue.Keys.Create(ctx, InfoOf(ctx).User.Name, grace)
 	return &newKeyResponse{CacheControl: "no-store", Body: newKey{key, secret}}, err
 }

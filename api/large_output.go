@@ -82,7 +82,7 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 			q.closeSlowest(func(t *largeResponse) bool { return queues[taken] == q.permits || t.address == address })
 		case <-ctx.Done():
 			release()
-			return nil, newProblem("unavailable",
+			return nil, NewProblem("unavailable",
 				"too many large outputs are being sent; try again").retryAfter(largeTimeout)
 		}
 	}
@@ -134,11 +134,11 @@ func (q *largeQueue) releaseAddress(response *largeResponse, permits *addressPer
 	}
 }
 
-// loadOutput reads the output of a job that was read without it because the
+// LoadOutput reads the output of a job that was read without it because the
 // output is large. It waits for a permit, which is released at the end of the
 // request.
-func (a *API) loadOutput(ctx context.Context, job *jobs.Job) error {
-	info := infoOf(ctx)
+func (a *API) LoadOutput(ctx context.Context, job *jobs.Job) error {
+	info := InfoOf(ctx)
 	release, err := a.acquireOutput(ctx, info, job)
 	if release != nil {
 		info.onEnd = append(info.onEnd, release)
@@ -149,12 +149,12 @@ func (a *API) loadOutput(ctx context.Context, job *jobs.Job) error {
 // acquireOutput is [API.loadOutput] for callers that release the permit
 // themselves. If the job has no large output, no permit is needed and release
 // is nil.
-func (a *API) acquireOutput(ctx context.Context, info *requestInfo, job *jobs.Job) (release func(), err error) {
+func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Job) (release func(), err error) {
 	if !job.OutputOmitted {
 		return nil, nil
 	}
 	address := ""
-	for _, q := range quotasOf(info.remoteAddr, new(requestInfo)) {
+	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
 		address = q.key
 	}
 	if release, err = a.largeOutputs.acquire(ctx, address, info.conn); err != nil {

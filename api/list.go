@@ -34,7 +34,7 @@ type jobList struct {
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
 	filter := queue.Filter{
-		Owner: a.ownerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
+		Owner: a.OwnerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
 		CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
@@ -44,14 +44,14 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, invalid([]schema.ProblemError{{
+			return nil, Invalid([]schema.ProblemError{{
 				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
 			}})
 		}
 	}
 	query := req.query()
 	var err error
-	if filter.Before, err = a.openCursor(req.Cursor, "jobs", query); err != nil {
+	if filter.Before, err = a.OpenCursor(req.Cursor, "jobs", query); err != nil {
 		return nil, err
 	}
 	found, err := a.Queue.List(ctx, filter)
@@ -66,39 +66,39 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 			list.Body.NextCursor, list.Link = &cursor, link
 			break
 		}
-		list.Body.Data = append(list.Body.Data, job.Closed(infoOf(ctx).baseURL).WithoutInput())
+		list.Body.Data = append(list.Body.Data, job.Closed(InfoOf(ctx).BaseURL).WithoutInput())
 	}
 	return list, nil
 }
 
-// openCursor returns the id after which a page begins. It rejects the cursor of
+// OpenCursor returns the id after which a page begins. It rejects the cursor of
 // another list or of a list with other filters.
-func (a *API) openCursor(cursor, list string, query url.Values) (before string, err error) {
+func (a *API) OpenCursor(cursor, list string, query url.Values) (before string, err error) {
 	if cursor == "" {
 		return "", nil
 	}
 	sealed, ok := a.Queue.Keys.Open(cursor)
 	before, of, _ := strings.Cut(string(sealed), "\n")
 	if !ok || of != list+"?"+query.Encode() {
-		return "", invalid([]schema.ProblemError{{
+		return "", Invalid([]schema.ProblemError{{
 			Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters",
 		}})
 	}
 	return before, nil
 }
 
-// sealCursor returns a cursor for [API.openCursor].
-func (a *API) sealCursor(after, list string, query url.Values) string {
+// SealCursor returns a cursor for [API.openCursor].
+func (a *API) SealCursor(after, list string, query url.Values) string {
 	return a.Queue.Keys.Seal([]byte(after + "\n" + list + "?" + query.Encode()))
 }
 
 // nextPage returns the cursor of the page after the given id, and the Link
 // header for that page.
 func (a *API) nextPage(ctx context.Context, list, after string, limit int, query url.Values) (cursor, link string) {
-	cursor = a.sealCursor(after, list, query)
+	cursor = a.SealCursor(after, list, query)
 	query.Set("cursor", cursor)
 	query.Set("limit", strconv.Itoa(limit))
-	return cursor, "<" + infoOf(ctx).baseURL + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
+	return cursor, "<" + InfoOf(ctx).BaseURL + "/v1/" + list + "?" + query.Encode() + `>; rel="next"`
 }
 
 // query returns the filters of the request in canonical form, with sorted

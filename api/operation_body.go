@@ -40,10 +40,10 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 		return body, bodyError(ctx, err)
 	}
 	if len(errs) > 0 {
-		return body, invalid(errs)
+		return body, Invalid(errs)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, invalid([]schema.ProblemError{schema.DecodeError(err, "body")})
+		return body, Invalid([]schema.ProblemError{schema.DecodeError(err, "body")})
 	}
 	return body, nil
 }

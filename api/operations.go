@@ -98,8 +98,8 @@ func (a *API) addOperations() {
 	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })
 	exposition := promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	a.router.Get("/metrics", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.authenticate(r); err != nil {
-			a.writeProblem(w, r, err)
+		if err := a.Authenticate(r); err != nil {
+			a.WriteProblem(w, r, err)
 			return
 		}
 		exposition.ServeHTTP(w, r)
@@ -110,7 +110,7 @@ func (a *API) addOperations() {
 // health checks.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
-		return nil, newProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
+		return nil, NewProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
 	}
 	response := &readyAnswer{Status: http.StatusOK}
 	response.Body.Status, response.Body.Checks = queue.OK, a.checks()
@@ -124,7 +124,7 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, newProblem("unavailable", "the server cannot accept jobs now",
+		return nil, NewProblem("unavailable", "the server cannot accept jobs now",
 			failing...).retryAfter(2 * time.Second)
 	}
 	return response, nil

@@ -74,9 +74,9 @@ var statusOf = map[string]int{
 	"unavailable":            http.StatusServiceUnavailable,
 }
 
-// newProblem returns a problem that is not yet bound to a request; see
+// NewProblem returns a problem that is not yet bound to a request; see
 // forRequest.
-func newProblem(code, detail string, errs ...schema.ProblemError) *Problem {
+func NewProblem(code, detail string, errs ...schema.ProblemError) *Problem {
 	title := strings.ToUpper(code[:1]) + strings.ReplaceAll(code[1:], "-", " ")
 	return &Problem{
 		Type: "/problems/" + code, Title: title, Status: statusOf[code], Detail: detail, Code: code, Errors: errs,
@@ -91,16 +91,16 @@ func (p *Problem) retryAfter(wait time.Duration) *Problem {
 }
 
 // forRequest sets the fields that depend on the request.
-func (p *Problem) forRequest(info *requestInfo) *Problem {
-	p.Type = info.baseURL + "/problems/" + p.Code
+func (p *Problem) forRequest(info *RequestInfo) *Problem {
+	p.Type = info.BaseURL + "/problems/" + p.Code
 	p.Instance = info.path
-	p.RequestID = info.id
+	p.RequestID = info.ID
 	return p
 }
 
-// writeProblem responds with a problem, for handlers outside of huma.
-func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) {
-	p := a.problem(r.Context(), cause)
+// WriteProblem responds with a problem, for handlers outside of huma.
+func (a *API) WriteProblem(w http.ResponseWriter, r *http.Request, cause error) {
+	p := a.ProblemOf(r.Context(), cause)
 	maps.Copy(w.Header(), p.header)
 	if p.Status == http.StatusUnauthorized && r.Header.Get("Sec-Fetch-Dest") == "empty" {
 		// A Basic challenge in the response to a script would make the browser
@@ -121,25 +121,25 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	}
 }
 
-// problemPage responds with a page that describes the error, for browsers. If
+// ProblemPage responds with a page that describes the error, for browsers. If
 // this API has no pages, it responds like writeProblem.
-func (a *API) problemPage(w http.ResponseWriter, r *http.Request, err error) {
-	if a.problemPages == nil {
-		a.writeProblem(w, r, err)
+func (a *API) ProblemPage(w http.ResponseWriter, r *http.Request, err error) {
+	if a.ProblemPages == nil {
+		a.WriteProblem(w, r, err)
 		return
 	}
-	a.problemPages(w, r, a.problem(r.Context(), err))
+	a.ProblemPages(w, r, a.ProblemOf(r.Context(), err))
 }
 
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a browser
-		if err := a.authenticate(r); err != nil {
-			infoOf(r.Context()).user = auth.User{} // unauthenticated users get the page too
+		if err := a.Authenticate(r); err != nil {
+			InfoOf(r.Context()).User = auth.User{} // unauthenticated users get the page too
 		}
-		a.problemPage(w, r, newProblem("not-found", "Page not found."))
+		a.ProblemPage(w, r, NewProblem("not-found", "Page not found."))
 		return
 	}
-	a.writeProblem(w, r, newProblem("not-found", "path not found; GET /docs lists the operations"))
+	a.WriteProblem(w, r, NewProblem("not-found", "path not found; GET /docs lists the operations"))
 }
 
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.Sort(allowed)
-	p := newProblem("method-not-allowed", "this path allows "+strings.Join(allowed, ", "))
+	p := NewProblem("method-not-allowed", "this path allows "+strings.Join(allowed, ", "))
 	p.header.Set("Allow", strings.Join(allowed, ", "))
-	a.writeProblem(w, r, p)
+	a.WriteProblem(w, r, p)
 }

@@ -19,21 +19,21 @@ import (
 	"coatcheck/api/auth"
 )
 
-// requestInfo has the properties of a request that handlers and logs use.
-type requestInfo struct {
-	id      string // in the response, its problems and the log
-	baseURL string // base URL as the client sees it, such as "https://host"
+// RequestInfo has the properties of a request that handlers and logs use.
+type RequestInfo struct {
+	ID      string // in the response, its problems and the log
+	BaseURL string // base URL as the client sees it, such as "https://host"
 	path    string // without tokens
 	method  string
 	// remoteAddr is the address and port of the client.
 	remoteAddr string
 	header     http.Header
 	conn       *connection // nil if connections are not counted
-	user       auth.User   // authenticated user; zero if the request has only a token
-	// session is the secret in the session cookie that authenticated the
+	User       auth.User   // authenticated user; zero if the request has only a token
+	// Session is the secret in the session cookie that authenticated the
 	// request; empty for other credentials.
-	session      string
-	sessionState auth.Session
+	Session      string
+	SessionState auth.Session
 
 	// onEnd is called at the end of the request.
 	onEnd []func()
@@ -45,26 +45,27 @@ type requestInfo struct {
 
 // forStream returns a copy for a stream. It omits the headers, which would use
 // memory for as long as the stream lasts.
-func (info *requestInfo) forStream() *requestInfo {
-	return &requestInfo{
-		id: info.id, baseURL: info.baseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr,
-		conn: info.conn, user: info.user, start: info.start,
+func (info *RequestInfo) forStream() *RequestInfo {
+	return &RequestInfo{
+		ID: info.ID, BaseURL: info.BaseURL, path: info.path, method: info.method, remoteAddr: info.remoteAddr,
+		conn: info.conn, User: info.User, start: info.start,
 	}
 }
 
 type infoKey struct{}
 
-func infoOf(ctx context.Context) *requestInfo {
-	if info, ok := ctx.Value(infoKey{}).(*requestInfo); ok {
+// InfoOf returns the properties of the request that has the context.
+func InfoOf(ctx context.Context) *RequestInfo {
+	if info, ok := ctx.Value(infoKey{}).(*RequestInfo); ok {
 		return info
 	}
-	return new(requestInfo)
+	return new(RequestInfo)
 }
 
 // wrap adds the middleware that all requests share, the outermost last.
 func (a *API) wrap(h http.Handler) http.Handler {
 	a.crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.writeProblem(w, r, newProblem("forbidden", "a page of another origin can't do this"))
+		a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
 	}))
 	if a.PublicURL != "" {
 		// A proxy may forward another Host header than the browser sent.
@@ -81,14 +82,14 @@ func (a *API) wrap(h http.Handler) http.Handler {
 	return a.withRequestInfo(a.withDeadlines(h))
 }
 
-// withRequestInfo adds a requestInfo to the context, sets the common response
+// withRequestInfo adds a RequestInfo to the context, sets the common response
 // headers, and logs and counts the request.
 func (a *API) withRequestInfo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := a.callerOf(r)
-		info := &requestInfo{
+		info := &RequestInfo{
 			start: time.Now(),
-			id:    "req_" + strings.ToLower(rand.Text()), baseURL: a.base(caller), path: redactPathTokens(r.URL.Path),
+			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.base(caller), path: RedactPathTokens(r.URL.Path),
 			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
 		}
 		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
@@ -97,10 +98,10 @@ func (a *API) withRequestInfo(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
 		r.RemoteAddr, r.Host = caller.addr, caller.host // as the client sees them, for all subsequent handlers
 		h := w.Header()
-		if a.secure(r) && !isLocalhost(r.Host) {
+		if a.Secure(r) && !isLocalhost(r.Host) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		h.Set("X-Request-Id", info.id)
+		h.Set("X-Request-Id", info.ID)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // URLs contain tokens
 		h.Set("Cache-Control", "private, no-cache")
@@ -120,17 +121,17 @@ func (a *API) withRequestInfo(next http.Handler) http.Handler {
 }
 
 // recordRequest logs and counts a completed request.
-func (a *API) recordRequest(info *requestInfo, status, bytes int) {
+func (a *API) recordRequest(info *RequestInfo, status, bytes int) {
 	took := time.Since(info.start)
 	a.metrics.observe(info.method, info.pattern, status, took)
 	level := slog.LevelInfo
 	if slices.Contains([]string{"/healthz", "/readyz", "/metrics"}, info.pattern) {
 		level = slog.LevelDebug
 	}
-	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.id),
+	a.Logger.LogAttrs(context.Background(), level, "request", slog.String("request_id", info.ID),
 		slog.String("method", info.method), slog.String("path", info.path),
 		slog.Int("status", status), slog.Int("bytes", bytes),
-		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.user.Name),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("user", info.User.Name),
 		slog.String("client", clientOf(info.remoteAddr)))
 }
 
@@ -139,7 +140,7 @@ func (a *API) base(c caller) string {
 	switch {
 	case a.PublicURL != "":
 		return a.PublicURL
-	case !loopbackHost(c.host) && !a.isOwnHost(c.host):
+	case !LoopbackHost(c.host) && !a.isOwnHost(c.host):
 		return "" // the host is not allowed, so no URL may point to it
 	case c.https:
 		return "https://" + c.host
@@ -158,18 +159,18 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
-			a.logPanic(r.Context(), infoOf(r.Context()), v)
+			a.logPanic(r.Context(), InfoOf(r.Context()), v)
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
-			a.writeProblem(w, r,
-				newProblem("internal", "internal error; the server log has details under this request ID"))
+			a.WriteProblem(w, r,
+				NewProblem("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.id, "panic", redactTokens(fmt.Sprint(v)), "stack",
+func (a *API) logPanic(ctx context.Context, info *RequestInfo, v any) {
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.ID, "panic", redactTokens(fmt.Sprint(v)), "stack",
 		string(debug.Stack()))
 }

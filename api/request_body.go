@@ -10,16 +10,16 @@ import (
 	"coatcheck/jobs/schema"
 )
 
-// checkBodyHeaders returns a problem if the headers of the request already show
+// CheckBodyHeaders returns a problem if the headers of the request already show
 // that its body is not acceptable. A client that waits for 100 Continue then
 // never sends the body.
-func (a *API) checkBodyHeaders(r *http.Request) error {
+func (a *API) CheckBodyHeaders(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := newProblem("unsupported-media-type",
+			p := NewProblem("unsupported-media-type",
 				"expected an uncompressed body, not Content-Encoding: "+schema.Truncate(coding))
 			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
@@ -33,7 +33,7 @@ func (a *API) checkBodyHeaders(r *http.Request) error {
 
 // tooLarge returns the problem of a body larger than MaxBody.
 func (a *API) tooLarge() *Problem {
-	return newProblem("payload-too-large",
+	return NewProblem("payload-too-large",
 		fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
 }
 

@@ -24,14 +24,14 @@ type logResponse struct {
 }
 
 func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultResponse, error) {
-	job, err := a.findJob(ctx, req.Job)
+	job, err := a.FindJob(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
 	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
 		return &resultResponse{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
 	}
-	if err := a.loadOutput(ctx, &job); err != nil {
+	if err := a.LoadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
 	response := &resultResponse{
@@ -46,7 +46,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	case job.Status == jobs.Succeeded:
 		return response, nil
 	default:
-		return nil, newProblem("job-"+string(job.Status), job.Error.Message)
+		return nil, NewProblem("job-"+string(job.Status), job.Error.Message)
 	}
 }
 

@@ -40,8 +40,8 @@ func (a *API) addServices() {
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
 		list.Body.Data = []service{}
-		for s := range a.servicesOf(ctx) {
-			d, err := a.describe(ctx, s)
+		for s := range a.ServicesOf(ctx) {
+			d, err := a.Describe(ctx, s)
 			if err != nil {
 				return nil, err
 			}
@@ -56,11 +56,11 @@ func (a *API) addServices() {
 		Service string `path:"service" example:"sleep"`
 	},
 	) (*serviceResponse, error) {
-		s, err := a.service(ctx, req.Service)
+		s, err := a.Service(ctx, req.Service)
 		if err != nil {
 			return nil, err
 		}
-		d, err := a.describe(ctx, s)
+		d, err := a.Describe(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -81,32 +81,32 @@ func (a *API) addServices() {
 	})
 }
 
-// service returns the service with this name if the caller may run it.
-func (a *API) service(ctx context.Context, name string) (*jobs.Service, error) {
+// Service returns the service with this name if the caller may run it.
+func (a *API) Service(ctx context.Context, name string) (*jobs.Service, error) {
 	s := a.Services.Get(name)
 	if s == nil {
 		return nil, jobs.ErrUnknownService
 	}
-	if !infoOf(ctx).user.MayRun(name) {
-		return nil, newProblem("forbidden",
+	if !InfoOf(ctx).User.MayRun(name) {
+		return nil, NewProblem("forbidden",
 			fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
 	}
 	return s, nil
 }
 
-// servicesOf yields the services that the caller may run.
-func (a *API) servicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
+// ServicesOf yields the services that the caller may run.
+func (a *API) ServicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
 	return func(yield func(*jobs.Service) bool) {
 		for s := range a.Services.All() {
-			if infoOf(ctx).user.MayRun(s.Name) && !yield(s) {
+			if InfoOf(ctx).User.MayRun(s.Name) && !yield(s) {
 				return
 			}
 		}
 	}
 }
 
-// describe returns the description of a service for clients.
-func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
+// Describe returns the description of a service for clients.
+func (a *API) Describe(ctx context.Context, s *jobs.Service) (service, error) {
 	input, err := a.Validator.Standalone(a.Validator.Input(s.Name))
 	if err != nil {
 		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
@@ -118,6 +118,6 @@ func (a *API) describe(ctx context.Context, s *jobs.Service) (service, error) {
 	return service{
 		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(),
 		MaxAttempts: s.MaxAttempts,
-		SubmitURL:   infoOf(ctx).baseURL + "/v1/services/" + s.Name + "/jobs",
+		SubmitURL:   InfoOf(ctx).BaseURL + "/v1/services/" + s.Name + "/jobs",
 	}, nil
 }

@@ -13,23 +13,23 @@ import (
 // 4.1.3).
 const sessionCookie = "coatcheck_session"
 
-// cookieName returns the name of the session cookie for the request.
-func (a *API) cookieName(r *http.Request) string {
-	if a.secure(r) {
+// CookieName returns the name of the session cookie for the request.
+func (a *API) CookieName(r *http.Request) string {
+	if a.Secure(r) {
 		return "__Host-" + sessionCookie
 	}
 	return sessionCookie
 }
 
-// secure reports whether the client uses TLS.
-func (a *API) secure(r *http.Request) bool {
-	return strings.HasPrefix(infoOf(r.Context()).baseURL, "https://")
+// Secure reports whether the client uses TLS.
+func (a *API) Secure(r *http.Request) bool {
+	return strings.HasPrefix(InfoOf(r.Context()).BaseURL, "https://")
 }
 
 // sessionUser returns the user of the request's session, or
 // auth.ErrNoCredentials without a valid session.
 func (a *API) sessionUser(r *http.Request) (auth.User, error) {
-	c, err := r.Cookie(a.cookieName(r))
+	c, err := r.Cookie(a.CookieName(r))
 	if err != nil || c.Value == "" {
 		return auth.User{}, auth.ErrNoCredentials
 	}
@@ -44,7 +44,7 @@ func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 	if !a.Auth.ValidCredential(session.Owner, session.Credential) {
 		return auth.User{}, auth.ErrNoCredentials
 	}
-	info := infoOf(r.Context())
-	info.session, info.sessionState = c.Value, session
+	info := InfoOf(r.Context())
+	info.Session, info.SessionState = c.Value, session
 	return a.Auth.User(session.Owner), nil
 }

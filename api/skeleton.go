@@ -23,7 +23,7 @@ func (a *API) addSkeleton() {
 		r.Get("/sleep/{amount}", a.skeletonSleep)
 		r.Get("/math/{a}/{b}", a.skeletonMath)
 	})
-	a.router.With(a.authorizeSkeleton(a.authenticate)).Get("/tasks/{id}", a.skeletonTask)
+	a.router.With(a.authorizeSkeleton(a.Authenticate)).Get("/tasks/{id}", a.skeletonTask)
 	for _, path := range []string{"/sleep/{amount}", "/math/{a}/{b}", "/tasks/{id}"} {
 		a.router.Options(path,
 			func(w http.ResponseWriter, r *http.Request) { a.writeSkeleton(w, r, http.StatusOK, struct{}{}) })
@@ -90,17 +90,17 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 		a.skeletonError(w, r, err)
 		return
 	}
-	info := infoOf(r.Context())
-	job, _, err := a.submitJob(r.Context(), func() (jobs.Submission, error) {
-		checked, err := a.decode(r.Context(), s.Service, "application/json", body)
-		s.Input, s.Owner, s.BaseURL = checked.Input, info.user.Name, info.baseURL
+	info := InfoOf(r.Context())
+	job, _, err := a.SubmitJob(r.Context(), func() (jobs.Submission, error) {
+		checked, err := a.Decode(r.Context(), s.Service, "application/json", body)
+		s.Input, s.Owner, s.BaseURL = checked.Input, info.User.Name, info.BaseURL
 		return s, err
 	})
 	if err != nil {
 		a.skeletonError(w, r, err)
 		return
 	}
-	job = job.Opened(info.baseURL)
+	job = job.Opened(info.BaseURL)
 	a.writeSkeleton(w, r, http.StatusAccepted, skeletonMessage{
 		Message: "process started", TaskID: job.ID, Status: http.StatusAccepted, StatusURL: job.StatusURL,
 		EventsURL: job.EventsURL,
@@ -109,9 +109,9 @@ func (a *API) skeletonSubmit(w http.ResponseWriter, r *http.Request, s jobs.Subm
 
 // skeletonTask responds with the state of a job, in Celery's terms.
 func (a *API) skeletonTask(w http.ResponseWriter, r *http.Request) {
-	job, err := a.findJob(r.Context(), r.PathValue("id"))
+	job, err := a.FindJob(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = a.loadOutput(r.Context(), &job)
+		err = a.LoadOutput(r.Context(), &job)
 	}
 	if err != nil {
 		a.skeletonError(w, r, err)
@@ -151,7 +151,7 @@ func celeryStatus(status jobs.Status) string {
 
 // skeletonError responds as the skeleton's error handlers did.
 func (a *API) skeletonError(w http.ResponseWriter, r *http.Request, err error) {
-	p := a.problem(r.Context(), err)
+	p := a.ProblemOf(r.Context(), err)
 	maps.Copy(w.Header(), p.header)
 	message := p.Detail
 	switch p.Status {

@@ -23,7 +23,7 @@ var errStreamEnded = errors.New("the stream has ended")
 // too, to count towards the stream limits.
 type stream struct {
 	api     *API
-	info    *requestInfo
+	info    *RequestInfo
 	cursors []*streamCursor
 	multi   bool // each event has a job_id
 	quotas  []quota
@@ -35,7 +35,7 @@ type stream struct {
 	nextPing time.Time    // when to send the next heartbeat
 }
 
-func (a *API) newStream(info *requestInfo, remoteAddr string) *stream {
+func (a *API) newStream(info *RequestInfo, remoteAddr string) *stream {
 	return &stream{api: a, info: info, quotas: quotasOf(remoteAddr, info), wakeups: make(chan struct{}, 1)}
 }
 

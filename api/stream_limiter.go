@@ -197,14 +197,14 @@ func (l *streamLimiter) openStreams() int {
 
 // quotasOf returns the quotas of a stream of this request: those of its address
 // and its user.
-func quotasOf(remoteAddr string, info *requestInfo) []quota {
+func quotasOf(remoteAddr string, info *RequestInfo) []quota {
 	var quotas []quota
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	if err == nil && !addr.Addr().Unmap().IsLoopback() {
 		quotas = append(quotas, quota{"address", auth.Address(remoteAddr)})
 	}
-	if info.user.Name != "" && info.user.Name != auth.LocalUser {
-		quotas = append(quotas, quota{"user", info.user.Name})
+	if info.User.Name != "" && info.User.Name != auth.LocalUser {
+		quotas = append(quotas, quota{"user", info.User.Name})
 	}
 	return quotas
 }

@@ -13,7 +13,7 @@ import (
 func TestStreamPanics(t *testing.T) {
 	t.Parallel()
 	a := &API{streams: newStreamLimiter(StreamLimits{})} // without a hub
-	s := a.newStream(new(requestInfo), "192.0.2.1:1")
+	s := a.newStream(new(RequestInfo), "192.0.2.1:1")
 	s.cursors = []*streamCursor{{id: "job"}}
 	if limit := a.streams.acquire(s); limit != "" {
 		t.Fatal(limit)
@@ -38,7 +38,7 @@ func TestStreamEndBy(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, times := range [][]time.Duration{{time.Minute, 0}, {0, time.Minute}} {
-		s := new(API).newStream(new(requestInfo), "")
+		s := new(API).newStream(new(RequestInfo), "")
 		for _, d := range times {
 			s.endBy(now.Add(d))
 		}

@@ -55,7 +55,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
 		},
 	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
-		if format := accepted(infoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
+		if format := accepted(InfoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
 			format == ndjson {
 			return a.submitAndWatch(ctx, s.Name, req, format)
 		}
@@ -74,15 +74,15 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 		return nil, err
 	}
 	applied := ""
-	if wait, ok := waitPreference(infoOf(ctx).header.Values("Prefer")); ok {
+	if wait, ok := waitPreference(InfoOf(ctx).header.Values("Prefer")); ok {
 		if job, err = a.waitForJob(ctx, job, wait, func(j *jobs.Job) bool { return j.Done }); err != nil {
 			return nil, err
 		}
 		applied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
 	}
 	// The job exists, so an error now would make the client submit it again.
-	if err := a.loadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
-		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", infoOf(ctx).id, "err", err)
+	if err := a.LoadOutput(ctx, &job); err != nil && knownProblem(err) == nil {
+		a.Logger.WarnContext(ctx, "output omitted from the response", "request_id", InfoOf(ctx).ID, "err", err)
 	}
 	response := a.submittedResponse(ctx, job)
 	response.setReplayed(replayed)
@@ -97,17 +97,17 @@ func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*
 func (a *API) createJob(
 	ctx context.Context, service string, req *submitRequest,
 ) (job jobs.Job, replayed bool, err error) {
-	if _, err := a.service(ctx, service); err != nil {
+	if _, err := a.Service(ctx, service); err != nil {
 		return job, false, err
 	}
 	req.RawBody = withoutBOM(req.RawBody)
-	return a.submitJob(ctx, func() (jobs.Submission, error) {
-		info := infoOf(ctx)
-		s, err := a.decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
+	return a.SubmitJob(ctx, func() (jobs.Submission, error) {
+		info := InfoOf(ctx)
+		s, err := a.Decode(ctx, service, info.header.Get("Content-Type"), req.RawBody)
 		if err != nil {
 			return s, err
 		}
-		s.Owner, s.BaseURL = info.user.Name, info.baseURL
+		s.Owner, s.BaseURL = info.User.Name, info.BaseURL
 		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
 			s.Fingerprint = fingerprint(ctx, req.RawBody)
 		}
@@ -117,10 +117,10 @@ func (a *API) createJob(
 
 // submittedResponse returns the response to the submission of a job.
 func (a *API) submittedResponse(ctx context.Context, job jobs.Job) *jobResponse {
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	response := &jobResponse{Status: http.StatusAccepted}
-	response.fill(job.Opened(info.baseURL))
-	response.Location = info.baseURL + "/v1/jobs/" + job.ID
+	response.fill(job.Opened(info.BaseURL))
+	response.Location = info.BaseURL + "/v1/jobs/" + job.ID
 	return response
 }
 
@@ -131,12 +131,12 @@ func (response *jobResponse) setReplayed(replayed bool) {
 	}
 }
 
-// submitJob submits the job that read returns, if the caller may. All
+// SubmitJob submits the job that read returns, if the caller may. All
 // submissions use it. Invalid submissions count towards the rate limit too.
-func (a *API) submitJob(
+func (a *API) SubmitJob(
 	ctx context.Context, read func() (jobs.Submission, error),
 ) (job jobs.Job, replayed bool, err error) {
-	if err := a.checkMaySubmit(ctx); err != nil {
+	if err := a.CheckMaySubmit(ctx); err != nil {
 		return job, false, err
 	}
 	s, err := read()
@@ -144,22 +144,22 @@ func (a *API) submitJob(
 		return job, false, err
 	}
 	for _, name := range s.Services() {
-		if _, err := a.service(ctx, name); err != nil {
+		if _, err := a.Service(ctx, name); err != nil {
 			return job, false, err
 		}
 	}
-	s.Caller = infoOf(ctx).user.Name // differs from the owner if an admin retries a job
+	s.Caller = InfoOf(ctx).User.Name // differs from the owner if an admin retries a job
 	return a.Queue.Submit(ctx, s)
 }
 
-// checkMaySubmit returns a problem if the server is shutting down or the caller
+// CheckMaySubmit returns a problem if the server is shutting down or the caller
 // has reached the rate limit.
-func (a *API) checkMaySubmit(ctx context.Context) error {
+func (a *API) CheckMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
-		return newProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
+		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
 	}
-	if wait := a.submits.reserve(infoOf(ctx).user.Name); wait > 0 {
-		return newProblem("rate-limited",
+	if wait := a.submits.reserve(InfoOf(ctx).User.Name); wait > 0 {
+		return NewProblem("rate-limited",
 			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
 	}
 	return nil

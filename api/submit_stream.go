@@ -10,7 +10,7 @@ import (
 func (a *API) submitAndWatch(
 	ctx context.Context, service string, req *submitRequest, format string,
 ) (*renderedResponse, error) {
-	info := infoOf(ctx)
+	info := InfoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	if limit := a.streams.acquire(s); limit != "" {
 		return nil, streamLimitProblem(limit)

@@ -13,9 +13,9 @@ var (
 	tokenInText = regexp.MustCompile(`(?i)([0-9a-z]{20,})(?:\.|%2e)[0-9a-z]{16,}`)
 )
 
-// redactPathTokens removes the secret half of tokens in a path, at any position
+// RedactPathTokens removes the secret half of tokens in a path, at any position
 // and in any encoding.
-func redactPathTokens(path string) string {
+func RedactPathTokens(path string) string {
 	plain := path
 	for range 3 { // each iteration removes one layer of percent-encoding
 		if cut := redactPath(plain); cut != plain {

@@ -15,7 +15,7 @@ func TestRedactPathTokens(t *testing.T) {
 		"/100%":                                                 "/100%",
 		"/":                                                     "/",
 	} {
-		if got := redactPathTokens(path); got != want {
+		if got := RedactPathTokens(path); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}

@@ -79,16 +79,16 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 // credentials, the documentation includes all services or, if any user is
 // restricted, none.
 func (a *API) docsUser(r *http.Request) (auth.User, error) {
-	err := a.authenticate(r)
+	err := a.Authenticate(r)
 	_, throttled := errors.AsType[*auth.RetryError](err)
 	switch {
 	case err == nil:
-		return infoOf(r.Context()).user, nil
+		return InfoOf(r.Context()).User, nil
 	case throttled, errors.Is(err, auth.ErrBadCredentials):
 		return auth.User{}, err
 	}
 	// No credentials, or the session lookup failed.
-	infoOf(r.Context()).user = auth.User{}
+	InfoOf(r.Context()).User = auth.User{}
 	if a.Auth.Restricts() {
 		return auth.User{Services: []string{}}, nil
 	}

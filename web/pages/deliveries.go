@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"cmp"
@@ -11,19 +11,20 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
 
 // deliveriesPage lists callbacks, newest first.
-func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
+func (a *Pages) deliveriesPage(r *http.Request) (string, any, error) {
 	ctx, values := r.Context(), r.URL.Query()
 	query, status := make(url.Values), values.Get("status")
 	if status != "" {
 		query.Set("status", status)
 		if !slices.Contains([]string{"pending", "delivered", "failed"}, status) {
-			return "", nil, invalid([]schema.ProblemError{{
+			return "", nil, api.Invalid([]schema.ProblemError{{
 				Location: "query.status", Message: "expected pending, delivered or failed",
 			}})
 		}
@@ -33,10 +34,10 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver"),
 	}
 	filter := queue.DeliveryFilter{
-		Owner: a.ownerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
+		Owner: a.OwnerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
 	}
 	var err error
-	if filter.Before, err = a.openCursor(values.Get("cursor"), "deliveries page", query); err != nil {
+	if filter.Before, err = a.OpenCursor(values.Get("cursor"), "deliveries page", query); err != nil {
 		return "", nil, err
 	}
 	found, err := a.Queue.Deliveries(ctx, filter)
@@ -45,7 +46,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/deliveries", query, "cursor", a.sealCursor(found[pageLimit-1].ID, "deliveries page", query))
+		v.Older = href("/deliveries", query, "cursor", a.SealCursor(found[pageLimit-1].ID, "deliveries page", query))
 	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
@@ -56,7 +57,7 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 		v.Refresh = listRefresh
 	}
 	if values.Get("do") == "redeliver" {
-		n, err := a.Queue.CountDeliveries(ctx, queue.DeliveryFilter{Owner: a.ownerFilter(ctx), Status: "failed"})
+		n, err := a.Queue.CountDeliveries(ctx, queue.DeliveryFilter{Owner: a.OwnerFilter(ctx), Status: "failed"})
 		if err != nil {
 			return "", nil, err
 		}
@@ -75,17 +76,17 @@ func (a *API) deliveriesPage(r *http.Request) (string, any, error) {
 }
 
 // redeliverAllAction resends all failed callbacks.
-func (a *API) redeliverAllAction(r *http.Request) (string, error) {
+func (a *Pages) redeliverAllAction(r *http.Request) (string, error) {
 	n, err := a.Queue.RedeliverAll(r.Context(), queue.DeliveryFilter{
-		Owner: a.ownerFilter(r.Context()), Status: "failed",
+		Owner: a.OwnerFilter(r.Context()), Status: "failed",
 	})
 	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
 }
 
 // deliveryPage shows a callback with the exact request and response of each
 // attempt.
-func (a *API) deliveryPage(r *http.Request) (string, any, error) {
-	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
+func (a *Pages) deliveryPage(r *http.Request) (string, any, error) {
+	d, err := a.FindDelivery(r.Context(), r.PathValue("delivery"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -102,8 +103,8 @@ func (a *API) deliveryPage(r *http.Request) (string, any, error) {
 	return "delivery", v, nil
 }
 
-func (a *API) redeliverAction(r *http.Request) (string, error) {
-	d, err := a.findDelivery(r.Context(), r.PathValue("delivery"))
+func (a *Pages) redeliverAction(r *http.Request) (string, error) {
+	d, err := a.FindDelivery(r.Context(), r.PathValue("delivery"))
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/template"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -45,15 +46,15 @@ func (snippetView) ShellQuoted(s string) string {
 }
 
 // submitSnippets returns snippets that submit a job and wait for its output.
-func (a *API) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
+func (a *Pages) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
 	return snippets("submit", snippetView{
-		URL: infoOf(ctx).baseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open(),
+		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open(),
 	})
 }
 
 // jobSnippets returns snippets that watch a job by its token, without
 // credentials, and fetch its output.
-func (a *API) jobSnippets(j *jobs.Job) ([]web.Snippet, error) {
+func (a *Pages) jobSnippets(j *jobs.Job) ([]web.Snippet, error) {
 	return snippets("job", snippetView{URL: j.StatusURL, EventsURL: j.EventsURL, ResultURL: j.ResultURL})
 }
 

@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
@@ -34,17 +35,17 @@ var (
 )
 
 // receiverPage shows the caller's test receiver.
-func (a *API) receiverPage(r *http.Request) (string, any, error) {
+func (a *Pages) receiverPage(r *http.Request) (string, any, error) {
 	view, err := a.receiverView(r, "")
 	return "receiver", view, err
 }
 
 // receiverView returns the received callbacks. If secret is not empty, it
 // verifies their signatures with that secret.
-func (a *API) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
+func (a *Pages) receiverView(r *http.Request, secret string) (web.ReceiverPage, error) {
 	ctx := r.Context()
 	v := web.ReceiverPage{Page: a.pageFrame(ctx, "Test receiver", "/deliveries")}
-	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	receiver, err := a.Queue.Receivers.Mine(ctx, api.InfoOf(ctx).User.Name)
 	if errors.Is(err, receivers.ErrNoReceiver) {
 		return v, nil
 	}
@@ -109,14 +110,14 @@ func receivedRow(c *receivers.Received) web.ReceivedRow {
 
 // checkReceived verifies the received callbacks with a secret or public key
 // from the form, which is not stored.
-func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
+func (a *Pages) checkReceived(w http.ResponseWriter, r *http.Request) {
 	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
 	secret := strings.TrimSpace(r.PostForm.Get("secret"))
 	view, err := a.receiverView(r, secret)
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
 	if secret == "" || len(secret) > 200 || !utf8.ValidString(secret) {
@@ -126,29 +127,29 @@ func (a *API) checkReceived(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "receiver", view)
 }
 
-func (a *API) newReceiver(r *http.Request) (string, error) {
-	return "/receiver", a.Queue.Receivers.Create(r.Context(), infoOf(r.Context()).user.Name)
+func (a *Pages) newReceiver(r *http.Request) (string, error) {
+	return "/receiver", a.Queue.Receivers.Create(r.Context(), api.InfoOf(r.Context()).User.Name)
 }
 
-func (a *API) setReceiver(r *http.Request) (string, error) {
-	err := a.Queue.Receivers.Set(r.Context(), infoOf(r.Context()).user.Name, r.PostForm.Get("answer"),
+func (a *Pages) setReceiver(r *http.Request) (string, error) {
+	err := a.Queue.Receivers.Set(r.Context(), api.InfoOf(r.Context()).User.Name, r.PostForm.Get("answer"),
 		r.PostForm.Get("damage"))
 	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
-		return "", invalid([]schema.ProblemError{{Location: e.Field, Message: e.Message}})
+		return "", api.Invalid([]schema.ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err
 }
 
 // testReceiver sends a test callback to the receiver.
-func (a *API) testReceiver(r *http.Request) (string, error) {
+func (a *Pages) testReceiver(r *http.Request) (string, error) {
 	ctx := r.Context()
-	receiver, err := a.Queue.Receivers.Mine(ctx, infoOf(ctx).user.Name)
+	receiver, err := a.Queue.Receivers.Mine(ctx, api.InfoOf(ctx).User.Name)
 	if err != nil {
 		return "", err
 	}
-	if err := a.checkMaySubmit(ctx); err != nil {
+	if err := a.CheckMaySubmit(ctx); err != nil {
 		return "", err
 	}
-	_, err = a.Queue.SendTest(ctx, infoOf(ctx).user.Name, receiver.URL)
+	_, err = a.Queue.SendTest(ctx, api.InfoOf(ctx).User.Name, receiver.URL)
 	return "/receiver", err
 }

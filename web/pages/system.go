@@ -1,10 +1,11 @@
-package api
+package pages
 
 import (
 	"fmt"
 	"net/http"
 	"time"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -14,7 +15,7 @@ import (
 const systemRefresh = 5
 
 // systemPage shows the state of the queue, the workers and the database.
-func (a *API) systemPage(r *http.Request) (string, any, error) {
+func (a *Pages) systemPage(r *http.Request) (string, any, error) {
 	s, err := a.Queue.Stats(r.Context())
 	if err != nil {
 		return "", nil, err
@@ -39,7 +40,7 @@ func (a *API) systemPage(r *http.Request) (string, any, error) {
 			Note: web.Count(s.Depth[jobs.Retrying]) + " retrying",
 		},
 		{Name: "Callbacks pending", Value: web.Count(s.Callbacks)},
-		{Name: "Streams", Value: web.Count(int64(a.openStreams())), Note: "in this process"},
+		{Name: "Streams", Value: web.Count(int64(a.OpenStreams())), Note: "in this process"},
 	}
 	columns := make([]web.Column, len(s.Minutes))
 	for i, m := range s.Minutes {
@@ -99,16 +100,16 @@ func serviceRows(stats []queue.ServiceStats) []web.ServiceRow {
 const enginePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // addEngine serves River's UI to admins.
-func (a *API) addEngine() {
+func (a *Pages) addEngine() {
 	if a.Engine == nil {
 		return
 	}
-	a.mount(EnginePath, func(w http.ResponseWriter, r *http.Request) {
+	a.Mount(api.EnginePath, func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
 			return
 		}
-		if !infoOf(r.Context()).user.Admin {
-			a.problemPage(w, r, newProblem("forbidden", "only admins may open River's UI"))
+		if !api.InfoOf(r.Context()).User.Admin {
+			a.ProblemPage(w, r, api.NewProblem("forbidden", "only admins may open River's UI"))
 			return
 		}
 		w.Header().Set("Content-Security-Policy", enginePolicy)

@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/web"
 )
@@ -109,7 +110,7 @@ var (
 )
 
 // setErrors assigns the validation errors of a problem to the fields.
-func (f *form) setErrors(p *Problem) {
+func (f *form) setErrors(p *api.Problem) {
 	f.errors = make(map[string][]string)
 	fieldNames := make(map[string]bool)
 	for _, field := range slices.Concat(f.fields(), options) {
@@ -154,9 +155,9 @@ func (f *form) fillFrom(j *jobs.Job) {
 		if len(j.Tags) > 0 {
 			body["tags"] = j.Tags
 		}
-		var then []nextStep
+		var then []api.NextStep
 		for i := 1; i < len(j.Chain); i++ {
-			then = append(then, nextStep{j.Chain[i].Service, j.Chain[i].Input})
+			then = append(then, api.NextStep{Service: j.Chain[i].Service, Input: j.Chain[i].Input})
 		}
 		if then != nil {
 			body["then"] = then

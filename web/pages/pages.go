@@ -1,4 +1,6 @@
-package api
+// Package pages serves the web pages: each is rendered on the server from a view of package web, and
+// its forms go through the validation of the API.
+package pages
 
 import (
 	"cmp"
@@ -8,7 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
+	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/web"
 )
@@ -20,38 +24,48 @@ type page func(r *http.Request) (name string, view any, err error)
 // An action processes a form and returns the path to redirect to.
 type action func(r *http.Request) (next string, err error)
 
-// addPages adds the web pages and their static files.
-func (a *API) addPages() {
-	a.problemPages = a.showProblem
+// Pages are the web pages of an API. They call it like a client, but without
+// HTTP in between.
+type Pages struct {
+	*api.API
+	renderer  *web.Renderer
+	startedAt time.Time
+}
+
+// Mount adds the web pages and their static files to an API that does not serve
+// requests yet.
+func Mount(to *api.API) {
+	a := &Pages{API: to, renderer: web.New(), startedAt: time.Now()}
+	a.ProblemPages = a.showProblem
 	for path, file := range web.Files() {
-		a.handle("GET "+path, file.ServeHTTP)
+		a.Handle("GET "+path, file.ServeHTTP)
 	}
 	a.addEngine()
-	a.handle("GET /", a.servePage(a.servicesPage))
-	a.handle("GET /services/{service}", a.servePage(a.servicesPage))
-	a.handle("POST /services/{service}", a.submitPage)
-	a.handle("GET /jobs", a.servePage(a.jobsPage))
-	a.handle("POST /jobs", a.serveForm(a.bulkAction))
-	a.handle("GET /jobs/{job}", a.jobPage)
-	a.handle("POST /jobs/{job}/cancel", a.serveForm(a.cancelAction))
-	a.handle("POST /jobs/{job}/retry", a.serveForm(a.retryAction))
-	a.handle("GET /deliveries", a.servePage(a.deliveriesPage))
-	a.handle("POST /deliveries", a.serveForm(a.redeliverAllAction))
-	a.handle("GET /deliveries/{delivery}", a.servePage(a.deliveryPage))
-	a.handle("POST /deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
-	a.handle("GET /receiver", a.servePage(a.receiverPage))
-	a.handle("POST /receiver", a.serveForm(a.setReceiver))
-	a.handle("POST /receiver/new", a.serveForm(a.newReceiver))
-	a.handle("POST /receiver/test", a.serveForm(a.testReceiver))
-	a.handle("POST /receiver/check", a.checkReceived)
-	a.handle("GET /system", a.servePage(a.systemPage))
-	a.handle("GET /login", a.loginPage)
-	a.handle("POST /login", a.login)
-	a.handle("POST /logout", a.logout)
+	a.Handle("GET /", a.servePage(a.servicesPage))
+	a.Handle("GET /services/{service}", a.servePage(a.servicesPage))
+	a.Handle("POST /services/{service}", a.submitPage)
+	a.Handle("GET /jobs", a.servePage(a.jobsPage))
+	a.Handle("POST /jobs", a.serveForm(a.bulkAction))
+	a.Handle("GET /jobs/{job}", a.jobPage)
+	a.Handle("POST /jobs/{job}/cancel", a.serveForm(a.cancelAction))
+	a.Handle("POST /jobs/{job}/retry", a.serveForm(a.retryAction))
+	a.Handle("GET /deliveries", a.servePage(a.deliveriesPage))
+	a.Handle("POST /deliveries", a.serveForm(a.redeliverAllAction))
+	a.Handle("GET /deliveries/{delivery}", a.servePage(a.deliveryPage))
+	a.Handle("POST /deliveries/{delivery}/redeliver", a.serveForm(a.redeliverAction))
+	a.Handle("GET /receiver", a.servePage(a.receiverPage))
+	a.Handle("POST /receiver", a.serveForm(a.setReceiver))
+	a.Handle("POST /receiver/new", a.serveForm(a.newReceiver))
+	a.Handle("POST /receiver/test", a.serveForm(a.testReceiver))
+	a.Handle("POST /receiver/check", a.checkReceived)
+	a.Handle("GET /system", a.servePage(a.systemPage))
+	a.Handle("GET /login", a.loginPage)
+	a.Handle("POST /login", a.login)
+	a.Handle("POST /logout", a.logout)
 }
 
 // servePage serves a page to signed-in users.
-func (a *API) servePage(show page) http.HandlerFunc {
+func (a *Pages) servePage(show page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
 			return
@@ -62,7 +76,7 @@ func (a *API) servePage(show page) http.HandlerFunc {
 			return
 		}
 		if err != nil {
-			a.problemPage(w, r, err)
+			a.ProblemPage(w, r, err)
 			return
 		}
 		a.render(w, r, http.StatusOK, name, view)
@@ -71,7 +85,7 @@ func (a *API) servePage(show page) http.HandlerFunc {
 
 // serveForm processes a form of a signed-in user. Forms of other origins are
 // rejected earlier: see wrap.
-func (a *API) serveForm(act action) http.HandlerFunc {
+func (a *Pages) serveForm(act action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.authorizePage(w, r) {
 			return
@@ -81,7 +95,7 @@ func (a *API) serveForm(act action) http.HandlerFunc {
 		}
 		next, err := act(r)
 		if err != nil {
-			a.problemPage(w, r, err)
+			a.ProblemPage(w, r, err)
 			return
 		}
 		http.Redirect(w, r, next, http.StatusSeeOther)
@@ -90,8 +104,8 @@ func (a *API) serveForm(act action) http.HandlerFunc {
 
 // authorizePage authenticates the request. It redirects unauthenticated
 // requests to the login page and reports whether the request may proceed.
-func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
-	err := a.authenticate(r)
+func (a *Pages) authorizePage(w http.ResponseWriter, r *http.Request) bool {
+	err := a.Authenticate(r)
 	if err == nil {
 		a.rotateSession(w, r)
 		return true
@@ -104,55 +118,55 @@ func (a *API) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(w, r, path, http.StatusSeeOther)
 		return false
 	}
-	a.problemPage(w, r, err)
+	a.ProblemPage(w, r, err)
 	return false
 }
 
 // readForm parses a form of at most MaxBody bytes. If that fails, it responds
 // with a problem page and returns false.
-func (a *API) readForm(w http.ResponseWriter, r *http.Request) bool {
-	if err := a.checkBodyHeaders(r); err != nil {
-		a.problemPage(w, r, err)
+func (a *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
+	if err := a.CheckBodyHeaders(r); err != nil {
+		a.ProblemPage(w, r, err)
 		return false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		a.problemPage(w, r, newProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
+		a.ProblemPage(w, r, api.NewProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
 		return false
 	}
 	if err != nil {
-		a.problemPage(w, r, newProblem("bad-request", "the form is malformed"))
+		a.ProblemPage(w, r, api.NewProblem("bad-request", "the form is malformed"))
 		return false
 	}
-	if errs := repeatedNames("body", r.PostForm, nil); errs != nil {
-		a.problemPage(w, r, invalid(errs))
+	if errs := api.RepeatedNames("body", r.PostForm, nil); errs != nil {
+		a.ProblemPage(w, r, api.Invalid(errs))
 		return false
 	}
 	return true
 }
 
 // pageFrame returns the data that all pages share.
-func (a *API) pageFrame(ctx context.Context, title, here string) web.Page {
-	info := infoOf(ctx)
+func (a *Pages) pageFrame(ctx context.Context, title, here string) web.Page {
+	info := api.InfoOf(ctx)
 	return web.Page{
-		Title: title, Here: here, User: info.user.Name, CanSignOut: info.session != "",
-		Engine: info.user.Admin && a.Engine != nil,
+		Title: title, Here: here, User: info.User.Name, CanSignOut: info.Session != "",
+		Engine: info.User.Admin && a.Engine != nil,
 	}
 }
 
 // render responds with a page.
-func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
-	b, err := a.pages.Render(name, view)
+func (a *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
+	b, err := a.renderer.Render(name, view)
 	if err != nil {
-		a.writeProblem(w, r, err)
+		a.WriteProblem(w, r, err)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !hasToken(r.URL.Path) && !a.secure(r) && !loopbackHost(r.Host) {
+	if !hasToken(r.URL.Path) && !a.Secure(r) && !api.LoopbackHost(r.Host) {
 		// Browsers that do not send Sec-Fetch-Site must send Origin or Referer
 		// with forms: it is the only protection against cross-site requests
 		// there.
@@ -163,7 +177,7 @@ func (a *API) render(w http.ResponseWriter, r *http.Request, status int, name st
 }
 
 // showProblem responds with a page that describes the problem.
-func (a *API) showProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+func (a *Pages) showProblem(w http.ResponseWriter, r *http.Request, p *api.Problem) {
 	view := web.ProblemPage{
 		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
 		RequestID: p.RequestID,
@@ -195,4 +209,4 @@ func localPath(raw string) string {
 }
 
 // hasToken reports whether a path contains a job token.
-func hasToken(path string) bool { return redactPathTokens(path) != path }
+func hasToken(path string) bool { return api.RedactPathTokens(path) != path }

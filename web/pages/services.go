@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -22,10 +23,10 @@ import (
 const recentJobs = 8
 
 // servicesPage shows the services and the form of one of them.
-func (a *API) servicesPage(r *http.Request) (string, any, error) {
+func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 	name := r.PathValue("service")
 	if name == "" {
-		for s := range a.servicesOf(r.Context()) {
+		for s := range a.ServicesOf(r.Context()) {
 			name = s.Name
 			break
 		}
@@ -33,7 +34,7 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 	if name == "" {
 		return "services", web.ServicesPage{Page: a.pageFrame(r.Context(), "Services", "/")}, nil
 	}
-	s, err := a.service(r.Context(), name)
+	s, err := a.Service(r.Context(), name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -42,7 +43,7 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 		resolve: a.Validator.Registry.SchemaFromRef,
 	}
 	if from := r.URL.Query().Get("from"); from != "" {
-		job, err := a.ownedJob(r.Context(), from)
+		job, err := a.OwnedJob(r.Context(), from)
 		if err != nil {
 			return "", nil, err
 		}
@@ -54,13 +55,13 @@ func (a *API) servicesPage(r *http.Request) (string, any, error) {
 
 // submitPage submits a job from a form. If there are errors, it shows the form
 // again with the entered values and an error at each invalid field.
-func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
+func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 	if !a.authorizePage(w, r) || !a.readForm(w, r) {
 		return
 	}
-	s, err := a.service(r.Context(), r.PathValue("service"))
+	s, err := a.Service(r.Context(), r.PathValue("service"))
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
 	f := &form{
@@ -72,26 +73,26 @@ func (a *API) submitPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 		return
 	}
-	p := a.problem(r.Context(), err)
+	p := a.ProblemOf(r.Context(), err)
 	f.setErrors(p)
 	view, err := a.serviceView(r.Context(), f)
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
 	a.render(w, r, p.Status, "services", view)
 }
 
 // submitForm submits the job of the form, with the same validation as the API.
-func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
+func (a *Pages) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 	body, err := f.body()
 	if err != nil {
 		return jobs.Job{}, err
 	}
-	job, _, err := a.submitJob(ctx, func() (jobs.Submission, error) {
-		info := infoOf(ctx)
-		s, err := a.decode(ctx, f.service.Name, "application/json", body)
-		s.Owner, s.BaseURL = info.user.Name, info.baseURL
+	job, _, err := a.SubmitJob(ctx, func() (jobs.Submission, error) {
+		info := api.InfoOf(ctx)
+		s, err := a.Decode(ctx, f.service.Name, "application/json", body)
+		s.Owner, s.BaseURL = info.User.Name, info.BaseURL
 		// Sending the same form twice creates one job. Sending it with changes
 		// creates two.
 		sum := sha256.Sum256(body)
@@ -105,23 +106,23 @@ func (a *API) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 }
 
 // inputSchema returns the schema of a service's input, which is an object.
-func (a *API) inputSchema(service string) *huma.Schema {
+func (a *Pages) inputSchema(service string) *huma.Schema {
 	return a.Validator.Resolve(a.Validator.Input(service))
 }
 
 // serviceView returns the view of a service, with the form.
-func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
+func (a *Pages) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
 		Page: a.pageFrame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
 		Limits: fmt.Sprintf("Timeout: %s per attempt. Attempts: at most %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
-	for other := range a.servicesOf(ctx) {
+	for other := range a.ServicesOf(ctx) {
 		v.Services = append(v.Services, web.Link{
 			Name: other.Name, Href: "/services/" + other.Name, About: other.Summary, Here: other == s,
 		})
 	}
-	d, err := a.describe(ctx, s)
+	d, err := a.Describe(ctx, s)
 	if err != nil {
 		return v, err
 	}
@@ -129,7 +130,7 @@ func (a *API) serviceView(ctx context.Context, f *form) (web.ServicesPage, error
 	if v.Snippets, err = a.submitSnippets(ctx, s.Name, f.example()); err != nil {
 		return v, err
 	}
-	recent, err := a.Queue.List(ctx, queue.Filter{Owner: infoOf(ctx).user.Name, Limit: recentJobs})
+	recent, err := a.Queue.List(ctx, queue.Filter{Owner: api.InfoOf(ctx).User.Name, Limit: recentJobs})
 	if err != nil {
 		return v, err
 	}

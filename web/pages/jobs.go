@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -49,7 +50,7 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 		}
 	}
 	if errs != nil {
-		return f, invalid(errs)
+		return f, api.Invalid(errs)
 	}
 	return f, nil
 }
@@ -92,18 +93,18 @@ func href(path string, query url.Values, more ...string) string {
 }
 
 // jobsPage lists jobs, newest first.
-func (a *API) jobsPage(r *http.Request) (string, any, error) {
+func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 	ctx, values, now := r.Context(), r.URL.Query(), time.Now()
 	f, err := jobFilterOf(values)
 	if err != nil {
 		return "", nil, err
 	}
 	if strings.HasPrefix(f.q, "job_") {
-		if job, err := a.ownedJob(ctx, f.q); err == nil {
+		if job, err := a.OwnedJob(ctx, f.q); err == nil {
 			return "", nil, redirect("/jobs/" + job.ID)
 		}
 	}
-	owner := a.ownerFilter(ctx)
+	owner := a.OwnerFilter(ctx)
 	filter := f.filter(owner, now)
 	v := web.JobsPage{
 		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service,
@@ -111,11 +112,11 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
 	}
-	for s := range a.servicesOf(ctx) {
+	for s := range a.ServicesOf(ctx) {
 		v.Services = append(v.Services, s.Name)
 	}
 	cursor := values.Get("cursor")
-	if filter.Before, err = a.openCursor(cursor, "jobs page", f.query()); err != nil {
+	if filter.Before, err = a.OpenCursor(cursor, "jobs page", f.query()); err != nil {
 		return "", nil, err
 	}
 	filter.Limit = pageLimit + 1
@@ -125,7 +126,7 @@ func (a *API) jobsPage(r *http.Request) (string, any, error) {
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
-		v.Older = href("/jobs", f.query(), "cursor", a.sealCursor(found[pageLimit-1].ID, "jobs page", f.query()))
+		v.Older = href("/jobs", f.query(), "cursor", a.SealCursor(found[pageLimit-1].ID, "jobs page", f.query()))
 	}
 	for i := range found {
 		v.Jobs = append(v.Jobs, jobRow(&found[i]))
@@ -158,7 +159,7 @@ func (r redirect) Error() string { return "the page is at " + string(r) }
 
 // confirmBulk returns the confirmation for an action on all matching jobs, with
 // their number.
-func (a *API) confirmBulk(ctx context.Context, do string, filter queue.Filter, now time.Time) (*web.Bulk, error) {
+func (a *Pages) confirmBulk(ctx context.Context, do string, filter queue.Filter, now time.Time) (*web.Bulk, error) {
 	filter.CreatedBefore = now
 	b := &web.Bulk{Verb: do, Most: queue.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
 	var err error
@@ -168,7 +169,7 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter queue.Filter, n
 	case "retry":
 		b.Count, err = a.Queue.CountRetryable(ctx, filter)
 	default:
-		return nil, newProblem("bad-request", "expected cancel or retry")
+		return nil, api.NewProblem("bad-request", "expected cancel or retry")
 	}
 	reason := map[string]string{"cancel": "all of them have ended", "retry": "none of them failed, expired or was canceled"}[do]
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
@@ -182,7 +183,7 @@ func (a *API) confirmBulk(ctx context.Context, do string, filter queue.Filter, n
 }
 
 // bulkAction cancels or retries all matching jobs.
-func (a *API) bulkAction(r *http.Request) (string, error) {
+func (a *Pages) bulkAction(r *http.Request) (string, error) {
 	ctx := r.Context()
 	f, err := jobFilterOf(r.PostForm)
 	if err != nil {
@@ -190,18 +191,18 @@ func (a *API) bulkAction(r *http.Request) (string, error) {
 	}
 	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
 	if err != nil {
-		return "", newProblem("bad-request", "the form has no valid time of confirmation")
+		return "", api.NewProblem("bad-request", "the form has no valid time of confirmation")
 	}
-	filter := f.filter(a.ownerFilter(ctx), before)
+	filter := f.filter(a.OwnerFilter(ctx), before)
 	filter.CreatedBefore = before
 	var n int
 	switch do := r.PostForm.Get("do"); do {
 	case "cancel":
 		n, err = a.Queue.CancelAll(ctx, filter, "")
 	case "retry":
-		n, err = a.Queue.RetryAll(ctx, filter, infoOf(ctx).baseURL, infoOf(ctx).user.MayRun)
+		n, err = a.Queue.RetryAll(ctx, filter, api.InfoOf(ctx).BaseURL, api.InfoOf(ctx).User.MayRun)
 	default:
-		return "", newProblem("bad-request", "expected cancel or retry")
+		return "", api.NewProblem("bad-request", "expected cancel or retry")
 	}
 	if err != nil {
 		return "", err

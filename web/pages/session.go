@@ -1,19 +1,20 @@
-package api
+package pages
 
 import (
 	"cmp"
 	"errors"
 	"net/http"
 
+	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/web"
 )
 
 // setSessionCookie sets the session cookie, or deletes it if secret is empty.
-func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session auth.Session) {
+func (a *Pages) setSessionCookie(w http.ResponseWriter, r *http.Request, secret string, session auth.Session) {
 	//nolint:gosec // Secure over TLS; without TLS, a browser would not send the cookie back
 	c := &http.Cookie{
-		Name: a.cookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.secure(r),
+		Name: a.CookieName(r), Value: secret, Path: "/", HttpOnly: true, Secure: a.Secure(r),
 		SameSite: http.SameSiteLaxMode, Expires: session.ExpiresAt.Time,
 	}
 	if secret == "" {
@@ -24,25 +25,25 @@ func (a *API) setSessionCookie(w http.ResponseWriter, r *http.Request, secret st
 
 // rotateSession replaces the secret of an old session. If that fails, the old
 // secret remains valid.
-func (a *API) rotateSession(w http.ResponseWriter, r *http.Request) {
-	info := infoOf(r.Context())
-	if info.session == "" {
+func (a *Pages) rotateSession(w http.ResponseWriter, r *http.Request) {
+	info := api.InfoOf(r.Context())
+	if info.Session == "" {
 		return
 	}
-	fresh, err := a.Sessions.Rotate(r.Context(), info.session, info.sessionState)
+	fresh, err := a.Sessions.Rotate(r.Context(), info.Session, info.SessionState)
 	if err != nil {
-		a.Logger.WarnContext(r.Context(), "session not rotated", "request_id", info.id, "err", err)
+		a.Logger.WarnContext(r.Context(), "session not rotated", "request_id", info.ID, "err", err)
 	}
 	if fresh != "" {
-		info.session = fresh
-		a.setSessionCookie(w, r, fresh, info.sessionState)
+		info.Session = fresh
+		a.setSessionCookie(w, r, fresh, info.SessionState)
 	}
 }
 
 // loginPage shows the login form.
-func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
+func (a *Pages) loginPage(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
-	if a.authenticate(r) == nil {
+	if a.Authenticate(r) == nil {
 		http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 		return
 	}
@@ -50,15 +51,15 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // login starts a session.
-func (a *API) login(w http.ResponseWriter, r *http.Request) {
+func (a *Pages) login(w http.ResponseWriter, r *http.Request) {
 	if !a.readForm(w, r) {
 		return
 	}
 	name, next := r.PostForm.Get("name"), localPath(r.PostForm.Get("next"))
 	credential, err := a.Auth.SignIn(r, name, r.PostForm.Get("password"))
 	if err != nil {
-		a.recordLogin(r.Context(), name, err)
-		p := a.problem(r.Context(), err)
+		a.RecordLogin(r.Context(), name, err)
+		p := a.ProblemOf(r.Context(), err)
 		view := web.LoginPage{Page: a.pageFrame(r.Context(), "Sign in", ""), Next: next, Name: name, Error: p.Detail}
 		if errors.Is(err, auth.ErrBadCredentials) {
 			view.Error = "Incorrect name, password or API key."
@@ -74,19 +75,19 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	// Always create a new secret, to prevent session fixation.
 	secret, session, err := a.Sessions.Begin(r.Context(), name, credential)
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
-	infoOf(r.Context()).user = a.Auth.User(name)
+	api.InfoOf(r.Context()).User = a.Auth.User(name)
 	a.setSessionCookie(w, r, secret, session)
 	http.Redirect(w, r, cmp.Or(next, "/"), http.StatusSeeOther) //nolint:gosec // a path on this site
 }
 
 // logout ends the session.
-func (a *API) logout(w http.ResponseWriter, r *http.Request) {
-	if c, err := r.Cookie(a.cookieName(r)); err == nil {
+func (a *Pages) logout(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(a.CookieName(r)); err == nil {
 		if err := a.Sessions.End(r.Context(), c.Value); err != nil {
-			a.problemPage(w, r, err)
+			a.ProblemPage(w, r, err)
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -25,35 +26,35 @@ const maxShown = 256 << 10
 
 // jobPage shows a job to clients with its token, and with all actions to its
 // owner.
-func (a *API) jobPage(w http.ResponseWriter, r *http.Request) {
+func (a *Pages) jobPage(w http.ResponseWriter, r *http.Request) {
 	ref := r.PathValue("job")
 	if !hasToken(r.URL.Path) {
 		a.servePage(a.ownJobPage)(w, r)
 		return
 	}
 	// Redirect users who may change the job to the URL without the token.
-	if err := a.authenticate(r); err == nil {
+	if err := a.Authenticate(r); err == nil {
 		a.rotateSession(w, r)
-		if job, err := a.ownedJob(r.Context(), ref); err == nil {
+		if job, err := a.OwnedJob(r.Context(), ref); err == nil {
 			http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 			return
 		}
 	}
-	job, err := a.findJob(r.Context(), ref)
+	job, err := a.FindJob(r.Context(), ref)
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
 	view, err := a.jobView(r.Context(), &job, false)
 	if err != nil {
-		a.problemPage(w, r, err)
+		a.ProblemPage(w, r, err)
 		return
 	}
 	a.render(w, r, http.StatusOK, "job", view)
 }
 
-func (a *API) ownJobPage(r *http.Request) (string, any, error) {
-	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
+func (a *Pages) ownJobPage(r *http.Request) (string, any, error) {
+	job, err := a.OwnedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -62,8 +63,8 @@ func (a *API) ownJobPage(r *http.Request) (string, any, error) {
 }
 
 // jobView returns the view of a job.
-func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
-	if err := a.loadOutput(ctx, j); err != nil {
+func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
+	if err := a.LoadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
 	v := web.JobPage{
@@ -78,7 +79,7 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage
 		// token.
 		path := "/v1/jobs/" + j.ID
 		v.EventsURL, v.StatusURL, v.ResultURL, v.ShareURL = path+"/events", path, path+"/result",
-			j.TokenURL(infoOf(ctx).baseURL)
+			j.TokenURL(api.InfoOf(ctx).BaseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
 		v.Input = clippedText(prettyJSON(j.Input))
@@ -96,14 +97,14 @@ func (a *API) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage
 		v.Steps = stepRows(j)
 	}
 	var err error
-	opened := j.Opened(infoOf(ctx).baseURL)
+	opened := j.Opened(api.InfoOf(ctx).BaseURL)
 	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
 }
 
 // addDeliveriesTo adds the callbacks of the job, and refreshes the page while a
 // callback is pending.
-func (a *API) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
+func (a *Pages) addDeliveriesTo(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
 	found, err := a.Queue.Deliveries(ctx, queue.DeliveryFilter{JobID: j.ID, Limit: 50})
 	if err != nil {
 		return err
@@ -235,14 +236,14 @@ func stepRows(j *jobs.Job) []web.StepRow {
 	return rows
 }
 
-func (a *API) cancelAction(r *http.Request) (string, error) {
-	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
+func (a *Pages) cancelAction(r *http.Request) (string, error) {
+	job, err := a.OwnedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
 	reason := r.PostForm.Get("reason")
 	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
-		return "", invalid([]schema.ProblemError{{
+		return "", api.Invalid([]schema.ProblemError{{
 			Location: "reason", Message: "expected at most 1000 bytes of text without NUL",
 		}})
 	}
@@ -250,13 +251,13 @@ func (a *API) cancelAction(r *http.Request) (string, error) {
 	return "/jobs/" + job.ID, err
 }
 
-func (a *API) retryAction(r *http.Request) (string, error) {
-	job, err := a.ownedJob(r.Context(), r.PathValue("job"))
+func (a *Pages) retryAction(r *http.Request) (string, error) {
+	job, err := a.OwnedJob(r.Context(), r.PathValue("job"))
 	if err != nil {
 		return "", err
 	}
-	job, _, err = a.submitJob(r.Context(), func() (jobs.Submission, error) {
-		return job.Again(infoOf(r.Context()).baseURL, "")
+	job, _, err = a.SubmitJob(r.Context(), func() (jobs.Submission, error) {
+		return job.Again(api.InfoOf(r.Context()).BaseURL, "")
 	})
 	return "/jobs/" + job.ID, err
 }
