@@ -16,7 +16,7 @@ import (
 	"coatcheck/notify"
 )
 
-// problem returns the problem for an error. It logs unexpected errors, and
+// ProblemOf returns the problem for an error. It logs unexpected errors, and
 // their details are hidden from the client.
 func (a *API) ProblemOf(ctx context.Context, err error) *Problem {
 	info := InfoOf(ctx)

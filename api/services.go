@@ -12,8 +12,8 @@ import (
 	"coatcheck/jobs"
 )
 
-// service is the description of a service for clients.
-type service struct {
+// Service is the description of a Service for clients.
+type Service struct {
 	Name        string          `json:"name"`
 	Summary     string          `json:"summary"`
 	Input       json.RawMessage `json:"input_schema" doc:"The JSON Schema of the input."`
@@ -25,11 +25,11 @@ type service struct {
 
 type serviceList struct {
 	Body struct {
-		Data []service `json:"data" nullable:"false"`
+		Data []Service `json:"data" nullable:"false"`
 	}
 }
 
-type serviceResponse struct{ Body service }
+type serviceResponse struct{ Body Service }
 
 // addServices adds the operations that describe services and submit jobs to
 // them.
@@ -39,7 +39,7 @@ func (a *API) addServices() {
 		access: userOnly, tag: "services",
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)
-		list.Body.Data = []service{}
+		list.Body.Data = []Service{}
 		for s := range a.ServicesOf(ctx) {
 			d, err := a.Describe(ctx, s)
 			if err != nil {
@@ -106,16 +106,16 @@ func (a *API) ServicesOf(ctx context.Context) iter.Seq[*jobs.Service] {
 }
 
 // Describe returns the description of a service for clients.
-func (a *API) Describe(ctx context.Context, s *jobs.Service) (service, error) {
+func (a *API) Describe(ctx context.Context, s *jobs.Service) (Service, error) {
 	input, err := a.Validator.Standalone(a.Validator.Input(s.Name))
 	if err != nil {
-		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
+		return Service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}
 	output, err := a.Validator.Standalone(a.Validator.Output(s.Name))
 	if err != nil {
-		return service{}, fmt.Errorf("describe %s: %w", s.Name, err)
+		return Service{}, fmt.Errorf("describe %s: %w", s.Name, err)
 	}
-	return service{
+	return Service{
 		Name: s.Name, Summary: s.Summary, Input: input, Output: output, Timeout: s.Timeout.String(),
 		MaxAttempts: s.MaxAttempts,
 		SubmitURL:   InfoOf(ctx).BaseURL + "/v1/services/" + s.Name + "/jobs",

@@ -3,6 +3,9 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
+
+	"github.com/riverqueue/river"
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/store"
@@ -92,4 +95,59 @@ func (q *Queue) publish(ctx context.Context, j *jobs.Job, effect *jobs.Effects, 
 	if err != nil {
 		q.Logger.DebugContext(ctx, "event not published", "job", j.ID, "event", e.ID.String(), "err", err)
 	}
+}
+
+// detached calls change and returns its result, or the context's error if that is done first. The
+// change continues in this case, because the effects of a committed change must take place even if
+// its caller has left.
+func detached[T any](ctx context.Context, change func(context.Context) (T, error)) (result T, err error) {
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	done := make(chan struct{})
+	var changed T
+	var failed error
+	go func() {
+		defer close(done)
+		changed, failed = change(context.WithoutCancel(ctx)) // ends with the committer
+	}()
+	select {
+	case <-done:
+		return changed, failed
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+}
+
+// transit locks the job, applies the trigger that decide returns, writes the job, and publishes the
+// event after the commit, even if ctx is done before. If decide or the trigger returns an error,
+// nothing changes.
+func (q *Queue) transit(ctx context.Context, id string, decide decider) (jobs.Job, error) {
+	return q.transitFrom(ctx, id, nil, decide)
+}
+
+// transitFrom is like transit, for a job whose row is probably cached. The row is read and locked
+// only if the cached one is outdated.
+func (q *Queue) transitFrom(ctx context.Context, id string, cached *jobs.Job, decide decider) (jobs.Job, error) {
+	return detached(ctx, func(ctx context.Context) (jobs.Job, error) { return q.transitToEnd(ctx, id, cached, decide) })
+}
+
+// Cancel cancels a waiting job at once. It requests a running job to stop: the returned job is then
+// still running, with CancelRequested set. The reason, which may be empty, becomes the message of
+// the job's error. Canceling a job again changes nothing. Errors: [jobs.ErrNotFound], and [jobs.ErrFinished]
+// if the job ended in another way.
+func (q *Queue) Cancel(ctx context.Context, id, reason string) (jobs.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
+	defer cancel()
+	job, err := q.transit(ctx, id, always(jobs.CancelRequested{Reason: reason}))
+	if errors.Is(err, jobs.ErrAlreadyCanceled) {
+		return q.Get(ctx, id)
+	}
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	if r := q.runOf(&job); r != nil {
+		r.cancel(river.ErrJobCancelledRemotely) // otherwise River notifies the run later
+	}
+	return job, nil
 }

@@ -1,3 +1,5 @@
+// Package receivers has the test receivers of the web page: a user tries callbacks with them without
+// a server of their own.
 package receivers
 
 import (
