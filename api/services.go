@@ -12,7 +12,7 @@ import (
 	"coatcheck/jobs"
 )
 
-// Service is the description of a Service for clients.
+// A Service describes a service to clients.
 type Service struct {
 	Name        string          `json:"name"`
 	Summary     string          `json:"summary"`
