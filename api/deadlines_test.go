@@ -145,7 +145,7 @@ func (f *fixture) tight(t *testing.T) *httptest.Server {
 // An answer that nobody reads ends; one that is read slowly does not.
 func TestResponseDeadline(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: shortDeadlines})
+	f := newFixture(t, jobstest.SQLite(t), options{services: bigService, api: func(c *api.Config) { c.Streams.Stall = 3 * time.Second }})
 	job := f.do(t, "POST", "/v1/services/big/jobs", `{"input": {}}`, "Prefer: wait=30").job(t)
 	if !job.Done {
 		t.Fatalf("the job is %s", job.Status)
