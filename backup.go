@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/store"
 )
 
@@ -51,6 +52,13 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 	if err := store.Backup(ctx, c.Data, part); err != nil {
 		return err
 	}
+	outside := c.FilesDir != "" && filepath.Clean(c.FilesDir) != filepath.Join(c.Data, filesName)
+	if !outside {
+		// After the database: it refers only to files that are complete.
+		if err := files.Copy(ctx, c.filesDir(), filepath.Join(part, filesName)); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(part, dir); err != nil {
 		return fmt.Errorf("rename directory: %w", err)
 	}
@@ -58,6 +66,9 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
+	if outside {
+		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in %s: copy that directory too.\n", c.FilesDir)
+	}
 	if _, err := os.Lstat(filepath.Join(dir, store.SecretFile)); err != nil {
 		fmt.Fprintln(p.stdout, "The backup does not contain the secret key, which comes from secret_key or SECRET_KEY: keep a copy of that too.")
 	}

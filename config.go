@@ -15,6 +15,7 @@ import (
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/notify"
 	"coatcheck/services/command"
 	"coatcheck/services/upstream"
@@ -50,6 +51,8 @@ type config struct {
 	AllowedServices map[string][]string
 	Commands        []*command.Command
 	Upstreams       []*upstream.Upstream
+	FilesDir        string
+	FileLimits      files.Limits
 	MaxBody         int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
@@ -83,6 +86,7 @@ func defaults() *config {
 		ShutdownTimeout: 20 * time.Second, Retain: 24 * time.Hour, JobTimeout: 24 * time.Hour, CancelGrace: 10 * time.Second, LogLevel: "info", LogFormat: "auto",
 		MaxBody: 1 << 20, MaxQueued: 100_000,
 	}
+	c.FileLimits = files.Limits{File: 1 << 30, Total: 20 << 30}
 	c.Streams = api.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
 	c.Callbacks.Timeout, c.Callbacks.Concurrency, c.Callbacks.Schedule, c.Callbacks.Hold = 20*time.Second, 200, notify.DefaultSchedule(), 30*time.Second
 	return c
@@ -128,6 +132,9 @@ var settings = []setting{
 	{"upstreams", "", "", "services that call an HTTP server", configured(upstream.Parse, func(c *config) *[]*upstream.Upstream { return &c.Upstreams })},
 	{"allowed_services", "", "", "users and the services they may run; users who are not listed may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
 	{"river_ui", "", "", "whether admins may view and change River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
+	{"files.dir", "FILES_DIR", "", "directory for files that jobs return; with PostgreSQL, all processes must share it. Default: files in the data directory, with SQLite", text(func(c *config) *string { return &c.FilesDir }, isAny)},
+	{"files.max_file", "", "", "largest file of a job in bytes", number(func(c *config) *int64 { return &c.FileLimits.File }, 1024, 1<<44)},
+	{"files.max_total", "", "", "maximum size of the files of all jobs in bytes", number(func(c *config) *int64 { return &c.FileLimits.Total }, 1024, 1<<50)},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
 	{"limits.max_queued", "", "", "maximum number of waiting jobs", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
 	{"limits.max_queued_by_user", "", "", "maximum number of waiting jobs of each user; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},

@@ -11,6 +11,7 @@ import (
 type configuredService interface {
 	Register(registry *jobs.Registry) spec.Errors
 	Missing() spec.Errors
+	NeedsFiles() spec.Errors
 }
 
 // addServices registers the services defined in the configuration. If this process
@@ -27,6 +28,9 @@ func (c *config) addServices(registry *jobs.Registry) error {
 	var errs []error
 	for _, s := range services {
 		errs = append(errs, s.Register(registry).In(c.file)...)
+		if c.filesDir() == "" {
+			errs = append(errs, s.NeedsFiles().In(c.file)...)
+		}
 		if c.Worker {
 			errs = append(errs, s.Missing().In(c.file)...)
 		}

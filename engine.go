@@ -13,6 +13,7 @@ import (
 	"coatcheck/api/auth"
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
@@ -30,6 +31,7 @@ type engine struct {
 	validator *schema.Validator
 	receivers *receivers.Receivers
 	sessions  *auth.Sessions
+	files     *files.Dir // nil for none
 	queue     *queue.Queue
 }
 
@@ -85,6 +87,10 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	}
 	e.receivers, e.sessions = receivers.New(e.db, keys), auth.NewSessions(e.db)
 	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: e.receivers})
+	where := fileStore{c.filesDir(), keys.Fingerprint(), c.FileLimits}
+	if e.files, err = where.open(); err != nil {
+		return e, err
+	}
 	workers := 0
 	if c.Worker {
 		workers = c.Concurrency
@@ -93,7 +99,10 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
 		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
-		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c), Logger: logger,
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, where), Logger: logger,
+	}
+	if e.files != nil {
+		qc.Files = e.files
 	}
 	if viewers {
 		qc.Viewers = e.hub

@@ -10,6 +10,7 @@ import (
 
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
 	"coatcheck/services/command"
 )
@@ -34,9 +35,24 @@ func (p *program) isolatedCommand() *cobra.Command {
 			// interrupts, and SIGHUP when the terminal is closed.
 			_, stop := notifyHangup()
 			defer stop()
-			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, in, out)
+			argument, err := cmd.Flags().GetString("files")
+			if err != nil {
+				return err
+			}
+			description, err := parseFileStore(argument)
+			if err != nil {
+				return err
+			}
+			var stored files.Store
+			if dir, err := description.open(); err != nil {
+				return err
+			} else if dir != nil {
+				stored = dir
+			}
+			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, stored, in, out)
 		},
 	}
+	cmd.Flags().String("files", "", "where jobs store files, as JSON")
 	addBenchFlag(cmd)
 	return cmd
 }
@@ -51,7 +67,7 @@ func guardCommand() *cobra.Command {
 
 // isolate returns the function that creates the command of an isolated run. Its
 // standard error, such as the trace of a crash, goes to this process's.
-func isolate(c *config) func(context.Context) (*exec.Cmd, error) {
+func isolate(c *config, s fileStore) func(context.Context) (*exec.Cmd, error) {
 	return func(ctx context.Context) (*exec.Cmd, error) {
 		path, err := os.Executable()
 		if err != nil {
@@ -60,6 +76,13 @@ func isolate(c *config) func(context.Context) (*exec.Cmd, error) {
 		args := []string{"run-isolated"}
 		if c.Bench {
 			args = append(args, "--bench")
+		}
+		if s.Dir != "" {
+			argument, err := s.argument()
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, "--files", argument)
 		}
 		cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // this program itself
 		cmd.Stderr = os.Stderr

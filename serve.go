@@ -69,7 +69,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		}
 	}
 	handler, err := api.New(api.Config{
-		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: authenticator, Sessions: e.sessions, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
+		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: authenticator, Sessions: e.sessions, Files: e.files, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
 		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, AllowProxy: c.AllowProxy, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
 	})
 	if err != nil {

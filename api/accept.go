@@ -16,8 +16,12 @@ const (
 	ndjson      = "application/x-ndjson"
 )
 
-// jsonType is the media type of most responses.
-const jsonType = "application/json"
+const (
+	// jsonType is the media type of most responses.
+	jsonType = "application/json"
+	// anyType is the offer of an operation that negotiates by itself.
+	anyType = "*"
+)
 
 // negotiate returns middleware that rejects requests whose Accept header
 // matches none of the offered media types, and requests whose body is not JSON,
@@ -29,6 +33,8 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		switch {
+		case offers[0] == anyType:
+			next(ctx)
 		case accepted(InfoOf(r.Context()).accept(), offers...) == "":
 			a.WriteProblem(w, r, NewProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):

@@ -21,6 +21,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 	"coatcheck/notify"
@@ -33,6 +34,8 @@ type Config struct {
 	Hub      *notify.Hub
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator
+	// Files has the files of jobs; nil if the server stores none.
+	Files *files.Dir
 	// Sessions are the sessions of signed-in browsers.
 	Sessions *auth.Sessions
 	// Validator must be the validator that Queue uses.

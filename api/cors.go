@@ -45,7 +45,7 @@ func allowOrigins(h http.Header) {
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
 	h.Set("Access-Control-Allow-Headers", allowedHeaders)
 	h.Set("Access-Control-Expose-Headers",
-		"ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id")
+		"ETag, Retry-After, Link, Location, Preference-Applied, Idempotent-Replayed, Log-Truncated, X-Request-Id, Accept-Ranges, Content-Range, Content-Disposition")
 	h.Set("Access-Control-Max-Age", "86400")
 }
 

@@ -67,12 +67,18 @@ func (a *API) addJobs() {
 	}, a.getJob)
 	register(a, operation{
 		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output",
-		access: tokenOrUser, tag: "jobs",
+		access: tokenOrUser, tag: "jobs", offers: []string{anyType},
+		description: "If the output is a file, this is the file itself, with byte ranges (RFC 9110, section 14) and a strong ETag.",
 		more: func(op *huma.Operation) {
 			op.Responses["304"] = &huma.Response{Description: "The output has not changed."}
+			op.Responses["206"] = &huma.Response{Description: "A part of the file, for a request with Range."}
+			op.Responses["416"] = &huma.Response{Description: "The file has no such part."}
 			op.Responses["200"] = &huma.Response{
 				Description: "The output.",
-				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}},
+				Content: map[string]*huma.MediaType{
+					"application/json": {Schema: &huma.Schema{}},
+					"*/*":              {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
+				},
 			}
 			op.Responses["202"] = &huma.Response{
 				Description: "The job has not ended; ask again after Retry-After.",

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
 	"coatcheck/jobs"
 )
 
@@ -14,7 +17,7 @@ type resultResponse struct {
 	ContentType string `header:"Content-Type"`
 	RetryAfter  string `header:"Retry-After"`
 	ETag        string `header:"ETag"`
-	Body        []byte
+	Body        func(huma.Context)
 }
 
 type logResponse struct {
@@ -28,26 +31,47 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	if err != nil {
 		return nil, err
 	}
+	if file, ok := job.OutputAsFile(); ok {
+		return &resultResponse{Body: func(hc huma.Context) {
+			r, w := humachi.Unwrap(hc)
+			a.serveFile(w, r, &job, file)
+		}}, nil
+	}
+	if accepted(InfoOf(ctx).accept(), jsonType, problemType) == "" {
+		return nil, NewProblem("not-acceptable", "this output is application/json")
+	}
 	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
-		return &resultResponse{Status: http.StatusNotModified, ETag: job.ETag()}, nil // without reading the output
+		return resultOf(http.StatusNotModified, job.ETag(), nil), nil // without reading the output
 	}
 	if err := a.LoadOutput(ctx, &job); err != nil {
 		return nil, err
 	}
-	response := &resultResponse{
-		Status: http.StatusOK, ContentType: "application/json", ETag: job.ETag(), Body: append(job.Output, '\n'),
-	}
 	switch {
 	case !job.Done:
-		response.Status = http.StatusAccepted
+		body, err := json.Marshal(job)
+		response := resultOf(http.StatusAccepted, job.ETag(), body)
 		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
-		response.Body, err = json.Marshal(job)
 		return response, err
 	case job.Status == jobs.Succeeded:
-		return response, nil
+		return resultOf(http.StatusOK, job.ETag(), append(job.Output, '\n')), nil
 	default:
 		return nil, NewProblem("job-"+string(job.Status), job.Error.Message)
 	}
+}
+
+// resultOf returns a response with a JSON body, or without a body if that is nil.
+func resultOf(status int, etag string, body []byte) *resultResponse {
+	response := &resultResponse{Status: status, ETag: etag}
+	if body != nil {
+		response.ContentType = jsonType
+	}
+	response.Body = func(hc huma.Context) {
+		hc.SetStatus(status)
+		if body != nil {
+			_, _ = hc.BodyWriter().Write(body) // a failure means that the client has disconnected
+		}
+	}
+	return response
 }
 
 func (a *API) getLog(ctx context.Context, req *jobRef) (*logResponse, error) {

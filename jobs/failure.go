@@ -41,6 +41,8 @@ const (
 type Result struct {
 	// Output is the service's output as JSON.
 	Output json.RawMessage `json:"output,omitempty"`
+	// File is the id of the file that the output describes; "" if the output is no file.
+	File string `json:"file,omitempty"`
 	// Failure is why the service has no output; nil if it has one.
 	Failure *Failure `json:"failure,omitempty"`
 

@@ -122,6 +122,8 @@ type Internal struct {
 	Recoveries int
 	// CancelReason is from the cancel request.
 	CancelReason string
+	// OutputFile is the id of the file that the output describes; "" if the output is no file.
+	OutputFile string
 	// LogLines is the number of log lines of all steps.
 	LogLines uint64
 	// Requested is what the submitter requested to be notified of.
@@ -197,6 +199,7 @@ func (j *Job) links(base, ref string) Links {
 // as "https://host") that contain the token.
 func (j Job) Opened(base string) Job {
 	j.Links, j.Input = j.links(base, string(j.Token)), nil
+	j.setFileURL()
 	return j
 }
 
@@ -204,6 +207,7 @@ func (j Job) Opened(base string) Job {
 // require credentials.
 func (j Job) Closed(base string) Job {
 	j.Links, j.Token = j.links(base, j.ID), ""
+	j.setFileURL()
 	return j
 }
 

@@ -169,6 +169,9 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		if err != nil {
 			return resultOf(err)
 		}
+		if f, ok := any(out).(File); ok {
+			return fileResult(f)
+		}
 		return encodeOutput(out)
 	}
 	if r.byName == nil {

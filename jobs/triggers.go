@@ -88,7 +88,7 @@ func (j *Job) advance(e *Effects, now store.Time, res Result) {
 		j.Chain[j.Step-2].Output = nil // only the step that just finished needed it
 	}
 	if j.Step == j.Steps {
-		j.Output = res.Output
+		j.Output, j.OutputFile = res.Output, res.File
 		j.end(e, now, Succeeded, nil)
 		return
 	}

@@ -29,6 +29,9 @@ func (k *Keyring) VerifyToken(token string) (id string, ok bool) {
 	return id, true
 }
 
+// Fingerprint identifies the keyring, and so the server and its database. It is not secret.
+func (k *Keyring) Fingerprint() string { return idEncoding.EncodeToString(k.sum("fingerprint", nil)) }
+
 // Seal encodes data with a MAC for use in a URL. Callers can pass it back but cannot forge or
 // change it.
 func (k *Keyring) Seal(data []byte) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/store"
@@ -32,6 +33,8 @@ type Config struct {
 	Keys *keys.Keyring
 	// Receivers are the test receivers, which store callbacks. Default: those in the database.
 	Receivers *receivers.Receivers
+	// Files stores the files of jobs; nil if this server stores none.
+	Files files.Store
 	// Housekeeping deletes what has expired in other tables; it is called about once a second by
 	// each process.
 	Housekeeping []func(context.Context) error

@@ -13,12 +13,15 @@ import (
 	"sync"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 )
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
-// request from in, and writes the service's reports and its result to out. The process should exit
+// request from in, stores files in stored unless that is nil, and writes the service's reports and its result to out. The process should exit
 // afterwards, even after an error: if in ends, the server is gone, and another run may begin.
-func RunIsolated(ctx context.Context, services *jobs.Registry, in io.Reader, out io.Writer) error {
+func RunIsolated(
+	ctx context.Context, services *jobs.Registry, stored files.Store, in io.Reader, out io.Writer,
+) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')
 	if err != nil {
@@ -44,6 +47,11 @@ func RunIsolated(ctx context.Context, services *jobs.Registry, in io.Reader, out
 	}()
 	r := &isolatedReporter{out: out, run: request.RunID}
 	ctx = jobs.WithReporter(jobs.WithRun(ctx, request.Run), r)
+	var saved *files.Run
+	if stored != nil {
+		saved = files.NewRun(stored)
+		ctx = jobs.WithFileStore(ctx, saved)
+	}
 	done := make(chan jobs.Result, 1)
 	go func() { // runs until the process exits
 		done <- service.Run(ctx, request.Input, request.Grace, func(text string, stack []byte) {
@@ -57,6 +65,11 @@ func RunIsolated(ctx context.Context, services *jobs.Registry, in io.Reader, out
 		return errors.New("the server that started this process is gone")
 	}
 	res.Returned = nil
+	if saved != nil {
+		if err := saved.DeleteExcept(request.JobID, res.File); err != nil {
+			return err
+		}
+	}
 	r.send(isolatedMessage{Result: &res})
 	return r.err
 }

@@ -17,19 +17,19 @@ const (
 	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
 
 	// jobColumns are all columns of a job.
-	jobColumns = jobHead + `steps, history, output, FALSE` + jobTail
+	jobColumns = jobHead + `steps, history, output, FALSE, COALESCE(output_file, '')` + jobTail
 	// shortColumns omit a large output.
-	shortColumns = jobHead + `steps, history, CASE WHEN octet_length(output) <= ` + inline + ` THEN output END, COALESCE(octet_length(output) > ` + inline + `, FALSE)` + jobTail
+	shortColumns = jobHead + `steps, history, CASE WHEN octet_length(output) <= ` + inline + ` THEN output END, COALESCE(octet_length(output) > ` + inline + `, FALSE), COALESCE(output_file, '')` + jobTail
 	// listColumns omit the large columns (inputs, outputs and history), which the database then
 	// does not read.
-	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL` + jobTail
+	listColumns = jobHead + `'[]', '[]', NULL, output IS NOT NULL, ''` + jobTail
 )
 
 // scanJob reads a row of jobColumns, shortColumns or listColumns.
 func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (jobs.Job, error) {
 	var j jobs.Job
 	err := row.Scan(&j.ID, &j.Owner, &j.Service, &j.Status, &j.Version, &j.Events, &j.Priority, &j.Attempt, &j.MaxAttempts, &j.Timeout, &j.Step, &j.Steps, store.JSON(&j.Chain), store.JSON(&j.History),
-		store.ScanRawJSON(&j.Output), &j.OutputOmitted, store.JSON(&j.Error), store.JSON(&j.Progress),
+		store.ScanRawJSON(&j.Output), &j.OutputOmitted, &j.OutputFile, store.JSON(&j.Error), store.JSON(&j.Progress),
 		store.JSON(&j.Tags), store.ScanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
 		&j.ExpiresAt, &j.Retain,
 		&j.CancelRequested, &j.CancelReason, &j.RunID, &j.RiverJobID, &j.Recoveries,

@@ -70,7 +70,7 @@ func (b *batch) insertJobs(ctx context.Context) error {
 // (the state of the newest callback, and the time of the cancel request) are written only if they
 // change.
 var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u.version, events = 0, attempt = u.attempt, step = u.step,
-		steps = COALESCE(u.steps, jobs.steps), history = u.history, output = u.output, error = u.error, progress = u.progress, log_lines = u.log_lines,
+		steps = COALESCE(u.steps, jobs.steps), history = u.history, output = u.output, output_file = u.output_file, error = u.error, progress = u.progress, log_lines = u.log_lines,
 		run_at = u.run_at, started_at = u.started_at, finished_at = u.finished_at, remove_at = u.remove_at,
 		run_id = u.run_id, worker_id = CASE WHEN jobs.run_id = u.run_id THEN jobs.worker_id ELSE u.worker_id END, river_job_id = u.river_job_id, recoveries = u.recoveries,
 		callback = COALESCE(u.callback, jobs.callback), callback_sequence = u.callback_sequence,
@@ -91,6 +91,7 @@ var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u
 	}),
 	store.TextColumn("history", func(u *update) any { return store.JSON(&u.job.History) }),
 	store.TextColumn("output", func(u *update) any { return store.RawJSON(u.job.Output) }),
+	store.TextColumn("output_file", func(u *update) any { return orNull(u.job.OutputFile) }),
 	store.TextColumn("error", func(u *update) any { return store.NullableJSON(u.job.Error) }),
 	store.TextColumn("progress", func(u *update) any { return store.JSON(&u.job.Progress) }),
 	store.BigintColumn("log_lines", func(u *update) any { return u.job.LogLines }),

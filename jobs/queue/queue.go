@@ -112,6 +112,9 @@ func (q *Queue) Start(ctx context.Context) error {
 		q.every(ctx, time.Second, q.removeExpired)
 		q.every(ctx, time.Second, q.saveReports)
 		q.every(ctx, time.Second, q.checkSlots)
+		if q.Files != nil {
+			q.wg.Go(func() { q.sweepFiles(ctx) })
+		}
 	}
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)

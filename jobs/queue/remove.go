@@ -63,6 +63,7 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err := tx.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
+	q.removeFiles(ctx, ids...)
 	return len(ids) == housekeepingBatch, nil
 }
 
@@ -89,6 +90,7 @@ func (q *Queue) Delete(ctx context.Context, id string, force bool) error {
 	_, err := detached(ctx, func(ctx context.Context) (struct{}, error) {
 		err := q.erase(ctx, id, force)
 		if err == nil {
+			q.removeFiles(ctx, id)
 			if err := q.Events.Erase(id); err != nil { // the events expire later by themselves
 				q.Logger.DebugContext(ctx, "events not erased", "job", id, "err", err)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -20,6 +21,7 @@ type run struct {
 	job    jobs.Job // as of the start of the run
 	cancel context.CancelCauseFunc
 	began  time.Time
+	files  *files.Run // nil if this server stores no files
 
 	mu           sync.Mutex // guards the fields below
 	progress     jobs.Report
@@ -181,6 +183,9 @@ func (r *run) push(e event) {
 
 // context returns the context for the run's service.
 func (r *run) context(ctx context.Context) context.Context {
+	if r.files != nil {
+		ctx = jobs.WithFileStore(ctx, r.files)
+	}
 	return jobs.WithReporter(jobs.WithRun(ctx, r.id()), r)
 }
 

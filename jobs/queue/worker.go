@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 )
 
 // runArgs are the arguments of a River job that runs a step of a job. Its kind names the service,
@@ -113,8 +114,12 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 	if err != nil {
 		return nil, err
 	}
+	var store *files.Run
+	if q.Files != nil {
+		store = files.NewRun(q.Files)
+	}
 	return &run{
-		queue: q, job: job, began: time.Now(), version: job.Version,
+		queue: q, job: job, files: store, began: time.Now(), version: job.Version,
 		log: logBuffer{first: job.LogLines + 1, lines: job.LogLines},
 	}, nil
 }
@@ -149,6 +154,11 @@ func (q *Queue) finish(ctx context.Context, r *run, res jobs.Result) error {
 	}
 	if err != nil {
 		return err
+	}
+	if r.files != nil {
+		if err := r.files.DeleteExcept(job.ID, job.OutputFile); err != nil {
+			q.logFiles(ctx, job.ID, err)
+		}
 	}
 	q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, took)
 	if res.Failure != nil && res.Failure.Code == jobs.CodeNotStarted && job.Status == jobs.Queued {

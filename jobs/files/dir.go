@@ -1,0 +1,231 @@
+// Package files stores the files of jobs in a directory.
+package files
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"unicode"
+
+	"coatcheck/jobs"
+	"coatcheck/jobs/keys"
+	"coatcheck/jobs/store"
+)
+
+// Limits limit the files of a server.
+type Limits struct {
+	// File is the maximum size of a file in bytes. Total is that of all files; with several
+	// processes, each counts the files of the others about once an hour.
+	File, Total int64
+}
+
+// A Dir stores files below a directory, which several processes may share: each file as JOB/FILE.
+// A file that is being written has the suffix .part.
+type Dir struct {
+	path   string
+	limits Limits
+	used   atomic.Int64 // bytes of all files
+}
+
+// partSuffix is the suffix of a file that is not complete yet.
+const partSuffix = ".part"
+
+// ownerFile is the name of the file that names the owner of a directory.
+const ownerFile = "owner"
+
+// Open opens a directory, which it creates if it is missing. The owner identifies the server: a
+// directory of another server is refused, because its files would be swept as those of unknown jobs.
+func Open(path, owner string, limits Limits) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("create the directory for files: %w", err)
+	}
+	if err := claim(filepath.Join(path, ownerFile), owner); err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, limits: limits}
+	return d, d.count()
+}
+
+// claim checks that a directory has this owner, or none yet.
+func claim(path, owner string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator chooses the path
+	if err == nil {
+		_, err = f.WriteString(owner)
+		return errors.Join(err, f.Sync(), f.Close())
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("open the directory for files: %w", err)
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the operator chooses the path
+	if err != nil {
+		return fmt.Errorf("open the directory for files: %w", err)
+	}
+	if string(text) != owner {
+		return fmt.Errorf("files.dir: %s has the files of another server: choose another directory, or, if it was copied with its database from that server, delete the file %s", filepath.Dir(path), path)
+	}
+	return nil
+}
+
+// count counts the bytes of all files.
+func (d *Dir) count() error {
+	var used int64
+	err := filepath.WalkDir(d.path, func(_ string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
+			return nil
+		}
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if info, err := entry.Info(); err == nil {
+			used += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count the bytes of files: %w", err)
+	}
+	d.used.Store(used)
+	return nil
+}
+
+// Save implements [jobs.FileStore].
+func (d *Dir) Save(ctx context.Context, jobID, name, contentType string, r io.Reader) (jobs.File, error) {
+	id, err := keys.NewID("file_")
+	if err != nil {
+		return jobs.File{}, err
+	}
+	if !keys.ValidID("job_", jobID) {
+		return jobs.File{}, fmt.Errorf("save a file: %q is not the id of a job", jobID)
+	}
+	dir := filepath.Join(d.path, jobID)
+	file := jobs.File{ID: id, Name: cleanName(name), ContentType: contentType}
+	if file.ContentType == "" {
+		file.ContentType = typeOf(file.Name)
+	}
+	path := filepath.Join(dir, id)
+	if file.Bytes, file.SHA256, err = d.write(ctx, path+partSuffix, r); err != nil {
+		return jobs.File{}, err
+	}
+	if err := os.Rename(path+partSuffix, path); err != nil {
+		d.removeFile(path + partSuffix)
+		return jobs.File{}, fmt.Errorf("save a file: %w", err)
+	}
+	if err := errors.Join(store.SyncDir(dir), store.SyncDir(d.path)); err != nil {
+		d.removeFile(path)
+		return jobs.File{}, fmt.Errorf("save a file: %w", err)
+	}
+	return file, nil
+}
+
+// write writes a file to disk. If it fails, the file is removed.
+func (d *Dir) write(ctx context.Context, path string, r io.Reader) (written int64, sum string, err error) {
+	f, err := create(path)
+	if err != nil {
+		return 0, "", fmt.Errorf("save a file: %w", err)
+	}
+	hash := sha256.New()
+	w := &limitedWriter{ctx: ctx, dir: d, to: io.MultiWriter(f, hash)}
+	// The limits are checked by the writer, so that it need not know how much is to come.
+	_, err = io.Copy(w, struct{ io.Reader }{r})
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		d.removeFile(path)
+		_ = os.Remove(filepath.Dir(path)) // fails if the job has other files
+		return 0, "", fmt.Errorf("save a file: %w", err)
+	}
+	return w.written, hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// create creates a file and its directory, which another run of the job may remove when it is empty.
+func create(path string) (f *os.File, err error) {
+	for range 3 {
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator chooses the directory
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return f, err
+}
+
+// A limitedWriter writes a file within the limits of a directory.
+type limitedWriter struct {
+	ctx     context.Context //nolint:containedctx // io.Copy has no context
+	dir     *Dir
+	to      io.Writer
+	written int64
+}
+
+// Write implements [io.Writer].
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := jobs.CheckFileLimit(w.written+int64(len(p)), w.dir.limits.File); err != nil {
+		return 0, err
+	}
+	if used := w.dir.used.Add(int64(len(p))); used > w.dir.limits.Total {
+		w.dir.used.Add(-int64(len(p)))
+		return 0, fmt.Errorf("the files of all jobs would have more than %d bytes, the limit files.max_total", w.dir.limits.Total)
+	}
+	n, err := w.to.Write(p)
+	w.dir.used.Add(int64(n - len(p)))
+	w.written += int64(n)
+	return n, err
+}
+
+// Open opens a file of a job. Error: [fs.ErrNotExist].
+func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
+	if !keys.ValidID("job_", jobID) || !keys.ValidID("file_", fileID) {
+		return nil, fmt.Errorf("open a file: %w", fs.ErrNotExist)
+	}
+	f, err := os.Open(filepath.Join(d.path, jobID, fileID))
+	if err != nil {
+		return nil, fmt.Errorf("open a file: %w", err)
+	}
+	return f, nil
+}
+
+// maxName is the maximum length of a file's name in bytes.
+const maxName = 200
+
+// cleanName returns the last element of a path, without characters that a header or a file system
+// can't have.
+func cleanName(name string) string {
+	name = filepath.Base(filepath.ToSlash(strings.ReplaceAll(name, `\`, "/")))
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == '/' {
+			return '_'
+		}
+		return r
+	}, name)
+	if name == "." || name == "" || name == ".." {
+		return "file"
+	}
+	for len(name) > maxName {
+		runes := []rune(name)
+		name = string(runes[1:]) // keeps the extension
+	}
+	return name
+}
+
+// typeOf returns the media type for a file name.
+func typeOf(name string) string {
+	if t := mime.TypeByExtension(filepath.Ext(name)); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
