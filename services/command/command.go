@@ -3,7 +3,6 @@
 package command
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -25,6 +24,8 @@ type Command struct {
 	arguments     []spec.Template // the first one is the program
 	schema        spec.Schema     // of the input
 	output        string          // one of outputs
+	file          string          // name of the file that the program writes, with outputFile
+	fileType      string          // its media type; "" to derive it from the name
 	progress      *regexp.Regexp
 	progressOf    spec.Template // what the progress counts up to; nil for percent
 	timeout       time.Duration
@@ -42,6 +43,7 @@ const (
 	outputJSON  = "json"  // one JSON value; nothing is null
 	outputText  = "text"  // a string, without the last line break
 	outputLines = "lines" // a list of strings
+	outputFile  = "file"  // nothing; the output is a file that the program writes
 )
 
 var outputs = []string{outputJSON, outputText, outputLines}
@@ -58,10 +60,16 @@ func (c *Command) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(c.Name) != nil {
 		return spec.Errors{{Line: c.line, Text: "commands." + c.Name + ": there is a service of this name already"}}
 	}
-	jobs.Add(r, jobs.Service{
+	service := jobs.Service{
 		Name: c.Name, Summary: c.summary, Timeout: c.timeout, MaxAttempts: c.attempts, Concurrency: c.concurrency,
 		InputSchema: c.schema.JSON, OutputSchema: outputSchemas[c.output], Check: c.check, External: true,
-	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return c.run(ctx, input) })
+	}
+	if c.output == outputFile {
+		service.OutputSchema = spec.FileSchema
+		jobs.Add(r, service, c.runForFile)
+	} else {
+		jobs.Add(r, service, c.run)
+	}
 	return nil
 }
 
@@ -69,6 +77,17 @@ func (c *Command) Register(r *jobs.Registry) spec.Errors {
 // has ended before a run counts as abandoned after the server's cancel grace.
 func (c *Command) StopWithin(cancelGrace time.Duration) {
 	c.grace = min(maxGrace, max(cancelGrace-guardGrace-time.Second, cancelGrace/2))
+}
+
+// NeedsFiles returns why a server without a directory for files can't run the service; nil
+// if it can.
+func (c *Command) NeedsFiles() spec.Errors {
+	if c.output != outputFile {
+		return nil
+	}
+	return spec.Errors{{
+		Line: c.line, Text: "commands." + c.Name + ".output: to return files, set files.dir to a directory that all processes share",
+	}}
 }
 
 // Missing returns which of the command's files and programs are not on this machine.

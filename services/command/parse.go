@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -48,7 +49,7 @@ func (p *parser) command(name string, node *yaml.Node) *Command {
 		"summary":       func(at string, v *yaml.Node) { c.summary = p.Text(at, v) },
 		"run":           func(_ string, v *yaml.Node) { run = v },
 		"input":         func(_ string, v *yaml.Node) { input = v },
-		"output":        func(at string, v *yaml.Node) { c.output = p.OneOf(at, v, outputs...) },
+		"output":        func(at string, v *yaml.Node) { p.output(c, at, v) },
 		"progress":      func(_ string, v *yaml.Node) { progress = v },
 		"timeout":       func(at string, v *yaml.Node) { c.timeout = p.Duration(at, v) },
 		"concurrency":   func(at string, v *yaml.Node) { c.concurrency = p.Number(at, v, 1, 10_000) },
@@ -95,6 +96,34 @@ func (p *parser) command(name string, node *yaml.Node) *Command {
 	return c
 }
 
+// outputPlaceholder stands for the name of the file that the program writes.
+const outputPlaceholder = "{{output}}"
+
+// output reads the form of the output: a word, or a file that the program writes.
+func (p *parser) output(c *Command, at string, node *yaml.Node) {
+	if node.Kind != yaml.MappingNode {
+		if !slices.Contains(outputs, node.Value) {
+			p.Wrong(node, "%s: expected %s, or a file such as {file: out.mp4}", at, strings.Join(outputs, ", "))
+		}
+		c.output = node.Value
+		return
+	}
+	c.output = outputFile
+	p.Members(at, node, map[string]spec.Reader{
+		"file": func(at string, v *yaml.Node) {
+			c.file = p.Text(at, v)
+			if !filepath.IsLocal(c.file) || c.file != filepath.Base(c.file) || strings.HasPrefix(c.file, "-") {
+				p.Wrong(v, "%s: expected the name of a file in the working directory, such as out.mp4", at)
+			}
+		},
+		"content_type": func(at string, v *yaml.Node) { c.fileType = p.MediaType(at, v) },
+	})
+	if c.file == "" {
+		p.Wrong(node, "%s: file is missing, such as `output: {file: out.mp4}`", at)
+		c.file = "missing" // so that {{output}} is no further mistake
+	}
+}
+
 // run reads the program and its arguments.
 func (p *parser) run(c *Command, at string, node *yaml.Node) {
 	list := p.List(at, node)
@@ -102,7 +131,7 @@ func (p *parser) run(c *Command, at string, node *yaml.Node) {
 		p.Wrong(node, "%s: expected a program and its arguments, such as [python3, ./resize.py]", at)
 	}
 	for i, v := range list {
-		text := p.Text(at, v)
+		text := strings.ReplaceAll(p.Text(at, v), outputPlaceholder, cmp.Or(c.file, outputPlaceholder))
 		if strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
 			text = filepath.Join(p.dir, text)
 			if _, err := os.Stat(text); err != nil && !strings.Contains(text, "{{") {

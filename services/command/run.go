@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,64 +24,121 @@ const maxOutput = 4 << 20
 
 var errTooMuch = fmt.Errorf("the program printed more than %d bytes to standard output, and was stopped", maxOutput)
 
-// run runs the program for the current job and returns its output. When ctx ends, the
-// program and all that it started are ended.
-func (c *Command) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+// run runs the program for the current job and returns what it prints.
+func (c *Command) run(ctx context.Context, input json.RawMessage) (output json.RawMessage, err error) {
+	err = c.execute(ctx, input, func(_ string, printed []byte) (err error) {
+		output, err = c.encode(printed)
+		return err
+	})
+	return output, err
+}
+
+// runForFile runs the program for the current job and returns the file that it writes.
+func (c *Command) runForFile(ctx context.Context, input json.RawMessage) (f jobs.File, err error) {
+	err = c.execute(ctx, input, func(dir string, _ []byte) (err error) {
+		f, err = c.saveFile(ctx, dir)
+		return err
+	})
+	return f, err
+}
+
+// execute runs the program for the current job and calls done with its working directory
+// and what it printed. When ctx ends, the program and all that it started are ended.
+func (c *Command) execute(
+	ctx context.Context, input json.RawMessage, done func(dir string, printed []byte) error,
+) error {
 	values, err := c.schema.Values(input)
 	if err != nil {
-		return nil, errors.Join(err, jobs.ErrPermanent)
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	arguments, err := c.fill(values)
 	if err != nil {
-		return nil, errors.Join(err, jobs.ErrPermanent)
+		return errors.Join(err, jobs.ErrPermanent)
+	}
+	total, err := c.total(values)
+	if err != nil {
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	dir, err := os.MkdirTemp("", "coatcheck-job-")
 	if err != nil {
-		return nil, fmt.Errorf("make a working directory: %w", err)
+		return fmt.Errorf("make a working directory: %w", err)
 	}
 	defer removeAll(dir)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	out := &outputBuffer{full: func() { stop(errTooMuch) }}
 	var last tail
-	total, err := c.total(values)
-	if err != nil {
-		return nil, errors.Join(err, jobs.ErrPermanent)
-	}
 	stderr := &lineWriter{limit: maxLogLine, line: func(line string) {
-		if percent, ok := c.percent(line, total); ok {
-			jobs.Progress(ctx, percent, "")
-			return
+		if c.report(ctx, line, total) {
+			last.add(line)
 		}
-		last.add(line)
-		jobs.Log(ctx, "%s", line)
 	}}
+	stdout := io.Writer(out)
+	stdoutLines := &lineWriter{limit: maxLogLine, line: func(line string) { c.report(ctx, line, total) }}
+	if c.output == outputFile {
+		stdout = stdoutLines
+	}
 	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}
 	p := &process{
-		arguments: arguments, dir: dir, grace: c.grace, stdout: out, stderr: stderr, messages: messages,
+		arguments: arguments, dir: dir, grace: c.grace, stdout: stdout, stderr: stderr, messages: messages,
 		environment: append(slices.Clone(c.environment),
 			"COATCHECK_JOB_ID="+jobs.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(jobs.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
 	}
 	if !c.hasPlaceholder() {
 		if p.stdin, err = json.Marshal(values); err != nil {
-			return nil, fmt.Errorf("write the input: %w", err)
+			return fmt.Errorf("write the input: %w", err)
 		}
 	}
 	end, err := p.run(ctx)
+	stdoutLines.flush()
 	stderr.flush()
 	messages.flush()
 	switch {
 	case errors.Is(context.Cause(ctx), errTooMuch):
-		return nil, errors.Join(errTooMuch, jobs.ErrPermanent)
+		return errors.Join(errTooMuch, jobs.ErrPermanent)
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return ctx.Err()
 	case err != nil:
-		return nil, err
+		return err
 	}
 	if failed := c.failure(end, &last); failed != nil {
-		return nil, failed
+		return failed
 	}
-	return c.encode(out.printed.Bytes())
+	return done(dir, out.printed.Bytes())
+}
+
+// report reports the progress that a line shows, or logs the line. logged reports which.
+func (c *Command) report(ctx context.Context, line string, total float64) (logged bool) {
+	if percent, ok := c.percent(line, total); ok {
+		jobs.Progress(ctx, percent, "")
+		return false
+	}
+	jobs.Log(ctx, "%s", line)
+	return true
+}
+
+// saveFile stores the file that the program has written as the output of the job.
+func (c *Command) saveFile(ctx context.Context, dir string) (jobs.File, error) {
+	root, err := os.OpenRoot(dir) // no link of the program's leads out of it
+	if err != nil {
+		return jobs.File{}, fmt.Errorf("open the working directory: %w", err)
+	}
+	defer root.Close()
+	switch info, err := root.Lstat(c.file); {
+	case errors.Is(err, fs.ErrNotExist):
+		return jobs.File{}, fmt.Errorf("the program succeeded but wrote no file %s into its working directory: %w",
+			c.file, jobs.ErrPermanent)
+	case err != nil:
+		return jobs.File{}, fmt.Errorf("read the program's file: %w", err)
+	case !info.Mode().IsRegular(): // opening a pipe could take forever
+		return jobs.File{}, fmt.Errorf("the program's %s is not a regular file: %w", c.file, jobs.ErrPermanent)
+	}
+	f, err := root.Open(c.file)
+	if err != nil {
+		return jobs.File{}, fmt.Errorf("read the program's file: %w", err)
+	}
+	defer f.Close()
+	return jobs.SaveFile(ctx, c.file, c.fileType, f)
 }
 
 // failure returns the error of a program that ended with another status than 0.

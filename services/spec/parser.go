@@ -5,6 +5,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,6 +106,15 @@ func (p *Parser) Text(at string, node *yaml.Node) string {
 func (p *Parser) OneOf(at string, node *yaml.Node, words ...string) string {
 	if !slices.Contains(words, node.Value) {
 		p.Wrong(node, "%s: expected %s", at, strings.Join(words, ", "))
+	}
+	return node.Value
+}
+
+// MediaType reads a media type such as video/mp4 (RFC 9110, section 8.3.1).
+func (p *Parser) MediaType(at string, node *yaml.Node) string {
+	media, _, err := mime.ParseMediaType(node.Value)
+	if err != nil || !strings.Contains(media, "/") {
+		p.Wrong(node, "%s: expected a media type such as video/mp4", at)
 	}
 	return node.Value
 }

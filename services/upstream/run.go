@@ -32,43 +32,75 @@ const (
 
 var errIdle = errors.New("the server sent nothing for too long")
 
-// run calls the server for the current job and returns its response. When ctx ends, the
-// request is closed.
-func (u *Upstream) run(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
+// run calls the server for the current job and returns its response.
+func (u *Upstream) run(ctx context.Context, input json.RawMessage) (output json.RawMessage, err error) {
+	err = u.call(ctx, input, func(ctx context.Context, resp *http.Response, body io.Reader) (err error) {
+		switch media := mediaType(resp); {
+		case u.stream && media == "text/event-stream":
+			output, err = u.readStream(ctx, body, readEvent)
+		case u.stream && slices.Contains([]string{"application/x-ndjson", "application/ndjson", "application/jsonl"}, media):
+			output, err = u.readStream(ctx, body, readLine)
+		default:
+			output, err = u.readBody(resp, body)
+		}
+		return err
+	})
+	return output, err
+}
+
+// runForFile calls the server for the current job and returns its response as a file.
+func (u *Upstream) runForFile(ctx context.Context, input json.RawMessage) (f jobs.File, err error) {
+	err = u.call(ctx, input, func(ctx context.Context, resp *http.Response, body io.Reader) (err error) {
+		f, err = jobs.SaveFile(ctx, fileName(resp), resp.Header.Get("Content-Type"), body)
+		return err
+	})
+	return f, err
+}
+
+// fileName returns the name of a response's file (RFC 6266), or one for its content type.
+func fileName(resp *http.Response) string {
+	if _, parameters, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition")); err == nil {
+		if name := parameters["filename"]; name != "" {
+			return name
+		}
+	}
+	if extensions, err := mime.ExtensionsByType(mediaType(resp)); err == nil && len(extensions) > 0 {
+		return "output" + extensions[len(extensions)-1]
+	}
+	return "output"
+}
+
+// call calls the server for the current job, and read with a successful response. When
+// ctx ends, the request is closed.
+func (u *Upstream) call(
+	ctx context.Context, input json.RawMessage,
+	read func(ctx context.Context, resp *http.Response, body io.Reader) error,
+) error {
 	values, err := u.schema.Values(input)
 	if err != nil {
-		return nil, errors.Join(err, jobs.ErrPermanent)
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := u.newRequest(ctx, values)
 	if err != nil {
-		return nil, errors.Join(err, jobs.ErrPermanent)
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	watch := newIdleWatch(u.idle, func() { cancel(errIdle) })
 	defer watch.stop()
 	resp, err := u.client.Do(req)
 	if err != nil {
-		return nil, failure(ctx, req, err)
+		return failure(ctx, req, err)
 	}
 	defer resp.Body.Close()
 	body := io.Reader(&watchedReader{resp.Body, watch})
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, u.refusal(resp, body)
+		return u.refusal(resp, body)
 	}
-	var output json.RawMessage
-	switch media := mediaType(resp); {
-	case u.stream && media == "text/event-stream":
-		output, err = u.readStream(ctx, body, readEvent)
-	case u.stream && slices.Contains([]string{"application/x-ndjson", "application/ndjson", "application/jsonl"}, media):
-		output, err = u.readStream(ctx, body, readLine)
-	default:
-		output, err = u.readBody(resp, body)
+	if err := read(ctx, resp, body); err != nil {
+		return failure(ctx, req, err)
 	}
-	if err != nil {
-		return nil, failure(ctx, req, err)
-	}
-	return output, nil
+	return nil
 }
 
 // failure returns the error of a call without its URL, whose query may have a secret.

@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -52,9 +51,10 @@ var bodies = []string{bodyJSON, bodyForm, bodyMultipart, bodyNone}
 const (
 	outputJSON = "json" // one JSON value; a streamed response is a list
 	outputText = "text" // a string
+	outputFile = "file" // a file with the content type of the response
 )
 
-var outputs = []string{outputJSON, outputText}
+var outputs = []string{outputJSON, outputText, outputFile}
 
 var outputSchemas = map[string]json.RawMessage{
 	outputJSON: json.RawMessage(`{"description": "What the server responds."}`),
@@ -66,11 +66,28 @@ func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
 	if r.Get(u.Name) != nil {
 		return spec.Errors{{Line: u.line, Text: "upstreams." + u.Name + ": there is a service of this name already"}}
 	}
-	jobs.Add(r, jobs.Service{
+	service := jobs.Service{
 		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts, Concurrency: u.concurrency,
 		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], Check: u.check, External: true,
-	}, func(ctx context.Context, input json.RawMessage) (json.RawMessage, error) { return u.run(ctx, input) })
+	}
+	if u.output == outputFile {
+		service.OutputSchema = spec.FileSchema
+		jobs.Add(r, service, u.runForFile)
+	} else {
+		jobs.Add(r, service, u.run)
+	}
 	return nil
+}
+
+// NeedsFiles returns why a server without a directory for files can't run the service; nil
+// if it can.
+func (u *Upstream) NeedsFiles() spec.Errors {
+	if u.output != outputFile {
+		return nil
+	}
+	return spec.Errors{{
+		Line: u.line, Text: "upstreams." + u.Name + ".output: to return files, set files.dir to a directory that all processes share",
+	}}
 }
 
 // Missing returns which of the secrets are not on this machine.
