@@ -61,6 +61,7 @@ type JobPage struct {
 	CanCancel, CanRetry      bool
 	Canceling                bool
 	Output, Error, ErrorCode string
+	File                     *FileView // the output, if it is a file
 	Input                    string
 	Timeline                 []Moment
 	Facts                    []Fact
@@ -68,6 +69,12 @@ type JobPage struct {
 	Deliveries               []DeliveryRow
 	HasCallback              bool
 	Snippets                 []Snippet
+}
+
+// A FileView is a file that a job returned.
+type FileView struct {
+	Kind             string // image, audio or video, which the page shows; else ""
+	Name, Type, Size string
 }
 
 // A Fact is a labeled value.

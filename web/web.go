@@ -21,7 +21,7 @@ var files embed.FS
 
 // Policy is the Content-Security-Policy (W3C CSP 3) of the pages: they load only
 // this server's files and run no inline scripts.
-const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // ElementPath is the path from which other sites load the element
