@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -60,4 +62,31 @@ func TestDocsServices(t *testing.T) {
 	contains(t, "a slow server", answer, `"status":"succeeded"`, `"text":"hello"`, `Bearer a-secret-key language=en`, `audio.*https://example.com/a.wav`)
 	contains(t, "the page", s.run("curl -s http://127.0.0.1:5000/services/document.read"), `(?s)input\.pages.*input\.language`, `<option[^>]*>de`)
 	contains(t, "OpenAPI", s.run("curl -s http://127.0.0.1:5000/openapi.json"), `/v1/services/disk\.usage/jobs`, `\^/usr/share/`)
+}
+
+// The example of docs/services.md that returns a file works as it is printed, with a video that
+// ffmpeg makes.
+func TestDocsServicesFFmpeg(t *testing.T) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip("no ffmpeg: this test is not run")
+	}
+	s := newShell(t)
+	const doc, section = "docs/services.md", "A file: ffmpeg"
+	s.run("ffmpeg -v error -f lavfi -i testsrc=duration=2:size=640x480:rate=10 test.mp4 2>&1; echo made")
+	here := strings.NewReplacer("/srv/videos", s.dir)
+	config := here.Replace(one(t, codeBlocks(t, doc, "yaml"), section))
+	if err := os.WriteFile(filepath.Join(s.dir, "coatcheck.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start("coatcheck serve --config coatcheck.yaml")
+	s.ready()
+	submit := here.Replace(one(t, codeBlocks(t, doc, "sh"), section))
+	answer := s.run(submit)
+	contains(t, "a thumbnail", answer, `"status":"succeeded"`, `"name":"thumbnail\.png","content_type":"image/png"`)
+	contains(t, "another path", s.run(strings.Replace(submit, "test.mp4", "../etc/passwd", 1)), `"status":422`)
+	url := regexp.MustCompile(`"output":\{"url":"([^"]+)"`).FindStringSubmatch(answer)
+	if url == nil {
+		t.Fatal("the output has no URL")
+	}
+	contains(t, "the file", s.run("curl -s "+url[1]+" | od -An -c -N 4"), `211 *P *N *G`)
 }
