@@ -113,24 +113,36 @@ func (d *Dir) Save(ctx context.Context, jobID, name, contentType string, r io.Re
 	}
 	path := filepath.Join(dir, id)
 	if file.Bytes, file.SHA256, err = d.write(ctx, path+partSuffix, r); err != nil {
-		return jobs.File{}, err
+		return jobs.File{}, saveError(err)
 	}
 	if err := os.Rename(path+partSuffix, path); err != nil {
 		d.removeFile(path + partSuffix)
-		return jobs.File{}, fmt.Errorf("save a file: %w", err)
+		return jobs.File{}, saveError(err)
 	}
 	if err := errors.Join(store.SyncDir(dir), store.SyncDir(d.path)); err != nil {
 		d.removeFile(path)
-		return jobs.File{}, fmt.Errorf("save a file: %w", err)
+		return jobs.File{}, saveError(err)
 	}
 	return file, nil
+}
+
+// saveError returns the error of a file that could not be saved, without paths of this machine:
+// callers of the job see it.
+func saveError(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("save a file: %w", err)
 }
 
 // write writes a file to disk. If it fails, the file is removed.
 func (d *Dir) write(ctx context.Context, path string, r io.Reader) (written int64, sum string, err error) {
 	f, err := create(path)
 	if err != nil {
-		return 0, "", fmt.Errorf("save a file: %w", err)
+		return 0, "", err
 	}
 	hash := sha256.New()
 	w := &limitedWriter{ctx: ctx, dir: d, to: io.MultiWriter(f, hash)}
@@ -142,7 +154,7 @@ func (d *Dir) write(ctx context.Context, path string, r io.Reader) (written int6
 	if err = errors.Join(err, f.Close()); err != nil {
 		d.removeFile(path)
 		_ = os.Remove(filepath.Dir(path)) // fails if the job has other files
-		return 0, "", fmt.Errorf("save a file: %w", err)
+		return 0, "", err
 	}
 	return w.written, hex.EncodeToString(hash.Sum(nil)), nil
 }
@@ -187,8 +199,11 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Open opens a file of a job. Error: [fs.ErrNotExist].
+// Open opens a file of a job. Error: [fs.ErrNotExist], also if d is nil.
 func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
+	if d == nil {
+		return nil, fmt.Errorf("open a file: this process has no files.dir: %w", fs.ErrNotExist)
+	}
 	if !keys.ValidID("job_", jobID) || !keys.ValidID("file_", fileID) {
 		return nil, fmt.Errorf("open a file: %w", fs.ErrNotExist)
 	}
