@@ -22,11 +22,6 @@ type getRequest struct {
 	Wait        int    `query:"wait" minimum:"0" maximum:"60" doc:"Wait up to this many seconds for a change, or, without If-None-Match, for the job's end. More than 55 counts as 55: proxies commonly give up after 60."`
 }
 
-type resultRequest struct {
-	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
-	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 if the output is the same."`
-}
-
 type retryRequest struct {
 	Job            string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
 	IdempotencyKey string `header:"Idempotency-Key" doc:"A retry that comes again with its key finds the first one's job, as long as its record is kept; for 24 hours after that, it gets a 410."`

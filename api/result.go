@@ -12,6 +12,11 @@ import (
 	"coatcheck/jobs"
 )
 
+type resultRequest struct {
+	Job         string `path:"job" doc:"The job's id (with credentials) or its token (without)."`
+	IfNoneMatch string `header:"If-None-Match" doc:"With the ETag of the last answer: 304 if the output is the same."`
+}
+
 type resultResponse struct {
 	Status      int
 	ContentType string `header:"Content-Type"`

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// access is the authorization that an operation requires.
+type access int
+
+const (
+	public      access = iota
+	userOnly           // requires credentials
+	tokenOrUser        // {job} is a token, or an id with credentials
+)
+
+// operation describes an operation of the API for register.
+type operation struct {
+	id, method, path, summary, description string
+	access                                 access
+	status                                 int // without an error; default 200
+	tag                                    string
+	// offers are the media types of the response; the default is JSON.
+	offers []string
+	more   func(*huma.Operation)
+}
+
+// register adds an operation to the router and to the OpenAPI document. It
+// converts errors of the operation to problems.
+func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, error)) {
+	op := huma.Operation{
+		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.description,
+		DefaultStatus: o.status, Tags: []string{o.tag}, BodyReadTimeout: a.bodyReadTimeout(),
+		MaxBodyBytes:     a.MaxBody + 1, // a body of exactly MaxBody is allowed
+		SkipValidateBody: true,          // bodyOf and decode validate the body
+		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
+		Responses: map[string]*huma.Response{"default": {
+			Description: "A problem (RFC 9457).",
+			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
+		}},
+	}
+	switch o.access {
+	case userOnly:
+		op.Security = []map[string][]string{{"basic": {}}, {"api_key": {}}}
+	case tokenOrUser:
+		op.Security = []map[string][]string{{}, {"basic": {}}, {"api_key": {}}}
+	case public:
+		op.Security = []map[string][]string{}
+	}
+	if o.more != nil {
+		o.more(&op)
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, a.ProblemOf(ctx, err)
+		}
+		return out, nil
+	})
+	if o.method == http.MethodGet {
+		describeTimes(a.huma.OpenAPI().Paths[o.path].Get)
+	}
+	if body, ok := bodies[o.id]; ok {
+		a.describeBody(o.path, a.schemas.bodies[body])
+	}
+}
