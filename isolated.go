@@ -60,8 +60,13 @@ func (p *program) isolatedCommand() *cobra.Command {
 // guardCommand returns the command that runs a program for a service.
 func guardCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: command.GuardCommand, Short: "Run a program for a service (internal)", Args: noArguments, Hidden: true,
-		RunE: func(*cobra.Command, []string) error { return command.Guard() },
+		Use: command.GuardCommand, Short: "Run a program for a service (internal)", Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return command.Become(args)
+			}
+			return command.Guard()
+		},
 	}
 }
 

@@ -32,6 +32,7 @@ type Command struct {
 	attempts      int
 	concurrency   int // 0 for no limit
 	permanentExit []int
+	limits        limits
 	environment   []string // NAME=VALUE
 	allowOptions  bool
 	grace         time.Duration

@@ -23,7 +23,11 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == GuardCommand {
-		if err := Guard(); err != nil {
+		run := Guard
+		if len(os.Args) > 2 {
+			run = func() error { return Become(os.Args[2:]) }
+		}
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -317,7 +321,7 @@ func TestMistakes(t *testing.T) {
 		{"summary: x", "line 2: commands.test: run is missing"},
 		{"run: ls", "line 2: commands.test.run: expected a list"},
 		{"run: []", "line 2: commands.test.run: expected a program"},
-		{"run: [ls]\nrum: 1", "line 3: unknown setting commands.test.rum: expected allow_options, concurrency, env, input, output, progress, retry, run, summary, timeout"},
+		{"run: [ls]\nrum: 1", "line 3: unknown setting commands.test.rum: expected allow_options, concurrency, env, input, limits, output, progress, retry, run, summary, timeout"},
 		{"run: [ls]\nrun: [cat]", "line 3: commands.test.run is set twice"},
 		{"run: [ls]\noutput: xml", "line 3: commands.test.output: expected json, text, lines"},
 		{"run: [ls]\ntimeout: soon", "line 3: commands.test.timeout: expected a duration such as 30m"},

@@ -59,8 +59,12 @@ func (g *guardian) run(messages *os.File) ending {
 	if err != nil {
 		return ending{Error: err.Error()}
 	}
+	path, arguments, err := g.order.Limits.limited(path, g.order.Arguments)
+	if err != nil {
+		return ending{Error: err.Error()}
+	}
 	cmd := &exec.Cmd{
-		Path: path, Args: g.order.Arguments, Env: g.order.Environment, Dir: g.order.Dir,
+		Path: path, Args: arguments, Env: g.order.Environment, Dir: g.order.Dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{messages}, SysProcAttr: ofProgram(),
 	}
 	if err := cmd.Start(); err != nil {

@@ -53,6 +53,7 @@ func (p *parser) command(name string, node *yaml.Node) *Command {
 		"progress":      func(_ string, v *yaml.Node) { progress = v },
 		"timeout":       func(at string, v *yaml.Node) { c.timeout = p.Duration(at, v) },
 		"concurrency":   func(at string, v *yaml.Node) { c.concurrency = p.Number(at, v, 1, 10_000) },
+		"limits":        func(at string, v *yaml.Node) { p.limits(c, at, v) },
 		"allow_options": func(at string, v *yaml.Node) { c.allowOptions = p.Bool(at, v) },
 		"retry": func(at string, v *yaml.Node) {
 			p.Members(at, v, map[string]spec.Reader{

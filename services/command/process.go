@@ -35,6 +35,7 @@ type process struct {
 	stdout, stderr         io.Writer
 	messages               io.Writer     // gets what the program writes to file descriptor 3
 	grace                  time.Duration // between SIGTERM and SIGKILL
+	limits                 limits
 }
 
 // An order is what a guard reads from file descriptor 4 before it starts a program. At
@@ -44,6 +45,7 @@ type order struct {
 	Environment []string      `json:"environment"`
 	Dir         string        `json:"dir"`
 	Grace       time.Duration `json:"grace"`
+	Limits      limits        `json:"limits"`
 }
 
 // An ending is how a program ended, which its guard writes to file descriptor 5. Before
@@ -64,7 +66,7 @@ func (p *process) run(ctx context.Context) (end ending, err error) {
 	if err != nil {
 		return ending{}, fmt.Errorf("find this program: %w", err)
 	}
-	text, err := json.Marshal(order{p.arguments, p.environment, p.dir, p.grace})
+	text, err := json.Marshal(order{p.arguments, p.environment, p.dir, p.grace, p.limits})
 	if err != nil {
 		return ending{}, err
 	}

@@ -80,7 +80,7 @@ func (c *Command) execute(
 	}
 	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}
 	p := &process{
-		arguments: arguments, dir: dir, grace: c.grace, stdout: stdout, stderr: stderr, messages: messages,
+		arguments: arguments, dir: dir, grace: c.grace, limits: c.limits, stdout: stdout, stderr: stderr, messages: messages,
 		environment: append(slices.Clone(c.environment),
 			"COATCHECK_JOB_ID="+jobs.JobID(ctx), "COATCHECK_ATTEMPT="+strconv.Itoa(jobs.AttemptOf(ctx)), "COATCHECK_SERVICE="+c.Name),
 	}

@@ -5,7 +5,9 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"math"
 	"mime"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,6 +110,24 @@ func (p *Parser) OneOf(at string, node *yaml.Node, words ...string) string {
 		p.Wrong(node, "%s: expected %s", at, strings.Join(words, ", "))
 	}
 	return node.Value
+}
+
+var size = regexp.MustCompile(`^(\d{1,15}) ?(B|KiB|MiB|GiB|TiB)?$`)
+
+// Size reads a number of bytes such as 512MiB.
+func (p *Parser) Size(at string, node *yaml.Node, least int64) int64 {
+	units := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+	m := size.FindStringSubmatch(node.Value)
+	if m == nil {
+		p.Wrong(node, "%s: expected a size such as 512MiB or 2GiB", at)
+		return 0
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if unit := units[m[2]]; err != nil || n > math.MaxInt64/unit || n*unit < least {
+		p.Wrong(node, "%s: expected at least %d bytes, and less than 8 million TiB", at, least)
+		return 0
+	}
+	return n * units[m[2]]
 }
 
 // MediaType reads a media type such as video/mp4 (RFC 9110, section 8.3.1).
