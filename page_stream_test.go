@@ -130,7 +130,8 @@ func TestPageStream(t *testing.T) {
 	run := func(name string, test func(t *testing.T, w *weather, b *browser, page string)) {
 		t.Run(name, func(t *testing.T) {
 			w := newWeather(t, s.addr)
-			test(t, w, first.tab(t), w.URL+"/jobs/"+s.submitted("sleep", `{"input": {"seconds": 600}}`, "id"))
+			// It has not begun, so its own log and events do not meddle.
+			test(t, w, first.tab(t), w.URL+"/jobs/"+s.submitted("sleep", `{"input": {"seconds": 600}, "delay": "1h"}`, "id"))
 		})
 	}
 

@@ -68,6 +68,8 @@ type JobPage struct {
 	Steps                    []StepRow
 	Deliveries               []DeliveryRow
 	HasCallback              bool
+	Log                      Log
+	After                    string // the event after which the page's live updates begin
 	Snippets                 []Snippet
 }
 
@@ -75,6 +77,19 @@ type JobPage struct {
 type FileView struct {
 	Kind             string // image, audio or video, which the page shows; else ""
 	Name, Type, Size string
+}
+
+// A Log is the stored log of a job. Last is the number of its newest line.
+type Log struct {
+	Lines     []LogLine
+	Last      uint64
+	Truncated bool
+}
+
+// A LogLine is a message in a log. At is nil if its time is not known.
+type LogLine struct {
+	At          *time.Time
+	Level, Text string
 }
 
 // A Fact is a labeled value.

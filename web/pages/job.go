@@ -99,6 +99,10 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 		v.Steps = stepRows(j)
 	}
 	var err error
+	if v.Log, err = a.logView(ctx, j.ID); err != nil {
+		return v, err
+	}
+	v.After = followAfter(j, &v.Log)
 	opened := j.Opened(api.InfoOf(ctx).BaseURL)
 	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
