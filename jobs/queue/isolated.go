@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/jobs/files"
 )
 
@@ -84,7 +85,7 @@ type isolatedReporter struct {
 }
 
 func (r *isolatedReporter) send(m isolatedMessage) {
-	text, err := json.Marshal(m)
+	text, err := store.Marshal(m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.err == nil {

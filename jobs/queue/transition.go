@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/riverqueue/river"
@@ -89,7 +88,7 @@ func (q *Queue) publish(ctx context.Context, j *jobs.Job, effect *jobs.Effects, 
 		}{"end"}
 	}
 	var err error
-	if e.Data, err = json.Marshal(data); err == nil {
+	if e.Data, err = store.Marshal(data); err == nil {
 		err = q.Events.Publish(j.ID, e)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
 
@@ -143,8 +144,8 @@ func (f *form) setErrors(p *api.Problem) {
 	}
 }
 
-// fillFrom fills in the form with the submission of a job.
-func (f *form) fillFrom(j *jobs.Job) {
+// fillFrom fills in the form with the submission of a job, whose input has its defaults.
+func (f *form) fillFrom(j *jobs.Job, input []byte) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true
@@ -162,17 +163,16 @@ func (f *form) fillFrom(j *jobs.Job) {
 		if then != nil {
 			body["then"] = then
 		}
-		b, err := json.MarshalIndent(body, "", "  ")
-		if err == nil {
-			f.values.Set("body", string(b))
+		if b, err := store.Marshal(body); err == nil {
+			f.values.Set("body", prettyJSON(b))
 		}
 		return
 	}
-	var input map[string]any
-	d := json.NewDecoder(bytes.NewReader(j.Input))
+	var properties map[string]any
+	d := json.NewDecoder(bytes.NewReader(input))
 	d.UseNumber()
-	if d.Decode(&input) == nil {
-		for name, value := range input {
+	if d.Decode(&properties) == nil {
+		for name, value := range properties {
 			f.values.Set(inputPrefix+name, fieldText(value))
 		}
 	}
