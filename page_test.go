@@ -111,6 +111,19 @@ func TestPageBulk(t *testing.T) {
 	b.until(`document.querySelector("#question")?.textContent === "Retry 3 jobs?"`)
 	b.click(`button[value=retry]`)
 	b.until(`document.querySelectorAll("tbody tr").length === 7 && document.querySelectorAll("tbody .badge.canceled").length === 3`)
+	b.until(`document.querySelector("[role=status]").textContent.startsWith("Created 3 new jobs.")`)
+	b.until(`[...document.querySelectorAll("tbody tr")].every(tr => (tr.querySelector("[href^='/jobs/'][title]") !== null) === (tr.querySelector(".badge.canceled") !== null))`)
+	b.shot("retried")
+	b.emulate(390, "dark")
+	b.shot("retried on a phone")
+	b.emulate(1280, "light")
+	b.click(`tbody a[title]`) // the new job of an old one, which links back, and the other way around
+	b.until(`document.querySelector("#side")?.textContent.includes("Retry of")`)
+	b.click(`#side dd a[href^="/jobs/"]`)
+	b.until(`document.querySelector("#side")?.textContent.includes("Retried as") && ` + status + ` === "canceled"`)
+	b.shot("retried as")
+	b.open(s.at("/jobs?status=canceled"))
+	b.until(`document.querySelector("a[href*='do=retry']") !== null && document.querySelector("a[href*='do=cancel']") === null`)
 
 	b.do(chromedp.SetValue(chromedp.CSS("input[name=q]"), other)) // an id leads to its job
 	b.click("form.filter button")

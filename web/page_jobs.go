@@ -10,6 +10,7 @@ type JobRow struct {
 	Callback                                  string
 	Created                                   time.Time
 	Took                                      string
+	RetriedAs                                 string // the id of the job that runs it again
 }
 
 // A Bulk is the confirmation of an action on all matching jobs.
@@ -35,7 +36,7 @@ type JobsPage struct {
 	CancelHref      string
 	RetryHref       string
 	Bulk            *Bulk
-	Done            string // result of a bulk action
+	Done, DoneHref  string // result of a bulk action, and a list of the jobs that it created
 }
 
 // A Moment is a timeline entry.
@@ -95,6 +96,7 @@ type LogLine struct {
 // A Fact is a labeled value.
 type Fact struct {
 	Name, Text string
+	Href       string // what the text links to
 	At         *time.Time
 }
 
