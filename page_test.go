@@ -44,6 +44,7 @@ func TestPage(t *testing.T) {
 	b.click("form button.main")
 	b.until(`document.querySelector("#input-seconds-help .error")?.textContent === "expected at least 0"`)
 	b.until(`document.querySelector("#input-name").value === "Ada" && document.querySelector("#input-seconds").getAttribute("aria-invalid") === "true"`)
+	b.until(`document.activeElement.id === "input-seconds"`)
 	b.shot("mistake")
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "2"))
 	b.click("form button.main")
@@ -54,6 +55,12 @@ func TestPage(t *testing.T) {
 	b.until(barValue + ` === 100 && document.title.startsWith("succeeded: sleep")`)
 	b.until(`document.querySelector("ol.time").textContent.includes("Attempt 1 started") && document.querySelector("ol.time").textContent.includes("Succeeded")`)
 	b.shot("succeeded")
+
+	// Back leads to the form as it was sent.
+	b.do(chromedp.Evaluate[chromedp.Void]("history.back()"))
+	b.until(`document.querySelector("#input-seconds")?.value === "2" && document.querySelector("#input-name").value === "Ada"`)
+	b.do(chromedp.Evaluate[chromedp.Void]("history.forward()"))
+	b.until(`location.pathname.startsWith("/jobs/job_")`)
 
 	// Run again with changes.
 	b.click(`a[href^="/services/sleep?from="]`)

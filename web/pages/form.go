@@ -46,6 +46,7 @@ func (f *form) view(key string) web.Form {
 		if !f.values.Has("body") {
 			v.Fields[0].Value = `{"input": ` + f.example() + "}"
 		}
+		focusInvalid(v.Fields)
 		return v
 	}
 	v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
@@ -55,7 +56,20 @@ func (f *form) view(key string) web.Form {
 		v.OpenOptions = v.OpenOptions || option.Value != "" || len(option.Errors) > 0
 		v.Options = append(v.Options, option)
 	}
+	focusInvalid(v.Fields, v.Options)
 	return v
+}
+
+// focusInvalid gives the focus to the first field with an error.
+func focusInvalid(lists ...[]web.Field) {
+	for _, fields := range lists {
+		for i := range fields {
+			if len(fields[i].Errors) > 0 {
+				fields[i].Focus = true
+				return
+			}
+		}
+	}
 }
 
 // body returns the submission as the JSON body of the equivalent API request.
