@@ -48,6 +48,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 	if u.effects.Requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.Recoveries)
 	}
+	q.logTransition(ctx, &u.before, &u.job)
 	q.cacheQueued(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
