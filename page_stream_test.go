@@ -210,7 +210,7 @@ func TestPageStream(t *testing.T) {
 			const p = Object.assign(document.createElement("job-progress"), { id, textContent: "Watch" });
 			p.setAttribute("events", events);
 			document.querySelector("main").append(p); }`))
-		for id, want := range map[string]string{"forged": "denied", "elsewhere": "gone", "unusable": "invalid", "scheme": "invalid"} {
+		for id, want := range map[string]string{"forged": "denied", "elsewhere": "invalid", "unusable": "invalid", "scheme": "invalid"} {
 			b.until(fmt.Sprintf(`document.getElementById(%q).getAttribute("phase") === %q`, id, want))
 		}
 		b.until(`document.getElementById("empty").innerText.includes("Watch") && document.getElementById("empty").getAttribute("phase") === null`)
@@ -220,7 +220,7 @@ func TestPageStream(t *testing.T) {
 		s.run(`curl -s http://127.0.0.1:5000/v1/jobs/` + id + `/cancel --json '{"reason": "not needed"}'`)
 		b.until(status + ` === "canceled" && ` + noteText + `.includes("not needed")`)
 		b.shot("failure")
-		b.quiet("status of 404")
+		b.quiet("status of 404", "status of 406")
 	})
 	run("503 and Retry-After", func(t *testing.T, w *weather, b *browser, page string) {
 		begin := time.Now()

@@ -57,10 +57,10 @@ func TestPage(t *testing.T) {
 	b.shot("succeeded")
 
 	// Back leads to the form as it was sent.
+	page := eval[string](b, "location.href")
 	b.do(chromedp.Evaluate[chromedp.Void]("history.back()"))
 	b.until(`document.querySelector("#input-seconds")?.value === "2" && document.querySelector("#input-name").value === "Ada"`)
-	b.do(chromedp.Evaluate[chromedp.Void]("history.forward()"))
-	b.until(`location.pathname.startsWith("/jobs/job_")`)
+	b.open(page)
 
 	// Run again with changes.
 	b.click(`a[href^="/services/sleep?from="]`)

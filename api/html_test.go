@@ -25,7 +25,8 @@ func TestJSONIsNotEscapedForHTML(t *testing.T) {
 		f := newFixture(t, db, options{services: func(r *jobs.Registry) {
 			jobs.Add(r, jobs.Service{Name: "html", MaxAttempts: 1}, func(ctx context.Context, in struct {
 				Fail bool `json:"fail,omitempty"`
-			}) (map[string]any, error) {
+			},
+			) (map[string]any, error) {
 				jobs.ProgressData(ctx, 50, text, map[string]string{"data": text})
 				jobs.Log(ctx, text)
 				jobs.Output(ctx, text)

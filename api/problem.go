@@ -116,6 +116,7 @@ func (a *API) WriteProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	// Clients that are still sending can tell that the response is complete.
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(p.Status)
+	//nolint:gosec // no browser takes JSON for HTML: it is sent with nosniff
 	if _, err := w.Write(text); err != nil && r.Context().Err() == nil {
 		a.Logger.DebugContext(r.Context(), "problem not sent", "err", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"sync"
 
 	"coatcheck/jobs"
-	"coatcheck/jobs/store"
 	"coatcheck/jobs/files"
+	"coatcheck/jobs/store"
 )
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
