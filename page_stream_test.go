@@ -130,7 +130,8 @@ func TestPageStream(t *testing.T) {
 	run := func(name string, test func(t *testing.T, w *weather, b *browser, page string)) {
 		t.Run(name, func(t *testing.T) {
 			w := newWeather(t, s.addr)
-			test(t, w, first.tab(t), w.URL+"/jobs/"+s.submitted("sleep", `{"input": {"seconds": 600}}`, "id"))
+			// It has not begun, so its own log and events do not meddle.
+			test(t, w, first.tab(t), w.URL+"/jobs/"+s.submitted("sleep", `{"input": {"seconds": 600}, "delay": "1h"}`, "id"))
 		})
 	}
 
@@ -200,6 +201,26 @@ func TestPageStream(t *testing.T) {
 		b.until(noteText + `.startsWith("This link is not valid")`)
 		b.shot("denied")
 		b.quiet("status of 401")
+	})
+	run("a wrong token, a wrong URL, and a failure", func(_ *testing.T, w *weather, b *browser, page string) {
+		b.open(page)
+		b.do(chromedp.Evaluate[chromedp.Void](`for (const [id, events] of Object.entries({
+			forged: "` + w.URL + `/v1/jobs/job_00000000000000000000000000.00000000000000000000000000/events",
+			elsewhere: "` + w.URL + `/v1/services/events", unusable: "http://[", scheme: "about:blank", empty: "" })) {
+			const p = Object.assign(document.createElement("job-progress"), { id, textContent: "Watch" });
+			p.setAttribute("events", events);
+			document.querySelector("main").append(p); }`))
+		for id, want := range map[string]string{"forged": "denied", "elsewhere": "invalid", "unusable": "invalid", "scheme": "invalid"} {
+			b.until(fmt.Sprintf(`document.getElementById(%q).getAttribute("phase") === %q`, id, want))
+		}
+		b.until(`document.getElementById("empty").innerText.includes("Watch") && document.getElementById("empty").getAttribute("phase") === null`)
+		b.until(`document.getElementById("unusable").shadowRoot.querySelector("slot").hidden === false`)
+		b.shot("unusable")
+		id := page[strings.LastIndexByte(page, '/')+1:]
+		s.run(`curl -s http://127.0.0.1:5000/v1/jobs/` + id + `/cancel --json '{"reason": "not needed"}'`)
+		b.until(status + ` === "canceled" && ` + noteText + `.includes("not needed")`)
+		b.shot("failure")
+		b.quiet("status of 404", "status of 406")
 	})
 	run("503 and Retry-After", func(t *testing.T, w *weather, b *browser, page string) {
 		begin := time.Now()

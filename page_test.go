@@ -44,6 +44,7 @@ func TestPage(t *testing.T) {
 	b.click("form button.main")
 	b.until(`document.querySelector("#input-seconds-help .error")?.textContent === "expected at least 0"`)
 	b.until(`document.querySelector("#input-name").value === "Ada" && document.querySelector("#input-seconds").getAttribute("aria-invalid") === "true"`)
+	b.until(`document.activeElement.id === "input-seconds"`)
 	b.shot("mistake")
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "2"))
 	b.click("form button.main")
@@ -54,6 +55,12 @@ func TestPage(t *testing.T) {
 	b.until(barValue + ` === 100 && document.title.startsWith("succeeded: sleep")`)
 	b.until(`document.querySelector("ol.time").textContent.includes("Attempt 1 started") && document.querySelector("ol.time").textContent.includes("Succeeded")`)
 	b.shot("succeeded")
+
+	// Back leads to the form as it was sent.
+	page := eval[string](b, "location.href")
+	b.do(chromedp.Evaluate[chromedp.Void]("history.back()"))
+	b.until(`document.querySelector("#input-seconds")?.value === "2" && document.querySelector("#input-name").value === "Ada"`)
+	b.open(page)
 
 	// Run again with changes.
 	b.click(`a[href^="/services/sleep?from="]`)
@@ -111,6 +118,19 @@ func TestPageBulk(t *testing.T) {
 	b.until(`document.querySelector("#question")?.textContent === "Retry 3 jobs?"`)
 	b.click(`button[value=retry]`)
 	b.until(`document.querySelectorAll("tbody tr").length === 7 && document.querySelectorAll("tbody .badge.canceled").length === 3`)
+	b.until(`document.querySelector("[role=status]").textContent.startsWith("Created 3 new jobs.")`)
+	b.until(`[...document.querySelectorAll("tbody tr")].every(tr => (tr.querySelector("[href^='/jobs/'][title]") !== null) === (tr.querySelector(".badge.canceled") !== null))`)
+	b.shot("retried")
+	b.emulate(390, "dark")
+	b.shot("retried on a phone")
+	b.emulate(1280, "light")
+	b.click(`tbody a[title]`) // the new job of an old one, which links back, and the other way around
+	b.until(`document.querySelector("#side")?.textContent.includes("Retry of")`)
+	b.click(`#side dd a[href^="/jobs/"]`)
+	b.until(`document.querySelector("#side")?.textContent.includes("Retried as") && ` + status + ` === "canceled"`)
+	b.shot("retried as")
+	b.open(s.at("/jobs?status=canceled"))
+	b.until(`document.querySelector("a[href*='do=retry']") !== null && document.querySelector("a[href*='do=cancel']") === null`)
 
 	b.do(chromedp.SetValue(chromedp.CSS("input[name=q]"), other)) // an id leads to its job
 	b.click("form.filter button")

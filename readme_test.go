@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,19 +95,27 @@ func (s *shell) run(script string) string {
 // start starts a script that runs until the test is over.
 func (s *shell) start(script string) {
 	s.t.Helper()
+	s.startUntil(script)
+}
+
+// startUntil starts a script that runs until stop is called, or until the test is over.
+func (s *shell) startUntil(script string) (stop func()) {
+	s.t.Helper()
 	cmd := s.command("exec " + strings.Replace(strings.TrimSpace(script), "go run .", "coatcheck", 1))
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil && s.t.Context().Err() == nil {
 			s.t.Errorf("%s: %v\n%s", script, err, &log)
 		}
 		jobstest.NoSecrets(s.t, log.String())
 	})
+	s.t.Cleanup(stop)
+	return stop
 }
 
 // ready waits until the server answers.

@@ -13,6 +13,7 @@ import (
 	"coatcheck/api/client"
 	"coatcheck/api/client/watch"
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 )
 
 // lineInterval is the minimum time between progress lines, which are printed if
@@ -38,7 +39,7 @@ func (v *view) begin() { v.terminal = isTerminal(v.stderr) && !v.json }
 // show prints an event, and reports whether it is the last one.
 func (v *view) show(e watch.Event) (ended bool, err error) {
 	if v.json && e.Name != "ping" {
-		line, err := json.Marshal(struct {
+		line, err := store.Marshal(struct {
 			ID    string          `json:"id,omitempty"`
 			Event string          `json:"event"`
 			Data  json.RawMessage `json:"data"`

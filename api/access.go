@@ -27,6 +27,9 @@ func (a *API) FindJob(ctx context.Context, ref string) (jobs.Job, error) {
 	return InfoOf(ctx).visibleJob(ref, job), nil
 }
 
+// errInvalidToken means that a token was not issued by this server, or was changed.
+var errInvalidToken = errors.New("invalid token")
+
 // loadJob returns the job with all fields, including those that the caller may
 // not see. For a removed job, it returns the id together with
 // [jobs.ErrRemoved].
@@ -36,7 +39,7 @@ func (a *API) loadJob(ctx context.Context, ref string) (jobs.Job, error) {
 	if byToken {
 		var ok bool
 		if id, ok = a.Queue.Keys.VerifyToken(ref); !ok {
-			return jobs.Job{}, jobs.ErrNotFound
+			return jobs.Job{}, errInvalidToken
 		}
 	}
 	job, err := a.Queue.Get(ctx, id)

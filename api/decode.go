@@ -56,7 +56,7 @@ func (a *API) Decode(ctx context.Context, service, contentType string, body []by
 		return jobs.Submission{}, Invalid(errs)
 	}
 	if len(errs) == 0 {
-		if err := a.Services.Get(service).Fits(in.Input); err != nil {
+		if err := a.Services.Get(service).Fits(a.Validator.Fill(service, in.Input)); err != nil {
 			errs = append(errs, schema.DecodeError(err, "body.input"))
 		}
 	}

@@ -256,3 +256,39 @@ func TestCallbackKeys(t *testing.T) {
 		t.Error("the log has a secret")
 	}
 }
+
+// A delivery to a host on hold says until when; a test of the same host is sent at once.
+func TestHeldUntil(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
+		credentials, keys := aliceAndBob(t)
+		f := newFixture(t, db, callbacks(t, options{credentials: credentials}))
+		alice, bob := "Authorization: Bearer "+keys["alice"], "Authorization: Bearer "+keys["bob"]
+		h := newReceiver(t, 500)
+		body := `{"input": {"a": 3, "b": 4}, "callback_url": "` + h.URL + `"}`
+		for range 5 { // failures in a row
+			job := f.submit(t, "maths.add", body, alice)
+			f.until(t, "/v1/jobs/"+job.ID+"/deliveries", `"status":"failed","created_at":`, alice)
+		}
+		h.answer(204)
+		job := f.submit(t, "maths.add", body, alice)
+		path := "/v1/jobs/" + job.ID + "/deliveries"
+		f.until(t, path, `"held_until":"2`, alice)
+		for _, page := range []string{"/deliveries", "/jobs/" + job.ID, "/system"} {
+			if a := f.do(t, "GET", page, "", alice); !strings.Contains(a.body, "its attempts failed repeatedly") {
+				t.Errorf("%s does not show the hold: %s", page, a.body)
+			}
+		}
+		if a := f.do(t, "GET", "/system", "", bob); strings.Contains(a.body, h.URL) {
+			t.Errorf("bob sees the hold: %s", a.body)
+		}
+		var test queue.Delivery
+		a := f.do(t, "POST", "/v1/callbacks/test", `{"url": "`+h.URL+`"}`, alice)
+		if err := json.Unmarshal([]byte(a.body), &test); err != nil {
+			t.Fatalf("%v: %s %s", err, a.Status, a.body)
+		}
+		f.until(t, "/v1/deliveries/"+test.ID, `"status":"delivered"`, alice)
+		if a := f.do(t, "GET", path, "", alice); !strings.Contains(a.body, `"held_until":"2`) || !strings.Contains(a.body, `"attempts":[]`) {
+			t.Errorf("after the test: %s", a.body)
+		}
+	})
+}

@@ -55,6 +55,9 @@ func knownProblem(err error) *Problem {
 		return unauthorized("credentials are required: HTTP Basic, or an API key as a bearer token")
 	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("incorrect name, password or API key")
+	case errors.Is(err, errInvalidToken):
+		return NewProblem("not-found", "the job's token is not valid; use the URL as the server returned it",
+			schema.ProblemError{Location: "path.job", Message: "this token is not valid"})
 	case errors.Is(err, jobs.ErrNotFound):
 		return NewProblem("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, queue.ErrNoDelivery):

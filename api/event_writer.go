@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
 
@@ -74,7 +75,7 @@ func (w *eventWriter) appendEvent(name, id string, data []byte) error {
 		w.buf = notify.AppendFrame(w.buf, name, id, data)
 		return nil
 	}
-	line, err := json.Marshal(struct {
+	line, err := store.Marshal(struct {
 		ID    string          `json:"id,omitempty"`
 		Event string          `json:"event"`
 		Data  json.RawMessage `json:"data"`

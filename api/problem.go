@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs/schema"
+	"coatcheck/jobs/store"
 )
 
 // problemType is the media type of problem details (RFC 9457).
@@ -107,7 +107,7 @@ func (a *API) WriteProblem(w http.ResponseWriter, r *http.Request, cause error) 
 		// open a login dialog on the page.
 		w.Header().Set("WWW-Authenticate", `Bearer realm="Authentication Required"`)
 	}
-	text, err := json.Marshal(p)
+	text, err := store.Marshal(p)
 	if err != nil {
 		a.Logger.ErrorContext(r.Context(), "rendering problem failed", "err", err)
 	}
@@ -116,6 +116,7 @@ func (a *API) WriteProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	// Clients that are still sending can tell that the response is complete.
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(p.Status)
+	//nolint:gosec // no browser takes JSON for HTML: it is sent with nosniff
 	if _, err := w.Write(text); err != nil && r.Context().Err() == nil {
 		a.Logger.DebugContext(r.Context(), "problem not sent", "err", err)
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -53,7 +52,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	}
 	switch {
 	case !job.Done:
-		body, err := json.Marshal(job)
+		body, err := renderJob(&job)
 		response := resultOf(http.StatusAccepted, job.ETag(), body)
 		response.RetryAfter = retryAfterAge(time.Since(job.CreatedAt.Time))
 		return response, err

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"coatcheck/jobs/store"
 )
 
 // A File is a file as the output of a job: callers fetch it from the job's result URL. A service
@@ -76,7 +78,7 @@ func (j *Job) setFileURL() {
 		return
 	}
 	f.URL = j.ResultURL
-	if text, err := json.Marshal(f); err == nil {
+	if text, err := store.Marshal(f); err == nil {
 		j.Output = text
 	}
 }

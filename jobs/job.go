@@ -235,7 +235,7 @@ func (o Optional) MarshalJSON() ([]byte, error) {
 	if o == "" {
 		return []byte("null"), nil
 	}
-	return json.Marshal(string(o))
+	return store.Marshal(string(o))
 }
 
 // Scan implements [sql.Scanner]. NULL becomes the empty string.

@@ -29,10 +29,12 @@ const (
 )
 
 // strictJSON encodes JSON like encoding/json, but rejects invalid UTF-8 and duplicate names, and
-// reports the position of errors.
+// reports the position of errors. It leaves <, > and & as they are, also in what methods of values and
+// json.RawMessage escape.
 var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
 	jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
+	jsontext.EscapeForHTML(false), jsontext.PreserveRawStrings(false),
 	jsonv2.WithMarshalers(jsonv2.MarshalToFunc(func(e *jsontext.Encoder, n json.Number) error {
 		return e.WriteValue(jsontext.Value(cmp.Or(n, "0"))) // otherwise it would become a string
 	})),

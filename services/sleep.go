@@ -17,9 +17,6 @@ type sleepInput struct {
 // sleep waits for the given number of seconds, reports its progress, and returns a
 // greeting. Callers can read its log lines.
 func sleep(ctx context.Context, in sleepInput) (string, error) {
-	if in.Name == "" {
-		in.Name = "world"
-	}
 	const steps = 20
 	total := time.Duration(in.Seconds * float64(time.Second))
 	jobs.Log(ctx, "sleeping for %s", total)

@@ -27,6 +27,7 @@ type Field struct {
 	Min, Max, Step string
 	MaxLength      int
 	Required       bool
+	Focus          bool     // whether it has the focus when the page opens
 	Options        []string // for a select
 }
 

@@ -8,7 +8,15 @@ type DeliveryRow struct {
 	Attempts                            int
 	Code                                string
 	Next                                string
+	Hold                                *Hold // why it waits longer than that
 	Created                             time.Time
+}
+
+// A Hold means that callbacks to a host wait. Owner and Origin are set in lists of holds.
+type Hold struct {
+	Owner, Origin string
+	Until         time.Time
+	Reason        string
 }
 
 // DeliveriesPage lists callbacks.

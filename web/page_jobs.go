@@ -10,6 +10,7 @@ type JobRow struct {
 	Callback                                  string
 	Created                                   time.Time
 	Took                                      string
+	RetriedAs                                 string // the id of the job that runs it again
 }
 
 // A Bulk is the confirmation of an action on all matching jobs.
@@ -35,7 +36,7 @@ type JobsPage struct {
 	CancelHref      string
 	RetryHref       string
 	Bulk            *Bulk
-	Done            string // result of a bulk action
+	Done, DoneHref  string // result of a bulk action, and a list of the jobs that it created
 }
 
 // A Moment is a timeline entry.
@@ -68,6 +69,8 @@ type JobPage struct {
 	Steps                    []StepRow
 	Deliveries               []DeliveryRow
 	HasCallback              bool
+	Log                      Log
+	After                    string // the event after which the page's live updates begin
 	Snippets                 []Snippet
 }
 
@@ -77,9 +80,23 @@ type FileView struct {
 	Name, Type, Size string
 }
 
+// A Log is the stored log of a job. Last is the number of its newest line.
+type Log struct {
+	Lines     []LogLine
+	Last      uint64
+	Truncated bool
+}
+
+// A LogLine is a message in a log. At is nil if its time is not known.
+type LogLine struct {
+	At          *time.Time
+	Level, Text string
+}
+
 // A Fact is a labeled value.
 type Fact struct {
 	Name, Text string
+	Href       string // what the text links to
 	At         *time.Time
 }
 

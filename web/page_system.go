@@ -28,5 +28,7 @@ type SystemPage struct {
 	Chart    Chart
 	Services []ServiceRow
 	Workers  []WorkerRow
+	Holds    []Hold
+	Owners   bool // whether holds may have different owners
 	Facts    []Fact
 }

@@ -123,7 +123,7 @@ func (b *batch) saveOutcomes(ctx context.Context) error {
 			continue
 		}
 		if o.summary.NextAttemptAt != nil {
-			b.announce(o.owner, o.url, *o.summary.NextAttemptAt)
+			b.announce(o.owner, o.event, o.url, *o.summary.NextAttemptAt)
 		}
 		if o.event != jobs.JobProgress && o.jobID != "" {
 			shown = append(shown, o)

@@ -49,6 +49,9 @@ type Config struct {
 	// Validate validates an input, which was built from the output of the previous step, against
 	// the schema of its service.
 	Validate func(service string, input []byte) error
+	// Fill adds the defaults of the service's schema to an input before the service gets it. Default: none
+	// are added.
+	Fill func(service string, input []byte) []byte
 	// Workers is the number of jobs that run concurrently in this process; 0 means that it runs
 	// none.
 	Workers int

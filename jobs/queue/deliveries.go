@@ -31,6 +31,7 @@ type Delivery struct {
 	Status        string            `json:"status" enum:"pending,delivered,failed"`
 	CreatedAt     store.Time        `json:"created_at" format:"date-time"`
 	NextAttemptAt *store.Time       `json:"next_attempt_at" format:"date-time"`
+	HeldUntil     *store.Time       `json:"held_until" format:"date-time" doc:"Until when callbacks to the URL's host are held; null when they are not."`
 	FinishedAt    *store.Time       `json:"finished_at" format:"date-time"`
 	Attempts      []DeliveryAttempt `json:"attempts" nullable:"false" doc:"The oldest first."`
 	Body          json.RawMessage   `json:"body,omitempty" doc:"What is sent, byte for byte."`
@@ -42,6 +43,8 @@ type Delivery struct {
 	AttemptCount   int    `json:"-"`
 	LastStatusCode *int   `json:"-"`
 	LastError      string `json:"-"`
+	// HeldAsked means that the receiver asked to wait. Otherwise its failures are the reason of a hold.
+	HeldAsked bool `json:"-"`
 }
 
 // A DeliveryAttempt is one request to the receiver.
@@ -75,13 +78,23 @@ type DeliveryFilter struct {
 	WithoutAttempts bool
 }
 
-const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at`
+const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at, ` + heldColumns
+
+// heldColumns are the hold of a pending delivery's destination: until when it lasts, and whether attempts are
+// allowed at all.
+const heldColumns = `(SELECT s.held_until FROM destinations s WHERE deliveries.status = 'pending' AND s.owner = deliveries.owner AND s.origin = deliveries.origin),
+	(SELECT s.allowed FROM destinations s WHERE deliveries.status = 'pending' AND s.owner = deliveries.owner AND s.origin = deliveries.origin)`
 
 func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Delivery, err error) {
+	var allowed *int
 	err = row.Scan(append([]any{
 		&d.ID, &d.JobID, &d.Owner, &d.Event, &d.URL, &d.Status, &d.AttemptCount, &d.LastStatusCode, &d.LastError,
-		&d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt,
+		&d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt, &d.HeldUntil, &allowed,
 	}, more...)...)
+	if d.HeldUntil != nil && !d.HeldUntil.After(time.Now()) {
+		d.HeldUntil = nil
+	}
+	d.HeldAsked = d.HeldUntil != nil && *allowed > 0
 	return d, err
 }
 
@@ -190,14 +203,15 @@ func (q *Queue) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return one[0], err
 }
 
-// SendTest sends a callback.test to a validated URL, in a single attempt.
+// SendTest sends a callback.test to a validated URL, in a single attempt. It does not wait for the end of a
+// hold, and its outcome neither begins nor ends one.
 func (q *Queue) SendTest(ctx context.Context, owner, url string) (Delivery, error) {
 	id, err := keys.NewID("msg_")
 	if err != nil {
 		return Delivery{}, err
 	}
 	now := store.At(time.Now())
-	body, err := json.Marshal(map[string]any{
+	body, err := store.Marshal(map[string]any{
 		"type": CallbackTest, "timestamp": now, "data": map[string]string{"account": owner},
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
+	"coatcheck/jobs/store"
 )
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
@@ -84,7 +85,7 @@ type isolatedReporter struct {
 }
 
 func (r *isolatedReporter) send(m isolatedMessage) {
-	text, err := json.Marshal(m)
+	text, err := store.Marshal(m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.err == nil {

@@ -120,36 +120,49 @@ func (b *batch) saveLogs(ctx context.Context) error {
 	return nil
 }
 
+// A StoredLog is the stored part of a job's log.
+type StoredLog struct {
+	Text      string // each line has a time and a level; the further lines of a message begin with a tab
+	Last      uint64 // number of the newest line; 0 if there is none
+	Truncated bool   // whether older lines are missing
+}
+
 // Log returns the newest 256 KiB of a job's log as text. Each line has a time and a level.
 // truncated reports whether older lines are missing. Lines become visible at most two seconds after
 // they were logged.
 func (q *Queue) Log(ctx context.Context, id string) (text string, truncated bool, err error) {
+	stored, err := q.StoredLog(ctx, id)
+	return stored.Text, stored.Truncated, err
+}
+
+// StoredLog returns what [Queue.Log] does, and the number of the newest line.
+func (q *Queue) StoredLog(ctx context.Context, id string) (StoredLog, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	rows, err := q.db.Read.QueryContext(ctx, `SELECT line, lines FROM job_logs WHERE job_id = $1 ORDER BY line`, id)
 	if err != nil {
-		return "", false, fmt.Errorf("read log: %w", err)
+		return StoredLog{}, fmt.Errorf("read log: %w", err)
 	}
 	defer rows.Close()
 	var b strings.Builder
-	next := uint64(1)
+	next, truncated := uint64(1), false
 	for rows.Next() {
 		var first uint64
 		var lines string
 		if err := rows.Scan(&first, &lines); err != nil {
-			return "", false, fmt.Errorf("read log: %w", err)
+			return StoredLog{}, fmt.Errorf("read log: %w", err)
 		}
 		truncated = truncated || first > next
 		next = first + countLines([]byte(lines))
 		b.WriteString(lines)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return "", false, fmt.Errorf("read log: %w", err)
+		return StoredLog{}, fmt.Errorf("read log: %w", err)
 	}
-	text = b.String()
+	text := b.String()
 	if over := len(text) - maxLog; over > 0 {
 		cut := over + strings.IndexByte(text[over:], '\n') + 1
-		return text[cut:], true, nil
+		return StoredLog{Text: text[cut:], Last: next - 1, Truncated: true}, nil
 	}
-	return text, truncated, nil
+	return StoredLog{Text: text, Last: next - 1, Truncated: truncated}, nil
 }

@@ -52,7 +52,7 @@ func (q *Queue) riverQueues() map[string]river.QueueConfig {
 func (q *Queue) riverConfig() *river.Config {
 	c := &river.Config{
 		ID:                          q.workerID,
-		Logger:                      slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}),
+		Logger:                      slog.New(riverLog{q.Logger.Handler(), q}),
 		CompletedJobRetentionPeriod: time.Hour,
 		CancelledJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
@@ -82,40 +82,13 @@ func (q *Queue) riverConfig() *river.Config {
 	return c
 }
 
-// riverLog is a handler for River's log. It drops messages below level warning, which concern only
-// River's internals. While the database is unavailable it drops everything, because River would
-// report that several times a second.
-type riverLog struct {
-	slog.Handler
-	databaseFailing func(context.Context) bool
-}
-
-func (h riverLog) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
-}
-
-func (h riverLog) Handle(ctx context.Context, record slog.Record) error {
-	if h.databaseFailing(ctx) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, record)
-}
-
-func (h riverLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return riverLog{h.Handler.WithAttrs(attrs), h.databaseFailing}
-}
-
-func (h riverLog) WithGroup(name string) slog.Handler {
-	return riverLog{h.Handler.WithGroup(name), h.databaseFailing}
-}
-
 // Engine returns a handler that serves River UI, which shows River's own tables, below a path. The
 // queue picks up changes that are made there within seconds. Its background work ends with ctx. The
 // handler does not authenticate requests: its caller must.
 func (q *Queue) Engine(ctx context.Context, path string) (http.Handler, error) {
 	h, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: riverui.NewEndpoints(q.river, nil), JobListHideArgsByDefault: true,
-		Logger: slog.New(riverLog{q.Logger.Handler(), q.databaseFailing}), Prefix: path,
+		Logger: slog.New(riverLog{q.Logger.Handler(), q}), Prefix: path,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create River UI: %w", err)

@@ -102,7 +102,7 @@ func progressData(data any) (text json.RawMessage, ok bool) {
 	if data == nil {
 		return nil, true
 	}
-	text, err := json.Marshal(data)
+	text, err := store.Marshal(data)
 	if err != nil || len(text) > maxLine {
 		return nil, false
 	}

@@ -2,10 +2,10 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
+	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
 
@@ -76,7 +76,7 @@ func (r *run) publish() {
 // send publishes an event with the next id. If a newer event exists although the run still has its
 // job, another process has changed the row: the event then gets an id after that change.
 func (r *run) send(e event) {
-	data, err := json.Marshal(e.data)
+	data, err := store.Marshal(e.data)
 	for attempt := 0; err == nil && attempt < 2; attempt++ {
 		id, prev := r.next(e)
 		err = r.queue.Events.Publish(r.job.ID, notify.Event{ID: id, Prev: prev, Name: e.name, Data: data})

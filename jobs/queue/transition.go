@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/riverqueue/river"
@@ -49,6 +48,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 	if u.effects.Requeued {
 		q.Logger.WarnContext(ctx, "job was lost and is queued again", "job", id, "recoveries", u.job.Recoveries)
 	}
+	q.logTransition(ctx, &u.before, &u.job)
 	q.cacheQueued(&u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
@@ -89,7 +89,7 @@ func (q *Queue) publish(ctx context.Context, j *jobs.Job, effect *jobs.Effects, 
 		}{"end"}
 	}
 	var err error
-	if e.Data, err = json.Marshal(data); err == nil {
+	if e.Data, err = store.Marshal(data); err == nil {
 		err = q.Events.Publish(j.ID, e)
 	}
 	if err != nil {

@@ -82,6 +82,9 @@ func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 		}
 		input = filled
 	}
+	if q.Fill != nil {
+		input = q.Fill(w.service.Name, input)
+	}
 	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}

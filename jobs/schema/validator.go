@@ -31,6 +31,7 @@ type Validator struct {
 	outputs  map[string]*huma.Schema
 
 	compiled map[string]*jsonschema.Schema // inputs, by service
+	defaults map[string]bool               // the services whose inputs have any
 }
 
 // NewValidator returns a validator for the services. Its error lists each
@@ -80,12 +81,13 @@ func (v *Validator) compile() error {
 	if err != nil {
 		return err
 	}
-	v.compiled = make(map[string]*jsonschema.Schema)
+	v.compiled, v.defaults = make(map[string]*jsonschema.Schema), make(map[string]bool)
 	var errs []error
 	for s := range v.services.All() {
 		err := v.checkTags(c, s)
 		if err == nil {
 			v.compiled[s.Name], err = c.At("inputs", s.Name)
+			v.defaults[s.Name] = hasDefaults(v.compiled[s.Name], make(map[*jsonschema.Schema]bool))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
@@ -126,7 +128,7 @@ func (v *Validator) Validate(service string, input []byte) error {
 	if err != nil {
 		return fmt.Errorf("decode input: %w", err)
 	}
-	if err := v.services.Get(service).Fits(input); err != nil && len(fieldErrs) == 0 {
+	if err := v.services.Get(service).Fits(v.Fill(service, input)); err != nil && len(fieldErrs) == 0 {
 		fieldErrs = append(fieldErrs, DecodeError(err, "input"))
 	}
 	var errs []error

@@ -1,11 +1,24 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 )
+
+// Marshal encodes a value like [json.Marshal], but leaves <, > and & as they are: callers read the text,
+// and no browser takes it for HTML.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
 
 // JSON returns a value for a statement's argument, or a destination of Scan, that is stored as
 // JSON text. Scanning NULL does not change v.
@@ -16,7 +29,7 @@ type JSONValue[T any] struct{ v *T }
 
 // Value implements [driver.Valuer].
 func (t JSONValue[T]) Value() (driver.Value, error) {
-	b, err := json.Marshal(*t.v)
+	b, err := Marshal(*t.v)
 	return string(b), err
 }
 

@@ -121,6 +121,7 @@ func deliveryRow(d *queue.Delivery) web.DeliveryRow {
 	if d.LastStatusCode != nil {
 		row.Code = strconv.Itoa(*d.LastStatusCode)
 	}
+	row.Hold = hold(d)
 	if d.Status == "pending" && d.NextAttemptAt != nil {
 		row.Next = "now"
 		if wait := time.Until(d.NextAttemptAt.Time); wait > time.Second {

@@ -12,6 +12,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/jobs"
+	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
 
@@ -45,6 +46,7 @@ func (f *form) view(key string) web.Form {
 		if !f.values.Has("body") {
 			v.Fields[0].Value = `{"input": ` + f.example() + "}"
 		}
+		focusInvalid(v.Fields)
 		return v
 	}
 	v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
@@ -54,7 +56,20 @@ func (f *form) view(key string) web.Form {
 		v.OpenOptions = v.OpenOptions || option.Value != "" || len(option.Errors) > 0
 		v.Options = append(v.Options, option)
 	}
+	focusInvalid(v.Fields, v.Options)
 	return v
+}
+
+// focusInvalid gives the focus to the first field with an error.
+func focusInvalid(lists ...[]web.Field) {
+	for _, fields := range lists {
+		for i := range fields {
+			if len(fields[i].Errors) > 0 {
+				fields[i].Focus = true
+				return
+			}
+		}
+	}
 }
 
 // body returns the submission as the JSON body of the equivalent API request.
@@ -143,8 +158,8 @@ func (f *form) setErrors(p *api.Problem) {
 	}
 }
 
-// fillFrom fills in the form with the submission of a job.
-func (f *form) fillFrom(j *jobs.Job) {
+// fillFrom fills in the form with the submission of a job, whose input has its defaults.
+func (f *form) fillFrom(j *jobs.Job, input []byte) {
 	f.values = make(url.Values)
 	if j.Steps > 1 || f.json {
 		f.json = true
@@ -162,17 +177,16 @@ func (f *form) fillFrom(j *jobs.Job) {
 		if then != nil {
 			body["then"] = then
 		}
-		b, err := json.MarshalIndent(body, "", "  ")
-		if err == nil {
-			f.values.Set("body", string(b))
+		if b, err := store.Marshal(body); err == nil {
+			f.values.Set("body", prettyJSON(b))
 		}
 		return
 	}
-	var input map[string]any
-	d := json.NewDecoder(bytes.NewReader(j.Input))
+	var properties map[string]any
+	d := json.NewDecoder(bytes.NewReader(input))
 	d.UseNumber()
-	if d.Decode(&input) == nil {
-		for name, value := range input {
+	if d.Decode(&properties) == nil {
+		for name, value := range properties {
 			f.values.Set(inputPrefix+name, fieldText(value))
 		}
 	}

@@ -98,7 +98,15 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 	if j.Steps > 1 {
 		v.Steps = stepRows(j)
 	}
-	var err error
+	more, err := a.retryFacts(ctx, j, owned)
+	if err != nil {
+		return v, err
+	}
+	v.Facts = append(v.Facts, more...)
+	if v.Log, err = a.logView(ctx, j.ID); err != nil {
+		return v, err
+	}
+	v.After = followAfter(j, &v.Log)
 	opened := j.Opened(api.InfoOf(ctx).BaseURL)
 	v.Snippets, err = a.jobSnippets(&opened)
 	return v, err
@@ -201,7 +209,6 @@ func facts(j *jobs.Job) []web.Fact {
 		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
 		{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
 		{Name: "Metadata", Text: string(j.Metadata)},
-		{Name: "Retry of", Text: string(j.RetryOf)},
 		{Name: "Expires", At: moment(j.ExpiresAt)},
 	}
 	if j.Callback != nil {

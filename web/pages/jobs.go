@@ -110,7 +110,13 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service,
 		Since: f.since, Tag: f.q,
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
-		CancelHref: href("/jobs", f.query(), "do", "cancel"), RetryHref: href("/jobs", f.query(), "do", "retry"),
+		DoneHref: createdHref(values),
+	}
+	if applies([]jobs.Status{jobs.Scheduled, jobs.Queued, jobs.Running, jobs.Retrying}, f.status) {
+		v.CancelHref = href("/jobs", f.query(), "do", "cancel")
+	}
+	if applies([]jobs.Status{jobs.Failed, jobs.Canceled, jobs.Expired}, f.status) {
+		v.RetryHref = href("/jobs", f.query(), "do", "retry")
 	}
 	for s := range a.ServicesOf(ctx) {
 		v.Services = append(v.Services, s.Name)
@@ -130,6 +136,9 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 	}
 	for i := range found {
 		v.Jobs = append(v.Jobs, jobRow(&found[i]))
+	}
+	if err := a.addRetries(ctx, v.Jobs); err != nil {
+		return "", nil, err
 	}
 	if cursor != "" || values.Get("do") != "" {
 		v.Newer = href("/jobs", f.query())
@@ -220,7 +229,7 @@ func notice(v url.Values) string {
 	case "cancel":
 		return web.Count(n) + " canceled. Running jobs are being stopped."
 	case "retry":
-		return web.Count(n) + " retried."
+		return retried(n)
 	case "redeliver":
 		return web.Count(n) + " queued for redelivery, 50 per second."
 	}

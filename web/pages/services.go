@@ -47,7 +47,7 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		f.fillFrom(&job)
+		f.fillFrom(&job, a.Validator.Fill(s.Name, job.Input))
 	}
 	view, err := a.serviceView(r.Context(), f)
 	return "services", view, err

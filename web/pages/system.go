@@ -58,6 +58,10 @@ func (a *Pages) systemPage(r *http.Request) (string, any, error) {
 		}
 		v.Workers = append(v.Workers, row)
 	}
+	if v.Holds, err = a.holds(r.Context()); err != nil {
+		return "", nil, err
+	}
+	v.Owners = a.OwnerFilter(r.Context()) == "" && !a.Auth.Open()
 	events := "in-process"
 	if a.Redis {
 		events = "Redis"

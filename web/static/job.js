@@ -6,10 +6,19 @@ const progress = document.getElementById("progress"), log = document.getElementB
 const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
 const maxLines = 5000;
 
-// Lines are added once per frame. The log stays scrolled to the end unless the
-// reader has scrolled up.
-let lines = [], kept = 0, dropped = 0, follow = true;
+// The server draws the stored lines, up to the number data-last. Live lines follow, and
+// are added once per frame. The log stays scrolled to the end unless the reader has
+// scrolled up.
+let stored = Number(log.dataset.last), newestLine = stored, live = [], lines = [], dropped = 0, follow = true;
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // created once, because that is slow
+function local(root) {
+  for (const time of root.querySelectorAll("time.at")) {
+    time.title = time.dateTime;
+    time.textContent = clock.format(new Date(time.dateTime));
+  }
+}
+local(log);
+log.scrollTop = log.scrollHeight;
 log.addEventListener("scroll", () => {
   follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   newest.hidden = follow;
@@ -18,7 +27,7 @@ newest.addEventListener("click", () => { log.scrollTop = log.scrollHeight; });
 function flush() {
   const part = document.createDocumentFragment();
   if (lines.length > maxLines) { dropped += lines.length - maxLines; lines = lines.slice(-maxLines); }
-  for (kept += lines.length; kept > maxLines; kept--, dropped++) log.firstElementChild.remove();
+  for (let over = log.childElementCount + lines.length - maxLines; over > 0; over--, dropped++) log.firstElementChild.remove();
   for (const { at, level, message } of lines.splice(0)) {
     const line = document.createElement("span"), time = document.createElement("span");
     time.className = "at";
@@ -33,13 +42,44 @@ function flush() {
 }
 function add(line) {
   log.hidden = false;
+  live.push(line);
+  if (live.length > 2 * maxLines) live = live.slice(-maxLines);
   if (lines.push(line) === 1) requestAnimationFrame(flush);
 }
-progress.addEventListener("job-log", e => add(e.detail));
+progress.addEventListener("job-log", e => {
+  const n = e.detail.line ?? 0;
+  if (n && n <= stored) return; // the server has drawn it
+  if (n > newestLine + 1) fill();
+  if (n) newestLine = n;
+  add(e.detail);
+});
 progress.addEventListener("job-output", e => add({ level: "output", message: e.detail.chunk }));
 progress.addEventListener("job-gap", () => {
-  if (log.hidden) note.textContent = "Earlier lines are no longer available.";
-  else add({ level: "gap", message: "… some lines may be missing here …" });
+  if (!log.hidden) add({ level: "gap", message: "… some lines may be missing here …" });
+  fill();
+});
+
+// A gap is filled from the stored log, in which lines arrive up to two seconds later.
+let gap = false, timer;
+function fill() {
+  gap = true;
+  timer ??= setTimeout(() => { timer = null; update(); }, 2500);
+}
+document.addEventListener("page-loaded", e => {
+  const now = e.detail.getElementById("log"), last = Number(now?.dataset.last);
+  if (!(last > stored) || !gap && last <= newestLine) return;
+  const top = log.scrollTop;
+  live = live.filter(line => line.line ? line.line > last : line.level !== "gap");
+  gap = live.some(line => line.line) && live.find(line => line.line).line > last + 1;
+  stored = last;
+  newestLine = Math.max(newestLine, last);
+  local(now);
+  log.replaceChildren(...document.adoptNode(now).childNodes);
+  log.hidden = false;
+  lines = live.slice();
+  flush();
+  if (!follow) log.scrollTop = top;
+  if (gap) fill();
 });
 
 // The server renders the rest. It is updated when the status changes.

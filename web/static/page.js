@@ -4,7 +4,7 @@
 // local converts times to the reader's time zone.
 function local(root) {
   const today = new Date().toDateString();
-  for (const time of root.querySelectorAll("time[datetime]")) {
+  for (const time of root.querySelectorAll("time[datetime]:not(.at)")) {
     const at = new Date(time.dateTime);
     time.textContent = at.toDateString() === today ? at.toLocaleTimeString() : at.toLocaleString();
     time.title = time.dateTime;
@@ -53,6 +53,7 @@ function refresh() {
         const now = request.responseXML.getElementById(old.id);
         if (now) swap(old, now);
       }
+      if (ok) document.dispatchEvent(new CustomEvent("page-loaded", { detail: request.responseXML }));
       done(Boolean(ok));
     };
     request.send();

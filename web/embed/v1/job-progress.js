@@ -20,7 +20,8 @@ const maxStreams = 3, open = new Set();
 // ended, backs off between retries, treats silence as a broken stream, and closes its
 // connection while the page is hidden. It dispatches the stream's own events, "gap"
 // if some may be missing, and "phase" with {phase, wait}: connecting, live, polling,
-// stale, waiting, paused, and finally ended, gone or denied.
+// stale, waiting, paused, and finally ended, gone, denied or invalid. The constructor
+// throws a TypeError for a URL that can't be requested.
 export class JobStream extends EventTarget {
   #url; #statusUrl; #options; #es; #last; #tries = 0; #timer; #silenceTimer; #lastPolled = ""; #stop = new AbortController();
   phase = "idle";
@@ -30,6 +31,7 @@ export class JobStream extends EventTarget {
     // The server sends an event or a ping at least every 15 seconds.
     this.#options = { after: "", silence: 40000, min: 1000, max: 30000, ...options };
     this.#url = new URL(eventsUrl, document.baseURI);
+    if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError(`expected a URL with http or https, got ${this.#url.protocol}`);
     this.#statusUrl = new URL(statusUrl ?? String(this.#url).replace(/\/events(\?|$)/, "$1"), document.baseURI);
     this.#last = this.#options.after;
     const on = (target, type, f) => target.addEventListener(type, f, { signal: this.#stop.signal });
@@ -42,7 +44,7 @@ export class JobStream extends EventTarget {
   start() { if (document.hidden) this.#setPhase("paused"); else this.#open(); return this; }
   close() { this.#disconnect(); this.#stop.abort(); }
 
-  get #finished() { return ["ended", "gone", "denied"].includes(this.phase) || this.#stop.signal.aborted; }
+  get #finished() { return ["ended", "gone", "denied", "invalid"].includes(this.phase) || this.#stop.signal.aborted; }
   #setPhase(phase, wait = 0) { this.phase = phase; this.#emit("phase", { phase, wait }); }
   #disconnect() { this.#es?.close(); this.#es = null; open.delete(this); clearTimeout(this.#timer); clearTimeout(this.#silenceTimer); }
   #pause() { if (!this.#finished) { this.#disconnect(); this.#setPhase("paused"); } }
@@ -91,12 +93,19 @@ export class JobStream extends EventTarget {
     try {
       const response = await fetch(this.#statusUrl, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (superseded()) return;
-      if (response.status === 404 || response.status === 410) return this.#setPhase("gone");
+      if (response.status === 404 || response.status === 410) {
+        const problem = await response.json().catch(() => ({}));
+        if (superseded()) return;
+        return this.#setPhase(problem.errors?.some(e => e.location === "path.job") ? "denied" : "gone"); // a wrong token
+      }
       if (response.status === 401 || response.status === 403) return this.#setPhase("denied");
       if (!response.ok) wait = Math.max(wait, 1000 * (Number(response.headers.get("Retry-After")) || 0));
       else {
-        const job = await response.json();
+        const job = await response.json().catch(() => ({}));
         if (superseded()) return;
+        // A URL under which there never was a job is wrong. Later, it is a proxy that answers.
+        if (!job.last_event_id && !this.#lastPolled && this.#last === this.#options.after) return this.#setPhase("invalid");
+        if (!job.last_event_id) throw new TypeError("not a job");
         loaded = true;
         if (job.last_event_id !== this.#lastPolled) { this.#lastPolled = job.last_event_id; this.#emit("snapshot", { job }); }
         if (job.done) { this.#emit("end", { job }); return this.#setPhase("ended"); }
@@ -117,17 +126,19 @@ sheet.replaceSync(`
   div { display: flex; gap: 1ch; align-items: baseline; justify-content: space-between; }
   progress { inline-size: 100%; block-size: .6rem; accent-color: var(--job-accent, currentColor); }
   small { font-size: .85em; color: var(--job-soft, inherit); } small.error { color: var(--job-error, #b3261e); }
+  small { overflow-wrap: anywhere; } slot[hidden] { display: none; }
   @media (prefers-color-scheme: dark) { small.error { color: var(--job-error, #ff8a80); } }
 `);
 const element = (tag, part) => Object.assign(document.createElement(tag), { part });
 const notes = {
   connecting: "◌ Connecting…", live: "● Live", polling: "● Polling every few seconds", stale: "▲ No response from the server; reconnecting…",
   paused: "Paused while this tab is hidden", gone: "This job no longer exists.", denied: "This link is not valid, or you are not signed in.",
+  invalid: "There is no job at this URL.",
 };
 
 export class JobProgress extends HTMLElement {
   static observedAttributes = ["events", "status"];
-  #stream; #status = element("span", "status"); #percent = element("span", "percent"); #bar = element("progress", "bar"); #note = element("small", "note");
+  #stream; #status = element("span", "status"); #percent = element("span", "percent"); #bar = element("progress", "bar"); #note = element("small", "note"); #fallback = element("slot", "fallback"); #failure = "";
 
   constructor() {
     super();
@@ -136,7 +147,7 @@ export class JobProgress extends HTMLElement {
     this.#status.setAttribute("role", "status");
     this.#bar.max = 100;
     row.append(this.#status, this.#percent);
-    root.append(row, this.#bar, this.#note);
+    root.append(row, this.#bar, this.#note, this.#fallback);
   }
   connectedCallback() { this.#start(); }
   disconnectedCallback() { this.#stream?.close(); this.#stream = null; }
@@ -144,22 +155,30 @@ export class JobProgress extends HTMLElement {
 
   #start() {
     const events = this.getAttribute("events");
-    if (!events || this.#stream) return;
+    if (this.#stream) return;
+    this.#failure = "";
+    this.#fallback.hidden = Boolean(events);
+    if (!events) return;
     this.#bar.setAttribute("aria-label", this.getAttribute("label") || "Job progress");
-    const stream = this.#stream = new JobStream(events, this.getAttribute("status") ?? undefined, { after: this.getAttribute("after") ?? "" });
+    let stream;
+    try {
+      stream = this.#stream = new JobStream(events, this.getAttribute("status") ?? undefined, { after: this.getAttribute("after") ?? "" });
+    } catch { return this.#setPhase("invalid", 0); }
     const on = (name, f) => stream.addEventListener(name, e => f(e.detail));
-    on("phase", ({ phase, wait }) => {
-      this.setAttribute("phase", phase);
-      this.#note.textContent = phase === "waiting" ? `▲ Connection lost; retrying in ${Math.ceil(wait / 1000)} s` : notes[phase] ?? "";
-      this.#note.className = phase === "gone" || phase === "denied" ? "error" : "";
-      this.#emit("phase", { phase, wait });
-    });
+    on("phase", ({ phase, wait }) => this.#setPhase(phase, wait));
     on("snapshot", ({ job }) => { this.#show(job.status, job.progress); this.#emit("snapshot", job); });
     on("status", d => { this.#show(d.status); this.#emit("status", d); });
     on("progress", d => { this.#show("running", d); this.#emit("progress", d); });
     for (const name of ["log", "output", "gap"]) on(name, d => this.#emit(name, d));
-    on("end", ({ job }) => { this.#show(job.status, job.progress); this.#emit("end", job); });
+    on("end", ({ job }) => { this.#failure = job.error?.message ?? ""; this.#show(job.status, job.progress); this.#emit("end", job); });
     stream.start();
+  }
+  #setPhase(phase, wait) {
+    this.setAttribute("phase", phase);
+    this.#note.textContent = phase === "waiting" ? `▲ Connection lost; retrying in ${Math.ceil(wait / 1000)} s` : phase === "ended" ? this.#failure : notes[phase] ?? "";
+    this.#note.className = ["gone", "denied", "invalid"].includes(phase) || this.#note.textContent && phase === "ended" ? "error" : "";
+    this.#fallback.hidden = phase !== "invalid";
+    this.#emit("phase", { phase, wait });
   }
   // Screen readers announce changes of the status, but not of the percentage.
   #show(status, progress) {
