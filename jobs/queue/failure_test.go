@@ -139,7 +139,7 @@ func TestOutputNumbers(t *testing.T) {
 	})
 	q, _ := newQueue(t, db, services, nil)
 	job := finished(t, q, submit(t, q, jobs.Submission{Service: "numbers"}).ID)
-	if want := `[1.50,0,1e400,1e+21,"\u003cé\u003e"]`; string(job.Output) != want {
+	if want := `[1.50,0,1e400,1e+21,"<é>"]`; string(job.Output) != want {
 		t.Errorf("got %s, %+v, want %s", job.Output, job.Error, want)
 	}
 }
