@@ -25,7 +25,7 @@ type view struct {
 	*program
 	client *client.Client
 	server *client.Client // of the job's server
-	name   string // token or id, to watch the job again
+	name   string         // token or id, to watch the job again
 	json   bool
 
 	// connected reports whether the server has responded, so that its URL is right.
