@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,18 +81,47 @@ func newCommand(p *program) *cobra.Command {
 	root.SetErr(p.stderr)
 	root.SetVersionTemplate("coatcheck {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.CompletionOptions.HiddenDefaultCmd = true
 	serve := p.serveCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, p.workerCommand(), p.migrateCommand(), p.hashPasswordCommand(), p.apiKeyCommand(), p.keysCommand(), p.backupCommand(), p.runCommand(), p.watchCommand(), p.listenCommand(), bench.Command(p.benchEnv()), p.checkCommand(), p.isolatedCommand(), guardCommand(), &cobra.Command{
+	p.addCommands(root, serve)
+	return root
+}
+
+// addCommands adds the subcommands, in the groups in which the help lists them.
+func (p *program) addCommands(root, serve *cobra.Command) {
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"jobs", "Submit jobs and look after them:", []*cobra.Command{
+			p.servicesCommand(), p.runCommand(), p.watchCommand(), p.jobsCommand(), p.statusCommand(), p.logsCommand(),
+			p.cancelCommand(), p.retryCommand(), p.callbacksCommand(), p.listenCommand(),
+		}},
+		{"server", "Operate a server:", []*cobra.Command{
+			serve, p.workerCommand(), p.checkCommand(), p.migrateCommand(), p.backupCommand(), p.keysCommand(),
+			p.hashPasswordCommand(), p.apiKeyCommand(), bench.Command(p.benchEnv()),
+		}},
+		{"", "", []*cobra.Command{p.isolatedCommand(), guardCommand(), p.versionCommand()}},
+	} {
+		if group.id != "" {
+			root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		}
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.id
+			root.AddCommand(cmd)
+		}
+	}
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "coatcheck", version())
 			return err
 		},
-	})
-	return root
+	}
 }
 
 // noArguments rejects arguments. For commands with subcommands, an argument is an
@@ -104,7 +134,9 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return &usageError{fmt.Errorf("%s takes no arguments, got %q; see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())}
 	}
 	if suggestions := cmd.SuggestionsFor(args[0]); len(suggestions) > 0 {
-		return &usageError{fmt.Errorf("unknown command %q. Did you mean %q?", args[0], suggestions[0])}
+		// An argument may be the beginning of several commands: the shortest is the nearest.
+		nearest := slices.MinFunc(suggestions, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+		return &usageError{fmt.Errorf("unknown command %q. Did you mean %q?", args[0], nearest)}
 	}
 	return &usageError{fmt.Errorf("unknown command %q; see `%s --help`", args[0], cmd.CommandPath())}
 }

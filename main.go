@@ -30,6 +30,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
+	if e, ok := errors.AsType[*client.ConnectionError](err); ok && !isExit(err) {
+		err = e // what the command was doing does not matter
+	}
 	fmt.Fprintln(p.stderr, "coatcheck:", err)
 	if _, usage := errors.AsType[*usageError](err); usage {
 		return 2
@@ -50,3 +53,9 @@ type exitError struct {
 }
 
 func (e *exitError) Unwrap() error { return e.error }
+
+// isExit reports whether an error has its own exit code.
+func isExit(err error) bool {
+	_, ok := errors.AsType[*exitError](err)
+	return ok
+}

@@ -149,8 +149,8 @@ func TestReadmeRun(t *testing.T) {
 	s.start(one(t, blocks, "Run it"))
 	s.ready()
 	life := blocks["A job's life"]
-	if len(life) != 6 {
-		t.Fatalf("a job's life has %d blocks, want 6", len(life))
+	if len(life) != 7 {
+		t.Fatalf("a job's life has %d blocks, want 7", len(life))
 	}
 	submit := life[0]
 	contains(t, "submit", s.run(submit), "202 Accepted", `"status":"queued"`)
@@ -160,6 +160,7 @@ func TestReadmeRun(t *testing.T) {
 	contains(t, "fetch", s.run(job+life[3]), `"hello, Ada"`)
 	contains(t, "be told", s.run(life[4]), `signature: valid`, `"type": "job.succeeded"`, `"output": 7`)
 	contains(t, "run", s.run(life[5]), `100%  slept 2s of 2s`, `"hello, Ada"\n`)
+	contains(t, "look after", s.run(life[6]), `seconds +number +required`, `Tags +demo`, `canceled|asked to stop`, `job_\w+\tsleep\t`, `job\.succeeded\tdelivered`)
 
 	configure := readme(t, "sh")["Configure it"]
 	if len(configure) != 1 {

@@ -40,53 +40,81 @@ func (p *program) runCommand() *cobra.Command {
 			}
 			return s.run(cmd.Context(), args[0], args[1:])
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			c, err := p.newClient(server)
-			if err != nil || len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
-			defer cancel()
-			return c.Services(ctx), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: p.completeService(&server),
 	}
 	p.addURLFlag(cmd.Flags(), &server)
 	cmd.Flags().StringVar(&s.input, "input", "", "input as JSON, @FILE to read it from a file, or - for standard input")
 	cmd.Flags().BoolVar(&s.json, "json", false, "print each event as a line of JSON")
+	cmd.Flags().BoolVar(&s.detach, "detach", false, "print the id of the job and do not watch it")
+	cmd.Flags().StringVar(&s.callbackURL, "callback-url", "", "URL that the server calls when the job ends")
+	cmd.Flags().StringVar(&s.delay, "delay", "", "start the job this much later, such as 10m")
+	cmd.Flags().StringVar(&s.timeout, "timeout", "", "limit of each attempt, such as 1h")
+	cmd.Flags().IntVar(&s.priority, "priority", 0, "1 (first) to 4; the default is 2")
+	cmd.Flags().StringArrayVar(&s.tags, "tag", nil, "tag of the job; can be repeated")
+	cmd.Flags().StringVar(&s.key, "idempotency-key", "", "if a job was submitted with this key before, watch that one")
 	cmd.Flags().BoolVar(&s.cancel, "cancel-on-interrupt", false, "on Ctrl-C, also cancel the job")
+	cmd.MarkFlagsMutuallyExclusive("detach", "cancel-on-interrupt")
 	return cmd
 }
 
 // A submission submits a job and then watches it.
 type submission struct {
 	view
-	input  string
-	cancel bool
+	input          string
+	cancel, detach bool
+
+	callbackURL, delay, timeout string
+	priority                    int
+	tags                        []string
+	key                         string
+}
+
+// request returns the body of the submission.
+func (s *submission) request(input map[string]json.RawMessage) ([]byte, error) {
+	body := map[string]any{"input": input}
+	for name, value := range map[string]string{"callback_url": s.callbackURL, "delay": s.delay, "timeout": s.timeout} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	if s.priority != 0 {
+		body["priority"] = s.priority
+	}
+	if len(s.tags) > 0 {
+		body["tags"] = s.tags
+	}
+	return json.Marshal(body)
 }
 
 // run submits a job and watches it.
 func (s *submission) run(ctx context.Context, service string, args []string) error {
 	input, err := s.readInput()
 	if err == nil {
-		err = s.client.Assign(ctx, service, input, args)
+		err = serviceError(s.client.Assign(ctx, service, input, args))
 	}
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(map[string]any{"input": input})
+	body, err := s.request(input)
 	if err != nil {
 		return err
 	}
 	var job jobs.Job
 	// The key prevents a second job if a proxy repeats the request.
-	key := http.Header{"Idempotency-Key": {`"` + rand.Text() + `"`}}
+	key := http.Header{"Idempotency-Key": {`"` + cmp.Or(s.key, rand.Text()) + `"`}}
 	if _, err := s.client.Call(ctx, http.MethodPost, s.client.ServiceURL(service)+"/jobs", key, body, &job); err != nil {
 		if ctx.Err() != nil {
 			return &exitError{exitInterrupted, errors.New("interrupted before the server responded")}
 		}
-		return fmt.Errorf("submit: %w", err)
+		return fmt.Errorf("submit: %w", serviceError(err))
 	}
-	s.name = string(job.Token)
+	if s.detach {
+		return s.printDetached(&job)
+	}
+	if !s.json {
+		s.announce(&job)
+	}
+	s.name, s.server, s.connected = string(job.Token), s.client, true
 	s.printStatus(job.Status, job.Attempt) // the stream may start when the job already runs
 	stream, err := s.client.Events(job.EventsURL)
 	if err != nil {
@@ -96,6 +124,16 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitInterrupted && s.cancel {
 		return s.cancelJob(ctx, job.ID)
 	}
+	return err
+}
+
+// printDetached prints a job that is not watched: its id on standard output, for scripts.
+func (s *submission) printDetached(job *jobs.Job) error {
+	if s.json {
+		return printJSON(s.stdout, job)
+	}
+	s.announce(job)
+	_, err := fmt.Fprintln(s.stdout, job.ID)
 	return err
 }
 

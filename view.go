@@ -25,8 +25,13 @@ const lineInterval = time.Second
 type view struct {
 	*program
 	client *client.Client
-	name   string // token or id, to watch the job again
+	server *client.Client // of the job's server
+	name   string         // token or id, to watch the job again
 	json   bool
+
+	// connected reports whether the server has responded, so that its URL is right.
+	connected bool
+	lost      bool // the connection is lost, and that is printed
 
 	terminal bool
 	bar      string    // the last line of the terminal
@@ -162,6 +167,5 @@ func (v *view) end(job *jobs.Job) error {
 	if job.FinishedAt != nil {
 		v.println("succeeded after %s", job.FinishedAt.Sub(job.CreatedAt.Time).Round(time.Millisecond))
 	}
-	_, err := fmt.Fprintf(v.stdout, "%s\n", job.Output)
-	return err
+	return printJSON(v.stdout, job.Output)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,12 +28,12 @@ func (p *program) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stream, err := c.Events(args[0])
+			job, err := c.Job(args[0])
 			if err != nil {
 				return err
 			}
-			v.client, v.name = c, args[0]
-			return v.follow(cmd.Context(), stream)
+			v.client, v.server, v.name = c, job.Server, args[0]
+			return v.follow(cmd.Context(), job.Events())
 		},
 	}
 	p.addURLFlag(cmd.Flags(), &server)
@@ -46,19 +45,18 @@ func (p *program) watchCommand() *cobra.Command {
 func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
 	v.begin()
 	defer v.clear()
-	connected := false
 	stream.Lost = func(err error, wait time.Duration) error {
-		if !connected {
+		if !v.connected {
 			return err // the URL is probably wrong
 		}
-		v.println("Connection lost (%s); retrying in %s.", client.Brief(err), wait.Round(100*time.Millisecond))
+		v.printLost(err, wait)
 		return nil
 	}
 	for e, err := range stream.Events(ctx) {
 		if err != nil {
 			return v.streamError(ctx, err)
 		}
-		connected = true
+		v.connected, v.lost = true, false
 		if ended, err := v.show(e); ended || err != nil {
 			return err
 		}
@@ -66,18 +64,26 @@ func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
 	return errors.New("the event stream ended without the end of the job")
 }
 
+// printLost says that the connection is lost: on a terminal in one line that is updated, elsewhere once.
+func (v *view) printLost(err error, wait time.Duration) {
+	switch {
+	case v.terminal:
+		v.draw(fmt.Sprintf("Connection lost (%s); retrying in %s.", client.Brief(err), wait.Round(time.Second)))
+	case !v.lost:
+		v.println("Connection lost (%s); reconnecting.", client.Brief(err))
+	}
+	v.lost = true
+}
+
 // streamError returns the error for a stream that cannot be resumed.
 func (v *view) streamError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return v.interrupted()
 	}
-	if e, ok := errors.AsType[*watch.StatusError](err); ok && e.StatusCode >= 400 {
-		return client.NewProblemError(e.StatusCode, e.Body)
+	if errors.Is(err, watch.ErrTooLarge) {
+		return fmt.Errorf("watch: %w", err)
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the URL, which may contain a token
-	}
-	return fmt.Errorf("watch: %w", err)
+	return v.server.ExplainStream(err)
 }
 
 // interrupted returns the error after an interrupt, with the command to watch again.

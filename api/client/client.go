@@ -28,7 +28,8 @@ const maxResponse = 256 << 20
 
 // A Config describes a client.
 type Config struct {
-	// URL is the server's base URL, without credentials. Default: [DefaultURL].
+	// URL is the server's base URL, without credentials. Default: [DefaultURL]. Without a scheme, it is
+	// http.
 	URL string
 	// APIKey is sent as a bearer token (RFC 6750). It wins over BasicAuth.
 	APIKey string
@@ -61,6 +62,9 @@ func BadArgument(err error) error { return &ArgumentError{err} }
 // New returns a client. Error: an [ArgumentError] about the URL.
 func New(c Config) (*Client, error) {
 	server := cmp.Or(c.URL, DefaultURL)
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, BadArgument(errors.New("--url: expected a server's URL such as " + DefaultURL + ", without credentials"))
@@ -87,30 +91,53 @@ func (c *Client) Authorization() string { return c.header.Get("Authorization") }
 
 // Call sends a request with the client's credentials and decodes the JSON of the
 // response into v, unless v is nil. It returns the response's status. Error: a
-// [ProblemError] for a status of 400 or above.
+// [ProblemError] for a status of 400 or above, a [ConnectionError] if no Coatcheck server responds.
 func (c *Client) Call(ctx context.Context, method, url string, header http.Header, body []byte, v any) (status int, err error) {
+	resp, err := c.send(ctx, method, url, header, body)
+	if err != nil {
+		return resp.status, err
+	}
+	if v != nil {
+		if err := json.Unmarshal(resp.body, v); err != nil {
+			if !isJSON(resp.header) {
+				return resp.status, c.notCoatcheck(resp)
+			}
+			return resp.status, fmt.Errorf("the response of %s to a %s is not the expected JSON: %w", c.URL, method, err)
+		}
+	}
+	return resp.status, nil
+}
+
+// A response is a response with its whole body.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send sends a request and reads the response.
+func (c *Client) send(ctx context.Context, method, url string, header http.Header, body []byte) (r response, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	maps.Copy(req.Header, c.header)
 	maps.Copy(req.Header, header)
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return 0, err
+		return r, c.Explain(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
-	if err != nil {
-		return 0, err
+	r.status, r.header = resp.StatusCode, resp.Header
+	if r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse)); err != nil {
+		return response{}, err
 	}
-	if resp.StatusCode >= 400 {
-		return resp.StatusCode, NewProblemError(resp.StatusCode, text)
-	}
-	if v != nil {
-		if err := json.Unmarshal(text, v); err != nil {
-			return resp.StatusCode, fmt.Errorf("the response of %s %s is not the expected JSON: %w", method, req.URL.Path, err)
+	if r.status >= 400 {
+		problem := NewProblemError(r.status, r.body)
+		if problem.Code == noProblem && r.status < 500 {
+			return r, c.notCoatcheck(r)
 		}
+		return r, problem
 	}
-	return resp.StatusCode, nil
+	return r, nil
 }

@@ -1,43 +1,36 @@
 package client
 
 import (
-	"fmt"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strings"
+	"time"
 
 	"coatcheck/api/client/watch"
 )
 
-var (
-	jobName = regexp.MustCompile(`^job_[a-z0-9]+(\.[A-Za-z0-9_-]+)?$`)
-	jobPath = regexp.MustCompile(`^(.*?)(?:/v1)?/jobs/([^/]+)(?:/events|/result|/cancel)?/?$`)
-)
+// maxWait keeps the wait between two attempts to connect to an event stream at 5 s at most, with the quarter that is
+// added.
+const maxWait = 4 * time.Second
 
 // Events returns the event stream of a job, which is given by its token, its id or one
 // of its URLs. Credentials are sent to the client's own server only, and never with a
 // token. Error: an [ArgumentError].
-func (c *Client) Events(job string) (*watch.Stream, error) {
-	base := c.URL
-	if strings.Contains(job, "://") {
-		u, err := url.Parse(job)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, BadArgument(fmt.Errorf("%s is no URL of a job", job))
-		}
-		m := jobPath.FindStringSubmatch(u.Path)
-		if m == nil {
-			return nil, BadArgument(fmt.Errorf("%s is no URL of a job, such as %s/v1/jobs/job_…", job, c.URL))
-		}
-		base, job = u.Scheme+"://"+u.Host+m[1], m[2]
+func (c *Client) Events(ref string) (*watch.Stream, error) {
+	job, err := c.Job(ref)
+	if err != nil {
+		return nil, err
 	}
-	if !jobName.MatchString(job) {
-		return nil, BadArgument(fmt.Errorf("expected a job's token, its id or one of its URLs, got %q", job))
+	return job.Events(), nil
+}
+
+// Events returns the event stream of the job.
+func (j *Job) Events() *watch.Stream {
+	c, url := j.reader()
+	s := &watch.Stream{
+		URL: url + "/events", Header: http.Header{"User-Agent": c.header["User-Agent"]},
+		Client: &http.Client{Transport: c.HTTP.Transport}, MaxWait: maxWait,
 	}
-	s := &watch.Stream{URL: base + "/v1/jobs/" + job + "/events", Header: http.Header{"User-Agent": c.header["User-Agent"]}, Client: &http.Client{Transport: c.HTTP.Transport}}
-	isToken := strings.Contains(job, ".")
-	if credentials := c.header.Get("Authorization"); credentials != "" && base == c.URL && !isToken {
+	if credentials := c.Authorization(); credentials != "" {
 		s.Header.Set("Authorization", credentials)
 	}
-	return s, nil
+	return s
 }

@@ -27,11 +27,14 @@ type ProblemError struct {
 	}
 }
 
+// noProblem is the code of a response without a problem document.
+const noProblem = "no problem document"
+
 // NewProblemError returns the problem in the body of a response, which may be none.
 func NewProblemError(status int, body []byte) *ProblemError {
 	r := new(ProblemError)
 	if json.Unmarshal(body, r) != nil || r.Code == "" {
-		*r = ProblemError{Code: "no problem document", Detail: http.StatusText(status)}
+		*r = ProblemError{Code: noProblem, Detail: http.StatusText(status)}
 	}
 	r.Status = status
 	return r

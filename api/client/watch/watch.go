@@ -36,11 +36,12 @@ const (
 	// defaultRetry is the wait before the first try to come back, until the
 	// server says another.
 	defaultRetry = time.Second
-	// maxWait bounds the wait after failures in a row, which doubles, and
-	// maxRetry what a server can ask for.
-	maxWait  = 30 * time.Second
+	// maxRetry bounds what a server can ask for.
 	maxRetry = 5 * time.Minute
 )
+
+// DefaultMaxWait bounds the wait after failures in a row, which doubles.
+const DefaultMaxWait = 30 * time.Second
 
 // Reasons to come back.
 var (
@@ -97,6 +98,10 @@ type Stream struct {
 	// Idle is how long nothing may come before the connection counts as dead.
 	// Default [DefaultIdle].
 	Idle time.Duration
+	// MaxWait bounds the wait between tries, to which up to a quarter is
+	// added, unless the server asks for a longer one. Default
+	// [DefaultMaxWait].
+	MaxWait time.Duration
 	// Lost, if set, is told why the connection is lost and how long it takes
 	// until the next try. An error that it returns ends the events.
 	Lost func(err error, wait time.Duration) error
@@ -210,7 +215,7 @@ func (f *follower) wait(err error, failures int) (time.Duration, bool) {
 	if errors.Is(err, ErrTooLarge) {
 		return 0, false // it would be again
 	}
-	wait := min(f.retry<<min(failures, 10), max(f.retry, maxWait))
+	wait := min(f.retry<<min(failures, 10), max(f.retry, cmp.Or(f.stream.MaxWait, DefaultMaxWait)))
 	wait += rand.N(wait/4 + 1) //nolint:gosec // chance keeps viewers from coming back together, it keeps no secret
 	return max(wait, after), true
 }

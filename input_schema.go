@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"coatcheck/api/client"
+)
+
+// An inputSchema is what people want to know of a JSON Schema of an object.
+type inputSchema struct {
+	Properties map[string]fieldSchema
+	Required   []string
+}
+
+// A fieldSchema is the schema of one field.
+type fieldSchema struct {
+	Type, Default, Const, Minimum, Maximum, MinLength, MaxLength json.RawMessage
+
+	Enum                        []json.RawMessage
+	Description, Pattern, Title string
+	Format                      string
+}
+
+// print prints the fields of the input, required ones first.
+func (s *inputSchema) print(w io.Writer) error {
+	if len(s.Properties) == 0 {
+		_, err := fmt.Fprint(w, "\nThe input has no described fields; set it with --input.\n")
+		return err
+	}
+	names := slices.Sorted(maps.Keys(s.Properties))
+	slices.SortStableFunc(names, func(a, b string) int { return s.rank(a) - s.rank(b) })
+	fmt.Fprint(w, "\nInput:\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, name := range names {
+		field := s.Properties[name]
+		need := "optional"
+		if slices.Contains(s.Required, name) {
+			need = "required"
+		}
+		cells := []string{name, field.typeText(), need, field.text()}
+		for i := range cells {
+			cells[i] = strings.Join(strings.Fields(client.Printable(cells[i])), " ")
+		}
+		fmt.Fprintln(tw, strings.TrimRight("  "+strings.Join(cells, "\t"), "\t"))
+	}
+	return tw.Flush()
+}
+
+// rank orders required fields before others.
+func (s *inputSchema) rank(name string) int {
+	if slices.Contains(s.Required, name) {
+		return 0
+	}
+	return 1
+}
+
+// typeText returns the type of a field, without null.
+func (f *fieldSchema) typeText() string {
+	var types []string
+	var one string
+	if json.Unmarshal(f.Type, &one) == nil {
+		return one
+	}
+	if json.Unmarshal(f.Type, &types) != nil || len(types) == 0 {
+		return "JSON"
+	}
+	return strings.Join(slices.DeleteFunc(types, func(t string) bool { return t == "null" }), " or ")
+}
+
+// text returns the description of a field, with its limits.
+func (f *fieldSchema) text() string {
+	var limits []string
+	if len(f.Enum) > 0 {
+		var values []string
+		for _, v := range f.Enum {
+			values = append(values, strings.Trim(string(v), `"`))
+		}
+		limits = append(limits, "one of "+strings.Join(values, ", "))
+	}
+	add := func(name string, value json.RawMessage) {
+		if len(value) > 0 && string(value) != "null" {
+			limits = append(limits, name+" "+string(value))
+		}
+	}
+	add("always", f.Const)
+	add("at least", f.Minimum)
+	add("at most", f.Maximum)
+	add("min. length", f.MinLength)
+	add("max. length", f.MaxLength)
+	add("default", f.Default)
+	if f.Format != "" && f.typeText() == "string" { // the format of a number is its size in bits
+		limits = append(limits, "format "+f.Format)
+	}
+	if f.Pattern != "" {
+		limits = append(limits, "pattern "+f.Pattern)
+	}
+	description := f.Description
+	if description == "" {
+		description = f.Title
+	}
+	if len(limits) == 0 {
+		return description
+	}
+	return strings.TrimSpace(description + " (" + strings.Join(limits, "; ") + ")")
+}
