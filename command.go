@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -207,5 +209,20 @@ func oneArgument(name string) cobra.PositionalArgs {
 			return &usageError{fmt.Errorf("%s takes one argument, %s", cmd.CommandPath(), strings.Trim(name, "[]"))}
 		}
 		return nil
+	}
+}
+
+// completeService completes the name of a service, the first argument of a command, in a shell.
+func (p *program) completeService(
+	server *string,
+) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := p.newClient(*server)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+		defer cancel()
+		return c.Services(ctx), cobra.ShellCompDirectiveNoFileComp
 	}
 }

@@ -312,7 +312,7 @@ func TestPageProblems(t *testing.T) {
 	db := jobstest.SQLite(t)
 	f := newFixture(t, db, options{})
 	for path, want := range map[string]string{
-		"/jobs/job_nope": "there is no such job", "/jobs/job_nope.nope": "there is no such job", "/deliveries/msg_nope": "there is no such delivery", "/services/nope": "there is no such service",
+		"/jobs/job_nope": "there is no such job", "/jobs/job_nope.nope": "the job&#39;s token is not valid", "/deliveries/msg_nope": "there is no such delivery", "/services/nope": "there is no such service",
 		"/jobs?status=nope": "expected one of scheduled", "/jobs?since=nope": "expected a duration", "/jobs?cursor=nope": "expected the next_cursor", "/deliveries?status=nope": "expected pending", "/jobs?do=explode": "expected cancel or retry",
 	} {
 		if a := f.do(t, "GET", path, ""); a.StatusCode/100 != 4 || !strings.Contains(a.body, want) || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {

@@ -7,10 +7,9 @@ const note = document.getElementById("log-note"), newest = document.getElementBy
 const maxLines = 5000;
 
 // The server draws the stored lines, up to the number data-last. Live lines follow, and
-// are added once per frame. The log stays scrolled to the end unless the reader has
-// scrolled up.
+// are added once per frame. The log stays at its end unless the reader scrolls up.
 let stored = Number(log.dataset.last), newestLine = stored, live = [], lines = [], dropped = 0, follow = true;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // created once, because that is slow
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // slow to create
 function local(root) {
   for (const time of root.querySelectorAll("time.at")) {
     time.title = time.dateTime;
