@@ -9,6 +9,25 @@ import (
 	"time"
 )
 
+// Errors that a caller can act on.
+var (
+	// ErrNotFound means that the job does not exist.
+	ErrNotFound = errors.New("no such job")
+	// ErrRemoved means that the job existed and its record was removed, because its retention ended
+	// or its owner deleted it.
+	ErrRemoved = errors.New("the job's record was removed")
+	// ErrFinished means that the job is already finished.
+	ErrFinished = errors.New("the job is already finished")
+	// ErrNotFinished means that the job is not finished yet.
+	ErrNotFinished = errors.New("the job is not finished")
+	// ErrPending means that a callback of the job is not delivered yet.
+	ErrPending = errors.New("a callback of the job is not delivered yet")
+	// ErrKeyReused means that an idempotency key was used again with a different request.
+	ErrKeyReused = errors.New("the idempotency key was used for another request")
+	// ErrUnknownService means that the service does not exist.
+	ErrUnknownService = errors.New("no such service")
+)
+
 // ErrPermanent ends the attempts of a job if the error of its service wraps it: fmt.Errorf("no such
 // file: %w", jobs.ErrPermanent).
 var ErrPermanent = errors.New("not worth another attempt")

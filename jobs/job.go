@@ -3,31 +3,11 @@ package jobs
 import (
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
-)
-
-// Errors that a caller can act on.
-var (
-	// ErrNotFound means that the job does not exist.
-	ErrNotFound = errors.New("no such job")
-	// ErrRemoved means that the job existed and its record was removed, because its retention ended
-	// or its owner deleted it.
-	ErrRemoved = errors.New("the job's record was removed")
-	// ErrFinished means that the job is already finished.
-	ErrFinished = errors.New("the job is already finished")
-	// ErrNotFinished means that the job is not finished yet.
-	ErrNotFinished = errors.New("the job is not finished")
-	// ErrPending means that a callback of the job is not delivered yet.
-	ErrPending = errors.New("a callback of the job is not delivered yet")
-	// ErrKeyReused means that an idempotency key was used again with a different request.
-	ErrKeyReused = errors.New("the idempotency key was used for another request")
-	// ErrUnknownService means that the service does not exist.
-	ErrUnknownService = errors.New("no such service")
 )
 
 // A Status is the status of a job.
@@ -132,15 +112,6 @@ type Internal struct {
 	Timeout, Retain store.Duration
 }
 
-// Links are the URLs that act on a job.
-type Links struct {
-	StatusURL string `json:"status_url" format:"uri"`
-	EventsURL string `json:"events_url" format:"uri"`
-	ResultURL string `json:"result_url" format:"uri"`
-	CancelURL string `json:"cancel_url" format:"uri"`
-	WebURL    string `json:"web_url" format:"uri"`
-}
-
 // A Step is one service with its input in the chain of a job.
 type Step struct {
 	Service    string          `json:"service"`
@@ -181,44 +152,6 @@ type CallbackRequest struct {
 	// Sequence is the number of the newest callback.
 	Sequence uint64
 }
-
-// links returns the URLs of a job below base, which has no trailing slash. ref is the job's id or
-// its token. URLs that change a job always contain the id.
-func (j *Job) links(base, ref string) Links {
-	job := base + "/v1/jobs/" + ref
-	return Links{
-		StatusURL: job,
-		EventsURL: job + "/events",
-		ResultURL: job + "/result",
-		CancelURL: base + "/v1/jobs/" + j.ID + "/cancel",
-		WebURL:    base + "/jobs/" + ref,
-	}
-}
-
-// Opened returns the job as its submitter sees it: with its token, and with URLs below base (such
-// as "https://host") that contain the token.
-func (j Job) Opened(base string) Job {
-	j.Links, j.Input = j.links(base, string(j.Token)), nil
-	j.setFileURL()
-	return j
-}
-
-// Closed returns the job as all others see it: without its token, and with URLs below base that
-// require credentials.
-func (j Job) Closed(base string) Job {
-	j.Links, j.Token = j.links(base, j.ID), ""
-	j.setFileURL()
-	return j
-}
-
-// WithoutInput returns the job without its input, for anyone but its owner.
-func (j Job) WithoutInput() Job {
-	j.Input = nil
-	return j
-}
-
-// TokenURL returns the URL of the job's page below base that contains the token.
-func (j Job) TokenURL(base string) string { return j.links(base, string(j.Token)).WebURL }
 
 // EventID returns the id of the job's newest event.
 func (j *Job) EventID() notify.ID { return notify.ID{Version: j.Version, N: j.Events} }

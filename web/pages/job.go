@@ -2,21 +2,14 @@ package pages
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
-	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
 
@@ -133,116 +126,6 @@ func clippedText(s string) string {
 		return strings.ToValidUTF8(s[:maxShown], "") + "\n… the rest is in the download"
 	}
 	return s
-}
-
-// timeline returns the history of a job, oldest first.
-func timeline(j *jobs.Job) []web.Moment {
-	moments := []web.Moment{{At: j.CreatedAt.Time, Status: "queued", Text: "Submitted"}}
-	if j.RunAt != nil && j.Attempt <= 1 && len(j.History) == 0 {
-		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "scheduled", Text: "Scheduled for"})
-	}
-	last := j.CreatedAt.Time
-	for i, attempt := range j.History {
-		started := web.Moment{
-			At: attempt.StartedAt.Time, Status: "running", Text: fmt.Sprintf("Attempt %d started", attempt.Number),
-			Note: "after " + web.Took(attempt.StartedAt.Sub(last)) + " in the queue",
-		}
-		if j.Steps > 1 {
-			started.Text += fmt.Sprintf(", step %d", attempt.Step)
-		}
-		if i == 0 && attempt.Number > 1 {
-			started.Note = "" // the history before this attempt was truncated
-		}
-		moments = append(moments, started)
-		if attempt.FinishedAt == nil {
-			continue
-		}
-		last = attempt.FinishedAt.Time
-		moments = append(moments, attemptMoment(j, &attempt))
-	}
-	if j.Status == jobs.Retrying && j.RunAt != nil {
-		moments = append(moments, web.Moment{At: j.RunAt.Time, Status: "retrying", Text: "Next attempt"})
-	}
-	ran := len(j.History) > 0 && j.History[len(j.History)-1].FinishedAt != nil && j.FinishedAt != nil &&
-		j.History[len(j.History)-1].FinishedAt.Equal(j.FinishedAt.Time)
-	if j.FinishedAt != nil && !ran {
-		moments = append(moments, web.Moment{
-			At: j.FinishedAt.Time, Status: string(j.Status), Text: title(string(j.Status)),
-		})
-	}
-	return moments
-}
-
-// attemptMoment returns the timeline entry for the end of an attempt.
-func attemptMoment(j *jobs.Job, attempt *jobs.Attempt) web.Moment {
-	m := web.Moment{
-		At: attempt.FinishedAt.Time, Status: string(attempt.Status), Text: title(string(attempt.Status)),
-		Note: "after " + web.Took(attempt.FinishedAt.Sub(attempt.StartedAt.Time)),
-	}
-	switch {
-	case attempt.Status == jobs.Succeeded && attempt.Step < j.Steps:
-		m.Text = fmt.Sprintf("Step %d succeeded", attempt.Step)
-	case attempt.Status == jobs.Retrying:
-		m.Text = "Failed, will be retried"
-	case attempt.Status == jobs.Queued:
-		m.Text = "Returned to the queue"
-	}
-	if attempt.Error != nil {
-		m.Note += ": " + attempt.Error.Message
-	}
-	return m
-}
-
-// title capitalizes a word.
-func title(word string) string {
-	r, size := utf8.DecodeRuneInString(word)
-	if size == 0 {
-		return ""
-	}
-	return string(unicode.ToTitle(r)) + word[size:]
-}
-
-// facts returns further properties of a job for display.
-func facts(j *jobs.Job) []web.Fact {
-	all := []web.Fact{
-		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
-		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
-		{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
-		{Name: "Metadata", Text: string(j.Metadata)},
-		{Name: "Expires", At: moment(j.ExpiresAt)},
-	}
-	if j.Callback != nil {
-		all = append(all, web.Fact{
-			Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts),
-		})
-	}
-	if j.StartedAt != nil && j.FinishedAt != nil {
-		all = append(all, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
-	}
-	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
-}
-
-func moment(t *store.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return &t.Time
-}
-
-// stepRows returns the progress of the steps of a job.
-func stepRows(j *jobs.Job) []web.StepRow {
-	rows := make([]web.StepRow, 0, len(j.Chain))
-	for i, step := range j.Chain {
-		row := web.StepRow{Number: strconv.Itoa(i + 1), Service: step.Service, Status: "waiting"}
-		switch {
-		case step.FinishedAt != nil:
-			row.Status, row.Output = "succeeded", clippedText(string(step.Output))
-		case i+1 == j.Step:
-			row.Status = string(j.Status)
-		}
-		rows = append(rows, row)
-	}
-	return rows
 }
 
 func (a *Pages) cancelAction(r *http.Request) (string, error) {
