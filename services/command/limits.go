@@ -39,7 +39,7 @@ func (p *parser) limits(c *Command, at string, node *yaml.Node) {
 		},
 	})
 	if !canLimit {
-		c.lacks(node, "%s: programs can be limited on Linux only", at)
+		c.Lacks(node, "%s: programs can be limited on Linux only", at)
 	}
 }
 

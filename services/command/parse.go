@@ -2,7 +2,6 @@ package command
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -41,26 +40,15 @@ type parser struct {
 
 // command reads one command.
 func (p *parser) command(name string, node *yaml.Node) *Command {
-	c := &Command{Name: name, line: node.Line, summary: "Run a program.", output: outputJSON, grace: maxGrace}
-	at := "commands." + name
-	var run, input, progress *yaml.Node
+	c := &Command{Service: spec.Service{Name: name, Summary: "Run a program."}, output: outputJSON, grace: maxGrace}
+	var run, progress *yaml.Node
 	pass, set := slices.Clone(passed), map[string]string{}
-	p.Members(at, node, map[string]spec.Reader{
-		"summary":       func(at string, v *yaml.Node) { c.summary = p.Text(at, v) },
+	c.Read(&p.Parser, "commands", node, map[string]spec.Reader{
 		"run":           func(_ string, v *yaml.Node) { run = v },
-		"input":         func(_ string, v *yaml.Node) { input = v },
 		"output":        func(at string, v *yaml.Node) { p.output(c, at, v) },
 		"progress":      func(_ string, v *yaml.Node) { progress = v },
-		"timeout":       func(at string, v *yaml.Node) { c.timeout = p.Duration(at, v) },
-		"concurrency":   func(at string, v *yaml.Node) { c.concurrency = p.Number(at, v, 1, 10_000) },
 		"limits":        func(at string, v *yaml.Node) { p.limits(c, at, v) },
 		"allow_options": func(at string, v *yaml.Node) { c.allowOptions = p.Bool(at, v) },
-		"retry": func(at string, v *yaml.Node) {
-			p.Members(at, v, map[string]spec.Reader{
-				"attempts":       func(at string, v *yaml.Node) { c.attempts = p.Number(at, v, 1, 100) },
-				"permanent_exit": func(at string, v *yaml.Node) { c.permanentExit = p.Numbers(at, v, 1, 255) },
-			})
-		},
 		"env": func(at string, v *yaml.Node) {
 			p.Members(at, v, map[string]spec.Reader{
 				"pass": func(at string, v *yaml.Node) {
@@ -73,10 +61,12 @@ func (p *parser) command(name string, node *yaml.Node) *Command {
 				},
 			})
 		},
+	}, map[string]spec.Reader{
+		"permanent_exit": func(at string, v *yaml.Node) { c.permanentExit = p.Numbers(at, v, 1, 255) },
 	})
-	c.schema = p.Schema(at+".input", input)
+	at := c.Path()
 	if !supported {
-		c.lacks(node, "%s: programs can be run on Unix only", at)
+		c.Lacks(node, "%s: programs can be run on Unix only", at)
 	}
 	if run == nil {
 		p.Wrong(node, "%s: run is missing, such as `run: [python3, ./resize.py]`", at)
@@ -109,7 +99,7 @@ func (p *parser) output(c *Command, at string, node *yaml.Node) {
 		c.output = node.Value
 		return
 	}
-	c.output = outputFile
+	c.output = spec.OutputFile
 	p.Members(at, node, map[string]spec.Reader{
 		"file": func(at string, v *yaml.Node) {
 			c.file = p.Text(at, v)
@@ -136,10 +126,10 @@ func (p *parser) run(c *Command, at string, node *yaml.Node) {
 		if strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
 			text = filepath.Join(p.dir, text)
 			if _, err := os.Stat(text); err != nil && !strings.Contains(text, "{{") {
-				c.lacks(v, "%s: there is no file %s", at, text)
+				c.Lacks(v, "%s: there is no file %s", at, text)
 			}
 		}
-		argument, err := spec.ParseTemplate(text, &c.schema)
+		argument, err := spec.ParseTemplate(text, &c.Schema)
 		if err != nil {
 			p.Wrong(v, "%s: %s", at, err)
 		}
@@ -150,10 +140,6 @@ func (p *parser) run(c *Command, at string, node *yaml.Node) {
 	}
 }
 
-func (c *Command) lacks(node *yaml.Node, format string, args ...any) {
-	c.missing = append(c.missing, spec.Error{Line: node.Line, Text: fmt.Sprintf(format, args...)})
-}
-
 // program checks that a program can be started.
 func (p *parser) program(c *Command, at string, node *yaml.Node, argument spec.Template) {
 	name, ok := argument.Constant()
@@ -162,7 +148,7 @@ func (p *parser) program(c *Command, at string, node *yaml.Node, argument spec.T
 		return
 	}
 	if _, err := exec.LookPath(name); err != nil {
-		c.lacks(node, "%s: no program %q can be started: install it, or give the path of an executable file", at, name)
+		c.Lacks(node, "%s: no program %q can be started: install it, or give the path of an executable file", at, name)
 	}
 }
 
@@ -180,7 +166,7 @@ func (p *parser) progress(c *Command, at string, node *yaml.Node) {
 		},
 		"of": func(at string, v *yaml.Node) {
 			var err error
-			if c.progressOf, err = spec.ParseTemplate(p.Text(at, v), &c.schema); err != nil {
+			if c.progressOf, err = spec.ParseTemplate(p.Text(at, v), &c.Schema); err != nil {
 				p.Wrong(v, "%s: %s", at, err)
 			}
 			if text, ok := c.progressOf.Constant(); ok && err == nil {

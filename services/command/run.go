@@ -47,7 +47,7 @@ func (c *Command) runForFile(ctx context.Context, input json.RawMessage) (f jobs
 func (c *Command) execute(
 	ctx context.Context, input json.RawMessage, done func(dir string, printed []byte) error,
 ) error {
-	values, err := c.schema.Values(input)
+	values, err := c.Schema.Values(input)
 	if err != nil {
 		return errors.Join(err, jobs.ErrPermanent)
 	}
@@ -75,7 +75,7 @@ func (c *Command) execute(
 	}}
 	stdout := io.Writer(out)
 	stdoutLines := &lineWriter{limit: maxLogLine, line: func(line string) { c.report(ctx, line, total) }}
-	if c.output == outputFile {
+	if c.output == spec.OutputFile {
 		stdout = stdoutLines
 	}
 	messages := &lineWriter{limit: maxMessage, line: func(line string) { takeMessage(ctx, line) }}

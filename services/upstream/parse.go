@@ -36,26 +36,17 @@ type parser struct {
 
 // upstream reads one upstream.
 func (p *parser) upstream(name string, node *yaml.Node) *Upstream {
-	u := &Upstream{Name: name, line: node.Line, summary: "Call an HTTP server.", method: http.MethodPost, headers: make(http.Header), output: outputJSON, stream: true, client: newClient()}
-	at := "upstreams." + name
-	var request, input *yaml.Node
-	p.Members(at, node, map[string]spec.Reader{
-		"summary":     func(at string, v *yaml.Node) { u.summary = p.Text(at, v) },
-		"request":     func(_ string, v *yaml.Node) { request = v },
-		"input":       func(_ string, v *yaml.Node) { input = v },
-		"output":      func(at string, v *yaml.Node) { u.output = p.OneOf(at, v, outputs...) },
-		"stream":      func(at string, v *yaml.Node) { u.stream = p.OneOf(at, v, "auto", "off") == "auto" },
-		"timeout":     func(at string, v *yaml.Node) { u.timeout = p.Duration(at, v) },
-		"concurrency": func(at string, v *yaml.Node) { u.concurrency = p.Number(at, v, 1, 10_000) },
-		"idle":        func(at string, v *yaml.Node) { u.idle = p.Duration(at, v) },
-		"retry": func(at string, v *yaml.Node) {
-			p.Members(at, v, map[string]spec.Reader{
-				"attempts":         func(at string, v *yaml.Node) { u.attempts = p.Number(at, v, 1, 100) },
-				"permanent_status": func(at string, v *yaml.Node) { u.permanentStatus = append([]int{}, p.Numbers(at, v, 300, 599)...) },
-			})
-		},
+	u := &Upstream{Service: spec.Service{Name: name, Summary: "Call an HTTP server."}, method: http.MethodPost, headers: make(http.Header), output: outputJSON, stream: true, client: newClient()}
+	var request *yaml.Node
+	u.Read(&p.Parser, "upstreams", node, map[string]spec.Reader{
+		"request": func(_ string, v *yaml.Node) { request = v },
+		"output":  func(at string, v *yaml.Node) { u.output = p.OneOf(at, v, outputs...) },
+		"stream":  func(at string, v *yaml.Node) { u.stream = p.OneOf(at, v, "auto", "off") == "auto" },
+		"idle":    func(at string, v *yaml.Node) { u.idle = p.Duration(at, v) },
+	}, map[string]spec.Reader{
+		"permanent_status": func(at string, v *yaml.Node) { u.permanentStatus = append([]int{}, p.Numbers(at, v, 300, 599)...) },
 	})
-	u.schema = p.Schema(at+".input", input)
+	at := u.Path()
 	if request == nil {
 		u.secrets = strings.NewReplacer()
 		p.Wrong(node, "%s: request is missing, such as `request: {url: http://127.0.0.1:9000/asr}`", at)
@@ -98,7 +89,7 @@ func (p *parser) request(u *Upstream, at string, node *yaml.Node) {
 // url reads the URL, which may have placeholders in its path and its query.
 func (p *parser) url(u *Upstream, at string, node *yaml.Node) {
 	var err error
-	if u.url, err = spec.ParseTemplate(p.Text(at, node), &u.schema); err != nil {
+	if u.url, err = spec.ParseTemplate(p.Text(at, node), &u.Schema); err != nil {
 		p.Wrong(node, "%s: %s", at, err)
 		return
 	}
@@ -131,7 +122,7 @@ func (p *parser) header(u *Upstream, at string, name, value *yaml.Node) {
 	text, err := p.secrets(value.Value)
 	switch {
 	case err != nil:
-		u.missing = append(u.missing, spec.Error{Line: value.Line, Text: fmt.Sprintf("%s.%s: %s", at, name.Value, err)})
+		u.Lacks(value, "%s.%s: %s", at, name.Value, err)
 	case !httpguts.ValidHeaderFieldValue(text):
 		p.Wrong(value, "%s.%s: the value has characters that no header can have", at, name.Value) // it may be a secret
 	}

@@ -77,7 +77,7 @@ func (u *Upstream) target(values spec.Values) (string, error) {
 
 // check returns why an input that its schema allows can't be sent.
 func (u *Upstream) check(input []byte) error {
-	values, err := u.schema.Values(input)
+	values, err := u.Schema.Values(input)
 	if err != nil {
 		return err
 	}

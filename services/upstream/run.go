@@ -76,7 +76,7 @@ func (u *Upstream) call(
 	ctx context.Context, input json.RawMessage,
 	read func(ctx context.Context, resp *http.Response, body io.Reader) error,
 ) error {
-	values, err := u.schema.Values(input)
+	values, err := u.Schema.Values(input)
 	if err != nil {
 		return errors.Join(err, jobs.ErrPermanent)
 	}

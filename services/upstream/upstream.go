@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
@@ -15,24 +14,17 @@ import (
 
 // An Upstream is a service that calls an HTTP server.
 type Upstream struct {
-	// Name is the name of the service.
-	Name string
-	line int // in the configuration file
+	spec.Service
 
-	summary         string
 	method          string
 	url             spec.Template
 	headers         http.Header
 	body            string // one of bodies
-	schema          spec.Schema
 	output          string // one of outputs
 	stream          bool   // streamed responses become output events
 	idempotencyKey  bool
-	timeout, idle   time.Duration
-	attempts        int
-	concurrency     int   // 0 for no limit
-	permanentStatus []int // nil for the default
-	missing         spec.Errors
+	idle            time.Duration
+	permanentStatus []int             // nil for the default
 	secrets         *strings.Replacer // hides secrets in texts
 	client          *http.Client
 }
@@ -51,47 +43,26 @@ var bodies = []string{bodyJSON, bodyForm, bodyMultipart, bodyNone}
 const (
 	outputJSON = "json" // one JSON value; a streamed response is a list
 	outputText = "text" // a string
-	outputFile = "file" // a file with the content type of the response
 )
 
-var outputs = []string{outputJSON, outputText, outputFile}
-
-var outputSchemas = map[string]json.RawMessage{
-	outputJSON: json.RawMessage(`{"description": "What the server responds."}`),
-	outputText: json.RawMessage(`{"type": "string", "description": "What the server responds."}`),
-}
+var outputs = []string{outputJSON, outputText, spec.OutputFile}
 
 // Register adds the upstream to a registry. Error: its name is taken.
 func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
-	if r.Get(u.Name) != nil {
-		return spec.Errors{{Line: u.line, Text: "upstreams." + u.Name + ": there is a service of this name already"}}
+	if u.output == spec.OutputFile {
+		return spec.Register(r, &u.Service, u.output, u.check, u.runForFile)
 	}
-	service := jobs.Service{
-		Name: u.Name, Summary: u.summary, Timeout: u.timeout, MaxAttempts: u.attempts, Concurrency: u.concurrency,
-		InputSchema: u.schema.JSON, OutputSchema: outputSchemas[u.output], Check: u.check, External: true,
-	}
-	if u.output == outputFile {
-		service.OutputSchema = spec.FileSchema
-		jobs.Add(r, service, u.runForFile)
-	} else {
-		jobs.Add(r, service, u.run)
-	}
-	return nil
+	return spec.Register(r, &u.Service, u.output, u.check, u.run)
 }
 
 // NeedsFiles returns why a server without a directory for files can't run the service; nil
 // if it can.
 func (u *Upstream) NeedsFiles() spec.Errors {
-	if u.output != outputFile {
+	if u.output != spec.OutputFile {
 		return nil
 	}
-	return spec.Errors{{
-		Line: u.line, Text: "upstreams." + u.Name + ".output: to return files, set files.dir to a directory that all processes share",
-	}}
+	return u.FilesError()
 }
-
-// Missing returns which of the secrets are not on this machine.
-func (u *Upstream) Missing() spec.Errors { return u.missing }
 
 // newClient returns a client that follows no redirect and waits for a response as long
 // as its request's context lasts, but notices a dead connection.
