@@ -87,8 +87,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	}
 	e.receivers, e.sessions = receivers.New(e.db, keys), auth.NewSessions(e.db)
 	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: e.receivers})
-	where := fileStore{c.filesDir(), keys.Fingerprint(), c.FileLimits}
-	if e.files, err = where.open(); err != nil {
+	if e.files, err = openFileStore(c, keys); err != nil {
 		return e, err
 	}
 	workers := 0
@@ -99,7 +98,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
 		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate, Fill: e.validator.Fill,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
-		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, where), Logger: logger,
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, e.files), Logger: logger,
 	}
 	if e.files != nil {
 		qc.Files = e.files

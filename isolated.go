@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,20 +40,18 @@ func (p *program) isolatedCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			description, err := parseFileStore(argument)
-			if err != nil {
-				return err
+			var share *files.Share
+			if err := json.Unmarshal([]byte(argument), &share); err != nil {
+				return fmt.Errorf("read --files: %w", err)
 			}
 			var stored files.Store
-			if dir, err := description.open(); err != nil {
-				return err
-			} else if dir != nil {
-				stored = dir
+			if share != nil {
+				stored = share.Dir()
 			}
 			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, stored, in, out)
 		},
 	}
-	cmd.Flags().String("files", "", "where jobs store files, as JSON")
+	cmd.Flags().String("files", "null", "where jobs store files, as JSON")
 	addBenchFlag(cmd)
 	return cmd
 }
@@ -72,22 +71,19 @@ func guardCommand() *cobra.Command {
 
 // isolate returns the function that creates the command of an isolated run. Its
 // standard error, such as the trace of a crash, goes to this process's.
-func isolate(c *config, s fileStore) func(context.Context) (*exec.Cmd, error) {
+func isolate(c *config, dir *files.Dir) func(context.Context) (*exec.Cmd, error) {
 	return func(ctx context.Context) (*exec.Cmd, error) {
 		path, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("find the path of this program: %w", err)
 		}
-		args := []string{"run-isolated"}
+		share, err := json.Marshal(dir.Share())
+		if err != nil {
+			return nil, err
+		}
+		args := []string{"run-isolated", "--files", string(share)}
 		if c.Bench {
 			args = append(args, "--bench")
-		}
-		if s.Dir != "" {
-			argument, err := s.argument()
-			if err != nil {
-				return nil, err
-			}
-			args = append(args, "--files", argument)
 		}
 		cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // this program itself
 		cmd.Stderr = os.Stderr

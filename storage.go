@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"coatcheck/jobs/files"
@@ -76,32 +74,11 @@ func (c *config) filesDir() string {
 	return cmp.Or(c.FilesDir, filepath.Join(c.Data, filesName))
 }
 
-// A fileStore is what a process of an isolated run needs to store files.
-type fileStore struct {
-	Dir, Owner string
-	Limits     files.Limits
-}
-
-// open opens the directory; nil if there is none.
-func (s fileStore) open() (*files.Dir, error) {
-	if s.Dir == "" {
+// openFileStore opens the directory for the files of jobs; nil if this server has none.
+func openFileStore(c *config, keyring *keys.Keyring) (*files.Dir, error) {
+	dir := c.filesDir()
+	if dir == "" {
 		return nil, nil
 	}
-	return files.Open(s.Dir, s.Owner, s.Limits)
-}
-
-// argument returns the store as a command-line argument.
-func (s fileStore) argument() (string, error) {
-	text, err := json.Marshal(s)
-	return string(text), err
-}
-
-func parseFileStore(argument string) (s fileStore, err error) {
-	if argument == "" {
-		return s, nil
-	}
-	if err := json.Unmarshal([]byte(argument), &s); err != nil {
-		return s, fmt.Errorf("read --files: %w", err)
-	}
-	return s, nil
+	return files.Open(dir, keyring.Fingerprint(), c.FileLimits)
 }

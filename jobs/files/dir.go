@@ -39,64 +39,6 @@ type Dir struct {
 // partSuffix is the suffix of a file that is not complete yet.
 const partSuffix = ".part"
 
-// ownerFile is the name of the file that names the owner of a directory.
-const ownerFile = "owner"
-
-// Open opens a directory, which it creates if it is missing. The owner identifies the server: a
-// directory of another server is refused, because its files would be swept as those of unknown jobs.
-func Open(path, owner string, limits Limits) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("create the directory for files: %w", err)
-	}
-	if err := claim(filepath.Join(path, ownerFile), owner); err != nil {
-		return nil, err
-	}
-	d := &Dir{path: path, limits: limits}
-	return d, d.count()
-}
-
-// claim checks that a directory has this owner, or none yet.
-func claim(path, owner string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator chooses the path
-	if err == nil {
-		_, err = f.WriteString(owner)
-		return errors.Join(err, f.Sync(), f.Close())
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("open the directory for files: %w", err)
-	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator chooses the path
-	if err != nil {
-		return fmt.Errorf("open the directory for files: %w", err)
-	}
-	if string(text) != owner {
-		return fmt.Errorf("files.dir: %s has the files of another server: choose another directory, or, if it was copied with its database from that server, delete the file %s", filepath.Dir(path), path)
-	}
-	return nil
-}
-
-// count counts the bytes of all files.
-func (d *Dir) count() error {
-	var used int64
-	err := filepath.WalkDir(d.path, func(_ string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
-			return nil
-		}
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		if info, err := entry.Info(); err == nil {
-			used += info.Size()
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("count the bytes of files: %w", err)
-	}
-	d.used.Store(used)
-	return nil
-}
-
 // Save implements [jobs.FileStore].
 func (d *Dir) Save(ctx context.Context, jobID, name, contentType string, r io.Reader) (jobs.File, error) {
 	id, err := keys.NewID("file_")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"coatcheck/jobs/store"
 )
@@ -16,12 +15,9 @@ func (q *Queue) Retries(ctx context.Context, ids ...string) (map[string]string, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
-	marks, args := make([]string, len(ids)), make([]any, len(ids))
-	for i, id := range ids {
-		marks[i], args[i] = fmt.Sprintf("$%d", i+1), id
-	}
+	marks, args := placeholders(ids)
 	rows, err := q.db.Read.QueryContext(ctx, `SELECT retry_of, max(id) FROM jobs WHERE retry_of <> '' AND retry_of IN (`+
-		strings.Join(marks, ", ")+`) GROUP BY retry_of`, args...)
+		marks+`) GROUP BY retry_of`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read retries: %w", err)
 	}
