@@ -122,7 +122,7 @@ var settings = []setting{
 	{"shutdown_timeout", "SHUTDOWN_TIMEOUT", "shutdown-timeout", "how long running jobs may continue when the program stops", duration(func(c *config) *time.Duration { return &c.ShutdownTimeout }, 0, time.Hour)},
 	{"retain", "RETAIN", "", "how long a job's record is kept after its end", duration(func(c *config) *time.Duration { return &c.Retain }, time.Second, 365*24*time.Hour)},
 	{"job_timeout", "", "", "longest timeout that a caller may request", duration(func(c *config) *time.Duration { return &c.JobTimeout }, time.Second, 366*24*time.Hour)},
-	{"cancel_grace", "", "", "how long a job may continue after it was told to stop, before its run is abandoned", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
+	{"cancel_grace", "", "", "how long a job may continue after it was canceled or timed out, before its run is abandoned", duration(func(c *config) *time.Duration { return &c.CancelGrace }, 100*time.Millisecond, time.Hour)},
 	{"log.level", "LOG_LEVEL", "", "debug, info, warn or error", text(func(c *config) *string { return &c.LogLevel }, isOneOf("debug", "info", "warn", "error"))},
 	{"log.format", "LOG_FORMAT", "", "text, json, or auto: text on a terminal", text(func(c *config) *string { return &c.LogFormat }, isOneOf("auto", "text", "json"))},
 	{"httpauth", "", "", "users and their password hashes", decoded(func(c *config) *map[string]string { return &c.Users }, "names with hashes: `alice: \"$argon2id$…\"`")},

@@ -56,24 +56,34 @@ func (f *jobFilter) print(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list jobs: %w", err)
 	}
-	if f.json {
-		return printJSON(f.stdout, found)
-	}
-	t := table{heading: []string{"ID", "SERVICE", "STATUS", "PROGRESS", "AGE", "ERROR", "TAGS"}}
-	for _, item := range found.Data {
-		var job jobs.Job
-		if err := json.Unmarshal(item, &job); err != nil {
-			return fmt.Errorf("list jobs: %w", err)
-		}
+	heading := []string{"ID", "SERVICE", "STATUS", "PROGRESS", "AGE", "ERROR", "TAGS"}
+	return printList(&f.remote, found, "jobs", heading, func(job jobs.Job) []string {
 		code := ""
 		if job.Error != nil {
 			code = job.Error.Code
 		}
-		t.add(job.ID, job.Service, string(job.Status), fmt.Sprintf("%.0f%%", job.Progress.Percent),
-			f.when(job.CreatedAt.Time), orDash(code), orDash(strings.Join(job.Tags, ",")))
+		return []string{
+			job.ID, job.Service, string(job.Status), fmt.Sprintf("%.0f%%", job.Progress.Percent),
+			f.when(job.CreatedAt.Time), orDash(code), orDash(strings.Join(job.Tags, ",")),
+		}
+	})
+}
+
+// printList prints a list: as JSON if that was requested, or else as a table with a row for each item.
+func printList[T any](r *remote, found *page, what string, heading []string, row func(T) []string) error {
+	if r.json {
+		return printJSON(r.stdout, found)
 	}
-	f.noteMore(found, "jobs match")
-	return t.print(f.stdout)
+	t := table{heading: heading}
+	for _, text := range found.Data {
+		var item T
+		if err := json.Unmarshal(text, &item); err != nil {
+			return fmt.Errorf("list %s: %w", what, err)
+		}
+		t.add(row(item)...)
+	}
+	r.noteMore(found, what+" match")
+	return t.print(r.stdout)
 }
 
 // when returns a time: its age on a terminal, or else the time itself.
@@ -121,27 +131,20 @@ func (f *deliveryFilter) print(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f.json {
-		return printJSON(f.stdout, found)
-	}
-	t := table{heading: []string{"ID", "EVENT", "STATUS", "ATTEMPTS", "LATEST", "AGE", "JOB", "URL"}}
-	for _, item := range found.Data {
-		var d queue.Delivery
-		if err := json.Unmarshal(item, &d); err != nil {
-			return fmt.Errorf("list callbacks: %w", err)
-		}
+	heading := []string{"ID", "EVENT", "STATUS", "ATTEMPTS", "LATEST", "AGE", "JOB", "URL"}
+	return printList(&f.remote, found, "callbacks", heading, func(d queue.Delivery) []string {
 		latest := ""
 		if n := len(d.Attempts); n > 0 {
 			latest = d.Attempts[n-1].Code
 		}
-		t.add(d.ID, d.Event, d.Status, strconv.Itoa(len(d.Attempts)), orDash(latest),
-			f.when(d.CreatedAt.Time), orDash(string(d.JobID)), d.URL)
-	}
-	f.noteMore(found, "callbacks match")
-	return t.print(f.stdout)
+		return []string{
+			d.ID, d.Event, d.Status, strconv.Itoa(len(d.Attempts)), orDash(latest),
+			f.when(d.CreatedAt.Time), orDash(string(d.JobID)), d.URL,
+		}
+	})
 }
 
-// find returns the deliveries that match. The server filters those of one job not by their status.
+// find returns the deliveries that match. The server does not filter the deliveries of one job by status.
 func (f *deliveryFilter) find(ctx context.Context) (*page, error) {
 	if f.job == "" {
 		query := make(url.Values)

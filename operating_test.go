@@ -50,7 +50,31 @@ func names(text, pattern string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// What docs/operating.md says that the log says is what it says.
+// Source files that the documents name exist.
+func TestDocsSourceFiles(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, path := range append(documents, "README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names(string(text), "`([a-z_]+/[a-z_/]+\\.(?:go|js|html|css|sql|json))`") {
+			if _, err := os.Stat(name); err != nil && name != "services/shout.go" { // the reader writes that one
+				t.Errorf("%s: %v", path, err)
+			}
+			checked++
+		}
+	}
+	if checked < 10 {
+		t.Errorf("%d names found, want at least 10", checked)
+	}
+}
+
+// The log messages that docs/operating.md quotes are in the source.
 func TestDocsOperatingLog(t *testing.T) {
 	doc, err := os.ReadFile("docs/operating.md")
 	if err != nil {

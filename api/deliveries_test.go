@@ -257,7 +257,7 @@ func TestCallbackKeys(t *testing.T) {
 	}
 }
 
-// A delivery to a host on hold says until when; a test of the same host is sent at once.
+// A delivery to a host on hold has the time when the hold ends; a test of the same host is sent at once.
 func TestHeldUntil(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		credentials, keys := aliceAndBob(t)

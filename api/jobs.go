@@ -82,7 +82,7 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
-		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read what a job's services said",
+		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read the log of a job",
 		access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
 		description: "The newest 256 KiB of it, a line each with its time and level.",
 		more: func(op *huma.Operation) {
@@ -95,10 +95,10 @@ func (a *API) addJobs() {
 	register(a, operation{
 		id: "cancel-job", method: http.MethodPost, path: "/v1/jobs/{job}/cancel", summary: "Cancel a job",
 		access: userOnly, tag: "jobs",
-		description: "A job that waits is canceled at once (200); one that runs is told to stop (202).",
+		description: "A job that waits is canceled at once (200); a running one is asked to stop (202).",
 		more: func(op *huma.Operation) {
 			op.Responses["202"] = &huma.Response{
-				Description: "The job's worker is told to stop.",
+				Description: "The job is running and was asked to stop.",
 				Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}},
 			}
 		},

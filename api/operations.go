@@ -76,7 +76,7 @@ type liveAnswer struct {
 type readyAnswer struct {
 	Status int
 	Body   struct {
-		Status string        `json:"status" enum:"ok,warning" doc:"warning: jobs are taken, but somebody should look."`
+		Status string        `json:"status" enum:"ok,warning" doc:"warning: the server accepts jobs, but a check needs attention."`
 		Checks []queue.Check `json:"checks" nullable:"false"`
 	}
 }

@@ -113,7 +113,7 @@ func (a *API) WriteProblem(w http.ResponseWriter, r *http.Request, cause error) 
 	}
 	text = append(text, '\n')
 	w.Header().Set("Content-Type", problemType)
-	// Clients that are still sending can tell that the response is complete.
+	// A client that is still sending its request knows from the length that the response is complete.
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(p.Status)
 	//nolint:gosec // no browser takes JSON for HTML: it is sent with nosniff

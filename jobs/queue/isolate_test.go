@@ -54,7 +54,7 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 	}
 }
 
-// An isolated service is told to stop; when the server is gone, its process
+// An isolated service is asked to stop; when the server is gone, its process
 // leaves at once, because another run may begin.
 func TestIsolatedStops(t *testing.T) {
 	services := new(jobs.Registry)
@@ -77,7 +77,7 @@ func TestIsolatedStops(t *testing.T) {
 	}
 	var out bytes.Buffer
 	if err := RunIsolated(t.Context(), services, nil, strings.NewReader(request("waits")+isolatedStop), &out); err != nil || !strings.Contains(out.String(), `{"result":{"output":"stopped"}}`) {
-		t.Errorf("told to stop: %s, %v", out.String(), err)
+		t.Errorf("asked to stop: %s, %v", out.String(), err)
 	}
 	out.Reset()
 	if err := RunIsolated(t.Context(), services, nil, strings.NewReader(request("unresponsive")), &out); err == nil || out.Len() > 0 {
