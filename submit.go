@@ -25,7 +25,7 @@ func (p *program) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run SERVICE [NAME=VALUE]…", Short: "Submit a job and watch it until it ends",
 		Long: "Submits a job to a service, watches it like `coatcheck watch`, and prints its output. Set input properties with NAME=VALUE,\n" +
-			"where the service's schema decides whether VALUE is text or JSON, or with NAME:=JSON. --input sets the whole input; NAME=VALUE then adds to it.\n" +
+			"where the service's schema decides whether VALUE is text or JSON, or with NAME:=JSON. NAME=@PATH sends a file. --input sets the whole input; NAME=VALUE then adds to it.\n" +
 			"Ctrl-C only stops watching: the job continues, and the command prints how to watch it again.\n" + credentialsHelp,
 		Example: "  coatcheck run sleep seconds=10 name=Ada\n  coatcheck run maths.add --input '{\"a\": 3, \"b\": 4}'",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -69,8 +69,8 @@ type submission struct {
 	key                         string
 }
 
-// request returns the body of the submission.
-func (s *submission) request(input map[string]json.RawMessage) ([]byte, error) {
+// request returns the members of the submission.
+func (s *submission) request(input map[string]json.RawMessage) map[string]any {
 	body := map[string]any{"input": input}
 	for name, value := range map[string]string{"callback_url": s.callbackURL, "delay": s.delay, "timeout": s.timeout} {
 		if value != "" {
@@ -83,36 +83,31 @@ func (s *submission) request(input map[string]json.RawMessage) ([]byte, error) {
 	if len(s.tags) > 0 {
 		body["tags"] = s.tags
 	}
-	return json.Marshal(body)
+	return body
 }
 
 // run submits a job and watches it.
 func (s *submission) run(ctx context.Context, service string, args []string) error {
 	input, err := s.readInput()
-	if err == nil {
-		err = serviceError(s.client.Assign(ctx, service, input, args))
-	}
 	if err != nil {
 		return err
 	}
-	body, err := s.request(input)
+	files, err := s.client.Assign(ctx, service, input, args)
 	if err != nil {
-		return err
+		return serviceError(err)
 	}
-	var job jobs.Job
-	// The key prevents a second job if a proxy repeats the request.
-	key := http.Header{"Idempotency-Key": {`"` + cmp.Or(s.key, rand.Text()) + `"`}}
-	if _, err := s.client.Call(ctx, http.MethodPost, s.client.ServiceURL(service)+"/jobs", key, body, &job); err != nil {
+	job, err := s.submit(ctx, service, input, files)
+	if err != nil {
 		if ctx.Err() != nil {
 			return &exitError{exitInterrupted, errors.New("interrupted before the server responded")}
 		}
 		return fmt.Errorf("submit: %w", serviceError(err))
 	}
 	if s.detach {
-		return s.printDetached(&job)
+		return s.printDetached(job)
 	}
 	if !s.json {
-		s.announce(&job)
+		s.announce(job)
 	}
 	s.name, s.server, s.connected = string(job.Token), s.client, true
 	s.printStatus(job.Status, job.Attempt) // the stream may start when the job already runs
@@ -125,6 +120,24 @@ func (s *submission) run(ctx context.Context, service string, args []string) err
 		return s.cancelJob(ctx, job.ID)
 	}
 	return err
+}
+
+// submit submits a job.
+func (s *submission) submit(
+	ctx context.Context, service string, input map[string]json.RawMessage, files map[string][]string,
+) (*jobs.Job, error) {
+	job, body, url := new(jobs.Job), s.request(input), s.client.ServiceURL(service)+"/jobs"
+	// The key prevents a second job if a proxy repeats the request.
+	key := http.Header{"Idempotency-Key": {`"` + cmp.Or(s.key, rand.Text()) + `"`}}
+	if len(files) > 0 {
+		return job, s.client.Upload(ctx, url, key, body, files, job)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.client.Call(ctx, http.MethodPost, url, key, text, job)
+	return job, err
 }
 
 // printDetached prints a job that is not watched: its id on standard output, for scripts.

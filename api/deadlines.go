@@ -78,6 +78,25 @@ type deadlineBody struct {
 	control *http.ResponseController
 	conn    *connection // nil if connections are not counted
 	ended   atomic.Bool
+
+	// Of a large body: when it began, and how many bytes have come. timeout is 0 for others.
+	start    time.Time
+	timeout  time.Duration
+	received int64
+}
+
+// minUploadRate is the minimum average rate at which a large body must arrive, in bytes per second,
+// with BodyTimeout as a grace period.
+const minUploadRate = 16 << 10
+
+// allowLarge lets the body take as long as it needs at minUploadRate.
+func (b *deadlineBody) allowLarge(timeout time.Duration) {
+	b.start, b.timeout = time.Now(), timeout
+	b.extend()
+}
+
+func (b *deadlineBody) extend() {
+	_ = b.control.SetReadDeadline(b.start.Add(b.timeout + time.Duration(b.received)*time.Second/minUploadRate))
 }
 
 func (b *deadlineBody) begin(limit time.Duration) {
@@ -106,6 +125,10 @@ func (b *deadlineBody) end() {
 // Read implements [io.Reader].
 func (b *deadlineBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if b.timeout > 0 && err == nil {
+		b.received += int64(n)
+		b.extend()
+	}
 	if err == io.EOF {
 		_ = b.control.SetReadDeadline(time.Time{}) // an expired deadline would cancel the request
 		b.end()

@@ -55,6 +55,7 @@ func (a *API) Decode(ctx context.Context, service, contentType string, body []by
 		}
 		return jobs.Submission{}, Invalid(errs)
 	}
+	errs = append(errs, a.checkFiles(ctx, service, in.Input, "body.input")...)
 	if len(errs) == 0 {
 		if err := a.Services.Get(service).Fits(a.Validator.Fill(service, in.Input)); err != nil {
 			errs = append(errs, schema.DecodeError(err, "body.input"))
@@ -108,6 +109,7 @@ func (a *API) Decode(ctx context.Context, service, contentType string, body []by
 			return jobs.Submission{}, bodyError(ctx, err)
 		}
 		errs = append(errs, more...)
+		errs = append(errs, a.checkFiles(ctx, step.Service, step.Input, fmt.Sprintf("body.then[%d].input", i))...)
 		if a.Services.Get(step.Service) == nil && step.Service != "" {
 			addError(fmt.Sprintf("then[%d].service", i), "unknown service", schema.Truncate(step.Service))
 		}

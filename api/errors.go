@@ -70,6 +70,8 @@ func knownProblem(err error) *Problem {
 		return NewProblem("too-many-keys", err.Error())
 	case errors.Is(err, jobs.ErrUnknownService):
 		return NewProblem("not-found", "there is no such service; GET /v1/services lists all services")
+	case errors.Is(err, jobs.ErrNoFiles):
+		return NewProblem("unsupported-media-type", jobs.ErrNoFiles.Error())
 	case errors.Is(err, jobs.ErrRemoved):
 		return NewProblem("job-removed", "the job's record was deleted, or its retention period has ended")
 	case errors.Is(err, jobs.ErrFinished):

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"coatcheck/api"
 	"coatcheck/jobs"
@@ -200,6 +201,12 @@ func TestOrphanedFilesAreSwept(t *testing.T) {
 		}
 		for _, path := range []string{filepath.Join(gone, "file_x"), filepath.Join(dir, job.ID, "file_x.part")} {
 			if err := os.WriteFile(path, []byte("lost"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		past := time.Now().Add(-2 * time.Hour)
+		for _, path := range []string{filepath.Join(gone, "file_x"), gone} {
+			if err := os.Chtimes(path, past, past); err != nil {
 				t.Fatal(err)
 			}
 		}

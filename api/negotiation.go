@@ -26,8 +26,9 @@ const (
 
 // negotiate returns middleware that rejects requests whose Accept header
 // matches none of the offered media types, and requests whose body is not JSON,
-// before the operation runs. The default offers are JSON and problems.
-func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) {
+// or a multipart form if uploads are allowed, before the operation runs. The
+// default offers are JSON and problems.
+func (a *API) negotiate(offers []string, uploads bool) func(huma.Context, func(huma.Context)) {
 	if offers == nil {
 		offers = []string{jsonType, problemType}
 	}
@@ -39,7 +40,19 @@ func (a *API) negotiate(offers []string) func(huma.Context, func(huma.Context)) 
 		case accepted(InfoOf(r.Context()).accept(), offers...) == "":
 			a.WriteProblem(w, r, NewProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
-			a.WriteProblem(w, r, errMediaType())
+			if !uploads || !IsMultipart(r) {
+				p := errMediaType()
+				if uploads {
+					p.Detail = "expected a JSON body with Content-Type: application/json, or multipart/form-data"
+				}
+				a.WriteProblem(w, r, p)
+				return
+			}
+			if err := a.CheckBodyHeaders(r); err != nil {
+				a.WriteProblem(w, r, err)
+				return
+			}
+			next(ctx)
 		default:
 			if err := a.CheckBodyHeaders(r); err != nil {
 				a.WriteProblem(w, r, err)

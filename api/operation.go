@@ -24,7 +24,11 @@ type operation struct {
 	tag                                    string
 	// offers are the media types of the response; the default is JSON.
 	offers []string
-	more   func(*huma.Operation)
+	// uploads reports whether the body may be a multipart form.
+	uploads bool
+	// middleware runs after the others; nil for none.
+	middleware func(huma.Context, func(huma.Context))
+	more       func(*huma.Operation)
 }
 
 // register adds an operation to the router and to the OpenAPI document. It
@@ -35,11 +39,14 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		DefaultStatus: o.status, Tags: []string{o.tag}, BodyReadTimeout: a.bodyReadTimeout(),
 		MaxBodyBytes:     a.MaxBody + 1, // a body of exactly MaxBody is allowed
 		SkipValidateBody: true,          // bodyOf and decode validate the body
-		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers)},
+		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers, o.uploads)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",
 			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 		}},
+	}
+	if o.middleware != nil {
+		op.Middlewares = append(op.Middlewares, o.middleware)
 	}
 	switch o.access {
 	case userOnly:

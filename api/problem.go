@@ -71,6 +71,7 @@ var statusOf = map[string]int{
 	"queue-full":             http.StatusTooManyRequests,
 	"internal":               http.StatusInternalServerError,
 	"shutting-down":          http.StatusServiceUnavailable,
+	"storage-full":           http.StatusInsufficientStorage,
 	"unavailable":            http.StatusServiceUnavailable,
 }
 

@@ -37,6 +37,10 @@ type RequestInfo struct {
 
 	// onEnd is called at the end of the request.
 	onEnd []func()
+	// form is the multipart form of the request; nil if it has none. maySubmit reports whether
+	// CheckMaySubmit was called before the form was read.
+	form      *Form
+	maySubmit bool
 
 	start    time.Time
 	pattern  string // route pattern, set at the end of the request

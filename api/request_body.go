@@ -25,7 +25,7 @@ func (a *API) CheckBodyHeaders(r *http.Request) error {
 			return p
 		}
 	}
-	if r.ContentLength > a.MaxBody {
+	if r.ContentLength > a.MaxBody && !IsMultipart(r) {
 		return a.tooLarge()
 	}
 	return nil

@@ -43,7 +43,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 	register(a, operation{
 		id: "submit-" + s.Name, method: http.MethodPost, path: "/v1/services/" + s.Name + "/jobs", tag: "services",
 		summary: "Submit a job: " + s.Summary, access: userOnly, status: http.StatusAccepted,
-		offers: []string{jsonType, eventStream, ndjson},
+		offers: []string{jsonType, eventStream, ndjson}, uploads: len(a.Validator.Files(s.Name)) > 0, middleware: a.readUploads(s.Name),
 		more: func(op *huma.Operation) {
 			job := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Job"}}}
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
@@ -66,6 +66,7 @@ func (a *API) addSubmit(s *jobs.Service) {
 		return answer.render()
 	})
 	a.describeBody("/v1/services/"+s.Name+"/jobs", a.schemas.submits[s.Name])
+	a.describeForm("/v1/services/"+s.Name+"/jobs", s.Name)
 }
 
 func (a *API) submit(ctx context.Context, service string, req *submitRequest) (*jobResponse, error) {
@@ -110,6 +111,9 @@ func (a *API) createJob(
 		s.Owner, s.BaseURL = info.User.Name, info.BaseURL
 		if s.IdempotencyKey, err = info.idempotencyKey(); s.IdempotencyKey != "" {
 			s.Fingerprint = fingerprint(ctx, req.RawBody)
+			if info.form != nil {
+				s.Fingerprint = fingerprint(ctx, info.form.fingerprinted)
+			}
 		}
 		return s, err
 	})
@@ -136,9 +140,17 @@ func (response *jobResponse) setReplayed(replayed bool) {
 func (a *API) SubmitJob(
 	ctx context.Context, read func() (jobs.Submission, error),
 ) (job jobs.Job, replayed bool, err error) {
-	if err := a.CheckMaySubmit(ctx); err != nil {
-		return job, false, err
+	info := InfoOf(ctx)
+	if !info.maySubmit {
+		if err := a.CheckMaySubmit(ctx); err != nil {
+			return job, false, err
+		}
 	}
+	defer func() {
+		if err != nil {
+			a.discard(info.form)
+		}
+	}()
 	s, err := read()
 	if err != nil {
 		return job, false, err
@@ -148,7 +160,8 @@ func (a *API) SubmitJob(
 			return job, false, err
 		}
 	}
-	s.Caller = InfoOf(ctx).User.Name // differs from the owner if an admin retries a job
+	s.Caller = info.User.Name // differs from the owner if an admin retries a job
+	info.attach(&s)
 	return a.Queue.Submit(ctx, s)
 }
 

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"coatcheck/jobs/store"
 )
 
-// A File is a file as the output of a job: callers fetch it from the job's result URL. A service
-// gets one from [SaveFile] and returns it as its output.
+// A File describes a file of a job. If it is the output, callers fetch it from the job's result URL;
+// a service gets one from [SaveFile] and returns it as its output.
 type File struct {
 	ID          string `json:"-"` // in the file store
 	URL         string `json:"url,omitempty" format:"uri" doc:"Serves the file, with byte ranges."`
@@ -26,6 +27,8 @@ type FileStore interface {
 	// Save stores what it reads from r as a file of the job. The file is on disk when Save returns.
 	// An empty content type is derived from the name.
 	Save(ctx context.Context, jobID, name, contentType string, r io.Reader) (File, error)
+	// Open opens a file of the job.
+	Open(jobID, fileID string) (*os.File, error)
 }
 
 // ErrNoFiles means that the server has no place for files.
@@ -83,10 +86,16 @@ func (j *Job) setFileURL() {
 	}
 }
 
-// CheckFileLimit returns an error for a file with more bytes than the limit.
-func CheckFileLimit(bytes, limit int64) error {
-	if bytes <= limit {
-		return nil
-	}
-	return fmt.Errorf("the file has more than %d bytes, the limit files.max_file: %w", limit, ErrPermanent)
+// A FileLimitError means that a file is too large. It is permanent.
+type FileLimitError struct {
+	// Limit is the maximum size of a file in bytes.
+	Limit int64
 }
+
+// Error implements error.
+func (e *FileLimitError) Error() string {
+	return fmt.Sprintf("the file has more than %d bytes, the limit files.max_file", e.Limit)
+}
+
+// Unwrap returns [ErrPermanent].
+func (e *FileLimitError) Unwrap() error { return ErrPermanent }

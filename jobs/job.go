@@ -60,7 +60,9 @@ type Job struct {
 	RetryOf     Optional        `json:"retry_of" nullable:"true" doc:"The id of the job that this one runs again."`
 	Progress    Report          `json:"progress"`
 	Input       json.RawMessage `json:"input,omitempty" doc:"Only for the job's owner."`
-	Output      json.RawMessage `json:"output" doc:"Always null in lists, see output_omitted."`
+	// Uploads are the files of the input.
+	Uploads map[string]File `json:"uploads,omitempty" doc:"Only for the job's owner: the files of the input, by the ids that stand for them there."`
+	Output  json.RawMessage `json:"output" doc:"Always null in lists, see output_omitted."`
 	// OutputOmitted reports that the job has an output that is omitted here: always in lists, in
 	// callbacks if it is too large, and in the response to a submission if it is large and the
 	// server is busy.
@@ -116,6 +118,7 @@ type Internal struct {
 type Step struct {
 	Service    string          `json:"service"`
 	Input      json.RawMessage `json:"input,omitempty"`
+	Uploads    map[string]File `json:"uploads,omitempty"` // the files of the input, by their ids
 	Output     json.RawMessage `json:"output,omitempty"`
 	FinishedAt *store.Time     `json:"finished_at"`
 }

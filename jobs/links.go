@@ -25,7 +25,7 @@ func (j *Job) links(base, ref string) Links {
 // Opened returns the job as its submitter sees it: with its token, and with URLs below base (such
 // as "https://host") that contain the token.
 func (j Job) Opened(base string) Job {
-	j.Links, j.Input = j.links(base, string(j.Token)), nil
+	j.Links, j.Input, j.Uploads = j.links(base, string(j.Token)), nil, nil
 	j.setFileURL()
 	return j
 }
@@ -40,7 +40,7 @@ func (j Job) Closed(base string) Job {
 
 // WithoutInput returns the job without its input, for anyone but its owner.
 func (j Job) WithoutInput() Job {
-	j.Input = nil
+	j.Input, j.Uploads = nil, nil
 	return j
 }
 

@@ -13,7 +13,7 @@ func (old *Job) Again(baseURL, key string) (Submission, error) {
 		return Submission{}, ErrNotFinished
 	}
 	s := Submission{
-		Owner: old.Owner, Service: old.Service, Input: old.Input, Priority: old.Priority,
+		Owner: old.Owner, Service: old.Service, Input: old.Input, Uploads: old.Uploads, Priority: old.Priority,
 		Timeout: time.Duration(old.Timeout), MaxAttempts: old.MaxAttempts,
 		Retain: time.Duration(old.Retain), Tags: slices.Clone(old.Tags), Metadata: old.Metadata,
 		CallbackURL: old.Requested.URL, CallbackEvents: old.Requested.Events, CallbackState: old.Requested.State,

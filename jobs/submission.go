@@ -13,6 +13,11 @@ type Submission struct {
 	Owner   string
 	Service string
 	Input   json.RawMessage
+	// JobID is the id of the new job if it has Uploads, the files of its input by their ids, which
+	// are stored already under that id. If the job is not created, they are deleted. Default: a new
+	// id.
+	JobID   string
+	Uploads map[string]File
 	// Then contains the further steps of the job. Each may use the output of the previous step.
 	Then []NextStep
 	// RunAt is the earliest start of the job. Delay is an alternative to RunAt, relative to now.
@@ -46,7 +51,8 @@ type Submission struct {
 	IdempotencyKey string
 	Fingerprint    string
 	Caller         string
-	// RetryOf is the id of the job that this one runs again, or "".
+	// RetryOf is the id of the job that this one runs again, or "". The new job has its own copies
+	// of that job's files.
 	RetryOf string
 }
 

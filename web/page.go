@@ -27,6 +27,7 @@ type Field struct {
 	Min, Max, Step string
 	MaxLength      int
 	Required       bool
+	Multiple       bool     // whether a file field takes several
 	Focus          bool     // whether it has the focus when the page opens
 	Options        []string // for a select
 }
@@ -44,6 +45,8 @@ type Form struct {
 	// is the link to the other kind of form.
 	JSON  bool
 	Other string
+	// Multipart reports whether the form has files.
+	Multipart bool
 }
 
 // A Snippet is an example API call in one language.

@@ -116,8 +116,12 @@ type response struct {
 }
 
 // send sends a request and reads the response.
-func (c *Client) send(ctx context.Context, method, url string, header http.Header, body []byte) (r response, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (c *Client) send(ctx context.Context, method, url string, header http.Header, body []byte) (response, error) {
+	return c.sendBody(ctx, method, url, header, bytes.NewReader(body))
+}
+
+func (c *Client) sendBody(ctx context.Context, method, url string, header http.Header, body io.Reader) (r response, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return r, err
 	}

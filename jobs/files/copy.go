@@ -10,8 +10,49 @@ import (
 	"path/filepath"
 	"strings"
 
+	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
+
+// Copy implements [Store]. Files are linked where the file system can, because they never change.
+func (d *Dir) Copy(ctx context.Context, fromJob, toJob string, fileIDs []string) error {
+	if !keys.ValidID("job_", fromJob) || !keys.ValidID("job_", toJob) {
+		return fmt.Errorf("copy files of a job: %w", fs.ErrNotExist)
+	}
+	to := filepath.Join(d.path, toJob)
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return saveError(err)
+	}
+	for _, id := range fileIDs {
+		if !validFileID(id) {
+			return fmt.Errorf("copy files of a job: %q is not the id of a file", id)
+		}
+		if err := d.copyFile(ctx, filepath.Join(d.path, fromJob, id), filepath.Join(to, id)); err != nil {
+			return fmt.Errorf("copy %s: %w", id, err)
+		}
+	}
+	return errors.Join(store.SyncDir(to), store.SyncDir(d.path))
+}
+
+// copyFile copies a file of the directory.
+func (d *Dir) copyFile(ctx context.Context, from, to string) error {
+	if os.Link(from, to) == nil {
+		info, err := os.Lstat(to)
+		if err == nil {
+			d.used.Add(info.Size())
+		}
+		return err
+	}
+	in, err := os.Open(from) //nolint:gosec // the ids are valid
+	if err != nil {
+		return saveError(err)
+	}
+	defer in.Close()
+	if _, _, err := d.write(ctx, to+partSuffix, in); err != nil {
+		return saveError(err)
+	}
+	return os.Rename(to+partSuffix, to)
+}
 
 // Copy copies a directory of files to a new directory while it is in use. Complete files never
 // change, so they are linked where the file system can. Copy does nothing if there is no directory.
@@ -39,7 +80,7 @@ func Copy(ctx context.Context, from, to string) error {
 		if os.Link(path, target) == nil { //nolint:gosec // only the server writes there
 			return nil
 		}
-		return copyFile(path, target)
+		return copyIfExists(path, target)
 	})
 	if err != nil {
 		return fmt.Errorf("copy the files of jobs: %w", err)
@@ -47,8 +88,8 @@ func Copy(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// copyFile copies a file to disk, unless it was deleted meanwhile.
-func copyFile(from, to string) error {
+// copyIfExists copies a file to disk, unless it was deleted meanwhile.
+func copyIfExists(from, to string) error {
 	in, err := os.Open(from) //nolint:gosec // the operator chooses the directory
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -41,7 +41,19 @@ const partSuffix = ".part"
 
 // Save implements [jobs.FileStore].
 func (d *Dir) Save(ctx context.Context, jobID, name, contentType string, r io.Reader) (jobs.File, error) {
-	id, err := keys.NewID("file_")
+	return d.save(ctx, jobID, filePrefix, name, contentType, r)
+}
+
+// SaveUpload is Save for a file of the input of a job, which may not exist yet.
+func (d *Dir) SaveUpload(ctx context.Context, jobID, name, contentType string, r io.Reader) (jobs.File, error) {
+	return d.save(ctx, jobID, jobs.UploadPrefix, name, contentType, r)
+}
+
+// filePrefix is the prefix of the ids of files that a run has saved.
+const filePrefix = "file_"
+
+func (d *Dir) save(ctx context.Context, jobID, prefix, name, contentType string, r io.Reader) (jobs.File, error) {
+	id, err := keys.NewID(prefix)
 	if err != nil {
 		return jobs.File{}, err
 	}
@@ -115,6 +127,17 @@ func create(path string) (f *os.File, err error) {
 	return f, err
 }
 
+// A FullError means that the files of all jobs would be too large.
+type FullError struct {
+	// Limit is the maximum size of all files in bytes.
+	Limit int64
+}
+
+// Error implements error.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("the files of all jobs would have more than %d bytes, the limit files.max_total", e.Limit)
+}
+
 // A limitedWriter writes a file within the limits of a directory.
 type limitedWriter struct {
 	ctx     context.Context //nolint:containedctx // io.Copy has no context
@@ -128,12 +151,12 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	if err := jobs.CheckFileLimit(w.written+int64(len(p)), w.dir.limits.File); err != nil {
-		return 0, err
+	if limit := w.dir.limits.File; w.written+int64(len(p)) > limit {
+		return 0, &jobs.FileLimitError{Limit: limit}
 	}
 	if used := w.dir.used.Add(int64(len(p))); used > w.dir.limits.Total {
 		w.dir.used.Add(-int64(len(p)))
-		return 0, fmt.Errorf("the files of all jobs would have more than %d bytes, the limit files.max_total", w.dir.limits.Total)
+		return 0, &FullError{w.dir.limits.Total}
 	}
 	n, err := w.to.Write(p)
 	w.dir.used.Add(int64(n - len(p)))
@@ -146,7 +169,7 @@ func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
 	if d == nil {
 		return nil, fmt.Errorf("open a file: this process has no files.dir: %w", fs.ErrNotExist)
 	}
-	if !keys.ValidID("job_", jobID) || !keys.ValidID("file_", fileID) {
+	if !keys.ValidID("job_", jobID) || !validFileID(fileID) {
 		return nil, fmt.Errorf("open a file: %w", fs.ErrNotExist)
 	}
 	f, err := os.Open(filepath.Join(d.path, jobID, fileID)) //nolint:gosec // both ids are valid
@@ -154,6 +177,10 @@ func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
 		return nil, fmt.Errorf("open a file: %w", err)
 	}
 	return f, nil
+}
+
+func validFileID(id string) bool {
+	return keys.ValidID(filePrefix, id) || keys.ValidID(jobs.UploadPrefix, id)
 }
 
 // maxName is the maximum length of a file's name in bytes.

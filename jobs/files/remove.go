@@ -8,24 +8,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
+	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
 )
 
 // Remove implements [Store].
-func (d *Dir) Remove(jobID string) error { return d.keep(jobID, "") }
+func (d *Dir) Remove(jobID string) error {
+	return d.deleteFiles(jobID, func(string) bool { return true })
+}
 
 // Delete implements [Store].
 func (d *Dir) Delete(jobID, fileID string) error {
-	if keys.ValidID("job_", jobID) && keys.ValidID("file_", fileID) {
+	if keys.ValidID("job_", jobID) && validFileID(fileID) {
 		d.removeFile(filepath.Join(d.path, jobID, fileID))
 		_ = os.Remove(filepath.Join(d.path, jobID)) // fails if the job has other files
 	}
 	return nil
 }
 
-// keep deletes all files of a job except one; "" keeps none.
-func (d *Dir) keep(jobID, fileID string) error {
+// deleteFiles deletes the unwanted files of a job.
+func (d *Dir) deleteFiles(jobID string, unwanted func(name string) bool) error {
 	if !keys.ValidID("job_", jobID) {
 		return nil
 	}
@@ -39,7 +43,7 @@ func (d *Dir) keep(jobID, fileID string) error {
 	}
 	kept := 0
 	for _, entry := range entries {
-		if entry.Name() == fileID {
+		if !unwanted(entry.Name()) {
 			kept++
 			continue
 		}
@@ -67,10 +71,15 @@ func (d *Dir) removeFile(path string) {
 
 // A State is what the database knows of a job with files.
 type State struct {
-	// Done reports whether the job has ended, so that it needs only the file File; "" for none.
-	Done bool
-	File string
+	// Done reports whether the job has ended, so that it needs only the files of its input and the
+	// file Output; "" for none.
+	Done   bool
+	Output string
 }
+
+// uploadGrace is how old the files of an unknown job must be before they are deleted: the job may be
+// about to be created.
+const uploadGrace = time.Hour
 
 // sweepBatch is how many jobs a sweep looks up at once.
 const sweepBatch = 500
@@ -95,12 +104,38 @@ func (d *Dir) Sweep(ctx context.Context, states func(context.Context, []string) 
 			return err
 		}
 		for _, id := range names {
-			if state, exists := found[id]; !exists || state.Done {
-				if err := d.keep(id, state.File); err != nil {
-					return err
-				}
+			if err := d.sweepJob(id, found); err != nil {
+				return err
 			}
 		}
 	}
 	return errors.Join(ctx.Err(), d.count())
+}
+
+// sweepJob deletes the files that a job does not need.
+func (d *Dir) sweepJob(id string, found map[string]State) error {
+	state, exists := found[id]
+	switch {
+	case !exists && d.changed(id).Before(time.Now().Add(-uploadGrace)):
+		return d.Remove(id)
+	case exists && state.Done:
+		return d.deleteFiles(id, func(name string) bool {
+			return name != state.Output && !keys.ValidID(jobs.UploadPrefix, name)
+		})
+	}
+	return nil
+}
+
+// changed returns when a file of the job was written last; the zero time if it has none.
+func (d *Dir) changed(jobID string) (last time.Time) {
+	_ = filepath.WalkDir(filepath.Join(d.path, jobID), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // deleted meanwhile
+		}
+		if info, err := entry.Info(); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+		return nil
+	})
+	return last
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 
 	"coatcheck/jobs"
@@ -12,12 +13,15 @@ import (
 // A Store stores the files of jobs.
 type Store interface {
 	jobs.FileStore
+	// Copy copies files of a job to another job, under the same ids.
+	Copy(ctx context.Context, fromJob, toJob string, fileIDs []string) error
 	// Delete deletes a file of a job.
 	Delete(jobID, fileID string) error
 	// Remove deletes all files of a job.
 	Remove(jobID string) error
-	// Sweep deletes the files that no job needs: of jobs that no longer exist, and of ended jobs all
-	// but their output. They are left when a process dies. states returns the jobs that exist.
+	// Sweep deletes the files that no job needs: of ended jobs all but their input and output, and
+	// of jobs that do not exist all that are older than an hour, because an upload precedes its
+	// job. They are left when a process dies. states returns the jobs that exist.
 	Sweep(ctx context.Context, states func(context.Context, []string) (map[string]State, error)) error
 }
 
@@ -42,6 +46,9 @@ func (r *Run) Save(ctx context.Context, jobID, name, contentType string, from io
 	}
 	return f, err
 }
+
+// Open implements [jobs.FileStore].
+func (r *Run) Open(jobID, fileID string) (*os.File, error) { return r.store.Open(jobID, fileID) }
 
 // DeleteExcept deletes the files that the run has saved, except one; "" for none. The files of
 // another run of the same job, which may have begun already, stay.

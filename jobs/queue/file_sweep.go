@@ -58,7 +58,7 @@ func (q *Queue) fileStates(ctx context.Context, ids []string) (map[string]files.
 		if err := rows.Scan(&id, &status, &file); err != nil {
 			return nil, fmt.Errorf("find the jobs of files: %w", err)
 		}
-		states[id] = files.State{Done: status.Done(), File: file}
+		states[id] = files.State{Done: status.Done(), Output: file}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("find the jobs of files: %w", err)

@@ -40,7 +40,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (jobs.Job, err
 	if len(j.Chain) > 0 {
 		// A process of the previous release, which does not write step_count, may still submit jobs
 		// while this one runs them.
-		j.Input, j.Steps = j.Chain[0].Input, len(j.Chain)
+		j.Input, j.Uploads, j.Steps = j.Chain[0].Input, j.Chain[0].Uploads, len(j.Chain)
 	}
 	j.Token = jobs.Optional(q.Keys.Token(j.ID))
 	j.Refresh()

@@ -190,7 +190,7 @@ func (r *run) context(ctx context.Context) context.Context {
 }
 
 func (r *run) id() jobs.Run {
-	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt}
+	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt, Uploads: r.job.Uploads}
 }
 
 // last returns the id of the run's newest event.

@@ -16,6 +16,13 @@ import (
 // [jobs.ErrUnknownService], [jobs.ErrKeyReused], [jobs.ErrRemoved] of the first job, [ErrQueueFull],
 // [ErrUserQueueFull], [store.ErrUnavailable], and joined [jobs.FieldError]s.
 func (q *Queue) Submit(ctx context.Context, s jobs.Submission) (job jobs.Job, replayed bool, err error) {
+	if len(s.Uploads) > 0 {
+		return q.submitWithUploads(ctx, s)
+	}
+	return q.submit(ctx, s)
+}
+
+func (q *Queue) submit(ctx context.Context, s jobs.Submission) (job jobs.Job, replayed bool, err error) {
 	if err := s.Complete(q.Services, q.MaxTimeout, q.Retain); err != nil {
 		return jobs.Job{}, false, err
 	}
@@ -58,15 +65,18 @@ func (q *Queue) Submit(ctx context.Context, s jobs.Submission) (job jobs.Job, re
 
 // newJob returns the job for s, which is not stored yet.
 func (q *Queue) newJob(s *jobs.Submission) (jobs.Job, error) {
-	id, err := keys.NewID("job_")
-	if err != nil {
-		return jobs.Job{}, err
+	id := s.JobID
+	if id == "" {
+		var err error
+		if id, err = keys.NewID("job_"); err != nil {
+			return jobs.Job{}, err
+		}
 	}
 	now := store.At(time.Now())
 	j := jobs.Job{
 		ID: id, Token: jobs.Optional(q.Keys.Token(id)), Service: s.Service, Status: jobs.Queued, CreatedAt: now,
 		MaxAttempts: s.MaxAttempts, Step: 1, Steps: 1 + len(s.Then),
-		Chain: []jobs.Step{{Service: s.Service, Input: s.Input}}, Input: s.Input, Priority: s.Priority,
+		Chain: []jobs.Step{{Service: s.Service, Input: s.Input, Uploads: s.Uploads}}, Input: s.Input, Uploads: s.Uploads, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
 		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: jobs.Optional(s.RetryOf),
 		Internal: jobs.Internal{Version: 1, Timeout: store.Duration(s.Timeout), Retain: store.Duration(s.Retain)},

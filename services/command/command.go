@@ -55,12 +55,7 @@ func (c *Command) StopWithin(cancelGrace time.Duration) {
 
 // NeedsFiles returns why a server without a directory for files can't run the service; nil
 // if it can.
-func (c *Command) NeedsFiles() spec.Errors {
-	if c.output != spec.OutputFile {
-		return nil
-	}
-	return c.FilesError()
-}
+func (c *Command) NeedsFiles() spec.Errors { return c.Service.NeedsFiles(c.output) }
 
 // check returns why an input that its schema allows can't be passed to the program.
 func (c *Command) check(input []byte) error {

@@ -103,7 +103,7 @@ func (p *parser) output(c *Command, at string, node *yaml.Node) {
 	p.Members(at, node, map[string]spec.Reader{
 		"file": func(at string, v *yaml.Node) {
 			c.file = p.Text(at, v)
-			if !filepath.IsLocal(c.file) || c.file != filepath.Base(c.file) || strings.HasPrefix(c.file, "-") {
+			if c.file == inputDir || !filepath.IsLocal(c.file) || c.file != filepath.Base(c.file) || strings.HasPrefix(c.file, "-") {
 				p.Wrong(v, "%s: expected the name of a file in the working directory, such as out.mp4", at)
 			}
 		},

@@ -51,10 +51,6 @@ func (c *Command) execute(
 	if err != nil {
 		return errors.Join(err, jobs.ErrPermanent)
 	}
-	arguments, err := c.fill(values)
-	if err != nil {
-		return errors.Join(err, jobs.ErrPermanent)
-	}
 	total, err := c.total(values)
 	if err != nil {
 		return errors.Join(err, jobs.ErrPermanent)
@@ -64,6 +60,10 @@ func (c *Command) execute(
 		return fmt.Errorf("make a working directory: %w", err)
 	}
 	defer removeAll(dir)
+	arguments, err := c.prepare(ctx, values, dir)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	out := &outputBuffer{full: func() { stop(errTooMuch) }}
@@ -115,30 +115,6 @@ func (c *Command) report(ctx context.Context, line string, total float64) (logge
 	}
 	jobs.Log(ctx, "%s", line)
 	return true
-}
-
-// saveFile stores the file that the program has written as the output of the job.
-func (c *Command) saveFile(ctx context.Context, dir string) (jobs.File, error) {
-	root, err := os.OpenRoot(dir) // no link of the program's leads out of it
-	if err != nil {
-		return jobs.File{}, fmt.Errorf("open the working directory: %w", err)
-	}
-	defer root.Close()
-	switch info, err := root.Lstat(c.file); {
-	case errors.Is(err, fs.ErrNotExist):
-		return jobs.File{}, fmt.Errorf("the program succeeded but wrote no file %s into its working directory: %w",
-			c.file, jobs.ErrPermanent)
-	case err != nil:
-		return jobs.File{}, fmt.Errorf("read the program's file: %w", err)
-	case !info.Mode().IsRegular(): // opening a pipe could take forever
-		return jobs.File{}, fmt.Errorf("the program's %s is not a regular file: %w", c.file, jobs.ErrPermanent)
-	}
-	f, err := root.Open(c.file)
-	if err != nil {
-		return jobs.File{}, fmt.Errorf("read the program's file: %w", err)
-	}
-	defer f.Close()
-	return jobs.SaveFile(ctx, c.file, c.fileType, f)
 }
 
 // failure returns the error of a program that ended with another status than 0.

@@ -23,7 +23,9 @@ type Schema struct {
 // A property is a property of the object, as far as placeholders need it.
 type property struct {
 	Type     any             `json:"type"`
+	Format   string          `json:"format"`
 	Default  json.RawMessage `json:"default"`
+	Items    *property       `json:"items"`
 	required bool
 }
 
@@ -94,6 +96,9 @@ func normalize(schema map[string]any, at string) error {
 		if _, ok := schema[keyword].(string); ok {
 			return fmt.Errorf("%s.%s is not supported: write the schema out", at, keyword)
 		}
+	}
+	if _, ok := schema["contentMediaType"]; ok && schema["type"] == "string" && schema["contentEncoding"] == nil && schema["format"] == nil {
+		schema["format"] = formatFile
 	}
 	if _, ok := schema["type"].([]any); ok {
 		return fmt.Errorf("%s.type: a list of types is not supported: name one type, or use oneOf", at)

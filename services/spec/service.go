@@ -92,10 +92,16 @@ func Register[T any](
 	return nil
 }
 
-// FilesError returns why a server without a directory for files can't run a service that returns
-// one.
-func (s *Service) FilesError() Errors {
+// NeedsFiles returns why a server without a directory for files can't run the service with this form
+// of output; nil if it can.
+func (s *Service) NeedsFiles(output string) Errors {
+	what := ".output: to return"
+	if names := s.Schema.Files(); len(names) > 0 {
+		what = ".input." + names[0] + ": to take"
+	} else if output != OutputFile {
+		return nil
+	}
 	return Errors{{
-		Line: s.line, Text: s.Path() + ".output: to return files, set files.dir to a directory that all processes share",
+		Line: s.line, Text: s.Path() + what + " files, set files.dir to a directory that all processes share",
 	}}
 }

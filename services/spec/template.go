@@ -77,6 +77,11 @@ func (t Template) Constant() (text string, ok bool) {
 	return text, err == nil
 }
 
+// Names reports whether the template has a placeholder for a property.
+func (t Template) Names(property string) bool {
+	return slices.ContainsFunc(t, func(p part) bool { return p.property == property })
+}
+
 // HasPlaceholder reports whether the template has one.
 func (t Template) HasPlaceholder() bool {
 	return slices.ContainsFunc(t, func(p part) bool { return p.property != "" })

@@ -82,7 +82,26 @@ func (p *parser) request(u *Upstream, at string, node *yaml.Node) {
 		u.body = bodyJSON
 		if u.method == http.MethodGet || u.method == http.MethodDelete {
 			u.body = bodyNone
+		} else if len(u.Schema.Files()) > 0 {
+			u.body = bodyMultipart
 		}
+	}
+	p.checkFiles(u, at, node)
+}
+
+// checkFiles checks that the body can have the files of the input.
+func (p *parser) checkFiles(u *Upstream, at string, node *yaml.Node) {
+	files := u.Schema.Files()
+	for _, name := range files {
+		if u.url.Names(name) {
+			p.Wrong(node, "%s.url: {{input.%s}} is a file, which can't be in a URL", at, name)
+		}
+	}
+	switch {
+	case u.body == bodyRaw && (len(files) != 1 || u.Schema.IsList(files[0])):
+		p.Wrong(node, "%s.body: raw sends the only file of the input: expected one property of type string and format binary", at)
+	case len(files) > 0 && u.body != bodyRaw && u.body != bodyMultipart:
+		p.Wrong(node, "%s.body: the input has a file, %s: expected multipart or raw", at, files[0])
 	}
 }
 

@@ -1,19 +1,15 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
-	"mime/multipart"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -27,16 +23,20 @@ func (u *Upstream) newRequest(ctx context.Context, values spec.Values) (*http.Re
 	if err != nil {
 		return nil, err
 	}
-	body, contentType, err := u.newBody(values)
+	body, err := u.newBody(ctx, values)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, u.method, target, body)
+	req, err := http.NewRequestWithContext(ctx, u.method, target, http.NoBody)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, body.Close())
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+	if body.bytes > 0 {
+		req.Body, req.ContentLength = body, body.bytes
+		req.GetBody = func() (io.ReadCloser, error) { return u.newBody(ctx, values) } // if a connection was closed meanwhile
+	}
+	if body.contentType != "" {
+		req.Header.Set("Content-Type", body.contentType)
 	}
 	req.Header.Set("User-Agent", "Coatcheck")
 	req.Header.Set("Accept", "*/*")
@@ -91,56 +91,4 @@ func encode(value, before string) string {
 		return url.QueryEscape(value)
 	}
 	return url.PathEscape(value)
-}
-
-// newBody returns the body of the request and its media type.
-func (u *Upstream) newBody(values spec.Values) (body io.Reader, contentType string, err error) {
-	switch u.body {
-	case bodyNone:
-		return http.NoBody, "", nil
-	case bodyForm:
-		form := make(url.Values)
-		err := fields(values, func(name, value string) error {
-			form.Add(name, value)
-			return nil
-		})
-		return strings.NewReader(form.Encode()), "application/x-www-form-urlencoded", err
-	case bodyMultipart:
-		var b bytes.Buffer
-		w := multipart.NewWriter(&b)
-		err := fields(values, w.WriteField)
-		if err == nil {
-			err = w.Close()
-		}
-		return &b, w.FormDataContentType(), err
-	default:
-		text, err := json.Marshal(values)
-		return bytes.NewReader(text), "application/json", err
-	}
-}
-
-// fields calls add with each property as a field of a form: each item of a list, and an
-// object as JSON. null is no field.
-func fields(values spec.Values, add func(name, value string) error) error {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		var items []json.RawMessage
-		if text := bytes.TrimSpace(values[name]); len(text) == 0 || text[0] != '[' {
-			items = []json.RawMessage{values[name]}
-		} else if err := json.Unmarshal(text, &items); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		for _, item := range items {
-			if string(item) == "null" {
-				continue
-			}
-			text, err := spec.Values{name: item}.Text(name)
-			if err != nil {
-				return err
-			}
-			if err := add(name, text); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

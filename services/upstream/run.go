@@ -88,12 +88,15 @@ func (u *Upstream) call(
 	}
 	watch := newIdleWatch(u.idle, func() { cancel(errIdle) })
 	defer watch.stop()
+	if req.ContentLength > 0 {
+		req.Body = &watchedBody{req.Body, watch}
+	}
 	resp, err := u.client.Do(req)
 	if err != nil {
 		return failure(ctx, req, err)
 	}
 	defer resp.Body.Close()
-	body := io.Reader(&watchedReader{resp.Body, watch})
+	body := io.Reader(&watchedBody{resp.Body, watch})
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return u.refusal(resp, body)
 	}
@@ -219,15 +222,15 @@ func (w *idleWatch) stop() {
 	}
 }
 
-// A watchedReader resets a watch with everything that it reads.
-type watchedReader struct {
-	io.Reader
+// A watchedBody resets a watch with everything that is read.
+type watchedBody struct {
+	io.ReadCloser
 	watch *idleWatch
 }
 
 // Read implements [io.Reader].
-func (r *watchedReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
+func (r *watchedBody) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
 	if n > 0 {
 		r.watch.reset()
 	}

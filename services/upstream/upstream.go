@@ -34,10 +34,11 @@ const (
 	bodyJSON      = "json"
 	bodyForm      = "form"      // application/x-www-form-urlencoded
 	bodyMultipart = "multipart" // multipart/form-data (RFC 7578)
+	bodyRaw       = "raw"       // a file of the input, as it is
 	bodyNone      = "none"
 )
 
-var bodies = []string{bodyJSON, bodyForm, bodyMultipart, bodyNone}
+var bodies = []string{bodyJSON, bodyForm, bodyMultipart, bodyRaw, bodyNone}
 
 // The forms of a response's body.
 const (
@@ -57,12 +58,7 @@ func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
 
 // NeedsFiles returns why a server without a directory for files can't run the service; nil
 // if it can.
-func (u *Upstream) NeedsFiles() spec.Errors {
-	if u.output != spec.OutputFile {
-		return nil
-	}
-	return u.FilesError()
-}
+func (u *Upstream) NeedsFiles() spec.Errors { return u.Service.NeedsFiles(u.output) }
 
 // newClient returns a client that follows no redirect and waits for a response as long
 // as its request's context lasts, but notices a dead connection.

@@ -12,6 +12,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/jobs"
+	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
@@ -22,6 +23,7 @@ import (
 type form struct {
 	service *jobs.Service
 	schema  *huma.Schema
+	files   map[string]bool // properties that are files; true for lists
 	resolve func(ref string) *huma.Schema
 	json    bool
 	values  url.Values          // as entered; nil for a new form
@@ -35,7 +37,9 @@ const inputPrefix = "input."
 // view returns the form for the page. The idempotency key prevents a second job
 // if the form is sent twice.
 func (f *form) view(key string) web.Form {
-	v := web.Form{Action: serviceHref(f.service.Name, nil), Key: key, JSON: f.json, Errors: f.errors[""]}
+	v := web.Form{
+		Action: serviceHref(f.service.Name, nil), Key: key, JSON: f.json, Errors: f.errors[""], Multipart: len(f.files) > 0,
+	}
 	if f.json {
 		v.Other = serviceHref(f.service.Name, nil)
 		v.Fields = []web.Field{{
@@ -49,7 +53,9 @@ func (f *form) view(key string) web.Form {
 		focusInvalid(v.Fields)
 		return v
 	}
-	v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
+	if !v.Multipart { // JSON has no files
+		v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
+	}
 	v.Fields = f.fields()
 	for _, option := range options {
 		option.ID, option.Value, option.Errors = "option-"+option.Name, f.values.Get(option.Name), f.errors[option.Name]
@@ -72,16 +78,28 @@ func focusInvalid(lists ...[]web.Field) {
 	}
 }
 
-// body returns the submission as the JSON body of the equivalent API request.
-func (f *form) body() (json.RawMessage, error) {
+// body returns the submission as the JSON body of the equivalent API request, in which refs stand for
+// the files.
+func (f *form) body(refs map[string][]string) (json.RawMessage, error) {
 	if f.json {
 		return json.RawMessage(f.values.Get("body")), nil
 	}
 	input := make(map[string]json.RawMessage)
 	for name := range f.schema.Properties {
 		if value := f.values.Get(inputPrefix + name); value != "" {
-			input[name] = fieldJSON(f.property(name), value)
+			input[name] = schema.FormValue(f.property(name), value)
 		}
+	}
+	for name, list := range refs {
+		var value any = list
+		if !f.files[name] {
+			value = list[0]
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		input[name] = text
 	}
 	body := map[string]any{"input": input}
 	for _, option := range options {
@@ -90,28 +108,12 @@ func (f *form) body() (json.RawMessage, error) {
 		case option.Name == "tags":
 			body["tags"] = slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
 		case slices.Contains(numericOptions, option.Name):
-			body[option.Name] = fieldJSON(&huma.Schema{Type: huma.TypeNumber}, value)
+			body[option.Name] = schema.FormValue(&huma.Schema{Type: huma.TypeNumber}, value)
 		default:
 			body[option.Name] = value
 		}
 	}
 	return json.Marshal(body)
-}
-
-// fieldJSON converts the text of a field to JSON of the type in the schema.
-// Text that is not of this type becomes a JSON string, so that the validator
-// reports it.
-func fieldJSON(p *huma.Schema, value string) json.RawMessage {
-	if p.Type == huma.TypeString {
-		return jsonString(strings.ReplaceAll(value, "\r\n", "\n")) // forms send line breaks as CRLF
-	}
-	if value = strings.TrimSpace(value); !json.Valid([]byte(value)) {
-		return jsonString(value)
-	}
-	if len(p.Enum) > 0 && p.Type == "" {
-		return jsonString(value)
-	}
-	return json.RawMessage(value)
 }
 
 func jsonString(s string) json.RawMessage {
@@ -186,7 +188,7 @@ func (f *form) fillFrom(j *jobs.Job, input []byte) {
 	d := json.NewDecoder(bytes.NewReader(input))
 	d.UseNumber()
 	if d.Decode(&properties) == nil {
-		for name, value := range properties {
+		for name, value := range properties { // a browser sends files only that the user has chosen
 			f.values.Set(inputPrefix+name, fieldText(value))
 		}
 	}

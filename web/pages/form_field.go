@@ -100,7 +100,10 @@ func (f *form) field(name string, p *huma.Schema) web.Field {
 	if p.MaxLength != nil {
 		field.MaxLength = *p.MaxLength
 	}
+	list, isFile := f.files[name]
 	switch {
+	case isFile:
+		field.Kind, field.Value, field.Multiple = "file", "", list
 	case len(p.Enum) > 0 || p.Type == huma.TypeBoolean:
 		field.Kind = "select"
 		if !field.Required {
@@ -154,6 +157,8 @@ func (f *form) example() string {
 		p := f.property(strings.TrimPrefix(field.Name, inputPrefix))
 		var value any
 		switch {
+		case field.Kind == "file":
+			continue
 		case len(p.Examples) > 0:
 			value = p.Examples[0]
 		case !field.Required:

@@ -39,7 +39,7 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 		return "", nil, err
 	}
 	f := &form{
-		service: s, schema: a.inputSchema(name), json: r.URL.Query().Get("as") == "json",
+		service: s, schema: a.inputSchema(name), files: a.Validator.Files(name), json: r.URL.Query().Get("as") == "json",
 		resolve: a.Validator.Registry.SchemaFromRef,
 	}
 	if from := r.URL.Query().Get("from"); from != "" {
@@ -56,7 +56,7 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 // submitPage submits a job from a form. If there are errors, it shows the form
 // again with the entered values and an error at each invalid field.
 func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
-	if !a.authorizePage(w, r) || !a.readForm(w, r) {
+	if !a.authorizePage(w, r) {
 		return
 	}
 	s, err := a.Service(r.Context(), r.PathValue("service"))
@@ -65,10 +65,22 @@ func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := &form{
-		service: s, schema: a.inputSchema(s.Name), values: r.PostForm, json: r.PostForm.Get("as") == "json",
-		resolve: a.Validator.Registry.SchemaFromRef,
+		service: s, schema: a.inputSchema(s.Name), files: a.Validator.Files(s.Name), resolve: a.Validator.Registry.SchemaFromRef,
 	}
-	job, err := a.submitForm(r.Context(), f)
+	var uploads *api.Form
+	if len(f.files) > 0 && api.IsMultipart(r) {
+		if uploads, err = a.ReadForm(r, s.Name); err == nil {
+			f.values = uploads.Values
+		}
+	} else if !a.readForm(w, r) {
+		return
+	} else {
+		f.values, f.json = r.PostForm, r.PostForm.Get("as") == "json"
+	}
+	var job jobs.Job
+	if err == nil {
+		job, err = a.submitForm(r.Context(), f, uploads)
+	}
 	if err == nil {
 		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 		return
@@ -84,8 +96,12 @@ func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // submitForm submits the job of the form, with the same validation as the API.
-func (a *Pages) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
-	body, err := f.body()
+func (a *Pages) submitForm(ctx context.Context, f *form, uploads *api.Form) (jobs.Job, error) {
+	body, err := f.body(uploads.Refs())
+	if err != nil {
+		return jobs.Job{}, err
+	}
+	same, err := f.body(uploads.Contents())
 	if err != nil {
 		return jobs.Job{}, err
 	}
@@ -95,7 +111,7 @@ func (a *Pages) submitForm(ctx context.Context, f *form) (jobs.Job, error) {
 		s.Owner, s.BaseURL = info.User.Name, info.BaseURL
 		// Sending the same form twice creates one job. Sending it with changes
 		// creates two.
-		sum := sha256.Sum256(body)
+		sum := sha256.Sum256(same)
 		s.Fingerprint = hex.EncodeToString(sum[:])
 		if key := f.values.Get("key"); key != "" && len(key) <= 64 {
 			s.IdempotencyKey = "page:" + key + ":" + s.Fingerprint
@@ -127,7 +143,7 @@ func (a *Pages) serviceView(ctx context.Context, f *form) (web.ServicesPage, err
 		return v, err
 	}
 	v.Schema = prettyJSON(d.Input)
-	if v.Snippets, err = a.submitSnippets(ctx, s.Name, f.example()); err != nil {
+	if v.Snippets, err = a.submitSnippets(ctx, f); err != nil {
 		return v, err
 	}
 	recent, err := a.Queue.List(ctx, queue.Filter{Owner: api.InfoOf(ctx).User.Name, Limit: recentJobs})

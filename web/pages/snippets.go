@@ -5,6 +5,8 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -30,6 +32,7 @@ var snippetLanguages = []struct{ name, file string }{
 type snippetView struct {
 	URL, EventsURL, ResultURL string
 	Input                     string
+	Files                     []string // properties of the input that are files
 	// Secured reports whether the server requires credentials. The snippets
 	// read them from the environment.
 	Secured bool
@@ -46,10 +49,15 @@ func (snippetView) ShellQuoted(s string) string {
 }
 
 // submitSnippets returns snippets that submit a job and wait for its output.
-func (a *Pages) submitSnippets(ctx context.Context, service, input string) ([]web.Snippet, error) {
-	return snippets("submit", snippetView{
-		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + service + "/jobs", Input: input, Secured: !a.Auth.Open(),
-	})
+func (a *Pages) submitSnippets(ctx context.Context, f *form) ([]web.Snippet, error) {
+	view := snippetView{
+		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + f.service.Name + "/jobs", Input: f.example(), Secured: !a.Auth.Open(),
+		Files: slices.Sorted(maps.Keys(f.files)),
+	}
+	if len(view.Files) > 0 {
+		return snippets("upload", view)
+	}
+	return snippets("submit", view)
 }
 
 // jobSnippets returns snippets that watch a job by its token, without
@@ -62,7 +70,11 @@ func snippets(kind string, view snippetView) ([]web.Snippet, error) {
 	var all []web.Snippet
 	for _, language := range snippetLanguages {
 		var b bytes.Buffer
-		if err := snippetTemplates.ExecuteTemplate(&b, kind+"."+language.file+".tmpl", view); err != nil {
+		name := kind + "." + language.file + ".tmpl"
+		if snippetTemplates.Lookup(name) == nil { // the language's standard library can't do it in a few lines
+			continue
+		}
+		if err := snippetTemplates.ExecuteTemplate(&b, name, view); err != nil {
 			return nil, fmt.Errorf("render snippet: %w", err)
 		}
 		all = append(all, web.Snippet{

@@ -1,0 +1,325 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"coatcheck/api"
+	"coatcheck/jobs"
+	"coatcheck/jobs/files"
+	"coatcheck/jobs/jobstest"
+	"coatcheck/jobs/queue"
+	"coatcheck/jobs/store"
+)
+
+type readInput struct {
+	File string   `json:"file" format:"binary" doc:"A file."`
+	More []string `json:"more,omitempty" format:"binary"`
+	Fail bool     `json:"fail,omitempty"`
+}
+
+type readOutput struct {
+	Files []jobs.File `json:"files"`
+	Texts []string    `json:"texts"`
+}
+
+// addRead adds a service that reads files.
+func addRead(r *jobs.Registry) {
+	addRender(r)
+	jobs.Add(r, jobs.Service{Name: "read", MaxAttempts: 1}, func(ctx context.Context, in readInput) (out readOutput, err error) {
+		if in.Fail {
+			return out, fmt.Errorf("no: %w", jobs.ErrPermanent)
+		}
+		for _, ref := range append([]string{in.File}, in.More...) {
+			f, err := jobs.OpenFile(ctx, ref)
+			if err != nil {
+				return out, err
+			}
+			text, err := io.ReadAll(f)
+			f.Close()
+			if err != nil {
+				return out, err
+			}
+			out.Files, out.Texts = append(out.Files, f.File), append(out.Texts, string(text))
+		}
+		return out, nil
+	})
+}
+
+// withUploads is [withFiles] with the service read.
+func withUploads(t *testing.T, limits files.Limits) (options, string) {
+	t.Helper()
+	o, dir := withFiles(t, limits)
+	o.services = addRead
+	return o, dir
+}
+
+// formOf returns a multipart form and the header with its type. A part is NAME=TEXT, or NAME@FILE=TEXT for a file.
+func formOf(t testing.TB, parts ...string) (body, header string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, part := range parts {
+		name, text, _ := strings.Cut(part, "=")
+		name, file, isFile := strings.Cut(name, "@")
+		var err error
+		if isFile {
+			var to io.Writer
+			if to, err = w.CreateFormFile(name, file); err == nil {
+				_, err = io.WriteString(to, text)
+			}
+		} else {
+			err = w.WriteField(name, text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), "Content-Type: " + w.FormDataContentType()
+}
+
+// upload submits a form to the service read.
+func (f *fixture) upload(t testing.TB, headers []string, parts ...string) answer {
+	t.Helper()
+	body, header := formOf(t, parts...)
+	return f.do(t, "POST", "/v1/services/read/jobs", body, append(headers, header)...)
+}
+
+var wait = []string{"Prefer: wait=20"}
+
+// A file comes with the submission: the service reads it, the owner sees what it is, and it lives as
+// long as the job. A retry has a copy of its own.
+func TestUpload(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
+		o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+		f := newFixture(t, db, o)
+		a := f.upload(t, wait, `input={}`, "file@../a b.txt=hello", "tags=x", "tags=y", "priority=3", "input.more@m.bin=", "metadata={\"k\": 1}")
+		var out readOutput
+		job := a.job(t)
+		if err := json.Unmarshal(job.Output, &out); err != nil || job.Status != jobs.Succeeded {
+			t.Fatalf("%s %s", a.Status, a.body)
+		}
+		if len(out.Texts) != 2 || out.Texts[0] != "hello" || out.Texts[1] != "" || out.Files[0].Name != "a b.txt" || out.Files[0].Bytes != 5 ||
+			out.Files[0].ContentType != "text/plain; charset=utf-8" || out.Files[0].SHA256 != "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" {
+			t.Errorf("the service got %+v", out)
+		}
+		if len(job.Tags) != 2 || job.Priority != 3 || string(job.Metadata) != `{"k":1}` {
+			t.Errorf("options are lost: %s", a.body)
+		}
+		seen := f.do(t, "GET", "/v1/jobs/"+job.ID, "").job(t)
+		var input readInput
+		if err := json.Unmarshal(seen.Input, &input); err != nil || seen.Uploads[input.File].Name != "a b.txt" || len(seen.Uploads) != 2 {
+			t.Errorf("the owner sees %s and %v", seen.Input, seen.Uploads)
+		}
+		if byToken := request0(t, job.StatusURL); strings.Contains(byToken, "upload") || strings.Contains(byToken, `"input"`) {
+			t.Errorf("without credentials: %s", byToken)
+		}
+		again := f.do(t, "POST", "/v1/jobs/"+job.ID+"/retry", "").job(t)
+		if err := f.queue.Delete(t.Context(), job.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		if done := f.do(t, "GET", "/v1/jobs/"+again.ID+"?wait=20", "").job(t); string(done.Output) != string(job.Output) {
+			t.Errorf("the retry: %s, want %s", done.Output, job.Output)
+		}
+		if found := stored(t, dir); len(found) != 2 {
+			t.Errorf("stored are %q, want the two files of the retry", found)
+		}
+		if err := f.queue.Delete(t.Context(), again.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		if found := stored(t, dir); len(found) != 0 {
+			t.Errorf("after the jobs were deleted, %q are left", found)
+		}
+	})
+}
+
+// request0 returns the body of a GET without credentials.
+func request0(t *testing.T, url string) string {
+	t.Helper()
+	_, body := request(t, "GET", url)
+	return body
+}
+
+// A submission that comes twice with its key has the first one's job if its files are the same too.
+func TestUploadTwice(t *testing.T) {
+	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+	f := newFixture(t, jobstest.SQLite(t), o)
+	key := append([]string{"Idempotency-Key: k"}, wait...)
+	first, again := f.upload(t, key, "file@a=1").job(t), f.upload(t, key, "file@a=1")
+	if again.job(t).ID != first.ID || again.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("the same again: %s %s", again.Status, again.body)
+	}
+	for _, other := range []string{"file@a=2", "file@b=1"} {
+		if a := f.upload(t, key, other); a.StatusCode != 422 || !strings.Contains(a.body, "idempotency-key-reused") {
+			t.Errorf("%s: %s %s", other, a.Status, a.body)
+		}
+	}
+	if found := stored(t, dir); len(found) != 1 {
+		t.Errorf("stored are %q, want the first file", found)
+	}
+}
+
+// Whatever is wrong with a form has a clear answer, and leaves no file.
+func TestUploadRefused(t *testing.T) {
+	o, dir := withUploads(t, files.Limits{File: 1000, Total: 1500})
+	f := newFixture(t, jobstest.SQLite(t), o)
+	var many []string
+	for i := range jobs.MaxUploads + 1 {
+		many = append(many, fmt.Sprintf("more@%d=x", i))
+	}
+	for name, tt := range map[string]struct {
+		parts  []string
+		status int
+		want   string
+	}{
+		"missing":         {[]string{"input={}"}, 422, `"body.input.file"`},
+		"none chosen":     {[]string{"file@="}, 422, `"body.input.file"`},
+		"text":            {[]string{"file=hello"}, 422, "the part file"},
+		"forged":          {[]string{"file=upload_06h21hft0dwc"}, 422, "the part file"},
+		"twice":           {[]string{"file@a=1", "file@b=2"}, 422, "expected one file"},
+		"also in input":   {[]string{`input={"file": "x"}`, "file@b=2"}, 400, "duplicate"},
+		"unknown file":    {[]string{"file@a=1", "video@b=2"}, 422, "only in file, more"},
+		"unknown field":   {[]string{"file@a=1", "speed=2"}, 422, `"body.speed"`},
+		"unknown input":   {[]string{"file@a=1", "input.speed=2"}, 422, `"body.input.speed"`},
+		"wrong type":      {[]string{"file@a=1", "input.fail=perhaps"}, 422, `"body.input.fail"`},
+		"no object":       {[]string{"file@a=1", "input=[]"}, 422, "JSON object"},
+		"no JSON":         {[]string{"file@a=1", "input={x}"}, 422, "JSON object"},
+		"too large":       {[]string{"file@a=" + strings.Repeat("x", 1001)}, 413, "at most 1000 bytes"},
+		"too much":        {[]string{"file@a=" + strings.Repeat("x", 900), "more@b=" + strings.Repeat("x", 900)}, 507, "files.max_total"},
+		"large field":     {[]string{"file@a=1", "callback_state=" + strings.Repeat("x", 2<<20)}, 413, "without files"},
+		"many files":      {append(many, "file@a=1"), 422, "at most 20 files"},
+		"unknown service": {[]string{"file@a=1", `then=[{"service": "nope", "input": {}}]`}, 422, "unknown service"},
+		"further step":    {[]string{"file@a=1", `then=[{"service": "read", "input": {"file": "x"}}]`}, 422, `"body.then[0].input.file"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := f.upload(t, wait, tt.parts...); a.StatusCode != tt.status || !strings.Contains(a.body, tt.want) {
+				t.Errorf("%s %s, want %d and %s", a.Status, a.body, tt.status, tt.want)
+			}
+			if found := stored(t, dir); len(found) != 0 {
+				t.Errorf("%q are left", found)
+			}
+		})
+	}
+	body, header := formOf(t, "file@a=12345")
+	for name, tt := range map[string]struct{ path, body, header, want string }{
+		"JSON":            {"read", `{"input": {"file": "upload_06h21hft0dwc"}}`, "Content-Type: application/json", "the part file"},
+		"cut":             {"read", body[:len(body)-30], header, "malformed"},
+		"no boundary":     {"read", body, "Content-Type: multipart/form-data", "malformed"},
+		"other service":   {"render", body, header, "expected a JSON body"},
+		"another type":    {"read", body, "Content-Type: text/plain", "multipart/form-data"},
+		"unknown service": {"nope", body, header, "expected a JSON body"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := f.do(t, "POST", "/v1/services/"+tt.path+"/jobs", tt.body, tt.header); a.StatusCode < 400 || a.StatusCode > 499 || !strings.Contains(a.body, tt.want) {
+				t.Errorf("%s %s, want %s", a.Status, a.body, tt.want)
+			}
+			if found := stored(t, dir); len(found) != 0 {
+				t.Errorf("%q are left", found)
+			}
+		})
+	}
+	if a := f.upload(t, wait, "file@a=1", "more@b="+strings.Repeat("x", 1000)); a.StatusCode != 200 {
+		t.Errorf("after all that, %s %s", a.Status, a.body)
+	}
+}
+
+// A server without a place for files says so.
+func TestUploadWithoutFiles(t *testing.T) {
+	f := newFixture(t, jobstest.SQLite(t), options{services: addRead})
+	if a := f.upload(t, nil, "file@a=1"); a.StatusCode != 415 || !strings.Contains(a.body, "files.dir") {
+		t.Errorf("%s %s", a.Status, a.body)
+	}
+}
+
+// A large file may take longer than other bodies, as long as it keeps coming.
+func TestUploadMayBeSlow(t *testing.T) {
+	o, dir := withUploads(t, files.Limits{File: 10 << 20, Total: 100 << 20})
+	withDir := o.api
+	o.api = func(c *api.Config) {
+		withDir(c)
+		c.BodyTimeout, c.MaxBody = 500*time.Millisecond, 64<<10
+	}
+	f := newFixture(t, jobstest.SQLite(t), o)
+	body, header := formOf(t, "file@a="+strings.Repeat("x", 400<<10))
+	send := func(rest string, pause time.Duration) string {
+		conn := raw(t, f.URL, fmt.Sprintf("POST /v1/services/read/jobs HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nPrefer: wait=20\r\n%s\r\nContent-Length: %d\r\n\r\n",
+			strings.TrimPrefix(f.URL, "http://"), header, len(body)))
+		for len(rest) > 0 {
+			n := min(20<<10, len(rest))
+			if _, err := io.WriteString(conn, rest[:n]); err != nil {
+				break
+			}
+			rest = rest[n:]
+			time.Sleep(pause) // the client's pace is what is tested
+		}
+		b, err := io.ReadAll(conn)
+		if err != nil && !isReset(err) {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if got := send(body, 100*time.Millisecond); !strings.Contains(got, "HTTP/1.1 200") {
+		t.Errorf("slow but steady: %.500s", got)
+	}
+	if got := send(body[:10<<10], 0); !strings.Contains(got, "408") {
+		t.Errorf("one that stops: %.500s", got)
+	}
+	if found := stored(t, dir); len(found) != 1 {
+		t.Errorf("stored are %q, want one file", found)
+	}
+}
+
+func isReset(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
+}
+
+// The files of a submission that is not finished yet are not swept; those of a dead one are.
+func TestUnfinishedUploadsAreSwept(t *testing.T) {
+	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+	db := jobstest.SQLite(t)
+	f := newFixture(t, db, o)
+	job := f.upload(t, wait, "file@a=1").job(t)
+	young := filepath.Join(dir, strings.Replace(job.ID, job.ID[4:8], "0000", 1))
+	old := filepath.Join(dir, strings.Replace(job.ID, job.ID[4:8], "0001", 1))
+	for _, path := range []string{young, old} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(path, "upload_x.part")
+		if err := os.WriteFile(file, []byte("part"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-2 * time.Hour)
+	for _, path := range []string{filepath.Join(old, "upload_x.part"), old} {
+		if err := os.Chtimes(path, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := files.Open(dir, "test", files.Limits{File: 1000, Total: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newFixture(t, db, options{queue: func(c *queue.Config) { c.Files = other }})
+	jobstest.Until(t, "sweep", func() bool { return len(stored(t, dir)) == 2 })
+	for _, path := range stored(t, dir) {
+		if strings.HasPrefix(path, old) {
+			t.Errorf("%s is left", path)
+		}
+	}
+}
