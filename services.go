@@ -109,7 +109,11 @@ type fieldSchema struct {
 	Enum                        []json.RawMessage
 	Description, Pattern, Title string
 	Format                      string
+	Items                       *fieldSchema
 }
+
+// isFile reports whether the field is a file.
+func (f *fieldSchema) isFile() bool { return string(f.Type) == `"string"` && f.Format == "binary" }
 
 // print prints the fields of the input, required ones first.
 func (s *inputSchema) print(w io.Writer) error {
@@ -146,6 +150,12 @@ func (s *inputSchema) rank(name string) int {
 
 // typeText returns the type of a field, without null.
 func (f *fieldSchema) typeText() string {
+	switch {
+	case f.isFile():
+		return "file"
+	case string(f.Type) == `"array"` && f.Items != nil && f.Items.isFile():
+		return "files"
+	}
 	var types []string
 	var one string
 	if json.Unmarshal(f.Type, &one) == nil {

@@ -121,7 +121,7 @@ func newFixture(t testing.TB, db *store.DB, o options) *fixture {
 	keys := jobstest.Keys(t, db)
 	sender := notify.NewSender(notify.SenderConfig{Guard: guard, Local: receivers.New(db, keys)})
 	qc := queue.Config{
-		Database: db, Keys: keys, Services: registry, Events: f.hub, Viewers: f.hub, Sender: sender, Validate: validator.Validate, Fill: validator.Fill, Workers: 10,
+		Database: db, Keys: keys, Services: registry, Events: f.hub, Viewers: f.hub, Sender: sender, Validate: validator.Validate, Fill: validator.Fill, FileProperties: validator.Files, Workers: 10,
 		StopTimeout: 100 * time.Millisecond, Backoff: func(int) time.Duration { return 10 * time.Millisecond }, Logger: logger,
 	}
 	if o.queue != nil {

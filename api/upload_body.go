@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 )
 
@@ -146,10 +147,19 @@ func (a *API) checkFiles(ctx context.Context, service string, input json.RawMess
 			refs = append(refs, value)
 		}
 		for _, ref := range refs {
-			if form == nil || form.uploads[ref].ID == "" {
-				errs = append(errs, schema.ProblemError{
-					Location: location + "." + name, Message: fmt.Sprintf("expected a file: send %s with the file as the part %s", multipartType, name), Value: schema.Truncate(ref),
-				})
+			message := ""
+			switch isURL := queue.IsURL(ref); {
+			case isURL && a.Files == nil:
+				message = jobs.ErrNoFiles.Error()
+			case isURL:
+				if _, err := a.Guard.CheckURL(ref); err != nil {
+					message = err.Error()
+				}
+			case form == nil || form.uploads[ref].ID == "":
+				message = fmt.Sprintf("expected a file: its URL, or %s with the file as the part %s", multipartType, name)
+			}
+			if message != "" {
+				errs = append(errs, schema.ProblemError{Location: location + "." + name, Message: message})
 			}
 		}
 	}
@@ -175,6 +185,7 @@ func (a *API) describeForm(path, service string) {
 			form.Required = append(form.Required, name)
 		}
 	}
+	form.AdditionalProperties = true // input.NAME
 	slices.Sort(form.Required)
 	a.huma.OpenAPI().Paths[path].Post.RequestBody.Content[multipartType] = &huma.MediaType{Schema: form}
 }

@@ -9,9 +9,12 @@ import (
 	"io"
 	"mime/multipart"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +24,7 @@ import (
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
+	"coatcheck/notify"
 )
 
 type readInput struct {
@@ -37,6 +41,12 @@ type readOutput struct {
 // addRead adds a service that reads files.
 func addRead(r *jobs.Registry) {
 	addRender(r)
+	jobs.Add(r, jobs.Service{Name: "echo.text"}, func(_ context.Context, in struct {
+		Text string `json:"text"`
+	},
+	) (string, error) {
+		return in.Text, nil
+	})
 	jobs.Add(r, jobs.Service{Name: "read", MaxAttempts: 1}, func(ctx context.Context, in readInput) (out readOutput, err error) {
 		if in.Fail {
 			return out, fmt.Errorf("no: %w", jobs.ErrPermanent)
@@ -321,5 +331,85 @@ func TestUnfinishedUploadsAreSwept(t *testing.T) {
 		if strings.HasPrefix(path, old) {
 			t.Errorf("%s is left", path)
 		}
+	}
+}
+
+// A file may be named by its URL. The worker downloads it under the rules for callbacks, in each
+// attempt, and keeps it no longer than the run.
+func TestFileByURL(t *testing.T) {
+	var busy atomic.Bool
+	remote := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/a.txt":
+			io.WriteString(w, "hello "+r.URL.RawQuery)
+		case "/moved":
+			http.Redirect(w, r, "/a.txt?moved", http.StatusFound)
+		case "/inside":
+			http.Redirect(w, r, "http://10.1.2.3/secret", http.StatusFound)
+		case "/around":
+			http.Redirect(w, r, "/around", http.StatusFound)
+		case "/busy":
+			if busy.CompareAndSwap(false, true) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Disposition", `attachment; filename="../b.bin"`)
+			io.WriteString(w, "at last")
+		case "/large":
+			io.WriteString(w, strings.Repeat("x", 2000))
+		case "/cut":
+			w.Header().Set("Content-Length", "100")
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer remote.Close()
+	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+	guard, err := notify.NewGuard(notify.GuardConfig{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queueFiles, apiFiles := o.queue, o.api
+	o.queue = func(c *queue.Config) {
+		queueFiles(c)
+		c.Sender = notify.NewSender(notify.SenderConfig{Guard: guard})
+	}
+	o.api = func(c *api.Config) {
+		apiFiles(c)
+		c.Guard = guard
+	}
+	f := newFixture(t, jobstest.SQLite(t), o)
+	for _, tt := range []struct{ input, options, status, want string }{
+		{`"file": "` + remote.URL + `/a.txt?key=secret"`, "", "succeeded", `"name":"a.txt","content_type":"text/plain; charset=utf-8","bytes":16`},
+		{`"file": "` + remote.URL + `/moved", "more": ["` + remote.URL + `/a.txt"]`, "", "succeeded", `"texts":["hello moved","hello "]`},
+		{`"file": "` + remote.URL + `/busy"`, `, "max_attempts": 2`, "succeeded", `"name":"b.bin"`},
+		{`"file": "` + remote.URL + `/none?key=secret"`, `, "max_attempts": 2`, "failed", "responded 404 Not Found"},
+		{`"file": "` + remote.URL + `/inside"`, `, "max_attempts": 2`, "failed", "the server redirects: "},
+		{`"file": "` + remote.URL + `/around"`, `, "max_attempts": 2`, "failed", "more than 5 times"},
+		{`"file": "` + remote.URL + `/large"`, `, "max_attempts": 2`, "failed", "files.max_file"},
+		{`"file": "` + remote.URL + `/cut"`, "", "failed", "input.file: download a file from 127.0.0.1"},
+	} {
+		a := f.do(t, "POST", "/v1/services/read/jobs", `{"input": {`+tt.input+`}`+tt.options+`}`, "Prefer: wait=20")
+		if job := a.job(t); string(job.Status) != tt.status || !strings.Contains(a.body, tt.want) || job.Attempt > 1 && tt.status == "failed" {
+			t.Errorf("%s: %s, want %s", tt.input, a.body, tt.want)
+		}
+		log := f.do(t, "GET", "/v1/jobs/"+a.job(t).ID+"/log", "")
+		if strings.Contains(log.body, "secret") || !strings.Contains(log.body, "downloading a file from 127.0.0.1") {
+			t.Errorf("%s: the log is %s", tt.input, log.body)
+		}
+	}
+	if found := stored(t, dir); len(found) != 0 {
+		t.Errorf("%q are left", found)
+	}
+	for url, want := range map[string]string{
+		"https://10.1.2.3/a": "public addresses only", "ftp://example.com/a": "expected a file: its URL", "https://u:p@example.com/": "user name",
+	} {
+		if a := f.do(t, "POST", "/v1/services/read/jobs", `{"input": {"file": "`+url+`"}}`); a.StatusCode != 422 || !strings.Contains(a.body, want) || !strings.Contains(a.body, "body.input.file") {
+			t.Errorf("%s: %s %s", url, a.Status, a.body)
+		}
+	}
+	chained := f.do(t, "POST", "/v1/services/echo.text/jobs", `{"input": {"text": "`+remote.URL+`/a.txt"}, "then": [{"service": "read", "input": {"file": {"$output": ""}}}]}`, "Prefer: wait=20")
+	if !strings.Contains(chained.body, `"texts":["hello "]`) {
+		t.Errorf("a URL from another step: %s", chained.body)
 	}
 }

@@ -95,9 +95,9 @@ const (
 	maxErrorTree = 1000
 )
 
-// resultOf converts a service's error. It calls the error's methods, which may panic, block or
+// FailWith returns the result of a run that failed with an error of a service. It calls the error's methods, which may panic, block or
 // exit, so only the run's own goroutine may call it.
-func resultOf(err error) Result {
+func FailWith(err error) Result {
 	text := err.Error()
 	text = text[:min(len(text), 2*maxErrorText)]
 	f := &Failure{Code: CodeFailed}

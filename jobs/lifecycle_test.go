@@ -171,7 +171,7 @@ func TestLifecycleTransitionDetails(t *testing.T) {
 		{"a time-out", lifeJob(Running), ended(Fail(CodeFailed, "no"), ErrTimeout), func(j Job, _ Effects) bool {
 			return j.Error.Code == "timeout" && j.Error.Message == "the attempt took longer than 1m0s" && j.RunAt.Equal(lifeNow.Add(8*time.Second)) && j.RiverJobID == 0
 		}},
-		{"a service that says when", lifeJob(Running), ended(resultOf(fmt.Errorf("busy: %w", RetryAfter(time.Hour))), nil), func(j Job, _ Effects) bool { return j.RunAt.Equal(lifeNow.Add(time.Hour)) }},
+		{"a service that says when", lifeJob(Running), ended(FailWith(fmt.Errorf("busy: %w", RetryAfter(time.Hour))), nil), func(j Job, _ Effects) bool { return j.RunAt.Equal(lifeNow.Add(time.Hour)) }},
 		{"an attempt that was interrupted does not count", lifeJob(Running), ended(Fail(CodeFailed, "no"), errors.New("stop")), func(j Job, _ Effects) bool { return j.Attempt == 0 && j.Recoveries == 0 }},
 		{"a lost worker", lifeJob(Running), ExecutionLost{true}, func(j Job, _ Effects) bool { return j.Attempt == 0 && j.Recoveries == 1 && j.Suspect() }},
 		{"a worker lost once too often", with(Running, func(j *Job) { j.Recoveries = maxRecoveries }), ExecutionLost{}, func(j Job, e Effects) bool {

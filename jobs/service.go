@@ -167,7 +167,7 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 		out, err := fn(ctx, in)
 		returned()
 		if err != nil {
-			return resultOf(err)
+			return FailWith(err)
 		}
 		if f, ok := any(out).(File); ok {
 			return fileResult(f)

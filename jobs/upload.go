@@ -21,7 +21,8 @@ type InputFile struct {
 
 // OpenFile opens a file of the input of the current job. In the input, a file is a string: declare
 // its field as string with the tag format:"binary", and pass its value as ref. A caller uploads the
-// file with the submission (multipart/form-data). The content is streamed from the server's files,
+// file with the submission (multipart/form-data), or names its URL, from which it was downloaded
+// before the service was called. The content is streamed from the server's files,
 // and is the same in each attempt. Errors: [ErrNoFiles], and a permanent one for a ref that is no file of the job.
 func OpenFile(ctx context.Context, ref string) (*InputFile, error) {
 	s, ok := ctx.Value(fileStoreKey{}).(FileStore)

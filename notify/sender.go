@@ -52,9 +52,10 @@ type SenderConfig struct {
 	TLS *tls.Config
 }
 
-// A Sender sends callbacks.
+// A Sender sends callbacks, and fetches what callers name by a URL.
 type Sender struct {
 	client  *http.Client
+	guard   *Guard
 	timeout time.Duration
 	proxied bool
 	lookups lookupHealth
@@ -120,6 +121,7 @@ func NewSender(c SenderConfig) *Sender {
 			Transport:     network,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		guard:   c.Guard,
 		timeout: cmp.Or(c.Timeout, 20*time.Second),
 		proxied: c.ProxyURL != nil,
 	}

@@ -71,14 +71,14 @@ func (g *Guard) CheckURL(raw string) (string, error) {
 			port)
 	}
 	if u.Scheme == "http" && !allowed {
-		return refuse("expected https: a callback over http can be read and changed on its way")
+		return refuse("expected https: a request over http can be read and changed on its way")
 	}
 	if addrErr == nil {
 		if g.checkAddr(addr, named) != nil {
-			return refuse("the address is private, local or reserved: callbacks go to public addresses only")
+			return refuse("the address is private, local or reserved: this server calls public addresses only")
 		}
 	} else if !allowed && !strings.Contains(strings.TrimSuffix(host, "."), ".") || !allowed && slices.ContainsFunc([]string{".local", ".internal", ".localhost"}, func(s string) bool { return strings.HasSuffix(host, s) }) {
-		return refuse("the host is a name of a private network: callbacks go to public addresses only")
+		return refuse("the host is a name of a private network: this server calls public addresses only")
 	}
 	if g.own.hasName(host, port) {
 		return refuse("the URL is this server's own")

@@ -128,14 +128,16 @@ func (d *Dir) sweepJob(id string, found map[string]State) error {
 
 // changed returns when a file of the job was written last; the zero time if it has none.
 func (d *Dir) changed(jobID string) (last time.Time) {
-	_ = filepath.WalkDir(filepath.Join(d.path, jobID), func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // deleted meanwhile
-		}
-		if info, err := entry.Info(); err == nil && info.ModTime().After(last) {
+	dir := filepath.Join(d.path, jobID)
+	entries, _ := os.ReadDir(dir) // it may be deleted meanwhile
+	paths := []string{dir}
+	for _, entry := range entries {
+		paths = append(paths, filepath.Join(dir, entry.Name()))
+	}
+	for _, path := range paths {
+		if info, err := os.Lstat(path); err == nil && info.ModTime().After(last) {
 			last = info.ModTime()
 		}
-		return nil
-	})
+	}
 	return last
 }

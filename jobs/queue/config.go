@@ -52,6 +52,9 @@ type Config struct {
 	// Fill adds the defaults of the service's schema to an input before the service gets it. Default: none
 	// are added.
 	Fill func(service string, input []byte) []byte
+	// FileProperties returns the properties of the service's input that are files, which may be
+	// URLs. Default: there are none.
+	FileProperties func(service string) map[string]bool
 	// Workers is the number of jobs that run concurrently in this process; 0 means that it runs
 	// none.
 	Workers int

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ type run struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 	files  *files.Run // nil if this server stores no files
+	// fetched are the files of the input that the run has downloaded, by their ids.
+	fetched map[string]jobs.File
 
 	mu           sync.Mutex // guards the fields below
 	progress     jobs.Report
@@ -189,8 +192,18 @@ func (r *run) context(ctx context.Context) context.Context {
 	return jobs.WithReporter(jobs.WithRun(ctx, r.id()), r)
 }
 
+// inputFiles returns the files of the input, by the ids that stand for them in it.
+func (r *run) inputFiles() map[string]jobs.File {
+	if len(r.fetched) == 0 {
+		return r.job.Uploads
+	}
+	all := maps.Clone(r.fetched)
+	maps.Copy(all, r.job.Uploads)
+	return all
+}
+
 func (r *run) id() jobs.Run {
-	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt, Uploads: r.job.Uploads}
+	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt, Uploads: r.inputFiles()}
 }
 
 // last returns the id of the run's newest event.

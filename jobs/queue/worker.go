@@ -85,6 +85,10 @@ func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 	if q.Fill != nil {
 		input = q.Fill(w.service.Name, input)
 	}
+	input, err := q.fetchFiles(ctx, r, w.service.Name, input)
+	if err != nil {
+		return jobs.FailWith(err)
+	}
 	if w.isolates(r) {
 		return w.isolate(ctx, r, input)
 	}
@@ -122,7 +126,7 @@ func (q *Queue) start(ctx context.Context, id string, riverJobID int64) (*run, e
 		store = files.NewRun(q.Files)
 	}
 	return &run{
-		queue: q, job: job, files: store, began: time.Now(), version: job.Version,
+		queue: q, job: job, files: store, fetched: make(map[string]jobs.File), began: time.Now(), version: job.Version,
 		log: logBuffer{first: job.LogLines + 1, lines: job.LogLines},
 	}, nil
 }

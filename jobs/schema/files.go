@@ -17,8 +17,10 @@ func IsFile(s *huma.Schema) bool {
 }
 
 // Files returns the properties of the service's input that are files. The value is true for a list
-// of files.
-func (v *Validator) Files(service string) map[string]bool {
+// of files. The caller must not change the map.
+func (v *Validator) Files(service string) map[string]bool { return v.files[service] }
+
+func (v *Validator) findFiles(service string) map[string]bool {
 	files := make(map[string]bool)
 	input := v.Resolve(v.Input(service))
 	if input == nil {

@@ -32,6 +32,7 @@ type Validator struct {
 
 	compiled map[string]*jsonschema.Schema // inputs, by service
 	defaults map[string]bool               // the services whose inputs have any
+	files    map[string]map[string]bool    // the files of inputs, by service
 }
 
 // NewValidator returns a validator for the services. Its error lists each
@@ -82,11 +83,13 @@ func (v *Validator) compile() error {
 		return err
 	}
 	v.compiled, v.defaults = make(map[string]*jsonschema.Schema), make(map[string]bool)
+	v.files = make(map[string]map[string]bool)
 	var errs []error
 	for s := range v.services.All() {
 		err := v.checkTags(c, s)
 		if err == nil {
 			v.compiled[s.Name], err = c.At("inputs", s.Name)
+			v.files[s.Name] = v.findFiles(s.Name)
 			v.defaults[s.Name] = hasDefaults(v.compiled[s.Name], make(map[*jsonschema.Schema]bool))
 		}
 		if err != nil {

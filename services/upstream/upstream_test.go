@@ -293,7 +293,7 @@ func TestMistakes(t *testing.T) {
 		{"request: {url: 'http://a/', method: BREW}", "line 2: upstreams.test.request.method: expected GET, POST, PUT, PATCH, DELETE"},
 		{"request: {url: 'http://a/', headers: {Host: x}}", `line 2: upstreams.test.request.headers: "Host" is no header that can be set`},
 		{"request: {url: 'http://a/', headers: {X: \"a\\nb\"}}", "line 2: upstreams.test.request.headers.X: the value has characters that no header can have"},
-		{"request: {url: 'http://a/', body: xml}", "line 2: upstreams.test.request.body: expected json, form, multipart, none"},
+		{"request: {url: 'http://a/', body: xml}", "line 2: upstreams.test.request.body: expected json, form, multipart, raw, none"},
 	} {
 		if _, err := parse(t, tt.settings); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s:\ngot  %v\nwant %s", tt.settings, err, tt.want)

@@ -68,14 +68,15 @@ func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 		service: s, schema: a.inputSchema(s.Name), files: a.Validator.Files(s.Name), resolve: a.Validator.Registry.SchemaFromRef,
 	}
 	var uploads *api.Form
-	if len(f.files) > 0 && api.IsMultipart(r) {
+	switch {
+	case len(f.files) > 0 && api.IsMultipart(r):
 		if uploads, err = a.ReadForm(r, s.Name); err == nil {
 			f.values = uploads.Values
 		}
-	} else if !a.readForm(w, r) {
-		return
-	} else {
+	case a.readForm(w, r):
 		f.values, f.json = r.PostForm, r.PostForm.Get("as") == "json"
+	default:
+		return
 	}
 	var job jobs.Job
 	if err == nil {

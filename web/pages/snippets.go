@@ -52,12 +52,16 @@ func (snippetView) ShellQuoted(s string) string {
 func (a *Pages) submitSnippets(ctx context.Context, f *form) ([]web.Snippet, error) {
 	view := snippetView{
 		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + f.service.Name + "/jobs", Input: f.example(), Secured: !a.Auth.Open(),
-		Files: slices.Sorted(maps.Keys(f.files)),
 	}
-	if len(view.Files) > 0 {
-		return snippets("upload", view)
+	if len(f.files) == 0 {
+		return snippets("submit", view)
 	}
-	return snippets("submit", view)
+	for _, name := range slices.Sorted(maps.Keys(f.files)) {
+		if slices.Contains(f.schema.Required, name) {
+			view.Files = append(view.Files, name)
+		}
+	}
+	return snippets("upload", view)
 }
 
 // jobSnippets returns snippets that watch a job by its token, without

@@ -1,0 +1,111 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"coatcheck/jobs"
+	"coatcheck/notify"
+)
+
+// fetchFiles downloads the files of an input that are URLs, as files of the run, and returns the
+// input with their ids in place of the URLs.
+func (q *Queue) fetchFiles(ctx context.Context, r *run, service string, input json.RawMessage) (json.RawMessage, error) {
+	if q.FileProperties == nil {
+		return input, nil
+	}
+	properties := q.FileProperties(service)
+	if len(properties) == 0 {
+		return input, nil
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(input, &values); err != nil {
+		return nil, errors.Join(err, jobs.ErrPermanent)
+	}
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		value, fetched, err := q.fetchValue(ctx, r, values[name])
+		if err != nil {
+			return nil, fmt.Errorf("input.%s: %w", name, err)
+		}
+		if fetched {
+			values[name], changed = value, true
+		}
+	}
+	if !changed {
+		return input, nil
+	}
+	return json.Marshal(values)
+}
+
+// fetchValue downloads the file or the files of a property. fetched is false if there are none.
+func (q *Queue) fetchValue(ctx context.Context, r *run, value json.RawMessage) (_ json.RawMessage, fetched bool, err error) {
+	var list []string
+	var one string
+	isOne := json.Unmarshal(value, &one) == nil
+	if isOne {
+		list = []string{one}
+	} else if json.Unmarshal(value, &list) != nil {
+		return nil, false, nil // absent
+	}
+	for i, ref := range list {
+		if !IsURL(ref) {
+			continue
+		}
+		if list[i], err = q.fetchFile(ctx, r, ref); err != nil {
+			return nil, false, err
+		}
+		fetched = true
+	}
+	if isOne {
+		value, err = json.Marshal(list[0])
+	} else {
+		value, err = json.Marshal(list)
+	}
+	return value, fetched, err
+}
+
+// IsURL reports whether a string that stands for a file is the URL of one.
+func IsURL(ref string) bool {
+	return strings.HasPrefix(ref, "https://") || strings.HasPrefix(ref, "http://")
+}
+
+// fetchFile downloads a file and returns its id.
+func (q *Queue) fetchFile(ctx context.Context, r *run, rawURL string) (id string, err error) {
+	if r.files == nil || q.Sender == nil {
+		return "", errors.Join(jobs.ErrNoFiles, jobs.ErrPermanent)
+	}
+	host := rawURL
+	if u, err := url.Parse(rawURL); err == nil {
+		host = u.Host // the rest may be secret
+	}
+	r.Log("info", "downloading a file from "+host)
+	download, err := q.Sender.Fetch(ctx, rawURL)
+	if err != nil {
+		return "", fetchError(host, err)
+	}
+	defer download.Close()
+	file, err := r.files.Save(ctx, r.job.ID, download.Name, download.ContentType, download)
+	if err != nil {
+		return "", fmt.Errorf("download a file from %s: %w", host, err)
+	}
+	r.fetched[file.ID] = file
+	return file.ID, nil
+}
+
+// fetchError returns the error of a run whose file could not be downloaded.
+func fetchError(host string, err error) error {
+	wrapped := fmt.Errorf("download a file from %s: %w", host, err)
+	if e, ok := errors.AsType[*notify.FetchError](err); ok && e.Final {
+		return errors.Join(wrapped, jobs.ErrPermanent)
+	} else if ok && e.RetryAfter > 0 {
+		return errors.Join(wrapped, jobs.RetryAfter(e.RetryAfter))
+	}
+	return wrapped
+}
