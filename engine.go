@@ -19,6 +19,7 @@ import (
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
+	"coatcheck/services/command"
 )
 
 // An engine runs jobs and publishes their events, without the HTTP API.
@@ -56,6 +57,9 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	}
 	if err = c.checkServices(e.registry); err != nil {
 		return e, err
+	}
+	if c.Worker && len(c.Commands) > 0 {
+		command.RemoveOrphans()
 	}
 	if e.validator, err = schema.NewValidator(e.registry); err != nil {
 		return e, err

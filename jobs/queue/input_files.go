@@ -46,14 +46,7 @@ func (q *Queue) fetchFiles(ctx context.Context, r *run, service string, input js
 
 // fetchValue downloads the file or the files of a property. fetched is false if there are none.
 func (q *Queue) fetchValue(ctx context.Context, r *run, value json.RawMessage) (_ json.RawMessage, fetched bool, err error) {
-	var list []string
-	var one string
-	isOne := json.Unmarshal(value, &one) == nil
-	if isOne {
-		list = []string{one}
-	} else if json.Unmarshal(value, &list) != nil {
-		return nil, false, nil // absent
-	}
+	list, isOne := refsOf(value)
 	for i, ref := range list {
 		if !IsURL(ref) {
 			continue
@@ -65,10 +58,20 @@ func (q *Queue) fetchValue(ctx context.Context, r *run, value json.RawMessage) (
 	}
 	if isOne {
 		value, err = json.Marshal(list[0])
-	} else {
+	} else if fetched {
 		value, err = json.Marshal(list)
 	}
 	return value, fetched, err
+}
+
+// refsOf returns the strings that stand for the file or the files of a property; nil if it is absent.
+func refsOf(value json.RawMessage) (list []string, isOne bool) {
+	var one string
+	if isOne = json.Unmarshal(value, &one) == nil; isOne {
+		return []string{one}, true
+	}
+	_ = json.Unmarshal(value, &list) // the schema allows nothing else
+	return list, false
 }
 
 // IsURL reports whether a string that stands for a file is the URL of one.

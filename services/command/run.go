@@ -55,11 +55,12 @@ func (c *Command) execute(
 	if err != nil {
 		return errors.Join(err, jobs.ErrPermanent)
 	}
-	dir, err := os.MkdirTemp("", "coatcheck-job-")
+	work, err := newWorkDir()
 	if err != nil {
 		return fmt.Errorf("make a working directory: %w", err)
 	}
-	defer removeAll(dir)
+	defer work.remove()
+	dir := work.path
 	arguments, err := c.prepare(ctx, values, dir)
 	if err != nil {
 		return err
