@@ -42,14 +42,15 @@ func (a *API) tooLarge() *Problem {
 func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
 // discardBody reads and discards the rest of a body that was rejected as too
-// large, for clients that send everything before they read the response.
-// Closing the connection immediately would reset it, and such a client would
+// large, or of a rejected form, which may have large files, for clients that
+// send everything before they read the response. Closing the connection immediately would reset it, and such a client would
 // never see the response. discardTimeout limits the time.
 func (w *deadlineWriter) discardBody(r *http.Request) {
-	if w.body == nil || w.body.ended.Load() || w.Status() != http.StatusRequestEntityTooLarge || r.ProtoMajor > 1 ||
-		r.Header.Get("Expect") != "" {
+	rejected := w.Status() == http.StatusRequestEntityTooLarge || w.Status() >= http.StatusBadRequest && IsMultipart(r)
+	if w.body == nil || w.body.ended.Load() || !rejected || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
 		return
 	}
+	w.body.timeout = 0 // the deadline set by WriteHeader stays
 	_ = w.control.Flush()
 	_, _ = io.Copy(io.Discard, w.body.ReadCloser) // if data remains, net/http closes the connection
 }

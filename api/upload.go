@@ -73,6 +73,9 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 	if a.Files == nil {
 		return nil, jobs.ErrNoFiles
 	}
+	if limit := a.formLimit(service); r.ContentLength > limit {
+		return nil, NewProblem("payload-too-large", fmt.Sprintf("the request body is too large: expected at most %d bytes", limit))
+	}
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return nil, NewProblem("bad-request", "the multipart body is malformed: "+err.Error())
@@ -107,6 +110,18 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxEpilogue))
 	return f, nil
+}
+
+// formLimit returns the maximum size of a form for the service in bytes.
+func (a *API) formLimit(service string) int64 {
+	count := int64(0)
+	for _, list := range a.Validator.Files(service) {
+		if count++; list {
+			count = jobs.MaxUploads
+			break
+		}
+	}
+	return a.MaxBody + count*a.Files.MaxFile()
 }
 
 // maxEpilogue is how many bytes after the last part are read, so that the connection can be reused.

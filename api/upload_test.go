@@ -210,7 +210,7 @@ func TestUploadRefused(t *testing.T) {
 		"no JSON":         {[]string{"file@a=1", "input={x}"}, 422, "JSON object"},
 		"too large":       {[]string{"file@a=" + strings.Repeat("x", 1001)}, 413, "at most 1000 bytes"},
 		"too much":        {[]string{"file@a=" + strings.Repeat("x", 900), "more@b=" + strings.Repeat("x", 900)}, 507, "files.max_total"},
-		"large field":     {[]string{"file@a=1", "callback_state=" + strings.Repeat("x", 2<<20)}, 413, "without files"},
+		"large field":     {[]string{"file@a=1", "callback_state=" + strings.Repeat("x", 1<<20+100)}, 413, "without files"},
 		"many files":      {append(many, "file@a=1"), 422, "at most 20 files"},
 		"unknown service": {[]string{"file@a=1", `then=[{"service": "nope", "input": {}}]`}, 422, "unknown service"},
 		"further step":    {[]string{"file@a=1", `then=[{"service": "read", "input": {"file": "x"}}]`}, 422, `"body.then[0].input.file"`},
@@ -411,5 +411,26 @@ func TestFileByURL(t *testing.T) {
 	chained := f.do(t, "POST", "/v1/services/echo.text/jobs", `{"input": {"text": "`+remote.URL+`/a.txt"}, "then": [{"service": "read", "input": {"file": {"$output": ""}}}]}`, "Prefer: wait=20")
 	if !strings.Contains(chained.body, `"texts":["hello "]`) {
 		t.Errorf("a URL from another step: %s", chained.body)
+	}
+}
+
+// A client that sends a large form before it reads the response gets to read why it was refused.
+func TestUploadRefusedIsRead(t *testing.T) {
+	o, _ := withUploads(t, files.Limits{File: 100 << 20, Total: 1 << 30})
+	f := newFixture(t, jobstest.SQLite(t), o)
+	body, header := formOf(t, "video@a="+strings.Repeat("x", 20<<20))
+	for path, want := range map[string]string{"read": "only in file, more", "render": "expected a JSON body"} {
+		conn := raw(t, f.URL, fmt.Sprintf("POST /v1/services/%s/jobs HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n",
+			path, strings.TrimPrefix(f.URL, "http://"), header, len(body)))
+		_, sent := io.WriteString(conn, body)
+		if got, err := io.ReadAll(conn); sent != nil || err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s: sent %v, got %s, %v", path, sent, got, err)
+		}
+	}
+	large := fmt.Sprintf("POST /v1/services/read/jobs HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nExpect: 100-continue\r\n%s\r\nContent-Length: %d\r\n\r\n",
+		strings.TrimPrefix(f.URL, "http://"), header, int64(10<<30))
+	got, err := io.ReadAll(raw(t, f.URL, large))
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413") {
+		t.Errorf("one that asks first: %s, %v", got, err)
 	}
 }

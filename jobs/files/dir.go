@@ -127,6 +127,9 @@ func create(path string) (f *os.File, err error) {
 	return f, err
 }
 
+// MaxFile returns the maximum size of a file in bytes.
+func (d *Dir) MaxFile() int64 { return d.limits.File }
+
 // A FullError means that the files of all jobs would be too large.
 type FullError struct {
 	// Limit is the maximum size of all files in bytes.
