@@ -140,13 +140,7 @@ func (a *API) checkFiles(ctx context.Context, service string, input json.RawMess
 	}
 	form := InfoOf(ctx).form
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		refs := []string{}
-		if names[name] {
-			_ = json.Unmarshal(values[name], &refs) // the schema reports another type
-		} else if value := ""; json.Unmarshal(values[name], &value) == nil && values[name] != nil {
-			refs = append(refs, value)
-		}
-		for _, ref := range refs {
+		for _, ref := range stringsIn(values[name]) {
 			message := ""
 			switch isURL := queue.IsURL(ref); {
 			case isURL && a.Files == nil:
@@ -164,6 +158,23 @@ func (a *API) checkFiles(ctx context.Context, service string, input json.RawMess
 		}
 	}
 	return errs
+}
+
+// stringsIn returns a JSON string, or those in a list. The schema reports what is neither, except for
+// placeholders of further steps.
+func stringsIn(text json.RawMessage) (found []string) {
+	var value any
+	_ = json.Unmarshal(text, &value) // it may be absent
+	list, isList := value.([]any)
+	if !isList {
+		list = []any{value}
+	}
+	for _, item := range list {
+		if s, ok := item.(string); ok {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 // describeForm adds the form of a submission to the OpenAPI document if the service takes files.

@@ -434,3 +434,54 @@ func TestUploadRefusedIsRead(t *testing.T) {
 		t.Errorf("one that asks first: %s, %v", got, err)
 	}
 }
+
+// The file that a step returns is the input of the next one, in each attempt, and is deleted when
+// that one has ended.
+func TestChainOfFiles(t *testing.T) {
+	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
+		o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+		var attempts atomic.Int32
+		o.services = func(r *jobs.Registry) {
+			addRead(r)
+			jobs.Add(r, jobs.Service{Name: "upper"}, func(ctx context.Context, in readInput) (jobs.File, error) {
+				f, err := jobs.OpenFile(ctx, in.File)
+				if err != nil {
+					return jobs.File{}, err
+				}
+				defer f.Close()
+				text, err := io.ReadAll(f)
+				if err == nil && attempts.Add(1) == 1 {
+					err = fmt.Errorf("busy: %w", jobs.RetryAfter(0))
+				}
+				if err != nil {
+					return jobs.File{}, err
+				}
+				return jobs.SaveFile(ctx, f.Name, f.ContentType, bytes.NewReader(bytes.ToUpper(text)))
+			})
+		}
+		f := newFixture(t, db, o)
+		submit := func(last string) answer {
+			return f.do(t, "POST", "/v1/services/render/jobs", `{"input": {"name": "a.txt", "content": "hello"}, "max_attempts": 2, "then": [
+				{"service": "upper", "input": {"file": {"$output": ""}}}, `+last+`]}`, "Prefer: wait=20")
+		}
+		if a := submit(`{"service": "read", "input": {"file": {"$output": ""}, "more": [{"$output": ""}]}}`); !strings.Contains(a.body, `"texts":["HELLO"`) {
+			t.Errorf("one file after the other: %s", a.body)
+		}
+		if a := submit(`{"service": "read", "input": {"file": {"$output": ""}, "fail": true}}`); !strings.Contains(a.body, `"status":"failed"`) {
+			t.Errorf("a step that fails: %s", a.body)
+		}
+		if a := submit(`{"service": "echo.text", "input": {"text": {"$output": "/name"}}}`); !strings.Contains(a.body, `"output":"a.txt"`) {
+			t.Errorf("a part of the description: %s", a.body)
+		}
+		if found := stored(t, dir); len(found) != 0 {
+			t.Errorf("after the ends, %q are left", found)
+		}
+		a := submit(`{"service": "upper", "input": {"file": {"$output": ""}}}`)
+		if _, body := request(t, "GET", a.job(t).ResultURL); body != "HELLO" || len(stored(t, dir)) != 1 {
+			t.Errorf("the last file: %s, stored are %q", body, stored(t, dir))
+		}
+		if a := submit(`{"service": "echo.text", "input": {"text": {"$output": ""}}}`); !strings.Contains(a.body, "invalid input") {
+			t.Errorf("a file for a text: %s", a.body)
+		}
+	})
+}

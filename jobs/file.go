@@ -74,6 +74,19 @@ func (j *Job) OutputAsFile() (f File, ok bool) {
 	return f, true
 }
 
+// StepFile returns the file that the output of the previous step is; false if it is none.
+func (j *Job) StepFile() (f File, ok bool) {
+	if j.Step < 2 {
+		return File{}, false
+	}
+	before := j.Chain[j.Step-2]
+	if before.File == "" || json.Unmarshal(before.Output, &f) != nil {
+		return File{}, false
+	}
+	f.ID = before.File
+	return f, true
+}
+
 // setFileURL sets the URL in an output that is a file.
 func (j *Job) setFileURL() {
 	f, ok := j.OutputAsFile()

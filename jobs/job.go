@@ -120,6 +120,7 @@ type Step struct {
 	Input      json.RawMessage `json:"input,omitempty"`
 	Uploads    map[string]File `json:"uploads,omitempty"` // the files of the input, by their ids
 	Output     json.RawMessage `json:"output,omitempty"`
+	File       string          `json:"file,omitempty"` // id of the file that the output describes
 	FinishedAt *store.Time     `json:"finished_at"`
 }
 

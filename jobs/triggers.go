@@ -85,14 +85,15 @@ func (j *Job) advance(e *Effects, now store.Time, res Result) {
 	step := &j.Chain[j.Step-1]
 	step.FinishedAt = &now
 	if j.Step > 1 {
-		j.Chain[j.Step-2].Output = nil // only the step that just finished needed it
+		before := &j.Chain[j.Step-2] // only the step that just finished needed its output
+		before.Output, before.File = nil, ""
 	}
 	if j.Step == j.Steps {
 		j.Output, j.OutputFile = res.Output, res.File
 		j.end(e, now, Succeeded, nil)
 		return
 	}
-	step.Output = res.Output
+	step.Output, step.File = res.Output, res.File
 	j.Progress = Report{Percent: j.Overall(100), UpdatedAt: &now}
 	j.Step++
 	j.Attempt, j.Error = 0, nil

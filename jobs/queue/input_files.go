@@ -44,6 +44,64 @@ func (q *Queue) fetchFiles(ctx context.Context, r *run, service string, input js
 	return json.Marshal(values)
 }
 
+// fillFile returns the input of a further step with the id of the previous step's file in place of
+// its description, where the service wants a file.
+func (q *Queue) fillFile(r *run, service string, input json.RawMessage) (json.RawMessage, error) {
+	file, ok := r.job.StepFile()
+	if !ok || q.FileProperties == nil {
+		return input, nil
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(input, &values); err != nil {
+		return nil, err
+	}
+	for name, isList := range q.FileProperties(service) {
+		var list []json.RawMessage
+		if !isList {
+			values[name] = r.refer(values[name], &file)
+		} else if json.Unmarshal(values[name], &list) == nil {
+			for i := range list {
+				list[i] = r.refer(list[i], &file)
+			}
+			text, err := json.Marshal(list)
+			if err != nil {
+				return nil, err
+			}
+			values[name] = text
+		}
+	}
+	maps.DeleteFunc(values, func(_ string, value json.RawMessage) bool { return value == nil })
+	return json.Marshal(values)
+}
+
+// refer returns the id of the file if the value describes it, or else the value.
+func (r *run) refer(value json.RawMessage, file *jobs.File) json.RawMessage {
+	var described jobs.File
+	if json.Unmarshal(value, &described) != nil || described.SHA256 != file.SHA256 {
+		return value
+	}
+	r.fetched[file.ID] = *file
+	return json.RawMessage(`"` + file.ID + `"`)
+}
+
+// deleteRunFiles deletes the files that the job does not need after a run.
+func (q *Queue) deleteRunFiles(ctx context.Context, r *run, job *jobs.Job) {
+	if r.files == nil {
+		return
+	}
+	keep := job.OutputFile
+	if next, ok := job.StepFile(); ok && !job.Done {
+		keep = next.ID
+	}
+	err := r.files.DeleteExcept(job.ID, keep)
+	if used, ok := r.job.StepFile(); ok && used.ID != keep { // no step needs it any more
+		err = errors.Join(err, q.Files.Delete(job.ID, used.ID))
+	}
+	if err != nil {
+		q.logFiles(ctx, job.ID, err)
+	}
+}
+
 // fetchValue downloads the file or the files of a property. fetched is false if there are none.
 func (q *Queue) fetchValue(ctx context.Context, r *run, value json.RawMessage) (_ json.RawMessage, fetched bool, err error) {
 	list, isOne := refsOf(value)

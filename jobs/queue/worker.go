@@ -75,6 +75,9 @@ func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 		if err != nil {
 			return jobs.Fail(jobs.CodeInvalidInput, "invalid input: %s", err)
 		}
+		if filled, err = q.fillFile(r, w.service.Name, filled); err != nil {
+			return jobs.Fail(jobs.CodeInvalidInput, "invalid input: %s", err)
+		}
 		if err := q.Validate(w.service.Name, filled); err != nil {
 			return jobs.Fail(jobs.CodeInvalidInput,
 				"invalid input: the output of step %d does not fit the input of %s: %s",
@@ -162,11 +165,7 @@ func (q *Queue) finish(ctx context.Context, r *run, res jobs.Result) error {
 	if err != nil {
 		return err
 	}
-	if r.files != nil {
-		if err := r.files.DeleteExcept(job.ID, job.OutputFile); err != nil {
-			q.logFiles(ctx, job.ID, err)
-		}
-	}
+	q.deleteRunFiles(ctx, r, &job)
 	q.metrics.ran(r.job.Chain[r.job.Step-1].Service, job.Status, took)
 	if res.Failure != nil && res.Failure.Code == jobs.CodeNotStarted && job.Status == jobs.Queued {
 		return errors.New(res.Failure.Message) // River retries it
