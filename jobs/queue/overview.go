@@ -16,6 +16,10 @@ import (
 // slow. A count of MaxCounted means at least that many.
 const MaxCounted = 10_000
 
+// MaxSampled is the largest number of queued jobs, and of running jobs, that an overview counts by
+// service.
+const MaxSampled = 5000
+
 // maxListed is the number of running and of failed jobs in an overview.
 const maxListed = 10
 
@@ -84,13 +88,20 @@ func ownedBy(owner string) (condition string, args []any) {
 	return "owner = $1 AND ", []any{owner}
 }
 
+// withStatus returns the end of a query for the jobs with a status, oldest first. The sort order
+// makes PostgreSQL use an index on the status and the id. With status = … ORDER BY id, it would
+// take any index, or the table, in which it expects to find enough of them soon.
+func withStatus(status jobs.Status) string {
+	return fmt.Sprintf("status BETWEEN '%s' AND '%[1]s' ORDER BY status, id", status)
+}
+
 // countQuery returns the query that counts the jobs by status.
 func countQuery(owner string) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	var counts []string
 	for _, status := range countedStatuses {
-		counts = append(counts, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %sstatus = '%[1]s' LIMIT %[3]d) %[1]s`,
-			status, owned, MaxCounted))
+		counts = append(counts, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %s%s LIMIT %d) %[1]s`,
+			status, owned, withStatus(status), MaxCounted))
 	}
 	return strings.Join(counts, " UNION ALL "), args
 }
@@ -127,8 +138,8 @@ func failuresQuery(owner string, since time.Time) (query string, args []any) {
 func waitingQuery(owner string) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	sample := func(status jobs.Status) string {
-		return fmt.Sprintf(`SELECT * FROM (SELECT service, status, COALESCE(run_at, created_at) AS due FROM jobs WHERE %sstatus = '%s' ORDER BY id LIMIT %[3]d) %[2]s`,
-			owned, status, maxSample)
+		return fmt.Sprintf(`SELECT * FROM (SELECT service, status, COALESCE(run_at, created_at) AS due FROM jobs WHERE %s%s LIMIT %d) %s`,
+			owned, withStatus(status), MaxSampled, status)
 	}
 	return `SELECT service, status, count(*), min(due) FROM (` + sample(jobs.Queued) + ` UNION ALL ` + sample(jobs.Running) + `) sample
 		GROUP BY service, status`, args
@@ -160,7 +171,7 @@ func (q *Queue) unendedByService(ctx context.Context, owner string, services map
 		s.Queued, s.Oldest = n, &oldest
 		queued += n
 	}
-	return queued >= maxSample, rows.Err()
+	return queued >= MaxSampled, rows.Err()
 }
 
 // overviewOf returns the overview of a service, which it adds if it is missing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,11 +92,11 @@ func TestOverview(t *testing.T) {
 func insertCounts(t *testing.T, db *store.DB, service string, span time.Duration, start time.Time, counts map[string]int64) {
 	t.Helper()
 	names := []string{"succeeded", "failed", "canceled", "expired", "run_time", "ran_10ms", "ran_30ms", "ran_100ms", "ran_300ms", "ran_1s", "ran_3s", "ran_10s", "ran_30s", "ran_2m", "ran_10m", "ran_1h", "ran_longer"}
-	values := fmt.Sprintf("'alice', %d, %d, '%s', 'another'", span.Milliseconds(), start.UnixMilli(), service)
+	values := []string{fmt.Sprintf("'alice', %d, %d, '%s', 'another'", span.Milliseconds(), start.UnixMilli(), service)}
 	for _, name := range names {
-		values += fmt.Sprintf(", %d", counts[name])
+		values = append(values, strconv.FormatInt(counts[name], 10))
 	}
-	if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO job_counts (owner, span, start_at, service, worker_id, `+strings.Join(names, ", ")+`) VALUES (`+values+`)`); err != nil {
+	if _, err := db.Write.ExecContext(t.Context(), `INSERT INTO job_counts (owner, span, start_at, service, worker_id, `+strings.Join(names, ", ")+`) VALUES (`+strings.Join(values, ", ")+`)`); err != nil {
 		t.Fatal(err)
 	}
 }
