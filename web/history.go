@@ -58,7 +58,9 @@ func NewHistory(r Range, columns []HistoryColumn) History {
 	var sum HistoryColumn
 	var most int64
 	for _, c := range columns {
-		sum.Succeeded, sum.Failed, sum.Canceled = sum.Succeeded+c.Succeeded, sum.Failed+c.Failed, sum.Canceled+c.Canceled
+		sum.Succeeded += c.Succeeded
+		sum.Failed += c.Failed
+		sum.Canceled += c.Canceled
 		most = max(most, c.total())
 		if c.total() > 0 {
 			h.Rows = append([]HistoryColumn{c}, h.Rows...)

@@ -33,7 +33,8 @@ func countsWhere(owner string, span time.Duration, since time.Time) (condition s
 // periodsQuery returns the query for the number of jobs that ended, by span.
 func periodsQuery(owner string, span time.Duration, since time.Time) (query string, args []any) {
 	where, args := countsWhere(owner, span, since)
-	return `SELECT start_at, ` + sums("succeeded", "failed + expired", "canceled") + ` FROM job_counts WHERE ` + where + ` GROUP BY start_at`, args
+	return `SELECT start_at, ` + sums("succeeded", "failed + expired", "canceled") +
+		` FROM job_counts WHERE ` + where + ` GROUP BY start_at`, args
 }
 
 // History returns how many jobs of an owner, or of all if owner is "", ended in each of the last n
@@ -68,12 +69,14 @@ func (q *Queue) History(ctx context.Context, owner string, length time.Duration,
 // endedQuery returns the query for the jobs that ended since a time, by service.
 func endedQuery(owner string, since time.Time) (query string, args []any) {
 	where, args := countsWhere(owner, time.Minute, since)
-	return `SELECT service, ` + sums("succeeded + failed + canceled + expired", "failed + expired", "run_time") + `, ` + sums(runColumns[:]...) +
-		` FROM job_counts WHERE ` + where + ` GROUP BY service`, args
+	return `SELECT service, ` + sums("succeeded + failed + canceled + expired", "failed + expired", "run_time") + `, ` +
+		sums(runColumns[:]...) + ` FROM job_counts WHERE ` + where + ` GROUP BY service`, args
 }
 
 // endedByService adds the jobs that ended since a time to the overviews of their services.
-func (q *Queue) endedByService(ctx context.Context, owner string, since time.Time, services map[string]*ServiceOverview) error {
+func (q *Queue) endedByService(
+	ctx context.Context, owner string, since time.Time, services map[string]*ServiceOverview,
+) error {
 	query, args := endedQuery(owner, since)
 	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {

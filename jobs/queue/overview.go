@@ -130,7 +130,8 @@ func (q *Queue) countStatuses(ctx context.Context, owner string) (map[jobs.Statu
 func failuresQuery(owner string, since time.Time) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	args = append(args, store.At(since))
-	return fmt.Sprintf(`SELECT %s FROM jobs WHERE %sstatus IN ('failed', 'expired') AND finished_at >= $%d ORDER BY finished_at DESC LIMIT %d`,
+	return fmt.Sprintf(`SELECT %s FROM jobs WHERE %sstatus IN ('failed', 'expired') AND finished_at >= $%d
+		ORDER BY finished_at DESC LIMIT %d`,
 		listColumns, owned, len(args), maxListed), args
 }
 
@@ -138,16 +139,19 @@ func failuresQuery(owner string, since time.Time) (query string, args []any) {
 func waitingQuery(owner string) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	sample := func(status jobs.Status) string {
-		return fmt.Sprintf(`SELECT * FROM (SELECT service, status, COALESCE(run_at, created_at) AS due FROM jobs WHERE %s%s LIMIT %d) %s`,
+		return fmt.Sprintf(`SELECT * FROM (SELECT service, status, COALESCE(run_at, created_at) AS due FROM jobs
+			WHERE %s%s LIMIT %d) %s`,
 			owned, withStatus(status), MaxSampled, status)
 	}
-	return `SELECT service, status, count(*), min(due) FROM (` + sample(jobs.Queued) + ` UNION ALL ` + sample(jobs.Running) + `) sample
-		GROUP BY service, status`, args
+	return `SELECT service, status, count(*), min(due) FROM (` + sample(jobs.Queued) + ` UNION ALL ` +
+		sample(jobs.Running) + `) sample GROUP BY service, status`, args
 }
 
-// unendedByService adds the queued and the running jobs to the overviews of their services. It reports whether it counted only the
-// oldest queued jobs.
-func (q *Queue) unendedByService(ctx context.Context, owner string, services map[string]*ServiceOverview) (sampled bool, err error) {
+// unendedByService adds the queued and the running jobs to the overviews of their services. It
+// reports whether it counted only the oldest queued jobs.
+func (q *Queue) unendedByService(
+	ctx context.Context, owner string, services map[string]*ServiceOverview,
+) (sampled bool, err error) {
 	query, args := waitingQuery(owner)
 	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -11,8 +11,8 @@ var runBounds = [...]time.Duration{
 
 // runColumns are the columns of the ranges in job_counts.
 var runColumns = [len(runBounds) + 1]string{
-	"ran_10ms", "ran_30ms", "ran_100ms", "ran_300ms", "ran_1s", "ran_3s", "ran_10s", "ran_30s", "ran_2m", "ran_10m", "ran_1h",
-	"ran_longer",
+	"ran_10ms", "ran_30ms", "ran_100ms", "ran_300ms", "ran_1s", "ran_3s", "ran_10s", "ran_30s",
+	"ran_2m", "ran_10m", "ran_1h", "ran_longer",
 }
 
 // RunTimes is a histogram of run times.

@@ -70,7 +70,9 @@ func rangeOf(name string) (web.Range, error) {
 	}
 	i := slices.IndexFunc(web.Ranges, func(r web.Range) bool { return r.Name == name })
 	if i < 0 {
-		return web.Range{}, api.Invalid([]schema.ProblemError{{Location: "query.range", Message: "expected one of hour, day, week"}})
+		return web.Range{}, api.Invalid([]schema.ProblemError{
+			{Location: "query.range", Message: "expected one of hour, day, week"},
+		})
 	}
 	return web.Ranges[i], nil
 }
