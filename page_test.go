@@ -32,14 +32,15 @@ func (s *shell) submitted(service, body, field string) string {
 // at returns a URL of the server's.
 func (s *shell) at(path string) string { return "http://" + s.addr + path }
 
-// A visitor runs a job on the first page, by way of a mistake, and watches it
-// to its end.
+// A visitor finds the services on the first page, runs a job, by way of a mistake,
+// and watches it to its end.
 func TestPage(t *testing.T) {
 	s := newShell(t)
 	s.start("coatcheck")
 	s.ready()
 	b := newBrowser(t)
 	b.open(s.at("/"))
+	b.click(`.empty a[href="/services"]`)
 	b.do(chromedp.SetValue(chromedp.ID("input-seconds"), "-1"), chromedp.SetValue(chromedp.ID("input-name"), "Ada"))
 	b.click("form button.main")
 	b.until(`document.querySelector("#input-seconds-help .error")?.textContent === "expected at least 0"`)
@@ -193,8 +194,10 @@ func screens(s *shell, b *browser) map[string]string {
 	b.open(s.at("/jobs/" + chain))
 	b.until(status + ` === "succeeded" && document.querySelectorAll("#callbacks .badge.delivered").length === 3`)
 	delivery := eval[string](b, `document.querySelector("#callbacks a").getAttribute("href")`)
+	b.open(s.at("/"))
+	b.until(`document.querySelector("#overview rect.good") !== null && document.querySelector("#overview rect.bad") !== null`)
 	return map[string]string{
-		"services": "/", "json": "/services/maths.add?as=json", "jobs": "/jobs", "no-match": "/jobs?tag=none&status=expired", "question": "/jobs?do=cancel", "running": "/jobs/" + running,
+		"overview": "/", "week": "/?range=week", "services": "/services", "json": "/services/maths.add?as=json", "jobs": "/jobs", "no-match": "/jobs?tag=none&status=expired", "question": "/jobs?do=cancel", "running": "/jobs/" + running,
 		"failed": "/jobs/" + failed, "chain": "/jobs/" + chain, "deliveries": "/deliveries", "delivery": delivery, "receiver": "/receiver", "system": "/system",
 		"not-found": "/jobs/job_nope", "docs": "/docs", "share": strings.TrimPrefix(link, s.at("")),
 	}
@@ -207,7 +210,7 @@ func TestPageScreens(t *testing.T) {
 	s.start("coatcheck")
 	s.ready()
 	b := newBrowser(t)
-	for name, path := range map[string]string{"no-jobs": "/jobs", "no-deliveries": "/deliveries", "no-receiver": "/receiver", "idle": "/system"} {
+	for name, path := range map[string]string{"nothing": "/", "no-jobs": "/jobs", "no-deliveries": "/deliveries", "no-receiver": "/receiver", "idle": "/system"} {
 		b.open(s.at(path))
 		b.shot(name)
 		b.accessible(name)
@@ -217,10 +220,10 @@ func TestPageScreens(t *testing.T) {
 		for _, look := range []struct {
 			width  int64
 			scheme string
-		}{{1200, "light"}, {390, "dark"}, {390, "light"}, {1200, "dark"}} {
+		}{{1200, "light"}, {360, "dark"}, {360, "light"}, {1200, "dark"}} {
 			b.emulate(look.width, look.scheme)
 			b.do(chromedp.Evaluate[chromedp.Void](`for (const d of document.querySelectorAll("main details:not(.ask, [name])")) d.open = !document.querySelector("#docs-open")`))
-			at := name + "-" + map[int64]string{1200: "desk", 390: "phone"}[look.width] + "-" + look.scheme
+			at := name + "-" + map[int64]string{1200: "desk", 360: "phone"}[look.width] + "-" + look.scheme
 			b.shot(at)
 			b.accessible(at)
 		}
@@ -237,7 +240,7 @@ func TestPageWithoutScripts(t *testing.T) {
 	paths := screens(s, b)
 	b.scripts(false)
 	for name, want := range map[string]string{
-		"services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite",
+		"overview": "Jobs ended", "services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite",
 	} {
 		b.open(s.at(paths[name]))
 		if text := eval[string](b, "document.body.innerText"); !strings.Contains(text, want) && !strings.Contains(eval[string](b, "document.body.textContent"), want) {
@@ -257,7 +260,7 @@ func TestPagePolicy(t *testing.T) {
 	s := newShell(t)
 	s.start("coatcheck")
 	s.ready()
-	for path, referrer := range map[string]string{"/": "no-referrer", "/jobs": "no-referrer", "/system": "no-referrer", "/jobs/job_x.y": "no-referrer"} {
+	for path, referrer := range map[string]string{"/": "no-referrer", "/services": "no-referrer", "/jobs": "no-referrer", "/system": "no-referrer", "/jobs/job_x.y": "no-referrer"} {
 		resp, body := get(t, s.at(path))
 		policy := resp.Header.Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "require-trusted-types-for 'script'", "frame-ancestors 'none'"} {
@@ -328,7 +331,7 @@ func TestPageSignIn(t *testing.T) {
 	b.quiet("status of 401")
 
 	// Everything on a page is reached by Tab, and is to be seen then.
-	b.open(s.at("/"))
+	b.open(s.at("/services"))
 	b.until(`document.querySelector("#input-seconds") !== null`)
 	want := eval[[]string](b, `[...document.querySelectorAll("a, button, input:not([type=hidden]), select, textarea, summary, pre")].filter(e => e.checkVisibility({ contentVisibilityAuto: true })).map(e => e.id || e.textContent.trim())`)
 	var got []string

@@ -313,7 +313,7 @@ func TestPageProblems(t *testing.T) {
 	f := newFixture(t, db, options{})
 	for path, want := range map[string]string{
 		"/jobs/job_nope": "there is no such job", "/jobs/job_nope.nope": "the job&#39;s token is not valid", "/deliveries/msg_nope": "there is no such delivery", "/services/nope": "there is no such service",
-		"/jobs?status=nope": "expected one of scheduled", "/jobs?since=nope": "expected a duration", "/jobs?cursor=nope": "expected the next_cursor", "/deliveries?status=nope": "expected pending", "/jobs?do=explode": "expected cancel or retry",
+		"/jobs?status=nope": "expected one of scheduled", "/jobs?since=nope": "expected a duration", "/jobs?cursor=nope": "expected the next_cursor", "/deliveries?status=nope": "expected pending", "/jobs?do=explode": "expected cancel or retry", "/?range=year": "expected one of hour, day, week",
 	} {
 		if a := f.do(t, "GET", path, ""); a.StatusCode/100 != 4 || !strings.Contains(a.body, want) || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)
@@ -322,7 +322,7 @@ func TestPageProblems(t *testing.T) {
 	if _, err := db.Write.ExecContext(t.Context(), `ALTER TABLE jobs RENAME TO elsewhere`); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/jobs?status=failed", "/system"} {
+	for _, path := range []string{"/jobs?status=failed", "/system", "/?range=day"} {
 		a := f.do(t, "GET", path, "")
 		if a.StatusCode != 500 || !strings.Contains(a.body, "The page could not be loaded") || !strings.Contains(a.body, `href="`+path+`">Try again`) || strings.Contains(a.body, "no such table") {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"time"
 )
 
 // Reconcile runs a round of reconcile at once.
@@ -27,3 +28,21 @@ func (f *Filter) Query() (string, []any) { return f.query() }
 func (q *Queue) MemoryBatches(ctx context.Context, ids []string) ([][]string, error) {
 	return q.memoryBatches(ctx, ids)
 }
+
+// OverviewQueries are the queries for an overview and its history, with their arguments.
+func OverviewQueries(owner string, since time.Time) map[string][]any {
+	queries := make(map[string][]any)
+	for _, of := range []func(string) (string, []any){
+		countQuery, waitingQuery,
+		func(owner string) (string, []any) { return failuresQuery(owner, since) },
+		func(owner string) (string, []any) { return endedQuery(owner, since) },
+		func(owner string) (string, []any) { return periodsQuery(owner, time.Hour, since) },
+	} {
+		query, args := of(owner)
+		queries[query] = args
+	}
+	return queries
+}
+
+// TallyInterval exports tallyInterval for tests.
+const TallyInterval = tallyInterval

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
@@ -26,9 +28,9 @@ func TestListPlans(t *testing.T) {
 		}
 		numbers := fmt.Sprintf(`(WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d) SELECT n FROM numbers) s`, count)
 		for _, stmt := range []string{
-			`INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress, tags, created_at, retain, river_job_id, base_url)
+			`INSERT INTO jobs (id, owner, service, status, version, priority, max_attempts, timeout, steps, progress, tags, created_at, finished_at, retain, river_job_id, base_url)
 				SELECT 'job_' || (1000000 + n), CASE WHEN n % 2 = 0 THEN 'alice' ELSE 'bob' END, CASE WHEN n % 1000 = 2 THEN 'rare' ELSE 'common' END,
-					CASE WHEN n % 1000 = 4 THEN 'failed' ELSE 'succeeded' END, 1, 2, 3, 1000, '[{}]', '{}', '[]', n, 0, 0, '' FROM ` + numbers,
+					CASE WHEN n % 1000 = 4 THEN 'failed' ELSE 'succeeded' END, 1, 2, 3, 1000, '[{}]', '{}', '[]', n, n, 0, 0, '' FROM ` + numbers,
 			`INSERT INTO job_tags (owner, tag, job_id) SELECT 'alice', 'rare', 'job_' || (1000000 + n) FROM ` + numbers + ` WHERE n % 1000 = 6`,
 			`ANALYZE`,
 		} {
@@ -45,6 +47,19 @@ func TestListPlans(t *testing.T) {
 			plan := explained(t, db.Write, explain+query, args)
 			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("%+v does not go by %s:\n%s", f, index, plan)
+			}
+		}
+		// So does the overview, for one owner and for all. What it counts or groups is limited.
+		for _, owner := range []string{"alice", ""} {
+			for query, args := range queue.OverviewQueries(owner, time.UnixMilli(int64(count-100))) {
+				plan := explained(t, db.Write, explain+query, args)
+				bad := []string{"Seq Scan on jobs", "SCAN jobs", "ORDER BY", "jobs_pkey", "jobs_owner "}
+				if slices.ContainsFunc(bad, func(s string) bool { return strings.Contains(plan, s) }) {
+					t.Errorf("%s\n%s", query, plan)
+				}
+				if strings.Contains(query, "ORDER BY finished_at") && !strings.Contains(plan, "jobs_failures") {
+					t.Errorf("failures do not go by their index:\n%s", plan)
+				}
 			}
 		}
 	})

@@ -35,6 +35,7 @@ type Queue struct {
 	health     *health
 	counters   counters
 	metrics    *metrics
+	tally      tally
 	// Each is used only by its own loop:
 	idleJobs, idleDeliveries idle
 	clock                    clock
@@ -119,6 +120,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)
 	}
+	q.every(ctx, tallyInterval, q.saveTally)
 	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
@@ -144,6 +146,9 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.stop()
 	q.wg.Wait()
 	q.committer.close()
+	if err := within(context.WithoutCancel(ctx), store.CallTimeout, q.saveTally); err != nil {
+		q.Logger.WarnContext(ctx, "the last counts of ended jobs are lost", "err", err)
+	}
 	if q.Workers > 0 {
 		err = errors.Join(err, q.unregisterWorker(context.WithoutCancel(ctx)))
 	}

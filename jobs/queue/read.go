@@ -134,6 +134,11 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]jobs.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	query, args := f.query()
+	return q.list(ctx, query, args)
+}
+
+// list returns the jobs that a query for listColumns finds.
+func (q *Queue) list(ctx context.Context, query string, args []any) ([]jobs.Job, error) {
 	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)

@@ -21,8 +21,8 @@ const (
 	removeTime = 500 * time.Millisecond
 )
 
-// removeExpired deletes expired records, and later the entries that mark them as removed. It uses small
-// separate transactions for a limited time.
+// removeExpired deletes expired records, later the entries that mark them as removed, and old counts
+// of ended jobs. It uses small separate transactions for a limited time.
 func (q *Queue) removeExpired(ctx context.Context) error {
 	for _, remove := range []func(context.Context) (full bool, err error){
 		q.removeJobs,
@@ -32,6 +32,8 @@ func (q *Queue) removeExpired(ctx context.Context) error {
 		func(ctx context.Context) (bool, error) {
 			return q.deleteExpiredRows(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
 		},
+		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Minute, minuteAge) },
+		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Hour, hourAge) },
 	} {
 		for start := time.Now(); time.Since(start) < removeTime; {
 			full, err := remove(ctx)
@@ -67,7 +69,8 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	return len(ids) == housekeepingBatch, nil
 }
 
-// deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed.
+// deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed. Other
+// conditions may precede the column.
 func (q *Queue) deleteExpiredRows(ctx context.Context, table, key, column string, at time.Time) (full bool, err error) {
 	before := store.At(at)
 	old := fmt.Sprintf(`SELECT %s FROM %s WHERE %s < $1 LIMIT %d`, key, table, column, housekeepingBatch)

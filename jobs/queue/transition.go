@@ -42,6 +42,9 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 		return jobs.Job{}, err
 	}
 	q.metrics.transited(u.before.Status, &u.job, u.now)
+	if u.job.Done && u.job.Status != u.before.Status {
+		q.tally.ended(&u.job)
+	}
 	if u.effects.Recovered {
 		q.counters.recovered.Add(1)
 	}

@@ -41,7 +41,8 @@ func Mount(to *api.API) {
 		a.Handle("GET "+path, file.ServeHTTP)
 	}
 	a.addEngine()
-	a.Handle("GET /", a.servePage(a.servicesPage))
+	a.Handle("GET /", a.servePage(a.overviewPage))
+	a.Handle("GET /services", a.servePage(a.servicesPage))
 	a.Handle("GET /services/{service}", a.servePage(a.servicesPage))
 	a.Handle("POST /services/{service}", a.submitPage)
 	a.Handle("GET /jobs", a.servePage(a.jobsPage))

@@ -32,7 +32,7 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 		}
 	}
 	if name == "" {
-		return "services", web.ServicesPage{Page: a.pageFrame(r.Context(), "Services", "/")}, nil
+		return "services", web.ServicesPage{Page: a.pageFrame(r.Context(), "Services", "/services")}, nil
 	}
 	s, err := a.Service(r.Context(), name)
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *Pages) inputSchema(service string) *huma.Schema {
 func (a *Pages) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
-		Page: a.pageFrame(ctx, s.Name, "/"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
+		Page: a.pageFrame(ctx, s.Name, "/services"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
 		Limits: fmt.Sprintf("Timeout: %s per attempt. Attempts: at most %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.ServicesOf(ctx) {
