@@ -89,9 +89,14 @@ type Log struct {
 
 // A LogLine is a message in a log. At is nil if its time is not known.
 type LogLine struct {
-	At          *time.Time
-	Level, Text string
+	At    *time.Time
+	Level string
+	Parts []LogPart
 }
+
+// A LogPart is a part of a log message in one style. Class has the CSS classes of the style; "" is plain
+// text.
+type LogPart struct{ Class, Text string }
 
 // A Fact is a labeled value.
 type Fact struct {

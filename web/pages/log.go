@@ -22,13 +22,11 @@ func (a *Pages) logView(ctx context.Context, id string) (web.Log, error) {
 // with a tab continues the message before it.
 func logLines(text string) []web.LogLine {
 	var lines []web.LogLine
-	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		if rest, ok := strings.CutPrefix(line, "\t"); ok && len(lines) > 0 {
-			lines[len(lines)-1].Text += "\n" + rest
-			continue
+	text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n\t", "\x00") // logs have no NUL
+	for line := range strings.SplitSeq(text, "\n") {
+		if line != "" {
+			lines = append(lines, logLine(strings.ReplaceAll(line, "\x00", "\n")))
 		}
-		lines = append(lines, logLine(line))
 	}
 	return lines
 }
@@ -38,9 +36,9 @@ func logLine(line string) web.LogLine {
 	level, message, ok := strings.Cut(rest, " ")
 	at, err := time.Parse(time.RFC3339, stamp)
 	if err != nil || !ok {
-		return web.LogLine{Text: line} // the beginning of the message was truncated
+		return web.LogLine{Parts: styledText(line)} // the beginning of the message was truncated
 	}
-	return web.LogLine{At: &at, Level: level, Text: message}
+	return web.LogLine{At: &at, Level: level, Parts: styledText(message)}
 }
 
 // followAfter returns the event after which the live updates of a job's page begin. All log lines up to
