@@ -65,6 +65,7 @@ type JobPage struct {
 	File                     *FileView // the output, if it is a file
 	Input                    string
 	Timeline                 []Moment
+	Attempts                 Waterfall
 	Facts                    []Fact
 	Steps                    []StepRow
 	Deliveries               []DeliveryRow

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"coatcheck/api"
 	"coatcheck/jobs"
@@ -65,8 +66,9 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 		Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL,
 		HasCallback: j.CallbackURL != "",
-		Timeline:    timeline(j), Facts: facts(j),
+		Timeline:    timeline(j), Attempts: waterfall(j, time.Now()), Facts: facts(j),
 	}
+	v.Attempts.Workers = owned && severalWorkers(j)
 	if owned {
 		// Use the session, so that the page's requests do not contain the
 		// token.

@@ -29,6 +29,9 @@ func timeline(j *jobs.Job) []web.Moment {
 		if j.Steps > 1 {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
 		}
+		if i > 0 && j.History[i-1].Status == jobs.Retrying {
+			started.Note = "after a backoff of " + web.Took(attempt.StartedAt.Sub(last))
+		}
 		if i == 0 && attempt.Number > 1 {
 			started.Note = "" // the history before this attempt was truncated
 		}
