@@ -43,6 +43,18 @@ func styledText(s string) []web.LogPart {
 	return parts
 }
 
+// plainText returns what a reader sees of a message: its text without control sequences.
+func plainText(parts []web.LogPart) string {
+	if len(parts) == 1 {
+		return parts[0].Text
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteString(p.Text)
+	}
+	return b.String()
+}
+
 func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 }
 
 // cutSequence cuts a control character, or the sequence that begins with it, off the text. codes are

@@ -39,7 +39,7 @@ func (a *Pages) jobPage(w http.ResponseWriter, r *http.Request) {
 		a.ProblemPage(w, r, err)
 		return
 	}
-	view, err := a.jobView(r.Context(), &job, false)
+	view, err := a.jobView(r, &job, false)
 	if err != nil {
 		a.ProblemPage(w, r, err)
 		return
@@ -52,12 +52,13 @@ func (a *Pages) ownJobPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	view, err := a.jobView(r.Context(), &job, true)
+	view, err := a.jobView(r, &job, true)
 	return "job", view, err
 }
 
 // jobView returns the view of a job.
-func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
+func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, error) {
+	ctx := r.Context()
 	if err := a.LoadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
@@ -98,9 +99,10 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 		return v, err
 	}
 	v.Facts = append(v.Facts, more...)
-	if v.Log, err = a.logView(ctx, j.ID); err != nil {
+	if v.Log, err = a.logView(ctx, j, r.URL.Query()); err != nil {
 		return v, err
 	}
+	linkAttempts(v.Attempts.Rows, v.Log.Lines)
 	v.After = followAfter(j, &v.Log)
 	opened := j.Opened(api.InfoOf(ctx).BaseURL)
 	v.Snippets, err = a.jobSnippets(&opened)

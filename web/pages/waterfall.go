@@ -45,24 +45,19 @@ func waterfall(j *jobs.Job, now time.Time) web.Waterfall {
 
 // waitingRow returns a row for the attempt that a job waits for, or waited for when it ended.
 func waitingRow(j *jobs.Job, kind string, since, now time.Time) (row web.WaterfallRow, ok bool) {
-	row.Status = string(j.Status)
-	switch j.Status {
-	case jobs.Queued:
-		row.Name = attemptName(j, j.Step, j.Attempt+1)
+	row.Name, row.Status = attemptName(j, j.Step, j.Attempt+1), string(j.Status)
+	n := len(j.History)
+	switch {
+	case j.Status == jobs.Queued:
 		addWait(&row, j, kind, since, now)
 		return row, true
-	case jobs.Retrying, jobs.Scheduled:
-		row.Name = attemptName(j, j.Step, j.Attempt+1)
+	case j.Status == jobs.Retrying, j.Status == jobs.Scheduled:
 		if row.Until = moment(j.RunAt); row.Until != nil {
 			row.Spans = []web.Span{{Kind: "later", From: since, To: *row.Until}}
 		}
 		return row, true
-	case jobs.Running:
-		return row, false
-	}
-	if n := len(j.History); j.FinishedAt == nil || n > 0 && j.History[n-1].FinishedAt != nil &&
-		j.History[n-1].FinishedAt.Equal(j.FinishedAt.Time) {
-		return row, false // it ended with its last attempt
+	case j.FinishedAt == nil, n > 0 && j.History[n-1].FinishedAt != nil && j.History[n-1].FinishedAt.Equal(j.FinishedAt.Time):
+		return row, false // it runs, or ended with its last attempt
 	}
 	row.Name = "Not started"
 	addWait(&row, j, kind, since, j.FinishedAt.Time)

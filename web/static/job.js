@@ -32,7 +32,7 @@ function flush() {
     time.className = "at";
     time.textContent = at ? clock.format(new Date(at)) + " " : "";
     line.className = level;
-    line.append(time, message.replace(/\x1b(\[[ -?]*[@-~]|].*?(\x07|\x1b\\)|.)/g, "") + "\n");
+    line.append(time, message.replace(/\x1b(\[[ -?]*[@-~]|].*?(\x07|\x1b\\)|[ -/]*.)/g, "") + "\n");
     part.append(line);
   }
   log.append(part);
