@@ -63,6 +63,7 @@ type JobPage struct {
 	Canceling                bool
 	Output, Error, ErrorCode string
 	File                     *FileView // the output, if it is a file
+	Tree                     *Node     // of the output, beside its text
 	Input                    string
 	Timeline                 []Moment
 	Attempts                 Waterfall

@@ -87,9 +87,9 @@ func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, 
 	case j.Error != nil && j.Done:
 		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
 	case j.OutputFile != "":
-		v.File, v.Output = a.fileView(j)
+		a.addFile(&v, j)
 	case j.Status == jobs.Succeeded:
-		v.Output = clippedText(prettyJSON(j.Output))
+		v.Output, v.Tree = clippedText(prettyJSON(j.Output)), jsonTree(j.Output)
 	}
 	if j.Steps > 1 {
 		v.Steps = stepRows(j)
