@@ -65,6 +65,7 @@ type JobPage struct {
 	File                     *FileView // the output, if it is a file
 	Tree                     *Node     // of the output, beside its text
 	Input                    string
+	Uploads                  []Upload
 	Timeline                 []Moment
 	Attempts                 Waterfall
 	Facts                    []Fact
@@ -81,6 +82,9 @@ type FileView struct {
 	Kind             string // image, audio or video, which the page shows; else ""
 	Name, Type, Size string
 }
+
+// An Upload is a file of a job's input, in which its id stands for it.
+type Upload struct{ ID, Name, Type, Size, SHA256 string }
 
 // A Log is the stored log of a job, or its lines that match a filter. Last is the number of its newest
 // line.

@@ -67,7 +67,7 @@ func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, 
 		Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL,
 		HasCallback: j.CallbackURL != "",
-		Timeline:    timeline(j), Attempts: waterfall(j, time.Now()), Facts: facts(j),
+		Timeline:    timeline(j), Attempts: waterfall(j, time.Now()),
 	}
 	v.Attempts.Workers = owned && severalWorkers(j)
 	if owned {
@@ -78,7 +78,7 @@ func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, 
 			j.TokenURL(api.InfoOf(ctx).BaseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
-		v.Input = clippedText(prettyJSON(j.Input))
+		v.Input, v.Uploads = clippedText(prettyJSON(j.Input)), uploadRows(j)
 		if err := a.addDeliveriesTo(ctx, &v, j); err != nil {
 			return v, err
 		}
@@ -94,11 +94,10 @@ func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, 
 	if j.Steps > 1 {
 		v.Steps = stepRows(j)
 	}
-	more, err := a.retryFacts(ctx, j, owned)
-	if err != nil {
+	if err := a.addFacts(ctx, &v, j); err != nil {
 		return v, err
 	}
-	v.Facts = append(v.Facts, more...)
+	var err error
 	if v.Log, err = a.logView(ctx, j, r.URL.Query()); err != nil {
 		return v, err
 	}
