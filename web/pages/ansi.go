@@ -3,6 +3,7 @@ package pages
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"coatcheck/web"
 )
@@ -16,6 +17,7 @@ func styledText(s string) []web.LogPart {
 	if strings.IndexFunc(s, isControl) < 0 {
 		return []web.LogPart{{Text: s}}
 	}
+	s = strings.ToValidUTF8(s, string(utf8.RuneError)) // bytes around a sequence must not become a character
 	var parts []web.LogPart
 	var now style
 	var text strings.Builder
