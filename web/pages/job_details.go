@@ -148,7 +148,9 @@ func uploadRows(j *jobs.Job) []web.Upload {
 	for id, f := range j.Uploads {
 		rows = append(rows, web.Upload{ID: id, Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes), SHA256: f.SHA256})
 	}
-	slices.SortFunc(rows, func(a, b web.Upload) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
+	slices.SortFunc(rows, func(a, b web.Upload) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+	})
 	return rows
 }
 

@@ -56,7 +56,8 @@ func waitingRow(j *jobs.Job, kind string, since, now time.Time) (row web.Waterfa
 			row.Spans = []web.Span{{Kind: "later", From: since, To: *row.Until}}
 		}
 		return row, true
-	case j.FinishedAt == nil, n > 0 && j.History[n-1].FinishedAt != nil && j.History[n-1].FinishedAt.Equal(j.FinishedAt.Time):
+	case j.FinishedAt == nil,
+		n > 0 && j.History[n-1].FinishedAt != nil && j.History[n-1].FinishedAt.Equal(j.FinishedAt.Time):
 		return row, false // it runs, or ended with its last attempt
 	}
 	row.Name = "Not started"
