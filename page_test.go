@@ -356,7 +356,7 @@ func TestPageSignIn(t *testing.T) {
 	// A link shows one job to whoever has it, live, and nothing to do.
 	answer := s.run(`curl -s -u 'alice:correct horse battery staple' http://127.0.0.1:5000/v1/services/sleep/jobs --json '{"input": {"seconds": 3}}'`)
 	b.open(regexp.MustCompile(`"web_url":"([^"]*)"`).FindStringSubmatch(answer)[1])
-	b.until(noteText + ` === "● Live" && document.querySelector("form") === null && document.querySelector("nav") === null`)
+	b.until(noteText + ` === "● Live" && document.querySelector("form[method=post]") === null && document.querySelector("nav") === null`)
 	b.until(status + ` === "succeeded" && document.querySelector("#output").textContent === '"hello, world"'`)
 	b.shot("shared")
 	b.quiet("status of 401")

@@ -63,8 +63,11 @@ type JobPage struct {
 	Canceling                bool
 	Output, Error, ErrorCode string
 	File                     *FileView // the output, if it is a file
+	Tree                     *Node     // of the output, beside its text
 	Input                    string
+	Uploads                  []Upload
 	Timeline                 []Moment
+	Attempts                 Waterfall
 	Facts                    []Fact
 	Steps                    []StepRow
 	Deliveries               []DeliveryRow
@@ -80,18 +83,34 @@ type FileView struct {
 	Name, Type, Size string
 }
 
-// A Log is the stored log of a job. Last is the number of its newest line.
+// An Upload is a file of a job's input, in which its id stands for it.
+type Upload struct{ ID, Name, Type, Size, SHA256 string }
+
+// A Log is the stored log of a job, or its lines that match a filter. Last is the number of its newest
+// line.
 type Log struct {
-	Lines     []LogLine
-	Last      uint64
-	Truncated bool
+	Lines        []LogLine
+	Stored       int64 // lines, with those that do not match
+	Last         uint64
+	Truncated    bool
+	Filtered     bool
+	Query, Level string // the filter
 }
+
+// Found returns the number of lines that match the filter.
+func (l Log) Found() int64 { return int64(len(l.Lines)) }
 
 // A LogLine is a message in a log. At is nil if its time is not known.
 type LogLine struct {
+	ID, Heading string // of the attempt that the line begins, if there are several
 	At          *time.Time
-	Level, Text string
+	Level       string
+	Parts       []LogPart
 }
+
+// A LogPart is a part of a log message in one style. Class has the CSS classes of the style; "" is plain
+// text.
+type LogPart struct{ Class, Text string }
 
 // A Fact is a labeled value.
 type Fact struct {

@@ -14,25 +14,33 @@ import (
 // shownKinds are the kinds of files that the page shows with an element of their own.
 var shownKinds = []string{"image", "audio", "video"}
 
-// fileView returns the view of a job's file, and its text if it is one.
-func (a *Pages) fileView(j *jobs.Job) (view *web.FileView, text string) {
+// addFile adds the file that a job returned to the view of the job, and shows its content if that is text.
+func (a *Pages) addFile(v *web.JobPage, j *jobs.Job) {
 	f, ok := j.OutputAsFile()
 	if !ok {
-		return nil, ""
+		return
 	}
-	view = &web.FileView{Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes)}
+	v.File = &web.FileView{Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes)}
 	media, _, err := mime.ParseMediaType(f.ContentType)
 	if err != nil {
-		return view, ""
+		return
 	}
 	kind, _, _ := strings.Cut(media, "/")
+	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	switch {
 	case slices.Contains(shownKinds, kind):
-		view.Kind = kind
-	case kind == "text" || media == "application/json" || strings.HasSuffix(media, "+json"):
-		text = a.readText(j.ID, f)
+		v.File.Kind = kind
+	case kind == "text" || isJSON:
+		v.Output = a.readText(j.ID, f)
 	}
-	return view, text
+	switch {
+	case isJSON && f.Bytes <= maxShown:
+		v.Tree = jsonTree([]byte(v.Output))
+	case media == "text/csv":
+		if t := csvTable(v.Output, f.Bytes <= maxShown); t != nil {
+			v.Tree = &web.Node{Table: t}
+		}
+	}
 }
 
 // readText returns the beginning of a file; "" if it is not text in UTF-8.

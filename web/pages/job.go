@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"coatcheck/api"
 	"coatcheck/jobs"
@@ -38,7 +39,7 @@ func (a *Pages) jobPage(w http.ResponseWriter, r *http.Request) {
 		a.ProblemPage(w, r, err)
 		return
 	}
-	view, err := a.jobView(r.Context(), &job, false)
+	view, err := a.jobView(r, &job, false)
 	if err != nil {
 		a.ProblemPage(w, r, err)
 		return
@@ -51,12 +52,13 @@ func (a *Pages) ownJobPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	view, err := a.jobView(r.Context(), &job, true)
+	view, err := a.jobView(r, &job, true)
 	return "job", view, err
 }
 
 // jobView returns the view of a job.
-func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPage, error) {
+func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, error) {
+	ctx := r.Context()
 	if err := a.LoadOutput(ctx, j); err != nil {
 		return web.JobPage{}, err
 	}
@@ -65,8 +67,9 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 		Status: string(j.Status), Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Done: j.Done, Mine: owned, EventsURL: j.EventsURL, StatusURL: j.StatusURL, ResultURL: j.ResultURL,
 		HasCallback: j.CallbackURL != "",
-		Timeline:    timeline(j), Facts: facts(j),
+		Timeline:    timeline(j), Attempts: waterfall(j, time.Now()),
 	}
+	v.Attempts.Workers = owned && severalWorkers(j)
 	if owned {
 		// Use the session, so that the page's requests do not contain the
 		// token.
@@ -75,7 +78,7 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 			j.TokenURL(api.InfoOf(ctx).BaseURL)
 		v.CanCancel, v.CanRetry, v.Canceling = !j.Done && !j.CancelRequested, j.Done, !j.Done && j.CancelRequested
 		v.RunAgain = serviceHref(j.Service, url.Values{"from": {j.ID}})
-		v.Input = clippedText(prettyJSON(j.Input))
+		v.Input, v.Uploads = clippedText(prettyJSON(j.Input)), uploadRows(j)
 		if err := a.addDeliveriesTo(ctx, &v, j); err != nil {
 			return v, err
 		}
@@ -84,21 +87,21 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 	case j.Error != nil && j.Done:
 		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
 	case j.OutputFile != "":
-		v.File, v.Output = a.fileView(j)
+		a.addFile(&v, j)
 	case j.Status == jobs.Succeeded:
-		v.Output = clippedText(prettyJSON(j.Output))
+		v.Output, v.Tree = clippedText(prettyJSON(j.Output)), jsonTree(j.Output)
 	}
 	if j.Steps > 1 {
 		v.Steps = stepRows(j)
 	}
-	more, err := a.retryFacts(ctx, j, owned)
-	if err != nil {
+	if err := a.addFacts(ctx, &v, j); err != nil {
 		return v, err
 	}
-	v.Facts = append(v.Facts, more...)
-	if v.Log, err = a.logView(ctx, j.ID); err != nil {
+	var err error
+	if v.Log, err = a.logView(ctx, j, r.URL.Query()); err != nil {
 		return v, err
 	}
+	linkAttempts(v.Attempts.Rows, v.Log.Lines)
 	v.After = followAfter(j, &v.Log)
 	opened := j.Opened(api.InfoOf(ctx).BaseURL)
 	v.Snippets, err = a.jobSnippets(&opened)

@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,6 +30,9 @@ func timeline(j *jobs.Job) []web.Moment {
 		}
 		if j.Steps > 1 {
 			started.Text += fmt.Sprintf(", step %d", attempt.Step)
+		}
+		if i > 0 && j.History[i-1].Status == jobs.Retrying {
+			started.Note = "after a backoff of " + web.Took(attempt.StartedAt.Sub(last))
 		}
 		if i == 0 && attempt.Number > 1 {
 			started.Note = "" // the history before this attempt was truncated
@@ -81,24 +86,72 @@ func title(word string) string {
 	return string(unicode.ToTitle(r)) + word[size:]
 }
 
-// facts returns further properties of a job for display.
-func facts(j *jobs.Job) []web.Fact {
-	all := []web.Fact{
-		{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
-		{Name: "Priority", Text: strconv.Itoa(j.Priority)},
-		{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
-		{Name: "Metadata", Text: string(j.Metadata)},
-		{Name: "Expires", At: moment(j.ExpiresAt)},
+// addFacts adds further properties of a job to its view, some of them for its owner only.
+func (a *Pages) addFacts(ctx context.Context, v *web.JobPage, j *jobs.Job) error {
+	v.Facts = append(v.Facts,
+		web.Fact{Name: "Attempt", Text: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
+		web.Fact{Name: "Timeout", Text: web.Took(time.Duration(j.Timeout)) + " per attempt"},
+		web.Fact{Name: "Priority", Text: strconv.Itoa(j.Priority)},
+		web.Fact{Name: "Tags", Text: strings.Join(j.Tags, ", ")},
+		web.Fact{Name: "Metadata", Text: string(j.Metadata)},
+		web.Fact{Name: "Created", At: &j.CreatedAt.Time},
+	)
+	if j.StartedAt == nil {
+		v.Facts = append(v.Facts, web.Fact{Name: "Expires", At: moment(j.ExpiresAt)})
+	}
+	if j.StartedAt != nil && j.FinishedAt != nil {
+		v.Facts = append(v.Facts, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
+	}
+	v.Facts = append(v.Facts, removal(j))
+	if v.Mine {
+		worker, err := a.workerFact(ctx, j)
+		if err != nil {
+			return err
+		}
+		v.Facts = append(v.Facts, worker, web.Fact{Name: "Callback URL", Text: string(j.CallbackURL)})
 	}
 	if j.Callback != nil {
-		all = append(all, web.Fact{
+		v.Facts = append(v.Facts, web.Fact{
 			Name: "Callback", Text: fmt.Sprintf("%s, attempts: %d", j.Callback.Status, j.Callback.Attempts),
 		})
 	}
-	if j.StartedAt != nil && j.FinishedAt != nil {
-		all = append(all, web.Fact{Name: "Duration", Text: web.Took(j.FinishedAt.Sub(j.StartedAt.Time))})
+	more, err := a.retryFacts(ctx, j, v.Mine)
+	v.Facts = slices.DeleteFunc(append(v.Facts, more...), func(f web.Fact) bool { return f.Text == "" && f.At == nil })
+	return err
+}
+
+// removal returns when the record of a job is removed.
+func removal(j *jobs.Job) web.Fact {
+	if at := j.RemoveAt(); at != nil {
+		return web.Fact{Name: "Removed at", At: &at.Time}
 	}
-	return slices.DeleteFunc(all, func(f web.Fact) bool { return f.Text == "" && f.At == nil })
+	return web.Fact{Name: "Removed", Text: web.Took(time.Duration(j.Retain)) + " after its end"}
+}
+
+// workerFact returns who ran the newest attempt, and on which host if that worker still exists.
+func (a *Pages) workerFact(ctx context.Context, j *jobs.Job) (web.Fact, error) {
+	fact := web.Fact{Name: "Worker"}
+	if len(j.History) == 0 {
+		return fact, nil
+	}
+	fact.Text = j.History[len(j.History)-1].WorkerID
+	host, err := a.Queue.WorkerHost(ctx, fact.Text)
+	if host != "" {
+		fact.Text += " on " + host
+	}
+	return fact, err
+}
+
+// uploadRows returns the files of a job's input, sorted by their names.
+func uploadRows(j *jobs.Job) []web.Upload {
+	rows := make([]web.Upload, 0, len(j.Uploads))
+	for id, f := range j.Uploads {
+		rows = append(rows, web.Upload{ID: id, Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes), SHA256: f.SHA256})
+	}
+	slices.SortFunc(rows, func(a, b web.Upload) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+	})
+	return rows
 }
 
 func moment(t *store.Time) *time.Time {

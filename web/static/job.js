@@ -4,10 +4,10 @@ import { update } from "./page.js";
 
 const progress = document.getElementById("progress"), log = document.getElementById("log");
 const note = document.getElementById("log-note"), newest = document.getElementById("log-newest");
-const maxLines = 5000;
+const maxLines = 5000, on = (name, act) => progress.addEventListener("job-" + name, act);
 
-// The server draws the stored lines, up to the number data-last. Live lines follow, and
-// are added once per frame. The log stays at its end unless the reader scrolls up.
+// The server draws the stored lines, up to number data-last. Live lines follow, once a
+// frame, without colors. The log stays at its end unless the reader scrolls up.
 let stored = Number(log.dataset.last), newestLine = stored, live = [], lines = [], dropped = 0, follow = true;
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }); // slow to create
 function local(root) {
@@ -32,7 +32,7 @@ function flush() {
     time.className = "at";
     time.textContent = at ? clock.format(new Date(at)) + " " : "";
     line.className = level;
-    line.append(time, message + "\n");
+    line.append(time, message.replace(/\x1b(\[[ -?]*[@-~]|].*?(\x07|\x1b\\)|[ -/]*.)/g, "") + "\n");
     part.append(line);
   }
   log.append(part);
@@ -45,15 +45,15 @@ function add(line) {
   if (live.length > 2 * maxLines) live = live.slice(-maxLines);
   if (lines.push(line) === 1) requestAnimationFrame(flush);
 }
-progress.addEventListener("job-log", e => {
+on("log", e => {
   const n = e.detail.line ?? 0;
   if (n && n <= stored) return; // the server has drawn it
   if (n > newestLine + 1) fill();
   if (n) newestLine = n;
   add(e.detail);
 });
-progress.addEventListener("job-output", e => add({ level: "output", message: e.detail.chunk }));
-progress.addEventListener("job-gap", () => {
+on("output", e => add({ level: "output", message: e.detail.chunk }));
+on("gap", () => {
   if (!log.hidden) add({ level: "gap", message: "… some lines may be missing here …" });
   fill();
 });
@@ -66,7 +66,7 @@ function fill() {
 }
 document.addEventListener("page-loaded", e => {
   const now = e.detail.getElementById("log"), last = Number(now?.dataset.last);
-  if (!(last > stored) || !gap && last <= newestLine) return;
+  if (!(last > stored) || !gap && live.some(line => !line.line)) return; // streamed output has its place
   const top = log.scrollTop;
   live = live.filter(line => line.line ? line.line > last : line.level !== "gap");
   gap = live.some(line => line.line) && live.find(line => line.line).line > last + 1;
@@ -76,6 +76,7 @@ document.addEventListener("page-loaded", e => {
   log.replaceChildren(...document.adoptNode(now).childNodes);
   log.hidden = false;
   lines = live.slice();
+  dropped = 0;
   flush();
   if (!follow) log.scrollTop = top;
   if (gap) fill();
@@ -89,6 +90,5 @@ function changed(status) {
   document.title = `${status}: ${service} – Coatcheck`;
   update();
 }
-progress.addEventListener("job-snapshot", e => e.detail.status !== shown && changed(e.detail.status));
-progress.addEventListener("job-status", e => changed(e.detail.status));
-progress.addEventListener("job-end", e => e.detail.status !== shown && changed(e.detail.status));
+for (const name of ["snapshot", "end"]) on(name, e => e.detail.status !== shown && changed(e.detail.status));
+on("status", e => changed(e.detail.status));
