@@ -54,6 +54,7 @@ type config struct {
 	FilesDir        string
 	FileLimits      files.Limits
 	MaxBody         int64
+	MaxOutput       int64
 	MaxQueued       int64
 	MaxQueuedByUser int64
 	MaxConnections  int64
@@ -84,7 +85,7 @@ func defaults() *config {
 	c := &config{
 		Addr: "127.0.0.1:5000", Data: "data", RedisPrefix: "coatcheck", Concurrency: 100, Worker: true, Migrate: true,
 		ShutdownTimeout: 20 * time.Second, Retain: 24 * time.Hour, JobTimeout: 24 * time.Hour, CancelGrace: 10 * time.Second, LogLevel: "info", LogFormat: "auto",
-		MaxBody: 1 << 20, MaxQueued: 100_000,
+		MaxBody: 1 << 20, MaxOutput: jobs.DefaultMaxOutput, MaxQueued: 100_000,
 	}
 	c.FileLimits = files.Limits{File: 1 << 30, Total: 20 << 30}
 	c.Streams = api.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
@@ -136,6 +137,7 @@ var settings = []setting{
 	{"files.max_file", "", "", "largest file of a job in bytes", number(func(c *config) *int64 { return &c.FileLimits.File }, 1024, 1<<44)},
 	{"files.max_total", "", "", "maximum size of the files of all jobs in bytes", number(func(c *config) *int64 { return &c.FileLimits.Total }, 1024, 1<<50)},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
+	{"limits.max_output", "", "", "largest output of a job as JSON in bytes; a larger one can be a file", number(func(c *config) *int64 { return &c.MaxOutput }, 1024, 64<<20)},
 	{"limits.max_queued", "", "", "maximum number of waiting jobs", number(func(c *config) *int64 { return &c.MaxQueued }, 1, 1_000_000_000)},
 	{"limits.max_queued_by_user", "", "", "maximum number of waiting jobs of each user; 0 means no limit", number(func(c *config) *int64 { return &c.MaxQueuedByUser }, 0, 1_000_000_000)},
 	{"limits.max_connections", "", "", "maximum number of connections; 0 means as many as the limit of open files allows, at most 20,000", number(func(c *config) *int64 { return &c.MaxConnections }, 0, 1_000_000)},

@@ -101,7 +101,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	qc := queue.Config{
 		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
 		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate, Fill: e.validator.Fill, FileProperties: e.validator.Files,
-		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
+		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxOutput: int(c.MaxOutput), MaxQueuedByUser: c.MaxQueuedByUser,
 		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, e.files), Logger: logger,
 	}
 	if e.files != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -63,7 +64,8 @@ func (a *API) addJobs() {
 	register(a, operation{
 		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output",
 		access: tokenOrUser, tag: "jobs", offers: []string{anyType},
-		description: "If the output is a file, this is the file itself, with byte ranges (RFC 9110, section 14) and a strong ETag.",
+		description: fmt.Sprintf("If the output is a file, this is the file itself, with byte ranges (RFC 9110, section 14) "+
+			"and a strong ETag. Else it is JSON of at most %d bytes.", a.Queue.MaxOutput),
 		more: func(op *huma.Operation) {
 			op.Responses["304"] = &huma.Response{Description: "The output has not changed."}
 			op.Responses["206"] = &huma.Response{Description: "A part of the file, for a request with Range."}

@@ -55,12 +55,12 @@ func SaveFile(ctx context.Context, name, contentType string, r io.Reader) (File,
 }
 
 // fileResult returns the result of a run whose output is a file.
-func fileResult(f File) Result {
+func fileResult(ctx context.Context, f File) Result {
 	if f.ID == "" {
 		return Fail(codeInvalidOutput, "invalid output: the service returned a file that was not saved with jobs.SaveFile")
 	}
 	f.URL = ""
-	res := encodeOutput(f)
+	res := encodeOutput(ctx, f)
 	res.File = f.ID
 	return res
 }

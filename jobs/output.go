@@ -3,6 +3,7 @@ package jobs
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +17,9 @@ import (
 )
 
 const (
-	// MaxOutput is the maximum size in bytes of a service's output as JSON. It also limits the
-	// input of a further step once it is filled.
-	MaxOutput = 4 << 20
+	// DefaultMaxOutput is the default of the maximum size in bytes of a service's output as JSON. The
+	// maximum also limits the input of a further step once it is filled.
+	DefaultMaxOutput = 4 << 20
 	// maxOutputDigits is the maximum number of digits of a number in an output. The product of two
 	// inputs has fewer.
 	maxOutputDigits = 3 * maxDigits
@@ -40,15 +41,32 @@ var strictJSON = jsonv2.JoinOptions(
 	})),
 )
 
-var errTooLarge = fmt.Errorf("it has more than %d bytes", MaxOutput)
+// MaxOutput returns the maximum size in bytes of the current job's output as JSON.
+func MaxOutput(ctx context.Context) int { return cmp.Or(runOf(ctx).MaxOutput, DefaultMaxOutput) }
+
+// An OutputLimitError means that an output is too large. It is permanent.
+type OutputLimitError struct {
+	// What has too many bytes, such as "the output".
+	What string
+	// Limit is the maximum size in bytes.
+	Limit int
+}
+
+// Error implements error.
+func (e *OutputLimitError) Error() string {
+	return fmt.Sprintf("%s has more than %d bytes, the limit limits.max_output", e.What, e.Limit)
+}
+
+// Unwrap returns [ErrPermanent].
+func (e *OutputLimitError) Unwrap() error { return ErrPermanent }
 
 // encodeOutput returns a service's output as JSON (RFC 8259), in the format of encoding/json but as
 // strict as inputs: no invalid UTF-8, no duplicate names, and no numbers that are expensive to
 // parse. The failure names the position.
 //
 // It calls the output's methods, so only the run's own goroutine may call it.
-func encodeOutput(out any) Result {
-	var b limitedBuffer
+func encodeOutput(ctx context.Context, out any) Result {
+	b := limitedBuffer{limit: MaxOutput(ctx)}
 	err := jsonv2.MarshalWrite(&b, out, strictJSON)
 	if err == nil {
 		err = checkTokens(b.Bytes())
@@ -62,8 +80,8 @@ func encodeOutput(out any) Result {
 // describeJSON describes an error in a value that is to become JSON, with its position as a JSON
 // pointer (RFC 6901).
 func describeJSON(err error) string {
-	if errors.Is(err, errTooLarge) {
-		return errTooLarge.Error()
+	if tooLarge, ok := errors.AsType[*OutputLimitError](err); ok {
+		return tooLarge.Error()
 	}
 	var place jsontext.Pointer
 	reason := err
@@ -115,13 +133,16 @@ func CheapNumber(number string, maxDigits int) bool {
 	return err == nil && len(digits) <= maxDigits && -MaxExponent <= e && e <= MaxExponent
 }
 
-// A limitedBuffer accepts at most maxOutput bytes.
-type limitedBuffer struct{ bytes.Buffer }
+// A limitedBuffer accepts a limited number of bytes.
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int
+}
 
 // Write implements [io.Writer].
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > MaxOutput {
-		return 0, errTooLarge
+	if b.Len()+len(p) > b.limit {
+		return 0, &OutputLimitError{What: "it", Limit: b.limit}
 	}
 	return b.Buffer.Write(p)
 }

@@ -35,6 +35,8 @@ type Run struct {
 	RunID string `json:"run_id"`
 	// Attempt is the number of the attempt at the step, from 1.
 	Attempt int `json:"attempt"`
+	// MaxOutput is the maximum size of the output as JSON in bytes; 0 for the default.
+	MaxOutput int `json:"max_output,omitempty"`
 	// Uploads are the files of the job's input, by their ids.
 	Uploads map[string]File `json:"uploads,omitempty"`
 }

@@ -170,9 +170,9 @@ func Add[In, Out any](r *Registry, s Service, fn Func[In, Out]) {
 			return FailWith(err)
 		}
 		if f, ok := any(out).(File); ok {
-			return fileResult(f)
+			return fileResult(ctx, f)
 		}
-		return encodeOutput(out)
+		return encodeOutput(ctx, out)
 	}
 	if r.byName == nil {
 		r.byName = make(map[string]*Service)

@@ -19,8 +19,8 @@ import (
 const outputKey = "$output"
 
 // FillInput returns a step's input, filled with the parts of output that it refers to. It stops as
-// soon as the input becomes too large.
-func FillInput(input, output []byte) (json.RawMessage, error) {
+// soon as the input has more bytes than the limit.
+func FillInput(input, output []byte, limit int) (json.RawMessage, error) {
 	if !bytes.Contains(input, []byte(outputKey)) {
 		return input, nil
 	}
@@ -32,11 +32,11 @@ func FillInput(input, output []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the output of the step before: %w", err)
 	}
-	var b limitedBuffer
+	b := limitedBuffer{limit: limit}
 	e := jsontext.NewEncoder(&b, jsontext.AllowDuplicateNames(true)) // the names come from maps
 	if err := fill(e, in, out); err != nil {
-		if errors.Is(err, errTooLarge) {
-			return nil, fmt.Errorf("filled with the output of the step before, %w", errTooLarge)
+		if tooLarge, ok := errors.AsType[*OutputLimitError](err); ok {
+			return nil, fmt.Errorf("filled with the output of the step before, %w", tooLarge)
 		}
 		return nil, err
 	}

@@ -55,6 +55,9 @@ type Config struct {
 	// FileProperties returns the properties of the service's input that are files, which may be
 	// URLs. Default: there are none.
 	FileProperties func(service string) map[string]bool
+	// MaxOutput is the maximum size of an output as JSON in bytes. Default
+	// [jobs.DefaultMaxOutput].
+	MaxOutput int
 	// Workers is the number of jobs that run concurrently in this process; 0 means that it runs
 	// none.
 	Workers int
@@ -92,6 +95,7 @@ type Config struct {
 
 func (c *Config) complete() error {
 	c.CallbackWorkers = cmp.Or(c.CallbackWorkers, 200)
+	c.MaxOutput = cmp.Or(c.MaxOutput, jobs.DefaultMaxOutput)
 	c.CallbackHold = cmp.Or(c.CallbackHold, 30*time.Second)
 	c.MaxTimeout = cmp.Or(c.MaxTimeout, 24*time.Hour)
 	c.Retain = cmp.Or(c.Retain, 24*time.Hour)

@@ -15,10 +15,6 @@ import (
 // maxIsolated is the maximum number of isolated runs per process.
 const maxIsolated = 16
 
-// maxIsolatedLine is the maximum size in bytes of a message from an isolated process: an output as
-// JSON.
-const maxIsolatedLine = jobs.MaxOutput + 1<<20
-
 // isolate runs the service in an isolated process and waits for it. If that process dies, the
 // failure's code is worker_lost. A process that does not exit is killed CancelGrace after ctx is
 // done.
@@ -41,7 +37,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) job
 		return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	listener := &isolatedListener{
-		run: r, mark: isolatedMark(r.job.RunID),
+		run: r, mark: isolatedMark(r.job.RunID), limit: w.queue.MaxOutput + 1<<20,
 		panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) },
 	}
 	cmd.Stdout = listener
@@ -116,6 +112,7 @@ type isolatedPanic struct {
 type isolatedListener struct {
 	run      *run
 	mark     []byte
+	limit    int // maximum size of a message in bytes: that of an output, and its frame
 	panicked func(isolatedPanic)
 	line     []byte
 	skip     bool // whether to skip the rest of the line, which is too long
@@ -126,7 +123,7 @@ type isolatedListener struct {
 func (l *isolatedListener) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		part, after, complete := bytes.Cut(rest, []byte("\n"))
-		if l.skip = l.skip || len(l.line)+len(part) > maxIsolatedLine; !l.skip {
+		if l.skip = l.skip || len(l.line)+len(part) > l.limit; !l.skip {
 			l.line = append(l.line, part...)
 		}
 		if complete {

@@ -16,12 +16,13 @@ import (
 // What other code in an isolated process writes to the standard output neither
 // hides the result nor is taken for it.
 func TestIsolatedResultAmongOtherOutput(t *testing.T) {
+	const limit = 1 << 20
 	for name, noise := range map[string]string{
 		"nothing":           "",
 		"half a line":       "loading…",
 		"JSON of a logger":  `{"level": "info", "result": {"rows": 3}}` + "\n",
-		"a long line":       strings.Repeat("x", maxIsolatedLine+1) + "\n",
-		"a long half line":  strings.Repeat("x", maxIsolatedLine+1),
+		"a long line":       strings.Repeat("x", limit+1) + "\n",
+		"a long half line":  strings.Repeat("x", limit+1),
 		"lines and a break": "one\ntwo\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 			if err := RunIsolated(t.Context(), registry, nil, in, &out); err != nil {
 				t.Fatal(err)
 			}
-			listener := &isolatedListener{mark: isolatedMark("run-1")}
+			listener := &isolatedListener{mark: isolatedMark("run-1"), limit: limit}
 			for part := range bytes.SplitAfterSeq(out.Bytes(), []byte("x\n")) {
 				if _, err := listener.Write(part); err != nil {
 					t.Fatal(err)

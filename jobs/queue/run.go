@@ -58,7 +58,7 @@ const (
 	// ids, so that viewers detect the gap.
 	maxPending = 256
 	// maxPendingBytes limits the pending output.
-	maxPendingBytes = jobs.MaxOutput
+	maxPendingBytes = jobs.DefaultMaxOutput
 	// outputRate limits the output that a job publishes, in bytes per second, to leave capacity for
 	// the events of other jobs.
 	outputRate = 8 << 20
@@ -203,7 +203,7 @@ func (r *run) inputFiles() map[string]jobs.File {
 }
 
 func (r *run) id() jobs.Run {
-	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt, Uploads: r.inputFiles()}
+	return jobs.Run{JobID: r.job.ID, RunID: r.job.RunID, Attempt: r.job.Attempt, Uploads: r.inputFiles(), MaxOutput: r.queue.MaxOutput}
 }
 
 // last returns the id of the run's newest event.

@@ -26,7 +26,7 @@ func TestResolve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := jobs.FillInput([]byte(tt.input), []byte(output))
+			got, err := jobs.FillInput([]byte(tt.input), []byte(output), jobs.DefaultMaxOutput)
 			if string(got) != tt.want || (err != nil) != (tt.want == "") {
 				t.Errorf("got %s, %v, want %s", got, err, tt.want)
 			}
@@ -41,7 +41,7 @@ func FuzzResolve(f *testing.F) {
 		if !json.Valid(input) || !json.Valid(output) {
 			return
 		}
-		if got, err := jobs.FillInput(input, output); err == nil && !json.Valid(got) {
+		if got, err := jobs.FillInput(input, output, jobs.DefaultMaxOutput); err == nil && !json.Valid(got) {
 			t.Errorf("resolve(%s, %s) is not JSON: %s", input, output, got)
 		}
 	})

@@ -71,7 +71,7 @@ func (w *worker) Work(ctx context.Context, rj *river.Job[runArgs]) error {
 func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 	q, input := w.queue, r.job.Chain[r.job.Step-1].Input
 	if r.job.Step > 1 {
-		filled, err := jobs.FillInput(input, r.job.Chain[r.job.Step-2].Output)
+		filled, err := jobs.FillInput(input, r.job.Chain[r.job.Step-2].Output, q.MaxOutput)
 		if err != nil {
 			return jobs.Fail(jobs.CodeInvalidInput, "invalid input: %s", err)
 		}

@@ -111,7 +111,7 @@ func TestRun(t *testing.T) {
 		"permanent exit status":           {`run: [sh, -c, 'exit 2']` + "\nretry: {permanent_exit: [2, 64]}", `{}`, ``, "exit status 2", true},
 		"signal":                          {`run: [sh, -c, 'kill -KILL $$']` + "\nretry: {permanent_exit: [2]}", `{}`, ``, "ended by signal: killed", false},
 		"stops itself by SIGTERM":         {`run: [sh, -c, 'kill $$']`, `{}`, ``, "ended by signal: terminated", false},
-		"too much":                        {`run: [sh, -c, 'yes | head -c 100000000']` + "\noutput: text", `{}`, ``, "printed more than 4194304 bytes", true},
+		"too much":                        {`run: [sh, -c, 'yes | head -c 100000000']` + "\noutput: text", `{}`, ``, "its standard output has more than 4194304 bytes, the limit limits.max_output", true},
 		"exactly as much as is allowed":   {`run: [sh, -c, 'yes | head -c 4194304 | wc -c; yes | head -c 4194296 | tr y " "']`, `{}`, `4194304`, "", false},
 		"last lines of an error":          {`run: [sh, -c, 'seq 1 100000 >&2; exit 1']`, `{}`, ``, "99999\n100000", false},
 		"a child that stays":              {`run: [sh, -c, 'sleep 1000 & echo 1']`, `{}`, `1`, "", false},

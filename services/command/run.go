@@ -19,11 +19,6 @@ import (
 	"coatcheck/services/spec"
 )
 
-// maxOutput is how many bytes a program may print to standard output.
-const maxOutput = 4 << 20
-
-var errTooMuch = fmt.Errorf("the program printed more than %d bytes to standard output, and was stopped", maxOutput)
-
 // run runs the program for the current job and returns what it prints.
 func (c *Command) run(ctx context.Context, input json.RawMessage) (output json.RawMessage, err error) {
 	err = c.execute(ctx, input, func(_ string, printed []byte) (err error) {
@@ -67,7 +62,9 @@ func (c *Command) execute(
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	out := &outputBuffer{full: func() { stop(errTooMuch) }}
+	limit := jobs.MaxOutput(ctx)
+	tooMuch := &jobs.OutputLimitError{What: "the program was stopped: its standard output", Limit: limit}
+	out := &outputBuffer{limit: limit, full: func() { stop(tooMuch) }}
 	var last tail
 	stderr := &lineWriter{limit: maxLogLine, line: func(line string) {
 		if c.report(ctx, line, total) {
@@ -95,8 +92,8 @@ func (c *Command) execute(
 	stderr.flush()
 	messages.flush()
 	switch {
-	case errors.Is(context.Cause(ctx), errTooMuch):
-		return errors.Join(errTooMuch, jobs.ErrPermanent)
+	case errors.Is(context.Cause(ctx), tooMuch):
+		return tooMuch
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
@@ -191,15 +188,16 @@ func (c *Command) percent(line string, total float64) (percent float64, ok bool)
 	return min(max(100*n/total, 0), 100), err == nil
 }
 
-// An outputBuffer holds what a program prints to standard output, up to maxOutput.
+// An outputBuffer holds what a program prints to standard output, up to a limit.
 type outputBuffer struct {
 	printed bytes.Buffer // not embedded: its ReadFrom has no limit
+	limit   int
 	full    func()
 }
 
 // Write implements [io.Writer].
 func (b *outputBuffer) Write(p []byte) (int, error) {
-	room := maxOutput - b.printed.Len()
+	room := b.limit - b.printed.Len()
 	if len(p) > room {
 		b.full() // stops the program, which may write until then
 	}

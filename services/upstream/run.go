@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxOutput is how many bytes of a response a job takes.
-	maxOutput = 4 << 20
 	// maxErrorBody is how many bytes of a response are read for an error's text.
 	maxErrorBody = 1 << 10
 	// maxErrorWait is how long the rest of such a response may take.
@@ -41,7 +39,7 @@ func (u *Upstream) run(ctx context.Context, input json.RawMessage) (output json.
 		case u.stream && slices.Contains([]string{"application/x-ndjson", "application/ndjson", "application/jsonl"}, media):
 			output, err = u.readStream(ctx, body, readLine)
 		default:
-			output, err = u.readBody(resp, body)
+			output, err = u.readBody(ctx, resp, body)
 		}
 		return err
 	})
@@ -173,13 +171,14 @@ func mediaType(resp *http.Response) string {
 }
 
 // readBody returns a response that is not streamed.
-func (u *Upstream) readBody(resp *http.Response, body io.Reader) (json.RawMessage, error) {
-	text, err := io.ReadAll(io.LimitReader(body, maxOutput+1))
+func (u *Upstream) readBody(ctx context.Context, resp *http.Response, body io.Reader) (json.RawMessage, error) {
+	limit := jobs.MaxOutput(ctx)
+	text, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the response: %w", err)
 	}
-	if len(text) > maxOutput {
-		return nil, errTooLarge
+	if len(text) > limit {
+		return nil, tooLarge(limit)
 	}
 	if u.output == outputText {
 		return json.Marshal(strings.ToValidUTF8(string(text), string(utf8.RuneError)))
@@ -194,7 +193,7 @@ func (u *Upstream) readBody(resp *http.Response, body io.Reader) (json.RawMessag
 	return text, nil
 }
 
-var errTooLarge = fmt.Errorf("the response has more than %d bytes: %w", maxOutput, jobs.ErrPermanent)
+func tooLarge(limit int) error { return &jobs.OutputLimitError{What: "the response", Limit: limit} }
 
 // An idleWatch calls a function when nothing was read for some time. A nil one does
 // nothing.

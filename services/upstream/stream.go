@@ -21,19 +21,20 @@ const streamEnd = "[DONE]"
 // take much memory.
 const partCost = 16
 
-// A nextFunc returns the next part of a stream; false at its end.
-type nextFunc func(lines *bufio.Scanner) (part string, ok bool, err error)
+// A nextFunc returns the next part of a stream, of at most limit bytes; false at its end.
+type nextFunc func(lines *bufio.Scanner, limit int) (part string, ok bool, err error)
 
 // readStream reads a streamed response, publishes each part as it comes, and returns all
 // of them: a list of JSON values, or their text.
 func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc) (json.RawMessage, error) {
+	limit := jobs.MaxOutput(ctx)
 	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxOutput)
+	lines.Buffer(nil, limit)
 	lines.Split(splitLines)
 	list, size := []json.RawMessage{}, 0
 	var all strings.Builder
 	for {
-		part, ok, err := next(lines)
+		part, ok, err := next(lines, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -41,8 +42,8 @@ func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc
 			break
 		}
 		part = strings.ToValidUTF8(part, string(utf8.RuneError))
-		if size += len(part) + partCost; size > maxOutput {
-			return nil, errTooLarge
+		if size += len(part) + partCost; size > limit {
+			return nil, tooLarge(limit)
 		}
 		jobs.Output(ctx, part+"\n")
 		if u.output == outputText {
@@ -58,7 +59,7 @@ func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc
 	err := lines.Err()
 	switch {
 	case errors.Is(err, bufio.ErrTooLong):
-		return nil, errTooLarge
+		return nil, tooLarge(limit)
 	case err != nil:
 		return nil, fmt.Errorf("read the response: %w", err)
 	case u.output == outputText:
@@ -69,7 +70,7 @@ func (u *Upstream) readStream(ctx context.Context, body io.Reader, next nextFunc
 
 // readEvent returns the data of the next server-sent event (WHATWG HTML, section 9.2). An
 // event that the end of the stream cuts off has no data.
-func readEvent(lines *bufio.Scanner) (data string, ok bool, err error) {
+func readEvent(lines *bufio.Scanner, limit int) (data string, ok bool, err error) {
 	var all strings.Builder
 	found := false
 	for lines.Scan() {
@@ -85,15 +86,15 @@ func readEvent(lines *bufio.Scanner) (data string, ok bool, err error) {
 			}
 			all.WriteByte('\n')
 		}
-		if all.Len() > maxOutput {
-			return "", false, errTooLarge
+		if all.Len() > limit {
+			return "", false, tooLarge(limit)
 		}
 	}
 	return "", false, nil
 }
 
 // readLine returns the next line that is not empty.
-func readLine(lines *bufio.Scanner) (line string, ok bool, err error) {
+func readLine(lines *bufio.Scanner, _ int) (line string, ok bool, err error) {
 	for lines.Scan() {
 		if line := strings.TrimSpace(lines.Text()); line != "" {
 			return line, true, nil

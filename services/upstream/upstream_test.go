@@ -189,16 +189,16 @@ func TestResponse(t *testing.T) {
 		"500":              {respond(500, "text/plain", ""), "", "", "500 Internal Server Error", false},
 		"500 is permanent": {respond(500, "text/plain", ""), "retry: {permanent_status: [500]}", "", "500 Internal Server Error", true},
 		"404 is not":       {respond(404, "text/plain", ""), "retry: {permanent_status: [500]}", "", "404 Not Found", false},
-		"too large":        {respond(200, "text/plain", strings.Repeat("x", maxOutput+1)), "output: text", "", "more than 4194304 bytes", true},
+		"too large":        {respond(200, "text/plain", strings.Repeat("x", jobs.DefaultMaxOutput+1)), "output: text", "", "more than 4194304 bytes", true},
 		"reset":            {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "", "", "POST http://127.0.0.1:", false},
 		"events":           {respond(200, "text/event-stream", ": comment\nevent: x\ndata: {\"a\":\ndata: 1}\nid: 3\n\ndata: two\r\n\r\ndata: [DONE]\n\ndata: 4\n\n"), "", `[{"a":1},"two"]`, "", false},
 		"events as text":   {respond(200, "text/event-stream", "data: one\n\ndata: two\n\ndata: cut off"), "output: text", `"one\ntwo\n"`, "", false},
 		"lines":            {respond(200, "application/x-ndjson", "{\"a\":1}\n\n[2]\n3"), "", `[{"a":1},[2],3]`, "", false},
 		"no stream":        {respond(200, "application/x-ndjson", "1\n"), "stream: off", `1`, "", false},
 		"endless events":   {respond(200, "text/event-stream", strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n\n", 5000)), "", "", "more than 4194304 bytes", true},
-		"an endless line":  {respond(200, "application/x-ndjson", strings.Repeat("x", maxOutput+1)), "", "", "more than 4194304 bytes", true},
+		"an endless line":  {respond(200, "application/x-ndjson", strings.Repeat("x", jobs.DefaultMaxOutput+1)), "", "", "more than 4194304 bytes", true},
 		"an endless event": {respond(200, "text/event-stream", strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n", 5000)), "", "", "more than 4194304 bytes", true},
-		"empty data lines": {respond(200, "text/event-stream", strings.Repeat("data\n", maxOutput+1)), "", "", "more than 4194304 bytes", true},
+		"empty data lines": {respond(200, "text/event-stream", strings.Repeat("data\n", jobs.DefaultMaxOutput+1)), "", "", "more than 4194304 bytes", true},
 		"an error that stays open": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
 			io.WriteString(w, "x")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strconv"
 
 	"coatcheck/web"
@@ -32,7 +33,10 @@ func jsonTree(text []byte) *web.Node {
 	r := &treeReader{Decoder: json.NewDecoder(bytes.NewReader(text))}
 	r.UseNumber() // keeps the digits
 	root, err := r.value("")
-	if err != nil || r.More() || root.About == "" {
+	if err != nil || root.About == "" {
+		return nil
+	}
+	if _, err := r.Token(); !errors.Is(err, io.EOF) {
 		return nil
 	}
 	if r.nodes <= maxOpenNodes {

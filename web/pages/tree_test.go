@@ -9,7 +9,7 @@ import (
 // A tree is made of objects and arrays only, and of those that are not too large.
 func TestJSONTree(t *testing.T) {
 	for text, want := range map[string]bool{
-		`{"a": 1}`: true, `[1]`: true, " [[]] ": true, `{}`: false, `[]`: false, `[ ]`: false, `"text"`: false, `12345`: false, ``: false, `[1`: false, `[1] 2`: false,
+		`{"a": 1}`: true, `[1]`: true, " [[]] ": true, `{}`: false, `[]`: false, `[ ]`: false, `"text"`: false, `12345`: false, ``: false, `[1`: false, `[1] 2`: false, `{"": null} }`: false,
 		"[" + strings.Repeat("1,", maxNodes-2) + "1]": true, "[" + strings.Repeat("1,", maxNodes-1) + "1]": false,
 		`["` + strings.Repeat("x", maxShown) + `"]`: false,
 	} {
@@ -23,6 +23,7 @@ func TestJSONTree(t *testing.T) {
 func FuzzJSONTree(f *testing.F) {
 	f.Add(`{"a": [{"b": 1.50}, {"c": null}]}`)
 	f.Add(`[[1, "x"], {}, true`)
+	f.Add(`{"": null} }`)
 	f.Fuzz(func(t *testing.T, s string) {
 		if jsonTree([]byte(s)) != nil && !json.Valid([]byte(s)) {
 			t.Errorf("%q has a tree", s)
