@@ -106,6 +106,8 @@ type Internal struct {
 	CancelReason string
 	// OutputFile is the id of the file that the output describes; "" if the output is no file.
 	OutputFile string
+	// Digest is the beginning of the input in one line.
+	Digest string
 	// LogLines is the number of log lines of all steps.
 	LogLines uint64
 	// Requested is what the submitter requested to be notified of.

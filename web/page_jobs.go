@@ -11,6 +11,15 @@ type JobRow struct {
 	Created                                   time.Time
 	Took                                      string
 	RetriedAs                                 string // the id of the job that runs it again
+	Digest                                    string // of the input
+	Code                                      string // of the error; "" for none
+	Tags                                      []string
+}
+
+// A Tab leads to the jobs with a status. Count is how many there are; "" if that is not known.
+type Tab struct {
+	Name, Href, Count string
+	Here              bool
 }
 
 // A Bulk is the confirmation of an action on all matching jobs.
@@ -18,6 +27,8 @@ type Bulk struct {
 	Verb, Question string
 	Count, Most    int
 	Before         string
+	IDs            []string // the selected jobs; nil for all that match
+	Note           string
 }
 
 // JobsPage lists jobs.
@@ -26,9 +37,10 @@ type JobsPage struct {
 	Refresh         int // interval in seconds; 0 means never
 	Jobs            []JobRow
 	Services        []string
-	Statuses        []string
+	Tabs            []Tab
 	Status, Service string
 	Tag, Since      string
+	Text, Searched  string // searched text, and in how many jobs at most
 	Filtered        bool
 	Hidden          []Field // the filter, as hidden form fields
 	Owners          bool

@@ -60,6 +60,9 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 	}
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
+	if f, err = q.bounded(ctx, f); err != nil {
+		return 0, err
+	}
 	where, args := f.where()
 	if err := q.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM jobs`+where, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
@@ -175,6 +178,10 @@ func changeEach(
 func (q *Queue) matching(ctx context.Context, f Filter) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
+	f, err := q.bounded(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	where, args := f.where()
 	rows, err := q.db.Read.QueryContext(ctx,
 		`SELECT id FROM jobs`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, MaxBulk), args...)

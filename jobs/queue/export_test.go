@@ -33,7 +33,7 @@ func (q *Queue) MemoryBatches(ctx context.Context, ids []string) ([][]string, er
 func OverviewQueries(owner string, since time.Time) map[string][]any {
 	queries := make(map[string][]any)
 	for _, of := range []func(string) (string, []any){
-		countQuery, waitingQuery,
+		func(owner string) (string, []any) { return countQuery(owner, MaxCounted) }, waitingQuery,
 		func(owner string) (string, []any) { return failuresQuery(owner, since) },
 		func(owner string) (string, []any) { return endedQuery(owner, since) },
 		func(owner string) (string, []any) { return periodsQuery(owner, time.Hour, since) },

@@ -14,7 +14,7 @@ const (
 	jobHead = `id, owner, service, status, version, events, priority, attempt, max_attempts, timeout, step, step_count, `
 	jobTail = `, error, progress, tags, metadata, created_at, run_at, started_at, finished_at, expires_at, retain,
 	cancel_requested_at IS NOT NULL, cancel_reason, COALESCE(run_id, ''), river_job_id, recoveries,
-	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines`
+	callback_url, callback_events, callback_state, callback_sequence, callback, base_url, retry_of, log_lines, digest`
 
 	// jobColumns are all columns of a job.
 	jobColumns = jobHead + `steps, history, output, FALSE, COALESCE(output_file, '')` + jobTail
@@ -33,7 +33,7 @@ func (q *Queue) scanJob(row interface{ Scan(dest ...any) error }) (jobs.Job, err
 		store.JSON(&j.Tags), store.ScanRawJSON(&j.Metadata), &j.CreatedAt, &j.RunAt, &j.StartedAt, &j.FinishedAt,
 		&j.ExpiresAt, &j.Retain,
 		&j.CancelRequested, &j.CancelReason, &j.RunID, &j.RiverJobID, &j.Recoveries,
-		&j.Requested.URL, store.JSON(&j.Requested.Events), &j.Requested.State, &j.Requested.Sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.LogLines)
+		&j.Requested.URL, store.JSON(&j.Requested.Events), &j.Requested.State, &j.Requested.Sequence, store.JSON(&j.Callback), &j.BaseURL, &j.RetryOf, &j.LogLines, &j.Digest)
 	if err != nil {
 		return jobs.Job{}, err
 	}

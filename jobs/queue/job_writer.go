@@ -34,6 +34,7 @@ var jobInserter = store.NewInserter("jobs", "",
 	store.TextColumn("callback", func(j *jobs.Job) any { return store.NullableJSON(j.Callback) }),
 	store.TextColumn("base_url", func(j *jobs.Job) any { return j.BaseURL }),
 	store.TextColumn("retry_of", func(j *jobs.Job) any { return string(j.RetryOf) }),
+	store.TextColumn("digest", func(j *jobs.Job) any { return j.Digest }),
 )
 
 // A tagged is a job and one of its tags.

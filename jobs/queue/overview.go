@@ -55,7 +55,7 @@ func (q *Queue) Overview(ctx context.Context, owner string) (o Overview, err err
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
 	hour := time.Now().Add(-time.Hour)
-	if o.Counts, err = q.countStatuses(ctx, owner); err != nil {
+	if o.Counts, err = q.CountStatuses(ctx, owner, MaxCounted); err != nil {
 		return o, err
 	}
 	running := Filter{Owner: owner, Statuses: []jobs.Status{jobs.Running}, Limit: maxListed}
@@ -96,19 +96,20 @@ func withStatus(status jobs.Status) string {
 }
 
 // countQuery returns the query that counts the jobs by status.
-func countQuery(owner string) (query string, args []any) {
+func countQuery(owner string, most int) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	var counts []string
 	for _, status := range countedStatuses {
 		counts = append(counts, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %s%s LIMIT %d) %[1]s`,
-			status, owned, withStatus(status), MaxCounted))
+			status, owned, withStatus(status), most))
 	}
 	return strings.Join(counts, " UNION ALL "), args
 }
 
-// countStatuses counts the jobs by status.
-func (q *Queue) countStatuses(ctx context.Context, owner string) (map[jobs.Status]int64, error) {
-	query, args := countQuery(owner)
+// CountStatuses counts the jobs of an owner, or of all if owner is "", by status. A count of most
+// means at least that many.
+func (q *Queue) CountStatuses(ctx context.Context, owner string, most int) (map[jobs.Status]int64, error) {
+	query, args := countQuery(owner, most)
 	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)

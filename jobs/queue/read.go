@@ -63,76 +63,15 @@ func (q *Queue) Output(ctx context.Context, id string) (output json.RawMessage, 
 	return output, nil
 }
 
-// A Filter selects jobs.
-type Filter struct {
-	Owner         string        // "" for all owners
-	Service       string        // "" for all services
-	Statuses      []jobs.Status // empty for all statuses
-	Tag           string        // "" for any
-	CreatedAfter  time.Time     // zero for no limit
-	CreatedBefore time.Time     // zero for no limit
-	Before        string        // only jobs older than the one with this id
-	Limit         int           // required
-
-	notRetried bool // only jobs that have not been run again
-}
-
-// where returns the filter as a WHERE clause and its arguments.
-func (f *Filter) where() (string, []any) {
-	var where []string
-	var args []any
-	and := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
-	if f.Owner != "" {
-		and("owner = ?", f.Owner)
-	}
-	if f.Service != "" {
-		and("service = ?", f.Service)
-	}
-	if len(f.Statuses) > 0 {
-		var marks []string
-		for _, status := range f.Statuses {
-			args = append(args, string(status))
-			marks = append(marks, fmt.Sprintf("$%d", len(args)))
-		}
-		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
-	}
-	if f.Tag != "" {
-		and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
-	}
-	if !f.CreatedAfter.IsZero() {
-		and("created_at > ?", store.At(f.CreatedAfter))
-	}
-	if !f.CreatedBefore.IsZero() {
-		and("created_at < ?", store.At(f.CreatedBefore))
-	}
-	if f.Before != "" {
-		and("id < ?", f.Before)
-	}
-	if f.notRetried {
-		where = append(where,
-			"NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
-	}
-	if len(where) == 0 {
-		return "", nil
-	}
-	return ` WHERE ` + strings.Join(where, ` AND `), args
-}
-
-// query returns the SELECT that lists the jobs, newest first, and its arguments.
-func (f *Filter) query() (string, []any) {
-	where, args := f.where()
-	args = append(args, f.Limit)
-	return `SELECT ` + listColumns + ` FROM jobs` + where + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
-}
-
 // List returns the newest jobs that match the filter, newest first. It does not read inputs,
 // outputs and history. OutputOmitted is set for jobs that have an output.
 func (q *Queue) List(ctx context.Context, f Filter) ([]jobs.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
+	f, err := q.bounded(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	query, args := f.query()
 	return q.list(ctx, query, args)
 }

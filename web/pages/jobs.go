@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,10 +30,15 @@ const (
 var statuses = []string{"scheduled", "queued", "running", "retrying", "succeeded", "failed", "canceled", "expired"}
 
 // A jobFilter is the filter of the job list, as in its URL.
-type jobFilter struct{ status, service, since, q string }
+type jobFilter struct {
+	status, service, since, q, text string
+	ids                             []string // of selected jobs; nil for all
+}
 
 func jobFilterOf(v url.Values) (jobFilter, error) {
-	f := jobFilter{v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q"))}
+	f := jobFilter{
+		v.Get("status"), v.Get("service"), v.Get("since"), strings.TrimSpace(v.Get("q")), strings.TrimSpace(v.Get("text")), v["id"],
+	}
 	var errs []schema.ProblemError
 	if f.status != "" && !slices.Contains(statuses, f.status) {
 		errs = append(errs, schema.ProblemError{
@@ -42,7 +48,10 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 	if d, err := time.ParseDuration(f.since); f.since != "" && (err != nil || d <= 0) {
 		errs = append(errs, schema.ProblemError{Location: "query.since", Message: "expected a duration such as 24h"})
 	}
-	for name, value := range map[string]string{"service": f.service, "q": f.q} {
+	if len(f.ids) > pageLimit {
+		errs = append(errs, schema.ProblemError{Location: "query.id", Message: fmt.Sprintf("expected at most %d jobs", pageLimit)})
+	}
+	for name, value := range map[string]string{"service": f.service, "q": f.q, "text": f.text, "id": strings.Join(f.ids, "")} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
 			errs = append(errs, schema.ProblemError{Location: "query." + name, Message: "expected text in UTF-8 without NUL"})
 		}
@@ -53,10 +62,10 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 	return f, nil
 }
 
-// query returns the filter as URL parameters.
+// query returns the filter as URL parameters, without selected jobs.
 func (f jobFilter) query() url.Values {
 	q := make(url.Values)
-	for name, value := range map[string]string{"status": f.status, "service": f.service, "since": f.since, "q": f.q} {
+	for name, value := range map[string]string{"status": f.status, "service": f.service, "since": f.since, "q": f.q, "text": f.text} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -66,7 +75,7 @@ func (f jobFilter) query() url.Values {
 
 // filter returns the filter for package jobs.
 func (f jobFilter) filter(owner string, now time.Time) queue.Filter {
-	filter := queue.Filter{Owner: owner, Service: f.service, Tag: f.q}
+	filter := queue.Filter{Owner: owner, Service: f.service, Tag: f.q, Text: f.text, IDs: f.ids}
 	if f.status != "" {
 		filter.Statuses = []jobs.Status{jobs.Status(f.status)}
 	}
@@ -103,10 +112,12 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 		}
 	}
 	owner := a.OwnerFilter(ctx)
-	filter := f.filter(owner, now)
+	all := f
+	all.ids = nil // the list shows the others too
+	filter := all.filter(owner, now)
 	v := web.JobsPage{
-		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Statuses: statuses, Status: f.status, Service: f.service,
-		Since: f.since, Tag: f.q,
+		Page: a.pageFrame(ctx, "Jobs", "/jobs"), Status: f.status, Service: f.service,
+		Since: f.since, Tag: f.q, Text: f.text, Searched: web.Count(queue.MaxSearched),
 		Filtered: len(f.query()) > 0, Owners: owner == "" && !a.Auth.Open(), Done: notice(values),
 		DoneHref: createdHref(values),
 	}
@@ -118,6 +129,12 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 	}
 	for s := range a.ServicesOf(ctx) {
 		v.Services = append(v.Services, s.Name)
+	}
+	if v.Tabs, err = a.statusTabs(ctx, f, owner); err != nil {
+		return "", nil, err
+	}
+	for name, value := range f.query() {
+		v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
 	}
 	cursor := values.Get("cursor")
 	if filter.Before, err = a.OpenCursor(cursor, "jobs page", f.query()); err != nil {
@@ -145,17 +162,43 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 		v.Refresh = listRefresh
 	}
 	if do := values.Get("do"); do != "" {
-		if v.Bulk, err = a.confirmBulk(ctx, do, f.filter(owner, now), now); err != nil {
+		if v.Bulk, err = a.confirmBulk(ctx, do, f.filter(owner, now), now, values.Has("selected")); err != nil {
 			return "", nil, err
 		}
-		for name, value := range f.query() {
-			v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
-		}
+		v.Bulk.IDs = f.ids
 		// Do not refresh: the confirmed action must apply to the jobs shown
 		// here.
 		v.Refresh = 0
 	}
 	return "jobs", v, nil
+}
+
+// maxTabCount is the largest number on the tab of a status; more are shown as that many and a plus.
+const maxTabCount = 1000
+
+// statusTabs returns a tab for each status, which keeps the rest of the filter. Numbers are of all
+// jobs, so they are shown without another filter only.
+func (a *Pages) statusTabs(ctx context.Context, f jobFilter, owner string) ([]web.Tab, error) {
+	query := f.query()
+	query.Del("status")
+	var counts map[jobs.Status]int64
+	if len(query) == 0 {
+		var err error
+		if counts, err = a.Queue.CountStatuses(ctx, owner, maxTabCount); err != nil {
+			return nil, err
+		}
+	}
+	tabs := []web.Tab{{Name: "all", Href: href("/jobs", query), Here: f.status == ""}}
+	for _, status := range statuses {
+		tab := web.Tab{Name: status, Href: href("/jobs", query, "status", status), Here: f.status == status}
+		if n := counts[jobs.Status(status)]; n >= maxTabCount {
+			tab.Count = web.Count(n) + "+"
+		} else if n > 0 {
+			tab.Count = web.Count(n)
+		}
+		tabs = append(tabs, tab)
+	}
+	return tabs, nil
 }
 
 // A redirect is an error that redirects to the given path.
@@ -170,9 +213,13 @@ func jobRow(j *jobs.Job) web.JobRow {
 		Href: "/jobs/" + j.ID, ID: j.ID, Service: j.Service, Status: string(j.Status), Owner: j.Owner,
 		Percent: j.Progress.Percent, Message: j.Progress.Message,
 		Attempt: fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts), Created: j.CreatedAt.Time,
+		Digest: j.Digest, Tags: j.Tags,
 	}
 	if j.Error != nil {
 		row.Message = j.Error.Message
+		if j.Error.Code != string(j.Status) { // the status says the rest
+			row.Code = j.Error.Code
+		}
 	}
 	if j.Callback != nil {
 		row.Callback = j.Callback.Status

@@ -14,11 +14,17 @@ import (
 	"coatcheck/web"
 )
 
-// confirmBulk returns the confirmation for an action on all matching jobs, with
-// their number.
-func (a *Pages) confirmBulk(ctx context.Context, do string, filter queue.Filter, now time.Time) (*web.Bulk, error) {
+// confirmBulk returns the confirmation for an action on all matching jobs, or on those that were
+// selected, with their number.
+func (a *Pages) confirmBulk(
+	ctx context.Context, do string, filter queue.Filter, now time.Time, selected bool,
+) (*web.Bulk, error) {
 	filter.CreatedBefore = now
 	b := &web.Bulk{Verb: do, Most: queue.MaxBulk, Before: now.UTC().Format(time.RFC3339Nano)}
+	if selected && len(filter.IDs) == 0 {
+		b.Question = "No jobs are selected."
+		return b, nil
+	}
 	var err error
 	switch do {
 	case "cancel":
@@ -29,6 +35,9 @@ func (a *Pages) confirmBulk(ctx context.Context, do string, filter queue.Filter,
 		return nil, api.NewProblem("bad-request", "expected cancel or retry")
 	}
 	reason := map[string]string{"cancel": "all of them have ended", "retry": "none of them failed, expired or was canceled"}[do]
+	if selected && b.Count < len(filter.IDs) {
+		b.Note = fmt.Sprintf("You selected %d; the action does not apply to the others.", len(filter.IDs))
+	}
 	b.Question = fmt.Sprintf("%s %s jobs?", strings.ToUpper(do[:1])+do[1:], web.Count(int64(b.Count)))
 	switch b.Count {
 	case 0:

@@ -19,7 +19,7 @@ function prepare(root) {
 
 // busy reports whether the reader is using a form in a part of the page, which must
 // then not be replaced.
-const busy = part => part.querySelector("details.ask[open]") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+const busy = part => part.querySelector("details.ask[open],input:checked") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
 
 // key returns the id of a node, or else its index; find returns the node for a key.
 const key = (part, node, kind) => node.id || [...part.querySelectorAll(kind)].indexOf(node);
