@@ -27,6 +27,7 @@ var singleHeaders = []string{
 var repeatableParams = map[string]map[string]string{
 	"/v1/jobs":   {"status": ","},
 	"/v1/events": {"job": ""},
+	"/jobs":      {"id": ""},
 }
 
 // rejectAmbiguous rejects requests that repeat a parameter or header with a

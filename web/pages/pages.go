@@ -123,7 +123,7 @@ func (a *Pages) authorizePage(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readForm parses a form of at most MaxBody bytes. If that fails, it responds
+// readForm parses a form of at most MaxBody bytes, in which only ids may be repeated. If that fails, it responds
 // with a problem page and returns false.
 func (a *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
 	if err := a.CheckBodyHeaders(r); err != nil {
@@ -140,7 +140,7 @@ func (a *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
 		a.ProblemPage(w, r, api.NewProblem("bad-request", "the form is malformed"))
 		return false
 	}
-	if errs := api.RepeatedNames("body", r.PostForm, nil); errs != nil {
+	if errs := api.RepeatedNames("body", r.PostForm, map[string]string{"id": ""}); errs != nil {
 		a.ProblemPage(w, r, api.Invalid(errs))
 		return false
 	}

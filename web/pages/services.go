@@ -72,6 +72,9 @@ func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 	case len(f.files) > 0 && api.IsMultipart(r):
 		if uploads, err = a.ReadForm(r, s.Name); err == nil {
 			f.values = uploads.Values
+			if errs := api.RepeatedNames("body", f.values, nil); errs != nil {
+				err = api.Invalid(errs)
+			}
 		}
 	case a.readForm(w, r):
 		f.values, f.json = r.PostForm, r.PostForm.Get("as") == "json"
