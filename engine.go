@@ -38,7 +38,9 @@ type engine struct {
 
 // newEngine creates an engine, which the caller must close or stop. viewers is true if
 // this process serves event streams.
-func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger) (e *engine, err error) {
+func newEngine(
+	ctx context.Context, c *config, register func(*jobs.Registry), viewers bool, logger *slog.Logger,
+) (e *engine, err error) {
 	for _, warning := range c.warnings {
 		logger.WarnContext(ctx, warning) //nolint:sloglint // the message is the warning
 	}
@@ -80,7 +82,10 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	if e.db.Postgres() && c.RedisURL == "" {
 		logger.WarnContext(ctx, "without Redis, event streams show live events only of jobs in the same process; set redis_url")
 	}
-	if e.guard, err = notify.NewGuard(notify.GuardConfig{Allow: c.Callbacks.Allow, Loopback: c.open(), Own: ownAddresses(c), Listens: []string{c.Addr}}); err != nil {
+	e.guard, err = notify.NewGuard(notify.GuardConfig{
+		Allow: c.Callbacks.Allow, Loopback: c.open(), Own: ownAddresses(c), Listens: []string{c.Addr},
+	})
+	if err != nil {
 		return e, err
 	}
 	var proxy *url.URL
@@ -90,7 +95,10 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		}
 	}
 	e.receivers, e.sessions = receivers.New(e.db, keys), auth.NewSessions(e.db)
-	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: e.receivers})
+	e.sender = notify.NewSender(notify.SenderConfig{
+		Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves,
+		Local: e.receivers,
+	})
 	if e.files, err = openFileStore(c, keys); err != nil {
 		return e, err
 	}
@@ -99,9 +107,12 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		workers = c.Concurrency
 	}
 	qc := queue.Config{
-		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
-		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate, Fill: e.validator.Fill, FileProperties: e.validator.Files,
-		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxOutput: int(c.MaxOutput), MaxQueuedByUser: c.MaxQueuedByUser,
+		Database: e.db, Keys: keys, Receivers: e.receivers,
+		Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
+		Services:     e.registry, Validate: e.validator.Validate, Fill: e.validator.Fill, FileProperties: e.validator.Files,
+		Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, CallbackWorkers: c.Callbacks.Concurrency,
+		CallbackHold: c.Callbacks.Hold, Workers: workers, MaxTimeout: c.JobTimeout, Retain: c.Retain,
+		MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser, MaxOutput: int(c.MaxOutput),
 		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, e.files), Logger: logger,
 	}
 	if e.files != nil {
