@@ -32,7 +32,7 @@ type engine struct {
 	validator *schema.Validator
 	receivers *receivers.Receivers
 	sessions  *auth.Sessions
-	files     *files.Dir // nil for none
+	files     files.Store // nil for none
 	queue     *queue.Queue
 }
 
@@ -91,7 +91,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 	}
 	e.receivers, e.sessions = receivers.New(e.db, keys), auth.NewSessions(e.db)
 	e.sender = notify.NewSender(notify.SenderConfig{Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves, Local: e.receivers})
-	if e.files, err = openFileStore(c, keys); err != nil {
+	if e.files, err = openFileStore(ctx, c, keys); err != nil {
 		return e, err
 	}
 	workers := 0
@@ -102,10 +102,7 @@ func newEngine(ctx context.Context, c *config, register func(*jobs.Registry), vi
 		Database: e.db, Keys: keys, Receivers: e.receivers, Housekeeping: []func(context.Context) error{e.sessions.DeleteExpired},
 		Services: e.registry, Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, Validate: e.validator.Validate, Fill: e.validator.Fill, FileProperties: e.validator.Files,
 		Workers: workers, CallbackWorkers: c.Callbacks.Concurrency, CallbackHold: c.Callbacks.Hold, MaxTimeout: c.JobTimeout, Retain: c.Retain, MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser,
-		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, e.files), Logger: logger,
-	}
-	if e.files != nil {
-		qc.Files = e.files
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Files: e.files, Isolate: isolate(c, e.files), Logger: logger,
 	}
 	if viewers {
 		qc.Viewers = e.hub

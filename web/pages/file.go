@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"io"
 	"mime"
 	"slices"
@@ -15,7 +16,7 @@ import (
 var shownKinds = []string{"image", "audio", "video"}
 
 // fileView returns the view of a job's file, and its text if it is one.
-func (a *Pages) fileView(j *jobs.Job) (view *web.FileView, text string) {
+func (a *Pages) fileView(ctx context.Context, j *jobs.Job) (view *web.FileView, text string) {
 	f, ok := j.OutputAsFile()
 	if !ok {
 		return nil, ""
@@ -30,14 +31,14 @@ func (a *Pages) fileView(j *jobs.Job) (view *web.FileView, text string) {
 	case slices.Contains(shownKinds, kind):
 		view.Kind = kind
 	case kind == "text" || media == "application/json" || strings.HasSuffix(media, "+json"):
-		text = a.readText(j.ID, f)
+		text = a.readText(ctx, j.ID, f)
 	}
 	return view, text
 }
 
 // readText returns the beginning of a file; "" if it is not text in UTF-8.
-func (a *Pages) readText(jobID string, f jobs.File) string {
-	content, err := a.Files.Open(jobID, f.ID)
+func (a *Pages) readText(ctx context.Context, jobID string, f jobs.File) string {
+	content, err := a.OpenFile(ctx, jobID, f.ID)
 	if err != nil {
 		return "" // the download reports it
 	}

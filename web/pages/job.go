@@ -84,7 +84,7 @@ func (a *Pages) jobView(ctx context.Context, j *jobs.Job, owned bool) (web.JobPa
 	case j.Error != nil && j.Done:
 		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
 	case j.OutputFile != "":
-		v.File, v.Output = a.fileView(j)
+		v.File, v.Output = a.fileView(ctx, j)
 	case j.Status == jobs.Succeeded:
 		v.Output = clippedText(prettyJSON(j.Output))
 	}
