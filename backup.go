@@ -68,7 +68,8 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
 	if inBucket {
-		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in the bucket %s: copy the objects below %q too, or use the versions of the bucket.\n", c.FilesS3.Bucket, c.FilesS3.Prefix)
+		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in the bucket %s: copy the objects below %q too.\n",
+			c.FilesS3.Bucket, c.FilesS3.Prefix)
 	}
 	if outside {
 		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in %s: copy that directory too.\n", c.FilesDir)

@@ -86,7 +86,7 @@ func isOneOf(words ...string) func(string) error {
 // isBucket checks the name of an S3 bucket.
 func isBucket(s string) error {
 	if !regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`).MatchString(s) {
-		return errors.New("expected the name of a bucket: 3 to 63 of a-z, 0-9, - and .")
+		return errors.New("expected the name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen")
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ func (c *config) checkS3() (errs []error) {
 		errs = append(errs, errors.New("files: expected dir or s3, not both"))
 	}
 	if c.FilesS3.AccessKey == "" || c.FilesS3.SecretKey == "" {
-		errs = append(errs, errors.New("files.s3: set access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
+		errs = append(errs, errors.New(
+			"files.s3: set access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
 	}
 	return errs
 }

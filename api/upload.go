@@ -220,6 +220,9 @@ func (f *formReader) readFile(ctx context.Context, part *multipart.Part, propert
 	}
 	file, err := f.api.Files.SaveUpload(ctx, f.form.jobID, part.FileName(), contentType, content)
 	if err != nil {
+		if _, away := errors.AsType[*files.UnavailableError](err); away {
+			f.api.Logger.WarnContext(ctx, "uploaded file not stored", "job", f.form.jobID, "err", err)
+		}
 		return saveProblem(ctx, property, content.err, err)
 	}
 	f.form.uploads[file.ID] = file

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -53,7 +55,7 @@ func responseText(r minio.ErrorResponse) string {
 	if r.StatusCode == 0 { // an error in a response that began with 200
 		text = "it responded"
 	}
-	if r.Code != "" {
+	if r.Code != "" && !strings.HasPrefix(r.Code, strconv.Itoa(r.StatusCode)) { // the response to HEAD has none
 		text += ", " + r.Code
 	}
 	if r.RequestID != "" {
@@ -70,7 +72,10 @@ func networkText(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return err.Error()
+	if text := err.Error(); !strings.Contains(text, "://") {
+		return text
+	}
+	return "it closed the connection" // as the client says with the URL
 }
 
 // openError explains why a store can't be opened.
@@ -81,7 +86,8 @@ func openError(c *S3Config, err error) error {
 		return fmt.Errorf("files.s3: there is no bucket %s: create it, or check bucket, endpoint and region", c.Bucket)
 	case isResponse && (response.StatusCode == http.StatusForbidden || response.StatusCode == http.StatusUnauthorized):
 		return fmt.Errorf(
-			"files.s3: the store refuses the credentials (%s): check access_key, secret_key, region and the permissions for the bucket %s",
+			"files.s3: the store refuses the credentials (%s): check access_key, secret_key, region and "+
+				"the permissions for the bucket %s",
 			response.Code, c.Bucket)
 	}
 	return fmt.Errorf("files.s3: %w", err)

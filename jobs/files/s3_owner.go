@@ -46,7 +46,9 @@ func (s *S3) checkOwner(found, owner string) error {
 	if found == owner {
 		return nil
 	}
-	return fmt.Errorf("files.s3: the bucket %s has the files of another server below %q: choose another prefix, or, if they were copied with their database from that server, delete the object %s",
+	return fmt.Errorf(
+		"files.s3: the bucket %s has the files of another server below %q: choose another prefix, or, "+
+			"if they were copied with their database from that server, delete the object %s",
 		s.config.Bucket, s.config.Prefix, s.ownerKey())
 }
 
@@ -89,7 +91,8 @@ func (s *S3) put(ctx context.Context, key string, content []byte, options minio.
 	ctx, cancel := context.WithTimeout(ctx, 4*s.config.Timeout)
 	defer cancel()
 	options.DisableContentSha256 = true // of chunks
-	_, err := s.core.PutObject(ctx, s.config.Bucket, key, bytes.NewReader(content), int64(len(content)), "", sumOf(content), options)
+	_, err := s.core.PutObject(
+		ctx, s.config.Bucket, key, bytes.NewReader(content), int64(len(content)), "", sumOf(content), options)
 	return err
 }
 

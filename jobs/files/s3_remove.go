@@ -126,7 +126,8 @@ func (s *S3) sweepJobs(
 	}
 	for _, job := range batch {
 		state, exists := found[job.id]
-		orphan := !exists && !busy[job.id] && keys.ValidID("job_", job.id) && job.changed().Before(time.Now().Add(-uploadGrace))
+		orphan := !exists && !busy[job.id] && keys.ValidID("job_", job.id) &&
+			job.changed().Before(time.Now().Add(-uploadGrace))
 		for _, object := range job.objects {
 			name := object.Key[strings.LastIndexByte(object.Key, '/')+1:]
 			if !orphan && (!exists || !state.Done || state.needs(name)) {

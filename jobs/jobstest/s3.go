@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"coatcheck/jobs/files"
 )
@@ -22,7 +25,11 @@ type S3 struct {
 	backend *s3mem.Backend
 	fails   atomic.Pointer[S3Fault]
 	age     atomic.Int64
+	core    *minio.Core
 }
+
+// S3Secret is the secret access key of an [S3].
+const S3Secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYTESTSECRET" //nolint:gosec // of tests
 
 // An S3Fault is what a store does with a request instead of serving it; false for serving it.
 type S3Fault func(w http.ResponseWriter, r *http.Request) bool
@@ -49,7 +56,14 @@ func NewS3(t testing.TB) *S3 {
 	t.Cleanup(server.Close)
 	s.Config = files.S3Config{
 		Endpoint: server.URL, Bucket: "files", Prefix: "coatcheck/", Region: "us-east-1",
-		AccessKey: "AKIATEST", SecretKey: "the-secret-key-of-the-bucket", Timeout: 5 * time.Second,
+		AccessKey: "AKIATEST", SecretKey: S3Secret, Timeout: 5 * time.Second,
+	}
+	var err error
+	s.core, err = minio.NewCore(strings.TrimPrefix(server.URL, "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(s.Config.AccessKey, S3Secret, ""), Region: s.Config.Region,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
@@ -76,7 +90,8 @@ func S3Hangs(_ http.ResponseWriter, r *http.Request) bool {
 // Keys returns the keys of all objects below the prefix, without it.
 func (s *S3) Keys(t testing.TB) (keys []string) {
 	t.Helper()
-	list, err := s.backend.ListBucket("files", &gofakes3.Prefix{HasPrefix: true, Prefix: s.Config.Prefix}, gofakes3.ListBucketPage{})
+	prefix := &gofakes3.Prefix{HasPrefix: true, Prefix: s.Config.Prefix}
+	list, err := s.backend.ListBucket("files", prefix, gofakes3.ListBucketPage{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +105,8 @@ func (s *S3) Keys(t testing.TB) (keys []string) {
 func (s *S3) Put(t testing.TB, key, content string, age time.Duration) {
 	t.Helper()
 	defer s.Age(age)()
-	_, err := s.backend.PutObject("files", s.Config.Prefix+key, nil, strings.NewReader(content), int64(len(content)), nil)
+	_, err := s.backend.PutObject(
+		"files", s.Config.Prefix+key, map[string]string{}, strings.NewReader(content), int64(len(content)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,3 +128,16 @@ func (c s3Clock) Now() time.Time {
 
 // Since implements [gofakes3.TimeSource].
 func (c s3Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// Unfinished returns how many uploads have begun and are neither complete nor aborted.
+func (s *S3) Unfinished(t testing.TB) int {
+	t.Helper()
+	result, err := s.core.ListMultipartUploads(t.Context(), "files", s.Config.Prefix, "", "", "", 1000)
+	if response, ok := errors.AsType[minio.ErrorResponse](err); ok && response.Code == "NoSuchUpload" {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(result.Uploads)
+}

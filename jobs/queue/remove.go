@@ -80,7 +80,8 @@ func (q *Queue) jobsWithFiles(ctx context.Context, ids []string) ([]string, erro
 		return nil, nil
 	}
 	marks, args := placeholders(ids)
-	return q.find(ctx, `SELECT id FROM jobs WHERE id IN (`+marks+`) AND (COALESCE(output_file, '') <> '' OR steps LIKE '%"uploads":%')`, args...)
+	return q.find(ctx, `SELECT id FROM jobs WHERE id IN (`+marks+`)
+		AND (COALESCE(output_file, '') <> '' OR steps LIKE '%"uploads":%')`, args...)
 }
 
 // deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed. Other
