@@ -52,7 +52,7 @@ func knownProblem(err error) *Problem {
 		return Invalid(errs)
 	}
 	if e, ok := errors.AsType[*files.UnavailableError](err); ok {
-		return NewProblem("unavailable", e.Error()+"; nothing was changed").retryAfter(2 * time.Second)
+		return NewProblem("unavailable", e.Error()+"; try again later").retryAfter(2 * time.Second)
 	}
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials):
