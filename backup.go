@@ -52,8 +52,9 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 	if err := store.Backup(ctx, c.Data, part); err != nil {
 		return err
 	}
+	inBucket := c.FilesS3.Bucket != ""
 	outside := c.FilesDir != "" && filepath.Clean(c.FilesDir) != filepath.Join(c.Data, filesName)
-	if !outside {
+	if !outside && !inBucket {
 		// After the database: it refers only to files that are complete.
 		if err := files.Copy(ctx, c.filesDir(), filepath.Join(part, filesName)); err != nil {
 			return err
@@ -66,6 +67,10 @@ func (p *program) backup(ctx context.Context, c *config, dir string) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Backed up to %s\n", dir)
+	if inBucket {
+		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in the bucket %s: copy the objects below %q too.\n",
+			c.FilesS3.Bucket, c.FilesS3.Prefix)
+	}
 	if outside {
 		fmt.Fprintf(p.stdout, "The backup does not contain the files of jobs in %s: copy that directory too.\n", c.FilesDir)
 	}

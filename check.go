@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,4 +81,20 @@ func isOneOf(words ...string) func(string) error {
 		}
 		return nil
 	}
+}
+
+// isBucket checks the name of an S3 bucket.
+func isBucket(s string) error {
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`).MatchString(s) {
+		return errors.New("expected the name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen")
+	}
+	return nil
+}
+
+// isKeyPrefix checks a prefix of the keys of S3 objects.
+func isKeyPrefix(s string) error {
+	if !regexp.MustCompile(`^[\w.-]+(/[\w.-]+)*/?$`).MatchString(s) || len(s) > 500 {
+		return errors.New("expected names separated by /, such as coatcheck/files/")
+	}
+	return nil
 }

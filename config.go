@@ -52,6 +52,7 @@ type config struct {
 	Commands        []*command.Command
 	Upstreams       []*upstream.Upstream
 	FilesDir        string
+	FilesS3         files.S3Config
 	FileLimits      files.Limits
 	MaxBody         int64
 	MaxOutput       int64
@@ -87,6 +88,7 @@ func defaults() *config {
 		ShutdownTimeout: 20 * time.Second, Retain: 24 * time.Hour, JobTimeout: 24 * time.Hour, CancelGrace: 10 * time.Second, LogLevel: "info", LogFormat: "auto",
 		MaxBody: 1 << 20, MaxOutput: jobs.DefaultMaxOutput, MaxQueued: 100_000,
 	}
+	c.FilesS3.Prefix, c.FilesS3.Region = "coatcheck/", "us-east-1"
 	c.FileLimits = files.Limits{File: 1 << 30, Total: 20 << 30}
 	c.Streams = api.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
 	c.Callbacks.Timeout, c.Callbacks.Concurrency, c.Callbacks.Schedule, c.Callbacks.Hold = 20*time.Second, 200, notify.DefaultSchedule(), 30*time.Second
@@ -134,6 +136,12 @@ var settings = []setting{
 	{"allowed_services", "", "", "users and the services they may run; users who are not listed may run all", decoded(func(c *config) *map[string][]string { return &c.AllowedServices }, "names with lists of services: `ci: [sleep]`")},
 	{"river_ui", "", "", "whether admins may view and change River's own tables, under /admin/river", boolean(func(c *config) *bool { return &c.RiverUI })},
 	{"files.dir", "FILES_DIR", "", "directory for files that jobs return; with PostgreSQL, all processes must share it. Default: files in the data directory, with SQLite", text(func(c *config) *string { return &c.FilesDir }, isAny)},
+	{"files.s3.endpoint", "FILES_S3_ENDPOINT", "", "URL of an S3-compatible store for files, instead of files.dir. Default: AWS", text(func(c *config) *string { return &c.FilesS3.Endpoint }, isOrigin)},
+	{"files.s3.bucket", "FILES_S3_BUCKET", "", "bucket for files", text(func(c *config) *string { return &c.FilesS3.Bucket }, isBucket)},
+	{"files.s3.prefix", "FILES_S3_PREFIX", "", "prefix of the keys of files", text(func(c *config) *string { return &c.FilesS3.Prefix }, isKeyPrefix)},
+	{"files.s3.region", "FILES_S3_REGION", "", "region of the bucket", text(func(c *config) *string { return &c.FilesS3.Region }, isAny)},
+	{"files.s3.access_key", "AWS_ACCESS_KEY_ID", "", "access key ID for the bucket", text(func(c *config) *string { return &c.FilesS3.AccessKey }, isAny)},
+	{"files.s3.secret_key", "AWS_SECRET_ACCESS_KEY", "", "secret access key for the bucket", text(func(c *config) *string { return &c.FilesS3.SecretKey }, isAny)},
 	{"files.max_file", "", "", "largest file of a job in bytes", number(func(c *config) *int64 { return &c.FileLimits.File }, 1024, 1<<44)},
 	{"files.max_total", "", "", "maximum size of the files of all jobs in bytes", number(func(c *config) *int64 { return &c.FileLimits.Total }, 1024, 1<<50)},
 	{"limits.max_body", "", "", "largest request body in bytes", number(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
@@ -193,6 +201,7 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("tls: expected both cert and key, or neither"))
 	}
+	errs = append(errs, c.checkS3()...)
 	if c.RedisURL != "" && c.DatabaseURL == "" {
 		c.warnings = append(c.warnings, "Redis is not used, because without PostgreSQL (database_url) there is only one process, which stores jobs in SQLite")
 	}

@@ -92,7 +92,7 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 			} else if err != nil {
 				p.addError(value, "%s: %w", key, err)
 			}
-		case isSection && prefix == "":
+		case isSection:
 			p.section(key+".", value)
 		case prefix == "celery.":
 			p.config.warnings = append(p.config.warnings, fmt.Sprintf("%s:%d: %s is not supported and is ignored", p.name, name.Line, key))

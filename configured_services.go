@@ -28,7 +28,7 @@ func (c *config) addServices(registry *jobs.Registry) error {
 	var errs []error
 	for _, s := range services {
 		errs = append(errs, s.Register(registry).In(c.file)...)
-		if c.filesDir() == "" {
+		if !c.storesFiles() {
 			errs = append(errs, s.NeedsFiles().In(c.file)...)
 		}
 		if c.Worker {

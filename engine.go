@@ -32,7 +32,7 @@ type engine struct {
 	validator *schema.Validator
 	receivers *receivers.Receivers
 	sessions  *auth.Sessions
-	files     *files.Dir // nil for none
+	files     files.Store // nil for none
 	queue     *queue.Queue
 }
 
@@ -99,7 +99,7 @@ func newEngine(
 		Guard: e.guard, Timeout: c.Callbacks.Timeout, ProxyURL: proxy, CheckForProxy: !c.Callbacks.ProxyResolves,
 		Local: e.receivers,
 	})
-	if e.files, err = openFileStore(c, keys); err != nil {
+	if e.files, err = openFileStore(ctx, c, keys); err != nil {
 		return e, err
 	}
 	workers := 0
@@ -113,10 +113,8 @@ func newEngine(
 		Events: e.hub, Sender: e.sender, Schedule: c.Callbacks.Schedule, CallbackWorkers: c.Callbacks.Concurrency,
 		CallbackHold: c.Callbacks.Hold, Workers: workers, MaxTimeout: c.JobTimeout, Retain: c.Retain,
 		MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser, MaxOutput: int(c.MaxOutput),
-		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Isolate: isolate(c, e.files), Logger: logger,
-	}
-	if e.files != nil {
-		qc.Files = e.files
+		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Files: e.files, Isolate: isolate(c, e.files),
+		Logger: logger,
 	}
 	if viewers {
 		qc.Viewers = e.hub

@@ -36,24 +36,35 @@ func (p *program) isolatedCommand() *cobra.Command {
 			// interrupts, and SIGHUP when the terminal is closed.
 			_, stop := notifyHangup()
 			defer stop()
-			argument, err := cmd.Flags().GetString("files")
+			stored, err := p.sharedFiles()
 			if err != nil {
 				return err
-			}
-			var share *files.Share
-			if err := json.Unmarshal([]byte(argument), &share); err != nil {
-				return fmt.Errorf("read --files: %w", err)
-			}
-			var stored files.Store
-			if share != nil {
-				stored = share.Dir()
 			}
 			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, stored, in, out)
 		},
 	}
-	cmd.Flags().String("files", "null", "where jobs store files, as JSON")
 	addBenchFlag(cmd)
 	return cmd
+}
+
+// sharedFilesVariable is the environment variable that tells an isolated run where jobs store files,
+// as JSON. It contains secrets, so it is no argument, which other users of the machine could read.
+const sharedFilesVariable = "COATCHECK_ISOLATED_FILES"
+
+// sharedFiles returns the store of the server that started this process; nil if it has none.
+func (p *program) sharedFiles() (files.Store, error) {
+	text := p.getenv(sharedFilesVariable)
+	if err := os.Unsetenv(sharedFilesVariable); err != nil { // programs that the job starts inherit it
+		return nil, err
+	}
+	if text == "" {
+		return nil, nil
+	}
+	var share *files.Share
+	if err := json.Unmarshal([]byte(text), &share); err != nil {
+		return nil, fmt.Errorf("read %s: %w", sharedFilesVariable, err)
+	}
+	return share.Open()
 }
 
 // guardCommand returns the command that runs a program for a service.
@@ -71,22 +82,25 @@ func guardCommand() *cobra.Command {
 
 // isolate returns the function that creates the command of an isolated run. Its
 // standard error, such as the trace of a crash, goes to this process's.
-func isolate(c *config, dir *files.Dir) func(context.Context) (*exec.Cmd, error) {
+func isolate(c *config, store files.Store) func(context.Context) (*exec.Cmd, error) {
 	return func(ctx context.Context) (*exec.Cmd, error) {
 		path, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("find the path of this program: %w", err)
 		}
-		share, err := json.Marshal(dir.Share())
-		if err != nil {
-			return nil, err
-		}
-		args := []string{"run-isolated", "--files", string(share)}
+		args := []string{"run-isolated"}
 		if c.Bench {
 			args = append(args, "--bench")
 		}
 		cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // this program itself
 		cmd.Stderr = os.Stderr
+		if store != nil {
+			share, err := json.Marshal(store.Share())
+			if err != nil {
+				return nil, err
+			}
+			cmd.Env = append(os.Environ(), sharedFilesVariable+"="+string(share))
+		}
 		return cmd, nil
 	}
 }

@@ -52,6 +52,15 @@ func TestScriptScaledOut(t *testing.T) {
 	}
 }
 
+// TestScriptS3 runs the scripts whose servers store files in an S3-compatible store.
+func TestScriptS3(t *testing.T) {
+	t.Parallel()
+	store := jobstest.NewS3(t).Config
+	testscript.Run(t, newScripts("testdata/script/s3", map[string]string{
+		"FILES_S3_ENDPOINT": store.Endpoint, "AWS_ACCESS_KEY_ID": store.AccessKey, "AWS_SECRET_ACCESS_KEY": store.SecretKey,
+	}))
+}
+
 // patience is how long a script waits for something to happen.
 const patience = 30 * time.Second
 

@@ -66,19 +66,42 @@ func prepare(ctx context.Context, c *config, db *store.DB) error {
 // filesName is the name of the directory for files in a data directory.
 const filesName = "files"
 
+// storesFiles reports whether this server has a place for the files of jobs.
+func (c *config) storesFiles() bool { return c.FilesS3.Bucket != "" || c.filesDir() != "" }
+
 // filesDir returns the directory for the files of jobs; "" if this server has none.
 func (c *config) filesDir() string {
-	if c.DatabaseURL != "" {
+	if c.DatabaseURL != "" || c.FilesS3.Bucket != "" {
 		return c.FilesDir
 	}
 	return cmp.Or(c.FilesDir, filepath.Join(c.Data, filesName))
 }
 
-// openFileStore opens the directory for the files of jobs; nil if this server has none.
-func openFileStore(c *config, keyring *keys.Keyring) (*files.Dir, error) {
-	dir := c.filesDir()
-	if dir == "" {
-		return nil, nil
+// openFileStore opens the store for the files of jobs; nil if this server has none.
+func openFileStore(ctx context.Context, c *config, keyring *keys.Keyring) (files.Store, error) {
+	if c.FilesS3.Bucket != "" {
+		return files.OpenS3(ctx, c.FilesS3, keyring.Fingerprint(), c.FileLimits)
 	}
-	return files.Open(dir, keyring.Fingerprint(), c.FileLimits)
+	if dir := c.filesDir(); dir != "" {
+		return files.Open(dir, keyring.Fingerprint(), c.FileLimits)
+	}
+	return nil, nil
+}
+
+// checkS3 returns the errors of files.s3. The keys may be in the environment for other programs.
+func (c *config) checkS3() (errs []error) {
+	if c.FilesS3.Bucket == "" {
+		if c.FilesS3.Endpoint != "" {
+			errs = append(errs, errors.New("files.s3: bucket is missing"))
+		}
+		return errs
+	}
+	if c.FilesDir != "" {
+		errs = append(errs, errors.New("files: expected dir or s3, not both"))
+	}
+	if c.FilesS3.AccessKey == "" || c.FilesS3.SecretKey == "" {
+		errs = append(errs, errors.New(
+			"files.s3: set access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
+	}
+	return errs
 }

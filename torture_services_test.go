@@ -23,6 +23,7 @@ func torture() {
 	p := &program{os.Getenv, os.Stdin, os.Stdout, os.Stderr, func(r *jobs.Registry) {
 		services.Register(r)
 		jobs.Add(r, jobs.Service{Name: "torture", Summary: "Leave a trace."}, suffer)
+		jobs.Add(r, jobs.Service{Name: "keep", Summary: "Keep the environment."}, keepEnvironment)
 		jobs.Add(r, jobs.Service{Name: "poison", Summary: "Kill the process."}, poison)
 	}}
 	os.Exit(p.run(ctx, os.Args[1:]))

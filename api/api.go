@@ -35,7 +35,7 @@ type Config struct {
 	Guard    *notify.Guard
 	Auth     *auth.Authenticator
 	// Files has the files of jobs; nil if the server stores none.
-	Files *files.Dir
+	Files files.Store
 	// Sessions are the sessions of signed-in browsers.
 	Sessions *auth.Sessions
 	// Validator must be the validator that Queue uses.

@@ -13,6 +13,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/jobs"
+	"coatcheck/jobs/files"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/receivers"
@@ -49,6 +50,9 @@ func knownProblem(err error) *Problem {
 	}
 	if errs := fieldErrors(err); errs != nil {
 		return Invalid(errs)
+	}
+	if e, ok := errors.AsType[*files.UnavailableError](err); ok {
+		return NewProblem("unavailable", e.Error()+"; try again later").retryAfter(2 * time.Second)
 	}
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials):

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"strings"
@@ -15,10 +19,14 @@ const filePolicy = "default-src 'none'; img-src 'self'; media-src 'self'; style-
 // serveFile responds with the file that a job's output is, or with a part of it (RFC 9110, section
 // 14). Its ETag is the SHA-256 of the content.
 func (a *API) serveFile(w http.ResponseWriter, r *http.Request, job *jobs.Job, file jobs.File) {
-	content, err := a.Files.Open(job.ID, file.ID)
+	content, err := a.OpenFile(r.Context(), job.ID, file.ID)
 	if err != nil {
 		a.Logger.ErrorContext(r.Context(), "file of a job can't be read", "job", job.ID, "file", file.ID, "err", err)
-		a.WriteProblem(w, r, NewProblem("internal", "the file can't be read; the server log has details under this request ID"))
+		p := knownProblem(err)
+		if p == nil {
+			p = NewProblem("internal", "the file can't be read; the server log has details under this request ID")
+		}
+		a.WriteProblem(w, r, p)
 		return
 	}
 	defer content.Close()
@@ -28,6 +36,15 @@ func (a *API) serveFile(w http.ResponseWriter, r *http.Request, job *jobs.Job, f
 	h.Set("Content-Security-Policy", filePolicy)
 	h.Set("ETag", `"`+file.SHA256+`"`)
 	http.ServeContent(w, r, "", job.FinishedAt.Time, content)
+}
+
+// OpenFile opens a file of a job. ctx must last until it is closed. Error: [fs.ErrNotExist], also if
+// this process has no place for files.
+func (a *API) OpenFile(ctx context.Context, jobID, fileID string) (io.ReadSeekCloser, error) {
+	if a.Files == nil {
+		return nil, fmt.Errorf("open a file: this process has no files.dir or files.s3: %w", fs.ErrNotExist)
+	}
+	return a.Files.Open(ctx, jobID, fileID)
 }
 
 // disposition returns the Content-Disposition of a file (RFC 6266): browsers show what can't contain

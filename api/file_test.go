@@ -6,13 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/jobstest"
@@ -44,29 +41,6 @@ func addRender(r *jobs.Registry) {
 	})
 }
 
-// withFiles returns options for an API whose services return files, and their directory.
-func withFiles(t *testing.T, limits files.Limits) (options, string) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "files")
-	dir, err := files.Open(path, "test", limits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return options{
-		services: addRender, queue: func(c *queue.Config) { c.Files = dir }, api: func(c *api.Config) { c.Files = dir },
-	}, path
-}
-
-// stored returns the names of the files in a directory, below their jobs.
-func stored(t *testing.T, dir string) []string {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "job_*", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
-}
-
 // request sends a request with headers and returns the response and its body.
 func request(t *testing.T, method, url string, headers ...string) (*http.Response, string) {
 	t.Helper()
@@ -92,9 +66,11 @@ func request(t *testing.T, method, url string, headers ...string) (*http.Respons
 
 // A job's output is a file: its description is in the job, the file at the result URL, in parts
 // where the caller wants them, and never as a page of this origin.
-func TestOutputFile(t *testing.T) {
+func TestOutputFile(t *testing.T) { eachStore(t, testOutputFile) }
+
+func testOutputFile(t *testing.T, kind storeKind) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		o, dir := withFiles(t, files.Limits{File: 1000, Total: 10_000})
+		o, place := withFiles(t, kind, files.Limits{File: 1000, Total: 10_000})
 		f := newFixture(t, db, o)
 		a := f.do(t, "POST", "/v1/services/render/jobs", `{"input": {"name": "../a b.txt", "content": "0123456789"}}`, "Prefer: wait=20")
 		job := a.job(t)
@@ -107,7 +83,7 @@ func TestOutputFile(t *testing.T) {
 				t.Errorf("%s lacks %s", a.body, want)
 			}
 		}
-		if found := stored(t, dir); len(found) != 1 {
+		if found := place.settled(t, 1); len(found) != 1 {
 			t.Errorf("stored are %q, want the output only", found)
 		}
 
@@ -139,7 +115,7 @@ func TestOutputFile(t *testing.T) {
 		if err := f.queue.Delete(t.Context(), job.ID, true); err != nil {
 			t.Fatal(err)
 		}
-		if found := stored(t, dir); len(found) != 0 {
+		if found := place.settled(t, 0); len(found) != 0 {
 			t.Errorf("after the job was deleted, %q are left", found)
 		}
 	})
@@ -147,7 +123,7 @@ func TestOutputFile(t *testing.T) {
 
 // What a browser could run is a download, whatever the service calls it.
 func TestOutputFileIsNoPage(t *testing.T) {
-	o, _ := withFiles(t, files.Limits{File: 1000, Total: 10_000})
+	o, _ := withFiles(t, inDir, files.Limits{File: 1000, Total: 10_000})
 	f := newFixture(t, jobstest.SQLite(t), o)
 	for media, want := range map[string]string{
 		"text/html": "attachment", "image/svg+xml": "attachment", "application/pdf": "attachment", "": "attachment",
@@ -162,8 +138,10 @@ func TestOutputFileIsNoPage(t *testing.T) {
 }
 
 // A file over a limit ends the job with an error that names the limit, and nothing is left of it.
-func TestOutputFileLimits(t *testing.T) {
-	o, dir := withFiles(t, files.Limits{File: 1000, Total: 1500})
+func TestOutputFileLimits(t *testing.T) { eachStore(t, testOutputFileLimits) }
+
+func testOutputFileLimits(t *testing.T, kind storeKind) {
+	o, place := withFiles(t, kind, files.Limits{File: 1000, Total: 1500})
 	f := newFixture(t, jobstest.SQLite(t), o)
 	submit := func(content string) string {
 		return f.do(t, "POST", "/v1/services/render/jobs", `{"input": {"name": "x", "content": "`+content+`"}}`, "Prefer: wait=20").body
@@ -183,44 +161,31 @@ func TestOutputFileLimits(t *testing.T) {
 	if got := f.do(t, "POST", "/v1/services/forge/jobs", `{"input": {}}`, "Prefer: wait=20").body; !strings.Contains(got, "jobs.SaveFile") {
 		t.Errorf("not saved: %s", got)
 	}
-	if found := stored(t, dir); len(found) != 1 {
+	if found := place.settled(t, 1); len(found) != 1 {
 		t.Errorf("stored are %q, want one file", found)
 	}
 }
 
 // Files that a dead process has left behind are deleted at the next start; those of jobs stay.
-func TestOrphanedFilesAreSwept(t *testing.T) {
+func TestOrphanedFilesAreSwept(t *testing.T) { eachStore(t, testOrphanedFilesAreSwept) }
+
+func testOrphanedFilesAreSwept(t *testing.T, kind storeKind) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		o, dir := withFiles(t, files.Limits{File: 1000, Total: 10_000})
+		o, place := withFiles(t, kind, files.Limits{File: 1000, Total: 10_000})
 		f := newFixture(t, db, o)
 		job := f.do(t, "POST", "/v1/services/render/jobs", `{"input": {"name": "x", "content": "y"}}`, "Prefer: wait=20").job(t)
-		kept := stored(t, dir)
-		gone := filepath.Join(dir, strings.Replace(job.ID, job.ID[4:8], "0000", 1))
-		if err := os.MkdirAll(gone, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range []string{filepath.Join(gone, "file_x"), filepath.Join(dir, job.ID, "file_x.part")} {
-			if err := os.WriteFile(path, []byte("lost"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		past := time.Now().Add(-2 * time.Hour)
-		for _, path := range []string{filepath.Join(gone, "file_x"), gone} {
-			if err := os.Chtimes(path, past, past); err != nil {
-				t.Fatal(err)
-			}
-		}
-		other, err := files.Open(dir, "test", files.Limits{File: 1000, Total: 10_000})
-		if err != nil {
-			t.Fatal(err)
-		}
+		kept := place.settled(t, 1)
+		gone := strings.Replace(job.ID, job.ID[4:8], "0000", 1)
+		place.plant(t, gone+"/file_x", 2*time.Hour)
+		place.plant(t, job.ID+"/file_x", 0)
+		other := place.open(t, files.Limits{File: 1000, Total: 10_000})
 		newFixture(t, db, options{queue: func(c *queue.Config) { c.Files = other }})
-		jobstest.Until(t, "sweep", func() bool { return len(stored(t, dir)) == 1 })
-		if found := stored(t, dir); found[0] != kept[0] {
+		jobstest.Until(t, "sweep", func() bool { return len(place.stored(t)) == 1 })
+		if found := place.stored(t); found[0] != kept[0] {
 			t.Errorf("%q is left, want %q", found, kept)
 		}
-		if _, err := files.Open(dir, "another", files.Limits{}); err == nil || !strings.Contains(err.Error(), "another server") {
-			t.Errorf("another server's directory: %v", err)
+		if _, err := place.openAs(t, "another", files.Limits{}); err == nil || !strings.Contains(err.Error(), "another server") {
+			t.Errorf("another server's files: %v", err)
 		}
 	})
 }

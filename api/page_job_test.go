@@ -67,7 +67,7 @@ func TestPageJobDetails(t *testing.T) {
 // The files of an input are listed with the ids that stand for them, for the owner only.
 func TestPageJobFiles(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		o, _ := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+		o, _ := withUploads(t, inDir, files.Limits{File: 1000, Total: 10_000})
 		credentials, keys := aliceAndBob(t)
 		o.credentials = credentials
 		alice := "Authorization: Bearer " + keys["alice"]

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
@@ -127,13 +128,18 @@ func (a *API) formLimit(service string) int64 {
 // maxEpilogue is how many bytes after the last part are read, so that the connection can be reused.
 const maxEpilogue = 4 << 10
 
+// discardTime limits how long the files of a form are deleted. A sweep deletes the rest.
+const discardTime = 10 * time.Second
+
 // discard deletes the files of a form that has become no job.
 func (a *API) discard(f *Form) {
 	if f == nil || f.submits || len(f.uploads) == 0 {
 		return
 	}
 	f.uploads = nil
-	if err := a.Files.Remove(f.jobID); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), discardTime) // the request may have been canceled
+	defer cancel()
+	if err := a.Files.Remove(ctx, f.jobID); err != nil {
 		a.Logger.Warn("files of a refused submission not deleted, will retry", "job", f.jobID, "err", err)
 	}
 }
@@ -214,6 +220,9 @@ func (f *formReader) readFile(ctx context.Context, part *multipart.Part, propert
 	}
 	file, err := f.api.Files.SaveUpload(ctx, f.form.jobID, part.FileName(), contentType, content)
 	if err != nil {
+		if _, away := errors.AsType[*files.UnavailableError](err); away {
+			f.api.Logger.WarnContext(ctx, "uploaded file not stored", "job", f.form.jobID, "err", err)
+		}
 		return saveProblem(ctx, property, content.err, err)
 	}
 	f.form.uploads[file.ID] = file

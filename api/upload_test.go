@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -68,11 +66,11 @@ func addRead(r *jobs.Registry) {
 }
 
 // withUploads is [withFiles] with the service read.
-func withUploads(t *testing.T, limits files.Limits) (options, string) {
+func withUploads(t *testing.T, kind storeKind, limits files.Limits) (options, *place) {
 	t.Helper()
-	o, dir := withFiles(t, limits)
+	o, place := withFiles(t, kind, limits)
 	o.services = addRead
-	return o, dir
+	return o, place
 }
 
 // formOf returns a multipart form and the header with its type. A part is NAME=TEXT, or NAME@FILE=TEXT for a file.
@@ -113,9 +111,11 @@ var wait = []string{"Prefer: wait=20"}
 
 // A file comes with the submission: the service reads it, the owner sees what it is, and it lives as
 // long as the job. A retry has a copy of its own.
-func TestUpload(t *testing.T) {
+func TestUpload(t *testing.T) { eachStore(t, testUpload) }
+
+func testUpload(t *testing.T, kind storeKind) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+		o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
 		f := newFixture(t, db, o)
 		a := f.upload(t, wait, `input={}`, "file@../a b.txt=hello", "tags=x", "tags=y", "priority=3", "input.more@m.bin=", "metadata={\"k\": 1}")
 		var out readOutput
@@ -145,13 +145,13 @@ func TestUpload(t *testing.T) {
 		if done := f.do(t, "GET", "/v1/jobs/"+again.ID+"?wait=20", "").job(t); string(done.Output) != string(job.Output) {
 			t.Errorf("the retry: %s, want %s", done.Output, job.Output)
 		}
-		if found := stored(t, dir); len(found) != 2 {
+		if found := place.settled(t, 2); len(found) != 2 {
 			t.Errorf("stored are %q, want the two files of the retry", found)
 		}
 		if err := f.queue.Delete(t.Context(), again.ID, true); err != nil {
 			t.Fatal(err)
 		}
-		if found := stored(t, dir); len(found) != 0 {
+		if found := place.settled(t, 0); len(found) != 0 {
 			t.Errorf("after the jobs were deleted, %q are left", found)
 		}
 	})
@@ -165,8 +165,10 @@ func request0(t *testing.T, url string) string {
 }
 
 // A submission that comes twice with its key has the first one's job if its files are the same too.
-func TestUploadTwice(t *testing.T) {
-	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+func TestUploadTwice(t *testing.T) { eachStore(t, testUploadTwice) }
+
+func testUploadTwice(t *testing.T, kind storeKind) {
+	o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
 	f := newFixture(t, jobstest.SQLite(t), o)
 	key := append([]string{"Idempotency-Key: k"}, wait...)
 	first, again := f.upload(t, key, "file@a=1").job(t), f.upload(t, key, "file@a=1")
@@ -178,14 +180,16 @@ func TestUploadTwice(t *testing.T) {
 			t.Errorf("%s: %s %s", other, a.Status, a.body)
 		}
 	}
-	if found := stored(t, dir); len(found) != 1 {
+	if found := place.settled(t, 1); len(found) != 1 {
 		t.Errorf("stored are %q, want the first file", found)
 	}
 }
 
 // Whatever is wrong with a form has a clear answer, and leaves no file.
-func TestUploadRefused(t *testing.T) {
-	o, dir := withUploads(t, files.Limits{File: 1000, Total: 1500})
+func TestUploadRefused(t *testing.T) { eachStore(t, testUploadRefused) }
+
+func testUploadRefused(t *testing.T, kind storeKind) {
+	o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 1500})
 	f := newFixture(t, jobstest.SQLite(t), o)
 	var many []string
 	for i := range jobs.MaxUploads + 1 {
@@ -219,7 +223,7 @@ func TestUploadRefused(t *testing.T) {
 			if a := f.upload(t, wait, tt.parts...); a.StatusCode != tt.status || !strings.Contains(a.body, tt.want) {
 				t.Errorf("%s %s, want %d and %s", a.Status, a.body, tt.status, tt.want)
 			}
-			if found := stored(t, dir); len(found) != 0 {
+			if found := place.settled(t, 0); len(found) != 0 {
 				t.Errorf("%q are left", found)
 			}
 		})
@@ -237,7 +241,7 @@ func TestUploadRefused(t *testing.T) {
 			if a := f.do(t, "POST", "/v1/services/"+tt.path+"/jobs", tt.body, tt.header); a.StatusCode < 400 || a.StatusCode > 499 || !strings.Contains(a.body, tt.want) {
 				t.Errorf("%s %s, want %s", a.Status, a.body, tt.want)
 			}
-			if found := stored(t, dir); len(found) != 0 {
+			if found := place.settled(t, 0); len(found) != 0 {
 				t.Errorf("%q are left", found)
 			}
 		})
@@ -250,14 +254,16 @@ func TestUploadRefused(t *testing.T) {
 // A server without a place for files says so.
 func TestUploadWithoutFiles(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{services: addRead})
-	if a := f.upload(t, nil, "file@a=1"); a.StatusCode != 415 || !strings.Contains(a.body, "files.dir") {
+	if a := f.upload(t, nil, "file@a=1"); a.StatusCode != 415 || !strings.Contains(a.body, "set files.dir or files.s3") {
 		t.Errorf("%s %s", a.Status, a.body)
 	}
 }
 
 // A large file may take longer than other bodies, as long as it keeps coming.
-func TestUploadMayBeSlow(t *testing.T) {
-	o, dir := withUploads(t, files.Limits{File: 10 << 20, Total: 100 << 20})
+func TestUploadMayBeSlow(t *testing.T) { eachStore(t, testUploadMayBeSlow) }
+
+func testUploadMayBeSlow(t *testing.T, kind storeKind) {
+	o, place := withUploads(t, kind, files.Limits{File: 10 << 20, Total: 100 << 20})
 	withDir := o.api
 	o.api = func(c *api.Config) {
 		withDir(c)
@@ -288,7 +294,7 @@ func TestUploadMayBeSlow(t *testing.T) {
 	if got := send(body[:10<<10], 0); !strings.Contains(got, "408") {
 		t.Errorf("one that stops: %.500s", got)
 	}
-	if found := stored(t, dir); len(found) != 1 {
+	if found := place.settled(t, 1); len(found) != 1 {
 		t.Errorf("stored are %q, want one file", found)
 	}
 }
@@ -299,36 +305,21 @@ func isReset(err error) bool {
 }
 
 // The files of a submission that is not finished yet are not swept; those of a dead one are.
-func TestUnfinishedUploadsAreSwept(t *testing.T) {
-	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+func TestUnfinishedUploadsAreSwept(t *testing.T) { eachStore(t, testUnfinishedUploadsAreSwept) }
+
+func testUnfinishedUploadsAreSwept(t *testing.T, kind storeKind) {
+	o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
 	db := jobstest.SQLite(t)
 	f := newFixture(t, db, o)
 	job := f.upload(t, wait, "file@a=1").job(t)
-	young := filepath.Join(dir, strings.Replace(job.ID, job.ID[4:8], "0000", 1))
-	old := filepath.Join(dir, strings.Replace(job.ID, job.ID[4:8], "0001", 1))
-	for _, path := range []string{young, old} {
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(path, "upload_x.part")
-		if err := os.WriteFile(file, []byte("part"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	past := time.Now().Add(-2 * time.Hour)
-	for _, path := range []string{filepath.Join(old, "upload_x.part"), old} {
-		if err := os.Chtimes(path, past, past); err != nil {
-			t.Fatal(err)
-		}
-	}
-	other, err := files.Open(dir, "test", files.Limits{File: 1000, Total: 10_000})
-	if err != nil {
-		t.Fatal(err)
-	}
+	young, old := strings.Replace(job.ID, job.ID[4:8], "0000", 1), strings.Replace(job.ID, job.ID[4:8], "0001", 1)
+	place.plant(t, young+"/upload_x.part", 0)
+	place.plant(t, old+"/upload_x.part", 2*time.Hour)
+	other := place.open(t, files.Limits{File: 1000, Total: 10_000})
 	newFixture(t, db, options{queue: func(c *queue.Config) { c.Files = other }})
-	jobstest.Until(t, "sweep", func() bool { return len(stored(t, dir)) == 2 })
-	for _, path := range stored(t, dir) {
-		if strings.HasPrefix(path, old) {
+	jobstest.Until(t, "sweep", func() bool { return len(place.stored(t)) == 2 })
+	for _, path := range place.stored(t) {
+		if strings.HasPrefix(path, old+"/") {
 			t.Errorf("%s is left", path)
 		}
 	}
@@ -336,7 +327,9 @@ func TestUnfinishedUploadsAreSwept(t *testing.T) {
 
 // A file may be named by its URL. The worker downloads it under the rules for callbacks, in each
 // attempt, and keeps it no longer than the run.
-func TestFileByURL(t *testing.T) {
+func TestFileByURL(t *testing.T) { eachStore(t, testFileByURL) }
+
+func testFileByURL(t *testing.T, kind storeKind) {
 	var busy atomic.Bool
 	remote := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -364,7 +357,7 @@ func TestFileByURL(t *testing.T) {
 		}
 	}))
 	defer remote.Close()
-	o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+	o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
 	guard, err := notify.NewGuard(notify.GuardConfig{Loopback: true})
 	if err != nil {
 		t.Fatal(err)
@@ -398,7 +391,7 @@ func TestFileByURL(t *testing.T) {
 			t.Errorf("%s: the log is %s", tt.input, log.body)
 		}
 	}
-	if found := stored(t, dir); len(found) != 0 {
+	if found := place.settled(t, 0); len(found) != 0 {
 		t.Errorf("%q are left", found)
 	}
 	for url, want := range map[string]string{
@@ -416,7 +409,7 @@ func TestFileByURL(t *testing.T) {
 
 // A client that sends a large form before it reads the response gets to read why it was refused.
 func TestUploadRefusedIsRead(t *testing.T) {
-	o, _ := withUploads(t, files.Limits{File: 100 << 20, Total: 1 << 30})
+	o, _ := withUploads(t, inDir, files.Limits{File: 100 << 20, Total: 1 << 30})
 	f := newFixture(t, jobstest.SQLite(t), o)
 	body, header := formOf(t, "video@a="+strings.Repeat("x", 20<<20))
 	for path, want := range map[string]string{"read": "only in file, more", "render": "expected a JSON body"} {
@@ -437,9 +430,11 @@ func TestUploadRefusedIsRead(t *testing.T) {
 
 // The file that a step returns is the input of the next one, in each attempt, and is deleted when
 // that one has ended.
-func TestChainOfFiles(t *testing.T) {
+func TestChainOfFiles(t *testing.T) { eachStore(t, testChainOfFiles) }
+
+func testChainOfFiles(t *testing.T, kind storeKind) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
-		o, dir := withUploads(t, files.Limits{File: 1000, Total: 10_000})
+		o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
 		var attempts atomic.Int32
 		o.services = func(r *jobs.Registry) {
 			addRead(r)
@@ -473,12 +468,12 @@ func TestChainOfFiles(t *testing.T) {
 		if a := submit(`{"service": "echo.text", "input": {"text": {"$output": "/name"}}}`); !strings.Contains(a.body, `"output":"a.txt"`) {
 			t.Errorf("a part of the description: %s", a.body)
 		}
-		if found := stored(t, dir); len(found) != 0 {
+		if found := place.settled(t, 0); len(found) != 0 {
 			t.Errorf("after the ends, %q are left", found)
 		}
 		a := submit(`{"service": "upper", "input": {"file": {"$output": ""}}}`)
-		if _, body := request(t, "GET", a.job(t).ResultURL); body != "HELLO" || len(stored(t, dir)) != 1 {
-			t.Errorf("the last file: %s, stored are %q", body, stored(t, dir))
+		if _, body := request(t, "GET", a.job(t).ResultURL); body != "HELLO" || len(place.settled(t, 1)) != 1 {
+			t.Errorf("the last file: %s, stored are %q", body, place.stored(t))
 		}
 		if a := submit(`{"service": "echo.text", "input": {"text": {"$output": ""}}}`); !strings.Contains(a.body, "invalid input") {
 			t.Errorf("a file for a text: %s", a.body)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"coatcheck/jobs/store"
 )
@@ -24,15 +23,15 @@ type File struct {
 
 // A FileStore stores the files of jobs.
 type FileStore interface {
-	// Save stores what it reads from r as a file of the job. The file is on disk when Save returns.
+	// Save stores what it reads from r as a file of the job. The file is durable when Save returns.
 	// An empty content type is derived from the name.
 	Save(ctx context.Context, jobID, name, contentType string, r io.Reader) (File, error)
-	// Open opens a file of the job.
-	Open(jobID, fileID string) (*os.File, error)
+	// Open opens a file of the job. ctx must last until the file is closed. Error: [io/fs.ErrNotExist].
+	Open(ctx context.Context, jobID, fileID string) (io.ReadSeekCloser, error)
 }
 
 // ErrNoFiles means that the server has no place for files.
-var ErrNoFiles = errors.New("this server stores no files: set files.dir in its configuration")
+var ErrNoFiles = errors.New("this server stores no files: set files.dir or files.s3 in its configuration")
 
 type fileStoreKey struct{}
 

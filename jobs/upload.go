@@ -23,7 +23,8 @@ type InputFile struct {
 // its field as string with the tag format:"binary", and pass its value as ref. A caller uploads the
 // file with the submission (multipart/form-data), or names its URL, from which it was downloaded
 // before the service was called. The content is streamed from the server's files,
-// and is the same in each attempt. Errors: [ErrNoFiles], and a permanent one for a ref that is no file of the job.
+// while ctx lasts, and is the same in each attempt. Errors: [ErrNoFiles], and a permanent one for a ref
+// that is no file of the job.
 func OpenFile(ctx context.Context, ref string) (*InputFile, error) {
 	s, ok := ctx.Value(fileStoreKey{}).(FileStore)
 	if !ok {
@@ -34,7 +35,7 @@ func OpenFile(ctx context.Context, ref string) (*InputFile, error) {
 	if !ok {
 		return nil, fmt.Errorf("%.100q is no file of the job's input: %w", ref, ErrPermanent)
 	}
-	content, err := s.Open(run.JobID, ref)
+	content, err := s.Open(ctx, run.JobID, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,3 @@
-// Package files stores the files of jobs in a directory.
 package files
 
 import (
@@ -9,31 +8,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"mime"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
-	"unicode"
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/store"
 )
 
-// Limits limit the files of a server.
-type Limits struct {
-	// File is the maximum size of a file in bytes. Total is that of all files; with several
-	// processes, each counts the files of the others about once an hour.
-	File, Total int64
-}
-
 // A Dir stores files below a directory, which several processes may share: each file as JOB/FILE.
 // A file that is being written has the suffix .part.
 type Dir struct {
-	path   string
-	limits Limits
-	used   atomic.Int64 // bytes of all files
+	path string
+	quota
 }
 
 // partSuffix is the suffix of a file that is not complete yet.
@@ -49,23 +36,13 @@ func (d *Dir) SaveUpload(ctx context.Context, jobID, name, contentType string, r
 	return d.save(ctx, jobID, jobs.UploadPrefix, name, contentType, r)
 }
 
-// filePrefix is the prefix of the ids of files that a run has saved.
-const filePrefix = "file_"
-
 func (d *Dir) save(ctx context.Context, jobID, prefix, name, contentType string, r io.Reader) (jobs.File, error) {
-	id, err := keys.NewID(prefix)
+	file, err := newFile(jobID, prefix, name, contentType)
 	if err != nil {
 		return jobs.File{}, err
 	}
-	if !keys.ValidID("job_", jobID) {
-		return jobs.File{}, fmt.Errorf("save a file: %q is not the id of a job", jobID)
-	}
 	dir := filepath.Join(d.path, jobID)
-	file := jobs.File{ID: id, Name: cleanName(name), ContentType: contentType}
-	if file.ContentType == "" {
-		file.ContentType = typeOf(file.Name)
-	}
-	path := filepath.Join(dir, id)
+	path := filepath.Join(dir, file.ID)
 	if file.Bytes, file.SHA256, err = d.write(ctx, path+partSuffix, r); err != nil {
 		return jobs.File{}, saveError(err)
 	}
@@ -99,9 +76,8 @@ func (d *Dir) write(ctx context.Context, path string, r io.Reader) (written int6
 		return 0, "", err
 	}
 	hash := sha256.New()
-	w := &limitedWriter{ctx: ctx, dir: d, to: io.MultiWriter(f, hash)}
-	// The limits are checked by the writer, so that it need not know how much is to come.
-	_, err = io.Copy(w, struct{ io.Reader }{r})
+	w := &limitedWriter{ctx: ctx, quota: &d.quota, to: io.MultiWriter(f, hash)}
+	err = w.readFrom(r)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -127,51 +103,8 @@ func create(path string) (f *os.File, err error) {
 	return f, err
 }
 
-// MaxFile returns the maximum size of a file in bytes.
-func (d *Dir) MaxFile() int64 { return d.limits.File }
-
-// A FullError means that the files of all jobs would be too large.
-type FullError struct {
-	// Limit is the maximum size of all files in bytes.
-	Limit int64
-}
-
-// Error implements error.
-func (e *FullError) Error() string {
-	return fmt.Sprintf("the files of all jobs would have more than %d bytes, the limit files.max_total", e.Limit)
-}
-
-// A limitedWriter writes a file within the limits of a directory.
-type limitedWriter struct {
-	ctx     context.Context //nolint:containedctx // io.Copy has no context
-	dir     *Dir
-	to      io.Writer
-	written int64
-}
-
-// Write implements [io.Writer].
-func (w *limitedWriter) Write(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if limit := w.dir.limits.File; w.written+int64(len(p)) > limit {
-		return 0, &jobs.FileLimitError{Limit: limit}
-	}
-	if used := w.dir.used.Add(int64(len(p))); used > w.dir.limits.Total {
-		w.dir.used.Add(-int64(len(p)))
-		return 0, &FullError{w.dir.limits.Total}
-	}
-	n, err := w.to.Write(p)
-	w.dir.used.Add(int64(n - len(p)))
-	w.written += int64(n)
-	return n, err
-}
-
-// Open opens a file of a job. Error: [fs.ErrNotExist], also if d is nil.
-func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
-	if d == nil {
-		return nil, fmt.Errorf("open a file: this process has no files.dir: %w", fs.ErrNotExist)
-	}
+// Open implements [jobs.FileStore].
+func (d *Dir) Open(_ context.Context, jobID, fileID string) (io.ReadSeekCloser, error) {
 	if !keys.ValidID("job_", jobID) || !validFileID(fileID) {
 		return nil, fmt.Errorf("open a file: %w", fs.ErrNotExist)
 	}
@@ -180,39 +113,4 @@ func (d *Dir) Open(jobID, fileID string) (*os.File, error) {
 		return nil, fmt.Errorf("open a file: %w", err)
 	}
 	return f, nil
-}
-
-func validFileID(id string) bool {
-	return keys.ValidID(filePrefix, id) || keys.ValidID(jobs.UploadPrefix, id)
-}
-
-// maxName is the maximum length of a file's name in bytes.
-const maxName = 200
-
-// cleanName returns the last element of a path, without characters that a header or a file system
-// can't have.
-func cleanName(name string) string {
-	name = filepath.Base(filepath.ToSlash(strings.ReplaceAll(name, `\`, "/")))
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == '/' {
-			return '_'
-		}
-		return r
-	}, name)
-	if name == "." || name == "" || name == ".." {
-		return "file"
-	}
-	for len(name) > maxName {
-		runes := []rune(name)
-		name = string(runes[1:]) // keeps the extension
-	}
-	return name
-}
-
-// typeOf returns the media type for a file name.
-func typeOf(name string) string {
-	if t := mime.TypeByExtension(filepath.Ext(name)); t != "" {
-		return t
-	}
-	return "application/octet-stream"
 }

@@ -20,33 +20,8 @@ func Open(path, owner string, limits Limits) (*Dir, error) {
 	if err := claim(path, owner); err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path, limits: limits}
+	d := &Dir{path: path, quota: quota{limits: limits}}
 	return d, d.count()
-}
-
-// A Share is what another process needs to store files in a directory that is open already.
-type Share struct {
-	Path   string
-	Limits Limits
-	Used   int64 // bytes of all files
-}
-
-// Share returns what another process needs to store files in d; nil if d is nil.
-func (d *Dir) Share() *Share {
-	if d == nil {
-		return nil
-	}
-	return &Share{d.path, d.limits, d.used.Load()}
-}
-
-// Dir returns the directory; nil if s is nil.
-func (s *Share) Dir() *Dir {
-	if s == nil {
-		return nil
-	}
-	d := &Dir{path: s.Path, limits: s.Limits}
-	d.used.Store(s.Used)
-	return d
 }
 
 // ownerFile is the name of the file that names the owner of a directory.

@@ -58,14 +58,17 @@ func TestShare(t *testing.T) {
 	if _, err := d.Save(t.Context(), job, "x", "", strings.NewReader(strings.Repeat("x", 60))); err != nil {
 		t.Fatal(err)
 	}
-	other := d.Share().Dir()
+	other, err := d.Share().Open()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := other.Save(t.Context(), job, "x", "", strings.NewReader(strings.Repeat("x", 51))); err == nil || !strings.Contains(err.Error(), "files.max_total") {
 		t.Errorf("above the total: %v", err)
 	}
 	if _, err := other.Save(t.Context(), job, "x", "", strings.NewReader(strings.Repeat("x", 40))); err != nil {
 		t.Error(err)
 	}
-	if (*files.Dir)(nil).Share().Dir() != nil {
-		t.Error("no directory became one")
+	if none, err := (*files.Share)(nil).Open(); none != nil || err != nil {
+		t.Errorf("no store became %v, %v", none, err)
 	}
 }

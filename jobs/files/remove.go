@@ -15,12 +15,12 @@ import (
 )
 
 // Remove implements [Store].
-func (d *Dir) Remove(jobID string) error {
+func (d *Dir) Remove(_ context.Context, jobID string) error {
 	return d.deleteFiles(jobID, func(string) bool { return true })
 }
 
 // Delete implements [Store].
-func (d *Dir) Delete(jobID, fileID string) error {
+func (d *Dir) Delete(_ context.Context, jobID, fileID string) error {
 	if keys.ValidID("job_", jobID) && validFileID(fileID) {
 		d.removeFile(filepath.Join(d.path, jobID, fileID))
 		_ = os.Remove(filepath.Join(d.path, jobID)) // fails if the job has other files
@@ -77,6 +77,11 @@ type State struct {
 	Output string
 }
 
+// needs reports whether a job that has ended needs a file.
+func (s *State) needs(fileID string) bool {
+	return fileID == s.Output || keys.ValidID(jobs.UploadPrefix, fileID)
+}
+
 // uploadGrace is how old the files of an unknown job must be before they are deleted: the job may be
 // about to be created.
 const uploadGrace = time.Hour
@@ -104,7 +109,7 @@ func (d *Dir) Sweep(ctx context.Context, states func(context.Context, []string) 
 			return err
 		}
 		for _, id := range names {
-			if err := d.sweepJob(id, found); err != nil {
+			if err := d.sweepJob(ctx, id, found); err != nil {
 				return err
 			}
 		}
@@ -113,15 +118,13 @@ func (d *Dir) Sweep(ctx context.Context, states func(context.Context, []string) 
 }
 
 // sweepJob deletes the files that a job does not need.
-func (d *Dir) sweepJob(id string, found map[string]State) error {
+func (d *Dir) sweepJob(ctx context.Context, id string, found map[string]State) error {
 	state, exists := found[id]
 	switch {
 	case !exists && d.changed(id).Before(time.Now().Add(-uploadGrace)):
-		return d.Remove(id)
+		return d.Remove(ctx, id)
 	case exists && state.Done:
-		return d.deleteFiles(id, func(name string) bool {
-			return name != state.Output && !keys.ValidID(jobs.UploadPrefix, name)
-		})
+		return d.deleteFiles(id, func(name string) bool { return !state.needs(name) })
 	}
 	return nil
 }

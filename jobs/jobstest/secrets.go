@@ -14,6 +14,8 @@ var secrets = map[string]*regexp.Regexp{
 	"credentials":       regexp.MustCompile(`(?i)\bauthorization\W+(basic|bearer) \S+`),
 	"password in a URL": regexp.MustCompile(`\b[a-z+]+://[^\s/:@"]*:[^\s/:@"]+@`),
 	"password's hash":   regexp.MustCompile(`\$argon2id?\$|\$2[aby]\$\d\d\$|pbkdf2:sha\d+:\d+\$|scrypt:\d+:\d+:\d+\$`),
+	"S3 secret key":     regexp.MustCompile(regexp.QuoteMeta(S3Secret)),
+	"S3 signature":      regexp.MustCompile(`AWS4-HMAC-SHA256 Credential=`),
 	"cookie":            regexp.MustCompile(`coatcheck_session=\w+`),
 }
 

@@ -16,6 +16,8 @@ func TestSecrets(t *testing.T) {
 		"credentials":       `headers="map[Authorization:[Basic YWxpY2U6d29uZGVy]]"`,
 		"password in a URL": "dial postgres://coatcheck:secret@db/coatcheck",
 		"password's hash":   "alice: pbkdf2:sha256:150000$salt$aa",
+		"S3 secret key":     "files.s3.secret_key is " + jobstest.S3Secret,
+		"S3 signature":      "Authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/us-east-1/s3/aws4_request",
 		"cookie":            "Cookie: __Host-coatcheck_session=ABCDEF",
 	} {
 		found := jobstest.Secrets(line)

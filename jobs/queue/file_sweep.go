@@ -12,6 +12,9 @@ import (
 // sweepInterval is how often files are swept that a crash has left behind.
 const sweepInterval = time.Hour
 
+// removeFilesTime is how long files of removed jobs are deleted at once. A sweep deletes the rest.
+const removeFilesTime = 10 * time.Second
+
 // sweepFiles deletes the files that no job needs, at once and every sweepInterval.
 func (q *Queue) sweepFiles(ctx context.Context) {
 	log := roundLog{queue: q, work: "sweep of files"}
@@ -25,14 +28,19 @@ func (q *Queue) sweepFiles(ctx context.Context) {
 	}
 }
 
-// removeFiles deletes the files of removed jobs.
+// removeFiles deletes the files of removed jobs, also after ctx is done.
 func (q *Queue) removeFiles(ctx context.Context, ids ...string) {
 	if q.Files == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeFilesTime)
+	defer cancel()
 	for _, id := range ids {
-		if err := q.Files.Remove(id); err != nil {
+		if err := q.Files.Remove(ctx, id); err != nil {
 			q.logFiles(ctx, id, err)
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }

@@ -89,13 +89,14 @@ func (q *Queue) deleteRunFiles(ctx context.Context, r *run, job *jobs.Job) {
 	if r.files == nil {
 		return
 	}
+	ctx = context.WithoutCancel(ctx) // the run may have been canceled
 	keep := job.OutputFile
 	if next, ok := job.StepFile(); ok && !job.Done {
 		keep = next.ID
 	}
-	err := r.files.DeleteExcept(job.ID, keep)
+	err := r.files.DeleteExcept(ctx, job.ID, keep)
 	if used, ok := r.job.StepFile(); ok && used.ID != keep { // no step needs it any more
-		err = errors.Join(err, q.Files.Delete(job.ID, used.ID))
+		err = errors.Join(err, q.Files.Delete(ctx, job.ID, used.ID))
 	}
 	if err != nil {
 		q.logFiles(ctx, job.ID, err)

@@ -18,8 +18,9 @@ import (
 )
 
 // RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
-// request from in, stores files in stored unless that is nil, and writes the service's reports and its result to out. The process should exit
-// afterwards, even after an error: if in ends, the server is gone, and another run may begin.
+// request from in, stores files in stored unless that is nil, and writes the service's reports and its
+// result to out. The process should exit afterwards, even after an error: if in ends, the server is
+// gone, and another run may begin.
 func RunIsolated(
 	ctx context.Context, services *jobs.Registry, stored files.Store, in io.Reader, out io.Writer,
 ) error {
@@ -67,7 +68,7 @@ func RunIsolated(
 	}
 	res.Returned = nil
 	if saved != nil {
-		if err := saved.DeleteExcept(request.JobID, res.File); err != nil {
+		if err := saved.DeleteExcept(context.WithoutCancel(ctx), request.JobID, res.File); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,10 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}
+	withFiles, err := q.jobsWithFiles(ctx, ids)
+	if err != nil {
+		return false, err
+	}
 	tx, err := q.db.Begin(ctx)
 	if err != nil {
 		return false, fmt.Errorf("begin: %w", err)
@@ -65,8 +69,19 @@ func (q *Queue) removeJobs(ctx context.Context) (full bool, err error) {
 	if err := tx.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
-	q.removeFiles(ctx, ids...)
+	q.removeFiles(ctx, withFiles...)
 	return len(ids) == housekeepingBatch, nil
+}
+
+// jobsWithFiles returns those of the jobs that have files, unless a crash has left them behind. To ask
+// a remote store about each job would take too long.
+func (q *Queue) jobsWithFiles(ctx context.Context, ids []string) ([]string, error) {
+	if q.Files == nil {
+		return nil, nil
+	}
+	marks, args := placeholders(ids)
+	return q.find(ctx, `SELECT id FROM jobs WHERE id IN (`+marks+`)
+		AND (COALESCE(output_file, '') <> '' OR steps LIKE '%"uploads":%')`, args...)
 }
 
 // deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed. Other

@@ -53,7 +53,7 @@ func (c *Command) StopWithin(cancelGrace time.Duration) {
 	c.grace = min(maxGrace, max(cancelGrace-guardGrace-time.Second, cancelGrace/2))
 }
 
-// NeedsFiles returns why a server without a directory for files can't run the service; nil
+// NeedsFiles returns why a server without a place for files can't run the service; nil
 // if it can.
 func (c *Command) NeedsFiles() spec.Errors { return c.Service.NeedsFiles(c.output) }
 

@@ -92,7 +92,7 @@ func Register[T any](
 	return nil
 }
 
-// NeedsFiles returns why a server without a directory for files can't run the service with this form
+// NeedsFiles returns why a server without a place for files can't run the service with this form
 // of output; nil if it can.
 func (s *Service) NeedsFiles(output string) Errors {
 	what := ".output: to return"
@@ -102,6 +102,6 @@ func (s *Service) NeedsFiles(output string) Errors {
 		return nil
 	}
 	return Errors{{
-		Line: s.line, Text: s.Path() + what + " files, set files.dir to a directory that all processes share",
+		Line: s.line, Text: s.Path() + what + " files, set files.dir to a directory that all processes share, or files.s3",
 	}}
 }

@@ -56,7 +56,7 @@ func (u *Upstream) Register(r *jobs.Registry) spec.Errors {
 	return spec.Register(r, &u.Service, u.output, u.check, u.run)
 }
 
-// NeedsFiles returns why a server without a directory for files can't run the service; nil
+// NeedsFiles returns why a server without a place for files can't run the service; nil
 // if it can.
 func (u *Upstream) NeedsFiles() spec.Errors { return u.Service.NeedsFiles(u.output) }
 

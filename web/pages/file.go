@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"io"
 	"mime"
 	"slices"
@@ -15,7 +16,7 @@ import (
 var shownKinds = []string{"image", "audio", "video"}
 
 // addFile adds the file that a job returned to the view of the job, and shows its content if that is text.
-func (a *Pages) addFile(v *web.JobPage, j *jobs.Job) {
+func (a *Pages) addFile(ctx context.Context, v *web.JobPage, j *jobs.Job) {
 	f, ok := j.OutputAsFile()
 	if !ok {
 		return
@@ -31,7 +32,7 @@ func (a *Pages) addFile(v *web.JobPage, j *jobs.Job) {
 	case slices.Contains(shownKinds, kind):
 		v.File.Kind = kind
 	case kind == "text" || isJSON:
-		v.Output = a.readText(j.ID, f)
+		v.Output = a.readText(ctx, j.ID, f)
 	}
 	switch {
 	case isJSON && f.Bytes <= maxShown:
@@ -44,8 +45,8 @@ func (a *Pages) addFile(v *web.JobPage, j *jobs.Job) {
 }
 
 // readText returns the beginning of a file; "" if it is not text in UTF-8.
-func (a *Pages) readText(jobID string, f jobs.File) string {
-	content, err := a.Files.Open(jobID, f.ID)
+func (a *Pages) readText(ctx context.Context, jobID string, f jobs.File) string {
+	content, err := a.OpenFile(ctx, jobID, f.ID)
 	if err != nil {
 		return "" // the download reports it
 	}

@@ -87,7 +87,7 @@ func (a *Pages) jobView(r *http.Request, j *jobs.Job, owned bool) (web.JobPage, 
 	case j.Error != nil && j.Done:
 		v.Error, v.ErrorCode = j.Error.Message, j.Error.Code
 	case j.OutputFile != "":
-		a.addFile(&v, j)
+		a.addFile(ctx, &v, j)
 	case j.Status == jobs.Succeeded:
 		v.Output, v.Tree = clippedText(prettyJSON(j.Output)), jsonTree(j.Output)
 	}
