@@ -39,7 +39,7 @@ type bodyRequest struct {
 }
 
 type redeliverBody struct {
-	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
+	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again." example:"failed"`
 	CreatedAfter requestTime `json:"created_after" format:"date-time" doc:"Only those of events since then."`
 }
 
@@ -50,7 +50,7 @@ type redeliverAnswer struct {
 }
 
 type callbackTestBody struct {
-	URL string `json:"url" doc:"The receiver to try out."`
+	URL string `json:"url" doc:"The receiver to try out." example:"https://client.example/hooks/jobs"`
 }
 
 // addDeliveries adds the operations that list, show, resend and test callbacks.

@@ -63,11 +63,6 @@ func (a *API) addEvents() {
 	})
 }
 
-func streamTypes() map[string]*huma.MediaType {
-	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
-	return map[string]*huma.MediaType{eventStream: text, ndjson: text}
-}
-
 // streamEvents responds with the events of the jobs. Errors are returned before
 // the stream starts.
 func (a *API) streamEvents(

@@ -39,7 +39,7 @@ type cancelRequest struct {
 
 // cancelBody is the body of a cancelRequest.
 type cancelBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error." example:"no longer needed"`
 }
 
 // addJobs adds the operations that list, read and change jobs.

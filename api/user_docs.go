@@ -114,7 +114,8 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 		shown = append(shown, item)
 	}
 	for s := range a.Services.All() {
-		if schemas := []any{a.Validator.Input(s.Name), a.Validator.Output(s.Name), a.schemas.submits[s.Name]}; hidden[s.Name] {
+		schemas := []any{a.Validator.Input(s.Name), a.Validator.Output(s.Name), a.schemas.submits[s.Name]}
+		if hidden[s.Name] {
 			removed = append(removed, schemas...)
 		} else {
 			shown = append(shown, schemas...)
