@@ -47,6 +47,9 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 			key.WriteString(s.Name + "\x00")
 		}
 	}
+	if a.Auth.Open() { // the page says so
+		key.WriteString("open")
+	}
 	a.docs.mu.Lock()
 	defer a.docs.mu.Unlock()
 	if d := a.docs.rendered[key.String()]; d != nil {
@@ -68,7 +71,7 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 			if err != nil {
 				return nil, err
 			}
-			return renderDocs(document)
+			return a.renderDocs(document)
 		}),
 	}
 	a.docs.rendered[key.String()] = d

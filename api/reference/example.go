@@ -1,5 +1,3 @@
-// Package reference renders the API reference, an HTML page, from an OpenAPI document, and makes
-// examples from its schemas. The page can be read without JavaScript.
 package reference
 
 import (
@@ -165,7 +163,8 @@ func text(s *huma.Schema) any {
 	known := map[string]string{
 		"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "time": "12:00:00Z", "uri": "https://example.com/",
 		"uri-reference": "/path", "email": "ada@example.com", "uuid": "0b57a4e0-1d3c-4f6e-9a51-6c1f0a8f2e11",
-		"ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "hostname": "example.com", "duration": "PT1H",
+		"binary": "https://client.example/file", // files in JSON are URLs
+		"ipv4":   "192.0.2.1", "ipv6": "2001:db8::1", "hostname": "example.com", "duration": "PT1H",
 	}[s.Format]
 	if known != "" {
 		return known
