@@ -15,9 +15,12 @@ import (
 
 // tags are the groups of operations, in the order of the documentation.
 var tags = []*huma.Tag{
-	{Name: "services", Description: "What the server can run. Each service has an operation of its own that submits a job to it, with the schemas of its input and output."},
-	{Name: "jobs", Description: "Read, watch, cancel, retry and delete jobs. A job's token grants read access to that job without credentials."},
-	{Name: "callbacks", Description: "Signed requests to the callback_url of a job (Standard Webhooks): their deliveries, and the keys that sign them."},
+	{Name: "services", Description: "What the server can run. Each service has an operation of its own that submits a " +
+		"job to it, with the schemas of its input and output."},
+	{Name: "jobs", Description: "Read, watch, cancel, retry and delete jobs. A job's token grants read access to that " +
+		"job without credentials."},
+	{Name: "callbacks", Description: "Signed requests to the callback_url of a job (Standard Webhooks): their " +
+		"deliveries, and the keys that sign them."},
 	{Name: "operations", Description: "Health checks, for load balancers and monitoring."},
 }
 
@@ -94,7 +97,8 @@ func (a *API) jobSchema(service string) (*huma.Schema, error) {
 	}
 	name := "Job." + service
 	a.Validator.Registry.Map()[name] = &huma.Schema{
-		Description: "A job of the service " + service + ". If it has further steps (then), its output is that of the last one.",
+		Description: "A job of the service " + service +
+			". If it has further steps (then), its output is that of the last one.",
 		AllOf: []*huma.Schema{job, {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
 			"output": {AnyOf: []*huma.Schema{output, {Type: "null"}}, Description: "null until the job has succeeded."},
 		}}},
@@ -111,10 +115,12 @@ func exampleJob(service string, status jobs.Status, output json.RawMessage) (jso
 	const id = "job_06f3k9q2v8x1t7m4c0r5n6w2za"
 	job := jobs.Job{
 		ID: id, Token: id + ".Qm9uam91ciBsZSBtb25kZQ", Service: service, Status: status, Done: status.Done(),
-		LastEventID: "1-0", CreatedAt: *at(0), MaxAttempts: 3, Step: 1, Steps: 1, Priority: 2, Tags: []string{}, Output: output,
+		LastEventID: "1-0", CreatedAt: *at(0), MaxAttempts: 3, Step: 1, Steps: 1, Priority: 2, Tags: []string{},
+		Output: output,
 	}
 	if job.Done {
-		job.LastEventID, job.Attempt, job.StartedAt, job.FinishedAt, job.RemovedAt = "3-0", 1, at(8), at(1250), at(7*24*3_600_000)
+		job.LastEventID, job.Attempt = "3-0", 1
+		job.StartedAt, job.FinishedAt, job.RemovedAt = at(8), at(1250), at(7*24*3_600_000)
 		job.Progress = jobs.Report{Percent: 100, UpdatedAt: at(1250)}
 	}
 	return store.Marshal(job.Opened(exampleBase))

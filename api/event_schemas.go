@@ -16,7 +16,7 @@ type (
 		Type      string   `json:"type" enum:"snapshot"`
 		JobID     string   `json:"job_id,omitempty" doc:"The job of the event. Only in streams of many jobs."`
 		Job       jobs.Job `json:"job"`
-		Truncated bool     `json:"truncated,omitempty" doc:"The snapshot replaces missed events, so log lines may be missing."`
+		Truncated bool     `json:"truncated,omitempty" doc:"It replaces missed events, so log lines may be missing."`
 	}
 	statusEvent struct {
 		Type            string      `json:"type" enum:"status"`

@@ -11,7 +11,7 @@ import (
 var meaningOf = map[string]string{
 	"bad-request":            "The request is malformed: its headers, its form, or JSON that cannot be parsed.",
 	"unauthorized":           "Credentials are missing or incorrect.",
-	"forbidden":              "The caller may not do this: the service is not allowed, or the request comes from a page of another origin.",
+	"forbidden":              "The service is not allowed for the caller, or a page of another origin sent the request.",
 	"not-found":              "There is no such path, job, service, delivery or key, or it belongs to another user.",
 	"method-not-allowed":     "The path does not allow this method. The header Allow lists those it does.",
 	"not-acceptable":         "The operation offers none of the media types in Accept.",
@@ -35,7 +35,7 @@ var meaningOf = map[string]string{
 	"internal":               "An error of the server. Its log has details under the request_id.",
 	"shutting-down":          "The server is shutting down. Repeat the request after Retry-After.",
 	"storage-full":           "The server has no space for files.",
-	"unavailable":            "The database is away, or a limit of streams is reached. Repeat the request after Retry-After.",
+	"unavailable":            "The database is away, or a limit of streams is reached. Repeat it after Retry-After.",
 }
 
 // submitCodes are the problems of operations that submit jobs.

@@ -63,6 +63,7 @@ func (r *renderer) operation(method, path string, op *huma.Operation) (o operati
 	for _, p := range op.Parameters {
 		row := r.schemas.row(p.Name, p.Schema, p.Required, 0)
 		row.In, row.Meaning = p.In, cmp.Or(p.Description, row.Meaning)
+		row.Type = strings.TrimSuffix(row.Type, " or null") // a parameter is left out instead
 		o.Parameters = append(o.Parameters, row)
 	}
 	slices.SortStableFunc(o.Parameters, func(x, y row) int { return places[x.In] - places[y.In] })

@@ -131,8 +131,9 @@ func (r *renderer) groups() ([]group, error) {
 
 var order = map[string]int{"GET": 0, "POST": 1, "DELETE": 2}
 
+// rank puts submissions and what few readers look for behind the other operations of a group.
 func rank(o operation) int {
-	if o.Service != "" {
+	if o.Service != "" || o.Path == "/v1/events" || strings.HasPrefix(o.Path, "/.") {
 		return 1
 	}
 	return 0

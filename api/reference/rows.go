@@ -18,7 +18,6 @@ type row struct {
 	Type     string
 	Schema   string // the schema that the type links to; "" for none
 	Required bool
-	Default  string
 	Limits   string
 	Meaning  string
 }
@@ -69,15 +68,11 @@ func boolOrder(required []string, name string) int {
 func (all Schemas) row(name string, s *huma.Schema, required bool, depth int) row {
 	resolved := cmp.Or(all.Resolve(s), &huma.Schema{})
 	r := row{
-		Name: name, Depth: depth, Required: required, Type: all.typeOf(s), Meaning: cmp.Or(s.Description, resolved.Description),
+		Name: name, Depth: depth, Required: required, Type: all.typeOf(s),
+		Meaning: cmp.Or(s.Description, resolved.Description),
 	}
 	if known := all[Name(s)]; known != nil && (known.Properties != nil || known.AllOf != nil) {
 		r.Schema = Name(s)
-	}
-	if resolved.Default != nil {
-		if text, err := marshal(resolved.Default); err == nil {
-			r.Default = string(text)
-		}
 	}
 	values := resolved
 	if resolved.Type == huma.TypeArray && resolved.Items != nil {
@@ -87,6 +82,11 @@ func (all Schemas) row(name string, s *huma.Schema, required bool, depth int) ro
 	if len(values.Examples) > 0 && values.Properties == nil {
 		if text, err := marshal(values.Examples[0]); err == nil && len(text) < 80 {
 			limits = append(limits, "such as "+string(text))
+		}
+	}
+	if resolved.Default != nil {
+		if text, err := marshal(resolved.Default); err == nil {
+			limits = append(limits, "default "+string(text))
 		}
 	}
 	r.Limits = strings.Join(limits, "; ")
