@@ -7,6 +7,9 @@ const wrong = (answer: unknown) => new Error(JSON.stringify(answer));
 
 const submitted = await api.POST("/v1/services/maths.add/jobs", { body: { input: { a: 3, b: 4 }, tags: ["typescript"] } });
 if (!submitted.data || typeof submitted.data === "string") throw wrong(submitted.error); // a stream would be text
+const sum: number | null | undefined = submitted.data.output;
+// @ts-expect-error the output of this service is a number
+const words: string | null | undefined = submitted.data.output;
 const job = submitted.data.token ?? submitted.data.id;
 
 const done = await api.GET("/v1/jobs/{job}", { params: { path: { job }, query: { wait: 60 } } });

@@ -138,6 +138,10 @@ func New(c Config) (*API, error) {
 	a.addKeys()
 	a.addSkeleton()
 	a.addOperations()
+	a.addEventSchemas()
+	if err := a.completeDocument(); err != nil {
+		return nil, err
+	}
 	a.addDocs()
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
@@ -183,6 +187,7 @@ func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
 	c.Info.Description = "Puts slow code behind an asynchronous HTTP API: submit a job, then poll it, watch it or be called back."
 	c.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
+	c.Tags = tags
 	c.Components.Schemas = a.Validator.Registry
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":   {Type: "http", Scheme: "basic", Description: "Name and password of a user."},

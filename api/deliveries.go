@@ -39,7 +39,7 @@ type bodyRequest struct {
 }
 
 type redeliverBody struct {
-	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again."`
+	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again." example:"failed"`
 	CreatedAfter requestTime `json:"created_after" format:"date-time" doc:"Only those of events since then."`
 }
 
@@ -50,14 +50,14 @@ type redeliverAnswer struct {
 }
 
 type callbackTestBody struct {
-	URL string `json:"url" doc:"The receiver to try out."`
+	URL string `json:"url" doc:"The receiver to try out." example:"https://client.example/hooks/jobs"`
 }
 
 // addDeliveries adds the operations that list, show, resend and test callbacks.
 func (a *API) addDeliveries() {
 	register(a, operation{
 		id: "list-job-deliveries", method: http.MethodGet, path: "/v1/jobs/{job}/deliveries",
-		summary: "List the callbacks of a job, with their attempts", access: userOnly, tag: "callbacks",
+		summary: "List a job's callbacks", access: userOnly, tag: "callbacks",
 	}, a.jobDeliveries)
 	register(a, operation{
 		id: "list-deliveries", method: http.MethodGet, path: "/v1/deliveries", summary: "List callbacks, newest first",
@@ -65,7 +65,7 @@ func (a *API) addDeliveries() {
 	}, a.listDeliveries)
 	register(a, operation{
 		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{delivery}",
-		summary: "Show a callback with its body and attempts", access: userOnly, tag: "callbacks",
+		summary: "Get a callback", access: userOnly, tag: "callbacks",
 	}, func(ctx context.Context, req *deliveryRef) (*deliveryResponse, error) {
 		d, err := a.FindDelivery(ctx, req.Delivery)
 		return &deliveryResponse{http.StatusOK, d}, err

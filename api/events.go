@@ -53,7 +53,7 @@ func (a *API) addEvents() {
 	})
 	register(a, operation{
 		id: "stream-many-events", method: http.MethodGet, path: "/v1/events",
-		summary: "Watch many jobs on one connection", access: tokenOrUser, tag: "jobs",
+		summary: "Watch many jobs", access: tokenOrUser, tag: "jobs",
 		offers: []string{eventStream, ndjson}, more: streams,
 		description: "The events of up to 100 jobs, in one stream: browsers allow six connections to a server. The data of each event has the job's id in `job_id`. " +
 			"Each job has its `end`; after the last one the stream ends. An event's `id` says where the caller is in the events of all jobs, " +
@@ -61,11 +61,6 @@ func (a *API) addEvents() {
 	}, func(ctx context.Context, req *multiEventsRequest) (*huma.StreamResponse, error) {
 		return a.streamEvents(ctx, req.Jobs, true, &req.Resumption)
 	})
-}
-
-func streamTypes() map[string]*huma.MediaType {
-	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
-	return map[string]*huma.MediaType{eventStream: text, ndjson: text}
 }
 
 // streamEvents responds with the events of the jobs. Errors are returned before

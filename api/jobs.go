@@ -40,7 +40,7 @@ type cancelRequest struct {
 
 // cancelBody is the body of a cancelRequest.
 type cancelBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error."`
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Becomes the message of the job's error." example:"no longer needed"`
 }
 
 // addJobs adds the operations that list, read and change jobs.
@@ -51,7 +51,7 @@ func (a *API) addJobs() {
 		description: "List items have no input and no output: output is null, and output_omitted is true if there is one to fetch from result_url.",
 	}, a.listJobs)
 	register(a, operation{
-		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Ask how a job is", access: tokenOrUser,
+		id: "get-job", method: http.MethodGet, path: "/v1/jobs/{job}", summary: "Get a job", access: tokenOrUser,
 		tag: "jobs",
 		more: func(op *huma.Operation) {
 			op.Responses["200"] = &huma.Response{
@@ -62,7 +62,7 @@ func (a *API) addJobs() {
 		},
 	}, a.getJob)
 	register(a, operation{
-		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Fetch a job's bare output",
+		id: "get-result", method: http.MethodGet, path: "/v1/jobs/{job}/result", summary: "Get a job's output",
 		access: tokenOrUser, tag: "jobs", offers: []string{anyType},
 		description: fmt.Sprintf("If the output is a file, this is the file itself, with byte ranges (RFC 9110, section 14) "+
 			"and a strong ETag. Else it is JSON of at most %d bytes.", a.Queue.MaxOutput),
@@ -84,7 +84,7 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
-		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Read the log of a job",
+		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Get a job's log",
 		access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
 		description: "The newest 256 KiB of it, a line each with its time and level.",
 		more: func(op *huma.Operation) {
@@ -106,13 +106,13 @@ func (a *API) addJobs() {
 		},
 	}, a.cancelJob)
 	register(a, operation{
-		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Run a finished job again",
+		id: "retry-job", method: http.MethodPost, path: "/v1/jobs/{job}/retry", summary: "Retry a job that has ended",
 		access: userOnly, tag: "jobs",
 		description: "Makes a new job with the same input and options, but for delay and run_at; its retry_of names the old one, which stays as it is.",
 		status:      http.StatusAccepted,
 	}, a.retryJob)
 	register(a, operation{
-		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Erase a job that has ended",
+		id: "delete-job", method: http.MethodDelete, path: "/v1/jobs/{job}", summary: "Delete a job that has ended",
 		access: userOnly, tag: "jobs",
 		description: "Erases input, output, log, events and callbacks.", status: http.StatusNoContent,
 	}, a.deleteJob)

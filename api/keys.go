@@ -42,8 +42,8 @@ type rotateBody struct {
 func (a *API) addKeys() {
 	register(a, operation{
 		id: "get-keys", method: http.MethodGet, path: "/.well-known/jwks.json", access: public, tag: "callbacks",
-		summary:     "Get the public keys that callbacks are signed with",
-		description: "A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
+		summary:     "Get the public keys",
+		description: "The keys that callbacks are signed with: a JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).",
 	}, func(ctx context.Context, _ *struct{}) (*keySet, error) {
 		keys, err := a.Queue.Keys.Public(ctx)
 		if err != nil {
@@ -55,8 +55,8 @@ func (a *API) addKeys() {
 	})
 	register(a, operation{
 		id: "list-callback-keys", method: http.MethodGet, path: "/v1/callback-keys", access: userOnly, tag: "callbacks",
-		summary:     "List the keys that your callbacks are signed with",
-		description: "Your secrets and the server's own key; what is secret is not shown.",
+		summary:     "List your keys",
+		description: "The keys that sign your callbacks: your secrets and the server's own key. What is secret is not shown.",
 	}, func(ctx context.Context, _ *struct{}) (*keyList, error) {
 		listed, err := a.Queue.Keys.List(ctx, InfoOf(ctx).User.Name)
 		list := new(keyList)
@@ -66,14 +66,14 @@ func (a *API) addKeys() {
 	register(a, operation{
 		id: "create-callback-key", method: http.MethodPost, path: "/v1/callback-keys", access: userOnly,
 		tag: "callbacks", status: http.StatusCreated,
-		summary:     "Make another secret",
-		description: "It signs your callbacks beside those there are, and is shown this once.",
+		summary:     "Create a secret",
+		description: "The new secret signs your callbacks besides the existing ones. It is shown only once.",
 	}, func(ctx context.Context, _ *struct{}) (*newKeyResponse, error) { return a.createKey(ctx, nil) })
 	register(a, operation{
 		id: "rotate-callback-keys", method: http.MethodPost, path: "/v1/callback-keys/rotate", access: userOnly,
 		tag: "callbacks", status: http.StatusCreated,
-		summary:     "Make a new secret in the place of the old ones",
-		description: "The old ones go on signing for the grace, so that receivers have time to change over.",
+		summary:     "Rotate the secrets",
+		description: "Creates a secret that replaces the old ones. They go on signing for the grace period, so that receivers have time to change over.",
 	}, func(ctx context.Context, req *bodyRequest) (*newKeyResponse, error) {
 		body, err := bodyOf[rotateBody](ctx, a, req.RawBody)
 		if err != nil {
@@ -90,7 +90,7 @@ func (a *API) addKeys() {
 	register(a, operation{
 		id: "revoke-callback-key", method: http.MethodDelete, path: "/v1/callback-keys/{key}", access: userOnly,
 		tag: "callbacks", status: http.StatusNoContent,
-		summary: "End one of your secrets now",
+		summary: "Revoke a secret",
 	}, func(ctx context.Context, req *struct {
 		Key string `path:"key"`
 	},

@@ -56,6 +56,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	case public:
 		op.Security = []map[string][]string{}
 	}
+	op.Extensions = map[string]any{"x-problems": codesOf(&o)}
 	if o.more != nil {
 		o.more(&op)
 	}

@@ -84,7 +84,7 @@ type readyAnswer struct {
 // addOperations adds the health checks and the metrics.
 func (a *API) addOperations() {
 	register(a, operation{
-		id: "live", method: http.MethodGet, path: "/healthz", summary: "Ask whether the process lives", access: public,
+		id: "live", method: http.MethodGet, path: "/healthz", summary: "Check liveness", access: public,
 		tag: "operations",
 	}, func(context.Context, *struct{}) (*liveAnswer, error) {
 		response := new(liveAnswer)
@@ -92,7 +92,7 @@ func (a *API) addOperations() {
 		return response, nil
 	})
 	register(a, operation{
-		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Ask whether the server takes jobs",
+		id: "ready", method: http.MethodGet, path: "/readyz", summary: "Check readiness",
 		access: public, tag: "operations",
 		description: "503 while the database is away or takes nothing, and while the server shuts down. What else is wrong is a warning.",
 	}, func(context.Context, *struct{}) (*readyAnswer, error) { return a.ready() })

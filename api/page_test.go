@@ -273,11 +273,14 @@ type formInput struct {
 	Extras []string `json:"extras,omitempty" maxItems:"1"`
 }
 
+// addBuild adds a service whose input has a field of each type.
+func addBuild(r *jobs.Registry) {
+	jobs.Add(r, jobs.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
+}
+
 // A form has the right field for each type, and gives it back in JSON.
 func TestPageFields(t *testing.T) {
-	f := newFixture(t, jobstest.SQLite(t), options{services: func(r *jobs.Registry) {
-		jobs.Add(r, jobs.Service{Name: "build", Summary: "Build a car."}, func(_ context.Context, in formInput) (formInput, error) { return in, nil })
-	}})
+	f := newFixture(t, jobstest.SQLite(t), options{services: addBuild})
 	a := f.do(t, "GET", "/services/build", "")
 	for _, want := range []string{
 		`<select id="input-color"`, `<option>green</option>`, `id="input-doors" name="input.doors" type="number"`, `step="1"`, `<select id="input-roof"`, `<textarea id="input-note"`, `id="input-link" name="input.link" type="url"`, `<textarea id="input-extras"`, "As JSON.",

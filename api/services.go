@@ -35,7 +35,7 @@ type serviceResponse struct{ Body Service }
 // them.
 func (a *API) addServices() {
 	register(a, operation{
-		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List what can be run",
+		id: "list-services", method: http.MethodGet, path: "/v1/services", summary: "List services",
 		access: userOnly, tag: "services",
 	}, func(ctx context.Context, _ *struct{}) (*serviceList, error) {
 		list := new(serviceList)

@@ -47,6 +47,9 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 			key.WriteString(s.Name + "\x00")
 		}
 	}
+	if a.Auth.Open() { // the page says so
+		key.WriteString("open")
+	}
 	a.docs.mu.Lock()
 	defer a.docs.mu.Unlock()
 	if d := a.docs.rendered[key.String()]; d != nil {
@@ -68,7 +71,7 @@ func (a *API) docsFor(r *http.Request) (*userDocs, error) {
 			if err != nil {
 				return nil, err
 			}
-			return renderDocs(document)
+			return a.renderDocs(document)
 		}),
 	}
 	a.docs.rendered[key.String()] = d
@@ -114,7 +117,8 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 		shown = append(shown, item)
 	}
 	for s := range a.Services.All() {
-		if schemas := []any{a.Validator.Input(s.Name), a.Validator.Output(s.Name), a.schemas.submits[s.Name]}; hidden[s.Name] {
+		schemas := []any{a.Validator.Input(s.Name), a.Validator.Output(s.Name), a.schemas.submits[s.Name]}
+		if hidden[s.Name] {
 			removed = append(removed, schemas...)
 		} else {
 			shown = append(shown, schemas...)
