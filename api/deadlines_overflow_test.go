@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
 )
 
 // A deadlineRecorder records the last deadline of the body.
@@ -30,6 +32,27 @@ func TestLargeBodyDeadline(t *testing.T) {
 		}
 		if !d.last.After(time.Now()) {
 			t.Errorf("after %d bytes, the deadline is %s, in the past", received, d.last)
+		}
+	}
+}
+
+// SetWriteDeadline records a deadline of the response.
+func (d *deadlineRecorder) SetWriteDeadline(t time.Time) error { d.last = t; return nil }
+
+// TestLargeResponseDeadline checks the same of the deadline of a large response.
+func TestLargeResponseDeadline(t *testing.T) {
+	t.Parallel()
+	for _, written := range []int{1 << 20, 9 << 30} {
+		d := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
+		w := &deadlineWriter{
+			WrapResponseWriter: middleware.NewWrapResponseWriter(d, 1), control: http.NewResponseController(d),
+			stallTimeout: time.Minute, written: written,
+		}
+		if _, err := w.Write([]byte("more")); err != nil {
+			t.Fatal(err)
+		}
+		if !d.last.After(time.Now()) {
+			t.Errorf("after %d bytes, the deadline is %s, in the past", written, d.last)
 		}
 	}
 }
