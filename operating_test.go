@@ -74,6 +74,49 @@ func TestDocsSourceFiles(t *testing.T) {
 	}
 }
 
+// Links between the documents lead to files and headings that exist.
+func TestDocsLinks(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := func(path string) map[string]bool {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil
+		}
+		found := map[string]bool{"": true}
+		for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+			slug := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+			found[strings.ReplaceAll(slug, " ", "-")] = true
+		}
+		return found
+	}
+	links := 0
+	for _, document := range append(documents, "README.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^):\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			links++
+			name, anchor, _ := strings.Cut(m[1], "#")
+			path := document
+			if name != "" {
+				path = filepath.Join(filepath.Dir(document), name)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %v", document, err)
+			} else if strings.HasSuffix(path, ".md") && !headings(path)[anchor] {
+				t.Errorf("%s: %s has no heading %q", document, path, anchor)
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("%d links found, want at least 20", links)
+	}
+}
+
 // The log messages that docs/operating.md quotes are in the source.
 func TestDocsOperatingLog(t *testing.T) {
 	doc, err := os.ReadFile("docs/operating.md")

@@ -77,7 +77,7 @@ commands:
 	}
 	t.Logf("%d kills, %d jobs", kills, len(c.jobs))
 	c.check(last, t)
-	if left, err := filepath.Glob(filepath.Join(tmp, "coatcheck-job-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(tmp, "coatcheck-work-*")); err != nil || len(left) > 0 {
 		t.Errorf("working directories are left: %v, %v", left, err)
 	}
 	v.end(syscall.SIGTERM)

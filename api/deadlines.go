@@ -28,6 +28,11 @@ const (
 	minWriteRate = 16 << 10
 )
 
+// timeAtRate returns how long a number of bytes takes at a rate in bytes per second.
+func timeAtRate(bytes, rate int64) time.Duration {
+	return time.Duration(float64(bytes) / float64(rate) * float64(time.Second))
+}
+
 // bodyReadTimeout is how long a request body may take to arrive.
 func (a *API) bodyReadTimeout() time.Duration {
 	return a.BodyTimeout + time.Duration(a.MaxBody)*time.Second/minBodyRate
@@ -96,7 +101,7 @@ func (b *deadlineBody) allowLarge(timeout time.Duration) {
 }
 
 func (b *deadlineBody) extend() {
-	_ = b.control.SetReadDeadline(b.start.Add(b.timeout + time.Duration(b.received)*time.Second/minUploadRate))
+	_ = b.control.SetReadDeadline(b.start.Add(b.timeout + timeAtRate(b.received, minUploadRate)))
 }
 
 func (b *deadlineBody) begin(limit time.Duration) {
@@ -170,7 +175,7 @@ func (w *deadlineWriter) Write(p []byte) (written int, err error) {
 	for {
 		chunk := p[:min(len(p), writeChunkSize)]
 		start := time.Now()
-		timeout := w.stallTimeout + time.Duration(w.written)*time.Second/minWriteRate - w.waited
+		timeout := w.stallTimeout + timeAtRate(int64(w.written), minWriteRate) - w.waited
 		_ = w.control.SetWriteDeadline(start.Add(min(timeout, w.stallTimeout)))
 		n, err := w.WrapResponseWriter.Write(chunk)
 		written += n

@@ -48,6 +48,9 @@ func knownProblem(err error) *Problem {
 		return NewProblem("invalid-callback-url", e.Reason,
 			schema.ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
+	if e, ok := errors.AsType[*files.FullError](err); ok {
+		return NewProblem("storage-full", e.Error())
+	}
 	if errs := fieldErrors(err); errs != nil {
 		return Invalid(errs)
 	}

@@ -89,6 +89,10 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 		return nil, err
 	}
 	info := InfoOf(r.Context())
+	if err := a.CheckMaySubmit(r.Context()); err != nil { // before the server takes large files
+		return nil, err
+	}
+	info.maySubmit = true
 	info.form = f
 	info.onEnd = append(info.onEnd, func() { a.discard(f) }) // also after a panic
 	defer func() {
@@ -97,10 +101,13 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 		}
 	}()
 	reader := &formReader{api: a, form: f, files: a.Validator.Files(service), rest: a.MaxBody}
-	for {
+	for n := 0; ; n++ {
 		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && n > 0 {
 			break
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, NewProblem("bad-request", "the multipart body has no part with the boundary that its Content-Type names")
 		}
 		if err != nil {
 			return nil, formError(r.Context(), err)
@@ -158,9 +165,11 @@ func (f *formReader) read(ctx context.Context, part *multipart.Part) error {
 	name := part.FormName()
 	property := strings.TrimPrefix(name, inputPrefix)
 	list, isFile := f.files[property]
-	_, parameters, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	_, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	_, hasName := parameters["filename"]
 	switch {
+	case err != nil:
+		return NewProblem("bad-request", "the multipart body is malformed: the Content-Disposition of a part is no list of different parameters")
 	case name == "":
 		return NewProblem("bad-request", `the multipart body is malformed: a part has no name`)
 	case isFile && hasName:

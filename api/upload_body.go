@@ -51,10 +51,6 @@ func (a *API) formBody(r *http.Request, service string) ([]byte, error) {
 	if _, err := a.Service(ctx, service); err != nil {
 		return nil, err
 	}
-	if err := a.CheckMaySubmit(ctx); err != nil { // before the server takes large files
-		return nil, err
-	}
-	InfoOf(ctx).maySubmit = true
 	f, err := a.ReadForm(r, service)
 	if err != nil {
 		return nil, err
@@ -71,13 +67,16 @@ func (a *API) encodeForm(service string, f *Form, refs map[string][]string) ([]b
 	if err != nil {
 		return nil, err
 	}
+	if errs := f.repeated(); errs != nil {
+		return nil, Invalid(errs)
+	}
 	properties := a.Validator.Resolve(a.Validator.Input(service)).Properties
 	options := a.Validator.Resolve(a.schemas.submits[service]).Properties
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(f.Values)) {
 		property, isProperty := strings.CutPrefix(name, inputPrefix)
 		switch {
-		case name == "input":
+		case name == "input", isProperty && len(refs[property]) > 0:
 		case isProperty:
 			input = append(input, member(property, formValues(a.Validator.Resolve(properties[property]), f.Values[name])))
 		default:
@@ -85,10 +84,27 @@ func (a *API) encodeForm(service string, f *Form, refs map[string][]string) ([]b
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(refs)) {
-		input = append(input, member(name, formValues(a.Validator.Resolve(properties[name]), refs[name])))
+		all := slices.Concat(refs[name], f.Values[inputPrefix+name]) // a list may have files and URLs
+		input = append(input, member(name, formValues(a.Validator.Resolve(properties[name]), all)))
 	}
 	members = append(members, `"input":{`+strings.Join(input, ",")+`}`)
 	return []byte("{" + strings.Join(members, ",") + "}"), nil
+}
+
+// repeated returns an error for each property that is in the field "input" and is a part of its own.
+func (f *Form) repeated() (errs []schema.ProblemError) {
+	var members map[string]json.RawMessage
+	if values := f.Values["input"]; len(values) != 1 || json.Unmarshal([]byte(values[0]), &members) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if len(f.files[name]) > 0 || f.Values.Has(inputPrefix+name) {
+			errs = append(errs, schema.ProblemError{
+				Location: at(name), Message: "expected it once: in the part input, or as a part of its own",
+			})
+		}
+	}
+	return errs
 }
 
 // inputMembers returns the members of the JSON object in the field "input".

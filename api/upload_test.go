@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -205,7 +207,8 @@ func testUploadRefused(t *testing.T, kind storeKind) {
 		"text":            {[]string{"file=hello"}, 422, "the part file"},
 		"forged":          {[]string{"file=upload_06h21hft0dwc"}, 422, "the part file"},
 		"twice":           {[]string{"file@a=1", "file@b=2"}, 422, "expected one file"},
-		"also in input":   {[]string{`input={"file": "x"}`, "file@b=2"}, 400, "duplicate"},
+		"also in input":   {[]string{`input={"file": "x"}`, "file@b=2"}, 422, "expected it once"},
+		"option twice":    {[]string{"file@a=1", `input={"fail": false}`, "input.fail=true"}, 422, "expected it once"},
 		"unknown file":    {[]string{"file@a=1", "video@b=2"}, 422, "only in file, more"},
 		"unknown field":   {[]string{"file@a=1", "speed=2"}, 422, `"body.speed"`},
 		"unknown input":   {[]string{"file@a=1", "input.speed=2"}, 422, `"body.input.speed"`},
@@ -232,6 +235,9 @@ func testUploadRefused(t *testing.T, kind storeKind) {
 	for name, tt := range map[string]struct{ path, body, header, want string }{
 		"JSON":            {"read", `{"input": {"file": "upload_06h21hft0dwc"}}`, "Content-Type: application/json", "the part file"},
 		"cut":             {"read", body[:len(body)-30], header, "malformed"},
+		"wrong boundary":  {"read", strings.ReplaceAll(body, "--", "--x"), header, "no part with the boundary"},
+		"no part":         {"read", "", header, "no part with the boundary"},
+		"two names":       {"read", strings.Replace(body, `filename="a"`, `filename="a"; filename="b"`, 1), header, "different parameters"},
 		"no boundary":     {"read", body, "Content-Type: multipart/form-data", "malformed"},
 		"other service":   {"render", body, header, "expected a JSON body"},
 		"another type":    {"read", body, "Content-Type: text/plain", "multipart/form-data"},
@@ -334,7 +340,7 @@ func testFileByURL(t *testing.T, kind storeKind) {
 	remote := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/a.txt":
-			io.WriteString(w, "hello "+r.URL.RawQuery)
+			io.WriteString(w, "hello "+r.URL.RawQuery+r.Header.Get("Referer"))
 		case "/moved":
 			http.Redirect(w, r, "/a.txt?moved", http.StatusFound)
 		case "/inside":
@@ -352,6 +358,18 @@ func testFileByURL(t *testing.T, kind storeKind) {
 			io.WriteString(w, strings.Repeat("x", 2000))
 		case "/cut":
 			w.Header().Set("Content-Length", "100")
+		case "/zipped.txt":
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			io.WriteString(z, "unzipped "+r.Header.Get("Accept-Encoding"))
+			z.Close()
+		case "/bomb":
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			z.Write(make([]byte, 100_000))
+			z.Close()
+		case "/brotli":
+			w.Header().Set("Content-Encoding", "br")
 		default:
 			http.NotFound(w, r)
 		}
@@ -380,6 +398,9 @@ func testFileByURL(t *testing.T, kind storeKind) {
 		{`"file": "` + remote.URL + `/inside"`, `, "max_attempts": 2`, "failed", "the server redirects: "},
 		{`"file": "` + remote.URL + `/around"`, `, "max_attempts": 2`, "failed", "more than 5 times"},
 		{`"file": "` + remote.URL + `/large"`, `, "max_attempts": 2`, "failed", "files.max_file"},
+		{`"file": "` + remote.URL + `/zipped.txt"`, "", "succeeded", `"texts":["unzipped identity"]`},
+		{`"file": "` + remote.URL + `/bomb"`, `, "max_attempts": 2`, "failed", "files.max_file"},
+		{`"file": "` + remote.URL + `/brotli"`, `, "max_attempts": 2`, "failed", "Content-Encoding: \\\"br\\\""},
 		{`"file": "` + remote.URL + `/cut"`, "", "failed", "input.file: download a file from 127.0.0.1"},
 	} {
 		a := f.do(t, "POST", "/v1/services/read/jobs", `{"input": {`+tt.input+`}`+tt.options+`}`, "Prefer: wait=20")
@@ -479,4 +500,36 @@ func testChainOfFiles(t *testing.T, kind storeKind) {
 			t.Errorf("a file for a text: %s", a.body)
 		}
 	})
+}
+
+// A retry needs space for its files like another upload, and is refused where there is none.
+func TestRetryOfUploadIsLimited(t *testing.T) {
+	eachStore(t, func(t *testing.T, kind storeKind) {
+		o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 1900})
+		f := newFixture(t, jobstest.SQLite(t), o)
+		job := f.upload(t, wait, "file@a="+strings.Repeat("x", 900)).job(t)
+		for n, status := range []int{202, 507} {
+			a := f.do(t, "POST", "/v1/jobs/"+job.ID+"/retry", "")
+			if a.StatusCode != status || status == 507 && !strings.Contains(a.body, "files.max_total") {
+				t.Errorf("retry %d: %s %s", n+1, a.Status, a.body)
+			}
+		}
+		if found := place.stored(t); len(found) != 2 {
+			t.Errorf("stored are %q, want two files", found)
+		}
+	})
+}
+
+// A list of files may have files and URLs.
+func TestUploadMixedWithURLs(t *testing.T) {
+	o, _ := withUploads(t, inDir, files.Limits{File: 1000, Total: 10_000})
+	f := newFixture(t, jobstest.SQLite(t), o)
+	a := f.upload(t, nil, "file@a=1", "more@b=2", "more=https://example.invalid/c")
+	if a.StatusCode != 202 {
+		t.Fatalf("%s %s", a.Status, a.body)
+	}
+	seen := f.do(t, "GET", "/v1/jobs/"+a.job(t).ID, "").job(t)
+	if !regexp.MustCompile(`"more": ?\["upload_\w+", ?"https://example.invalid/c"\]`).Match(seen.Input) {
+		t.Errorf("the input is %s", seen.Input)
+	}
 }

@@ -11,8 +11,8 @@ import (
 const maxDigest = 160
 
 // Digest returns the beginning of an input in one line, by which people tell jobs apart: names and
-// values without quotes and outer braces, such as "seconds: 2, name: Ada".
-func Digest(input json.RawMessage) string {
+// values without quotes and outer braces, such as "seconds: 2, name: Ada". Uploads have their names.
+func Digest(input json.RawMessage, uploads map[string]File) string {
 	d := json.NewDecoder(bytes.NewReader(input))
 	d.UseNumber()
 	var b strings.Builder
@@ -32,18 +32,21 @@ func Digest(input json.RawMessage) string {
 			b.WriteString(", ")
 		}
 		text, _ := name.(string)
-		b.WriteString(text + ": " + digestValue(value))
+		b.WriteString(text + ": " + digestValue(value, uploads))
 	}
 	return clipDigest(b.String())
 }
 
 // digestValue returns a value in one line: a text without quotes.
-func digestValue(value json.RawMessage) string {
+func digestValue(value json.RawMessage, uploads map[string]File) string {
 	if len(value) > 8*maxDigest { // a text may have many escapes
 		return "…"
 	}
 	var text string
 	if value[0] == '"' && json.Unmarshal(value, &text) == nil {
+		if f, ok := uploads[text]; ok {
+			return f.Name
+		}
 		return text
 	}
 	var line bytes.Buffer

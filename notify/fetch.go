@@ -47,24 +47,35 @@ func (s *Sender) Fetch(ctx context.Context, url string) (*Download, error) {
 	if err != nil {
 		return nil, &FetchError{reason: err.Error(), Final: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, checked, http.NoBody)
+	idle := newIdleContext(ctx)
+	req, err := http.NewRequestWithContext(idle, http.MethodGet, checked, http.NoBody)
 	if err != nil {
+		idle.stop()
 		return nil, &FetchError{reason: "the URL is not valid", Final: true}
 	}
 	req.Header.Set("User-Agent", "Coatcheck/1 (files)")
+	req.Header.Set("Accept-Encoding", "identity")
 	client := &http.Client{Transport: s.client.Transport, CheckRedirect: s.checkRedirect}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, s.fetchError(ctx, req, err)
+		idle.stop()
+		return nil, s.fetchError(idle, req, err)
+	}
+	content, encodingErr := decoded(resp, idle)
+	if resp.StatusCode != http.StatusOK || encodingErr != nil {
+		resp.Body.Close()
+		idle.stop()
+	}
+	if resp.StatusCode == http.StatusOK && encodingErr != nil {
+		return nil, &FetchError{reason: encodingErr.Error(), Final: true}
 	}
 	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
 		result := classifyStatus(resp)
 		return nil, &FetchError{
 			reason: "the server responded " + resp.Status, Final: result.Class == Refused || result.Class == Final, RetryAfter: result.RetryAfter,
 		}
 	}
-	return &Download{fileName(resp), fileType(resp), resp.Body}, nil
+	return &Download{fileName(resp), fileType(resp), content}, nil
 }
 
 // checkRedirect checks a redirect to another URL.
@@ -72,6 +83,7 @@ func (s *Sender) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
 	}
+	req.Header.Del("Referer") // the URL may be secret
 	_, err := s.guard.CheckURL(req.URL.String())
 	return err
 }
@@ -80,6 +92,9 @@ func (s *Sender) checkRedirect(req *http.Request, via []*http.Request) error {
 func (s *Sender) fetchError(ctx context.Context, req *http.Request, err error) error {
 	if refused, ok := errors.AsType[*URLError](err); ok {
 		return &FetchError{reason: "the server redirects: " + refused.Reason, Final: true}
+	}
+	if errors.Is(context.Cause(ctx), errIdle) {
+		return &FetchError{reason: errIdle.Error()}
 	}
 	if errors.Is(err, errRedirects) {
 		return &FetchError{reason: fmt.Sprintf("the server redirects more than %d times", maxRedirects), Final: true}

@@ -44,7 +44,7 @@ func (p *property) isFile() bool {
 // Assign adds arguments to the input of a service: NAME=VALUE and NAME:=JSON. A VALUE
 // that the service's schema wants as a text is one; any other is JSON if it parses as
 // JSON, and else a text, which the server then rejects with a reason. NAME=@PATH is a
-// file where the schema wants one; files are the paths by their names. Error: an
+// file where the schema wants one, unless it is named by its URL; files are the paths by their names. Error: an
 // [ArgumentError], or one of [Client.Call].
 func (c *Client) Assign(
 	ctx context.Context, service string, input map[string]json.RawMessage, args []string,
@@ -70,8 +70,14 @@ func (c *Client) Assign(
 			return nil, BadArgument(fmt.Errorf("expected NAME=VALUE or NAME:=JSON, got %q", arg))
 		case p.isFile():
 			path, ok := strings.CutPrefix(value, "@")
+			if !ok && p.Type == "string" && (strings.HasPrefix(value, "https://") || strings.HasPrefix(value, "http://")) {
+				if input[name], err = json.Marshal(value); err != nil {
+					return nil, err
+				}
+				continue
+			}
 			if !ok || path == "" || asJSON {
-				return nil, BadArgument(fmt.Errorf("%s is a file: expected %s=@PATH, got %q", name, name, arg))
+				return nil, BadArgument(fmt.Errorf("%s is a file: expected %s=@PATH or its URL, got %q", name, name, arg))
 			}
 			files[name] = append(files[name], path)
 		case asJSON && !json.Valid([]byte(value)):

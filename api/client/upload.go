@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -21,32 +22,47 @@ func (c *Client) Upload(
 ) error {
 	for _, paths := range files {
 		for _, path := range paths {
-			f, err := os.Open(path) //nolint:gosec // the user names it
-			if err != nil {
+			if err := checkFile(path); err != nil {
 				return BadArgument(err)
 			}
-			f.Close()
 		}
 	}
 	r, w := io.Pipe()
 	form := multipart.NewWriter(w)
-	done := make(chan struct{})
+	written := make(chan error, 1)
 	go func() {
-		defer close(done)
-		w.CloseWithError(writeForm(form, body, files))
-	}()
-	defer func() {
-		r.CloseWithError(io.ErrClosedPipe)
-		<-done
+		err := writeForm(form, body, files)
+		w.CloseWithError(err)
+		written <- err
 	}()
 	header = maps.Clone(header)
 	header.Set("Content-Type", form.FormDataContentType())
 	header.Set("Expect", "100-continue") // the server may refuse before the files are sent
 	resp, err := c.withoutTimeout().sendBody(ctx, http.MethodPost, url, header, r)
+	r.CloseWithError(errSent)
+	if local := <-written; local != nil && !errors.Is(local, errSent) && !errors.Is(local, io.ErrClosedPipe) {
+		return BadArgument(local)
+	}
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(resp.body, v)
+}
+
+// errSent is the error of a form whose rest the server does not want.
+var errSent = errors.New("the server has responded")
+
+// checkFile returns why a file can't be sent.
+func checkFile(path string) error {
+	f, err := os.Open(path) //nolint:gosec // the user names it
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		return errors.Join(err, fmt.Errorf("%s is a directory", path))
+	}
+	return nil
 }
 
 // withoutTimeout returns the client without a timeout for its calls.

@@ -14,7 +14,8 @@ import (
 	"coatcheck/jobs/store"
 )
 
-// Copy implements [Store]. Files are linked where the file system can, because they never change.
+// Copy implements [Store]. Files are linked where the file system can, because they never change. A
+// link counts as much as a file of its own.
 func (d *Dir) Copy(ctx context.Context, fromJob, toJob string, fileIDs []string) error {
 	if !keys.ValidID("job_", fromJob) || !keys.ValidID("job_", toJob) {
 		return fmt.Errorf("copy files of a job: %w", fs.ErrNotExist)
@@ -36,13 +37,17 @@ func (d *Dir) Copy(ctx context.Context, fromJob, toJob string, fileIDs []string)
 
 // copyFile copies a file of the directory.
 func (d *Dir) copyFile(ctx context.Context, from, to string) error {
-	if os.Link(from, to) == nil {
-		info, err := os.Lstat(to)
-		if err == nil {
-			d.used.Add(info.Size())
-		}
+	info, err := os.Lstat(from)
+	if err != nil {
+		return saveError(err)
+	}
+	if err := d.reserve(info.Size()); err != nil {
 		return err
 	}
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	d.used.Add(-info.Size()) // write counts it
 	in, err := os.Open(from) //nolint:gosec // the ids are valid
 	if err != nil {
 		return saveError(err)
@@ -51,7 +56,10 @@ func (d *Dir) copyFile(ctx context.Context, from, to string) error {
 	if _, _, err := d.write(ctx, to+partSuffix, in); err != nil {
 		return saveError(err)
 	}
-	return os.Rename(to+partSuffix, to)
+	if err := os.Rename(to+partSuffix, to); err != nil {
+		return saveError(err)
+	}
+	return nil
 }
 
 // Copy copies a directory of files to a new directory while it is in use. Complete files never

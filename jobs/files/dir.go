@@ -57,16 +57,19 @@ func (d *Dir) save(ctx context.Context, jobID, prefix, name, contentType string,
 	return file, nil
 }
 
-// saveError returns the error of a file that could not be saved, without paths of this machine:
-// callers of the job see it.
-func saveError(err error) error {
+// saveError returns the error of a file that could not be saved, without paths of this machine.
+func saveError(err error) error { return fmt.Errorf("save a file: %w", withoutPath(err)) }
+
+// withoutPath returns an error of the file system without the path, because callers of the job see
+// it.
+func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
 	if e, ok := errors.AsType[*os.LinkError](err); ok {
 		err = e.Err
 	}
-	return fmt.Errorf("save a file: %w", err)
+	return err
 }
 
 // write writes a file to disk. If it fails, the file is removed.
@@ -110,7 +113,7 @@ func (d *Dir) Open(_ context.Context, jobID, fileID string) (io.ReadSeekCloser, 
 	}
 	f, err := os.Open(filepath.Join(d.path, jobID, fileID)) //nolint:gosec // both ids are valid
 	if err != nil {
-		return nil, fmt.Errorf("open a file: %w", err)
+		return nil, fmt.Errorf("open a file: %w", withoutPath(err))
 	}
 	return f, nil
 }

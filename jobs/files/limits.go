@@ -36,6 +36,15 @@ type quota struct {
 // MaxFile implements [Store].
 func (q *quota) MaxFile() int64 { return q.limits.File }
 
+// reserve counts bytes as used. Error: a [*FullError].
+func (q *quota) reserve(bytes int64) error {
+	if q.used.Add(bytes) > q.limits.Total {
+		q.used.Add(-bytes)
+		return &FullError{q.limits.Total}
+	}
+	return nil
+}
+
 // A limitedWriter writes a file within the limits, and counts its bytes as used.
 type limitedWriter struct {
 	ctx     context.Context //nolint:containedctx // io.Copy has no context
@@ -59,9 +68,8 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	if limit := w.quota.limits.File; w.written+int64(len(p)) > limit {
 		return 0, &jobs.FileLimitError{Limit: limit}
 	}
-	if used := w.quota.used.Add(int64(len(p))); used > w.quota.limits.Total {
-		w.quota.used.Add(-int64(len(p)))
-		return 0, &FullError{w.quota.limits.Total}
+	if err := w.quota.reserve(int64(len(p))); err != nil {
+		return 0, err
 	}
 	n, err := w.to.Write(p)
 	w.quota.used.Add(int64(n - len(p)))

@@ -150,6 +150,9 @@ func (s *S3) copyObject(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.reserve(info.Size); err != nil {
+		return err
+	}
 	source := minio.CopySrcOptions{Bucket: s.config.Bucket, Object: from}
 	target := minio.CopyDestOptions{Bucket: s.config.Bucket, Object: to}
 	err = s.transfer(ctx, "copy a file", func(ctx context.Context) (err error) {
@@ -160,8 +163,8 @@ func (s *S3) copyObject(ctx context.Context, from, to string) error {
 		}
 		return err
 	})
-	if err == nil {
-		s.used.Add(info.Size)
+	if err != nil {
+		s.used.Add(-info.Size)
 	}
 	return err
 }

@@ -56,9 +56,21 @@ func (q *Queue) bounded(ctx context.Context, f Filter) (Filter, error) {
 	return f, nil
 }
 
-// likePattern returns the pattern of LIKE for texts that contain a text.
-func likePattern(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(text)) + "%"
+// contains returns the condition that one of the expressions contains the text in any case. SQLite
+// lowers ASCII only, so the text is also looked for as it is, in lower and in upper case.
+// ?1, ?2 … in the condition stand for the patterns.
+func contains(text string, expressions ...string) (condition string, patterns []any) {
+	var conditions []string
+	for _, variant := range []string{text, strings.ToLower(text), strings.ToUpper(text)} {
+		patterns = append(patterns, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(variant)+"%")
+		for _, e := range expressions {
+			if len(patterns) == 2 {
+				e = "lower(" + e + ")"
+			}
+			conditions = append(conditions, fmt.Sprintf(`%s LIKE ?%d ESCAPE '\'`, e, len(patterns)))
+		}
+	}
+	return "(" + strings.Join(conditions, " OR ") + ")", patterns
 }
 
 // where returns the filter as a WHERE clause and its arguments.
@@ -99,7 +111,12 @@ func (f *Filter) where() (string, []any) {
 		if f.postgres {
 			message = "error::json ->> 'message'"
 		}
-		and(`(lower(digest) LIKE ? ESCAPE '\' OR lower(`+message+`) LIKE ? ESCAPE '\')`, likePattern(f.Text))
+		condition, patterns := contains(f.Text, "digest", message)
+		for i, pattern := range patterns {
+			args = append(args, pattern)
+			condition = strings.ReplaceAll(condition, fmt.Sprintf("?%d", i+1), fmt.Sprintf("$%d", len(args)))
+		}
+		where = append(where, condition)
 	}
 	if f.after != "" {
 		and("id > ?", f.after)

@@ -26,6 +26,7 @@ func TestSearchText(t *testing.T) {
 		}
 		insert(`'job_1', 'alice', 'name: Ada, rate: 100%', NULL` + rest)
 		insert(`'job_2', 'alice', 'name: under_score', '{"code": "failed", "message": "Disk is full: a\\b", "attempt": 1}'` + rest)
+		insert(`'job_0', 'alice', 'who: ÜBER, Émile', NULL` + rest)
 		insert(`'job_3', 'bob', 'name: Ada', NULL` + rest)
 		find := func(owner, text string) (ids []string) {
 			t.Helper()
@@ -44,7 +45,7 @@ func TestSearchText(t *testing.T) {
 		}
 		for text, want := range map[string][]string{
 			"ada": {"job_1"}, "0%": {"job_1"}, "%": {"job_1"}, "r_s": {"job_2"}, "_": {"job_2"}, "disk IS": {"job_2"}, `a\b`: {"job_2"},
-			"code": nil, "attempt": nil, "'; --": nil, "name": {"job_2", "job_1"},
+			"über": {"job_0"}, "ÜBER": {"job_0"}, "émile": {"job_0"}, "ÉMILE": {"job_0"}, "code": nil, "attempt": nil, "'; --": nil, "name": {"job_2", "job_1"},
 		} {
 			if got := find("alice", text); !slices.Equal(got, want) {
 				t.Errorf("%q finds %v, want %v", text, got, want)

@@ -79,7 +79,7 @@ func (q *Queue) newJob(s *jobs.Submission) (jobs.Job, error) {
 		Chain: []jobs.Step{{Service: s.Service, Input: s.Input, Uploads: s.Uploads}}, Input: s.Input, Uploads: s.Uploads, Priority: s.Priority,
 		Tags: append([]string{}, s.Tags...), Metadata: s.Metadata,
 		Owner: s.Owner, BaseURL: s.BaseURL, RetryOf: jobs.Optional(s.RetryOf),
-		Internal: jobs.Internal{Version: 1, Timeout: store.Duration(s.Timeout), Retain: store.Duration(s.Retain), Digest: jobs.Digest(s.Input)},
+		Internal: jobs.Internal{Version: 1, Timeout: store.Duration(s.Timeout), Retain: store.Duration(s.Retain), Digest: jobs.Digest(s.Input, s.Uploads)},
 	}
 	for _, step := range s.Then {
 		j.Chain = append(j.Chain, jobs.Step{Service: step.Service, Input: step.Input})

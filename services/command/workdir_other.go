@@ -8,7 +8,7 @@ import "os"
 type workDir struct{ path string }
 
 func newWorkDir() (*workDir, error) {
-	path, err := os.MkdirTemp("", "coatcheck-job-")
+	path, err := os.MkdirTemp("", "coatcheck-work-")
 	return &workDir{path}, err
 }
 

@@ -13,8 +13,9 @@ import (
 
 const (
 	// workPrefix is the prefix of working directories. Each is locked (flock) by the process that
-	// uses it, so that one without a lock belongs to a process that has died.
-	workPrefix = "coatcheck-job-"
+	// uses it, so that one without a lock belongs to a process that has died. Earlier versions used
+	// another prefix and no locks.
+	workPrefix = "coatcheck-work-"
 	// newPrefix is that of directories that are not locked yet, which newGrace is enough for.
 	newPrefix = "coatcheck-new-"
 	newGrace  = time.Minute

@@ -3,8 +3,10 @@ package spec
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -66,6 +68,9 @@ func (s *Schema) CopyFiles(ctx context.Context, values Values, dir string) error
 			}
 			path, err := copyFile(ctx, ref, to)
 			if err != nil {
+				if e, ok := errors.AsType[*fs.PathError](err); ok {
+					err = e.Err // callers see no path of this machine
+				}
 				return fmt.Errorf("copy the file %s of the input: %w", name, err)
 			}
 			paths = append(paths, path)

@@ -58,8 +58,9 @@ func (b *body) addFile(f *jobs.InputFile) {
 	b.parts, b.bytes, b.files = append(b.parts, f), b.bytes+f.Bytes, append(b.files, f)
 }
 
-// newBody returns the body of the request, which the caller closes.
-func (u *Upstream) newBody(ctx context.Context, values spec.Values) (_ *body, err error) {
+// newBody returns the body of the request, which the caller closes. Only errors of the values are
+// permanent: a file may be readable later.
+func (u *Upstream) newBody(ctx context.Context, values spec.Values, boundary string) (_ *body, err error) {
 	b := new(body)
 	defer func() {
 		if err != nil {
@@ -76,18 +77,24 @@ func (u *Upstream) newBody(ctx context.Context, values spec.Values) (_ *body, er
 			return nil
 		})
 		b.contentType = "application/x-www-form-urlencoded"
+		if err != nil {
+			return b, errors.Join(err, jobs.ErrPermanent)
+		}
 		b.addText([]byte(form.Encode()))
-		return b, err
+		return b, nil
 	case bodyMultipart:
-		return b, u.addMultipart(ctx, b, values)
+		return b, u.addMultipart(ctx, b, values, boundary)
 	case bodyRaw:
 		refs, err := values.Refs(u.Schema.Files()[0])
-		if err != nil || len(refs) == 0 {
-			return b, err
+		if err != nil {
+			return b, errors.Join(err, jobs.ErrPermanent)
+		}
+		if len(refs) == 0 {
+			return b, nil
 		}
 		f, err := jobs.OpenFile(ctx, refs[0])
 		if err != nil {
-			return nil, err
+			return b, err
 		}
 		b.contentType = f.ContentType
 		b.addFile(f)
@@ -101,9 +108,12 @@ func (u *Upstream) newBody(ctx context.Context, values spec.Values) (_ *body, er
 }
 
 // addMultipart adds the values as a multipart form (RFC 7578): first the fields, then the files.
-func (u *Upstream) addMultipart(ctx context.Context, b *body, values spec.Values) error {
+func (u *Upstream) addMultipart(ctx context.Context, b *body, values spec.Values, boundary string) error {
 	var text bytes.Buffer
 	w := multipart.NewWriter(&text)
+	if err := w.SetBoundary(boundary); err != nil {
+		return err
+	}
 	plain := make(spec.Values)
 	for name, value := range values {
 		if !u.Schema.IsFile(name) {
@@ -111,12 +121,12 @@ func (u *Upstream) addMultipart(ctx context.Context, b *body, values spec.Values
 		}
 	}
 	if err := fields(plain, w.WriteField); err != nil {
-		return err
+		return errors.Join(err, jobs.ErrPermanent)
 	}
 	for _, name := range u.Schema.Files() {
 		refs, err := values.Refs(name)
 		if err != nil {
-			return err
+			return errors.Join(err, jobs.ErrPermanent)
 		}
 		for _, ref := range refs {
 			f, err := jobs.OpenFile(ctx, ref)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,23 +18,32 @@ import (
 	"coatcheck/services/spec"
 )
 
-// newRequest returns the request for an input.
-func (u *Upstream) newRequest(ctx context.Context, values spec.Values) (*http.Request, error) {
+// newRequest returns the request for an input, which resets the watch with what is sent.
+func (u *Upstream) newRequest(ctx context.Context, values spec.Values, watch *idleWatch) (*http.Request, error) {
 	target, err := u.target(values)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, jobs.ErrPermanent)
 	}
-	body, err := u.newBody(ctx, values)
+	boundary := multipart.NewWriter(nil).Boundary()
+	body, err := u.newBody(ctx, values, boundary)
 	if err != nil {
 		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, u.method, target, http.NoBody)
 	if err != nil {
-		return nil, errors.Join(err, body.Close())
+		return nil, errors.Join(err, jobs.ErrPermanent, body.Close())
 	}
 	if body.bytes > 0 {
-		req.Body, req.ContentLength = body, body.bytes
-		req.GetBody = func() (io.ReadCloser, error) { return u.newBody(ctx, values) } // if a connection was closed meanwhile
+		req.Body, req.ContentLength = &watchedBody{body, watch}, body.bytes
+		req.GetBody = func() (io.ReadCloser, error) { // if a connection was closed meanwhile
+			again, err := u.newBody(ctx, values, boundary)
+			if err != nil {
+				return nil, err
+			}
+			return &watchedBody{again, watch}, nil
+		}
+	} else if err := body.Close(); err != nil {
+		return nil, err
 	}
 	if body.contentType != "" {
 		req.Header.Set("Content-Type", body.contentType)

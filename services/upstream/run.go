@@ -80,14 +80,11 @@ func (u *Upstream) call(
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	req, err := u.newRequest(ctx, values)
-	if err != nil {
-		return errors.Join(err, jobs.ErrPermanent)
-	}
 	watch := newIdleWatch(u.idle, func() { cancel(errIdle) })
 	defer watch.stop()
-	if req.ContentLength > 0 {
-		req.Body = &watchedBody{req.Body, watch}
+	req, err := u.newRequest(ctx, values, watch)
+	if err != nil {
+		return err
 	}
 	resp, err := u.client.Do(req)
 	if err != nil {
