@@ -13,9 +13,9 @@ import (
 	"coatcheck/jobs/store"
 )
 
-// addDeliveries inserts n deliveries with ids that sort by their number and a time each, in
-// milliseconds, as expressions of the number.
-func addDeliveries(t *testing.T, db *store.DB, n int, owner, event, url, status, at string) {
+// addDeliveries inserts n deliveries with ids that sort by their number all created at a
+// time. The other arguments are expressions of the number.
+func addDeliveries(t *testing.T, db *store.DB, n int, owner, event, url, status string, at time.Time) {
 	t.Helper()
 	origin, body := `'https://' || `+owner+` || '.example'`, "''"
 	if !db.Postgres() {
@@ -23,9 +23,10 @@ func addDeliveries(t *testing.T, db *store.DB, n int, owner, event, url, status,
 	}
 	if _, err := db.Write.ExecContext(t.Context(), fmt.Sprintf(`INSERT INTO deliveries
 		(id, job_id, owner, event, url, origin, body, status, attempts, created_at)
-		SELECT '%s' || (1000000 + n), 'job_' || n, %s, %s, %s, %s, %s, %s, 1, %s
-		FROM (WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d) SELECT n FROM numbers) s`,
-		keys.FirstID("msg_", time.Now())[:14], owner, event, url, origin, body, status, at, n)); err != nil {
+		SELECT '%s' || (1000000 + n), 'job_' || n, %s, %s, %s, %s, %s, %s, 1, %d
+		FROM (WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d)
+			SELECT n FROM numbers) s`,
+		keys.FirstID("msg_", at)[:14], owner, event, url, origin, body, status, at.UnixMilli(), n)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -34,18 +35,19 @@ func addDeliveries(t *testing.T, db *store.DB, n int, owner, event, url, status,
 func TestSearchDeliveries(t *testing.T) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		q, _ := newQueue(t, db, newServices(), func(c *queue.Config) { c.Workers = 0 })
-		now := time.Now().UnixMilli()
-		addDeliveries(t, db, queue.MaxSearched+2, "'alice'", "CASE WHEN n < 4 THEN 'job.failed' ELSE 'job.succeeded' END",
-			"'https://alice.example/' || n || '_x'", "CASE WHEN n < 4 THEN 'failed' ELSE 'delivered' END", fmt.Sprint(now))
+		now := time.Now()
+		addDeliveries(t, db, queue.MaxSearched+2, "'alice'",
+			"CASE WHEN n < 4 THEN 'job.failed' ELSE 'job.succeeded' END",
+			"'https://alice.example/' || n || '_x'", "CASE WHEN n < 4 THEN 'failed' ELSE 'delivered' END", now)
 		for want, f := range map[string]queue.DeliveryFilter{
 			"3":     {Event: "job.failed"},
 			"3 2 1": {Event: "job.failed", Status: "failed"},
 			"2":     {Event: "job.failed", JobID: "job_2"},
 			"":      {Event: "job.failed", Owner: "bob"},
 			"5555":  {Text: "EXAMPLE/5555_"},
-			"1":     {Text: "alice.example/1_x", Status: "failed", CreatedAfter: time.UnixMilli(now - 1)},
-			"none":  {Text: "alice.example/1_x", Status: "failed", CreatedAfter: time.UnixMilli(now)},
-			"later": {Origin: "https://alice.example", CreatedBefore: time.UnixMilli(now)},
+			"1":     {Text: "alice.example/1_x", Status: "failed", CreatedAfter: now.Add(-time.Millisecond)},
+			"none":  {Text: "alice.example/1_x", Status: "failed", CreatedAfter: now},
+			"later": {Origin: "https://alice.example", CreatedBefore: now},
 			"10002": {Origin: "https://alice.example", Text: "/10002_x"},
 			"host":  {Origin: "https://alice.exampl"},
 		} {
@@ -72,7 +74,8 @@ func TestSearchDeliveries(t *testing.T) {
 				t.Errorf("%q has %v, %v", owner, counts, err)
 			}
 			receivers, n, err := q.CallbackReceivers(t.Context(), owner)
-			if err != nil || n != 1 || len(receivers) != 1 || receivers[0].Delivered != queue.MaxSearched-1 || receivers[0].Failed != 1 {
+			if err != nil || n != 1 || len(receivers) != 1 ||
+				receivers[0].Delivered != queue.MaxSearched-1 || receivers[0].Failed != 1 {
 				t.Errorf("%q: %d receivers %+v, %v", owner, n, receivers, err)
 			}
 		}
@@ -90,8 +93,10 @@ func TestDeliveryPlans(t *testing.T) {
 			count = 2_000
 		}
 		now := time.Now()
-		addDeliveries(t, db, count, "CASE n % 50 WHEN 4 THEN 'alice' ELSE 'bob' END", "'job.succeeded'", "'https://a.example/'",
-			"CASE WHEN n % 500 = 4 OR n % 10 = 5 THEN 'failed' WHEN n % 1000 = 54 THEN 'pending' ELSE 'delivered' END", fmt.Sprint(now.UnixMilli()))
+		addDeliveries(t, db, count, "CASE n % 50 WHEN 4 THEN 'alice' ELSE 'bob' END",
+			"'job.succeeded'", "'https://a.example/'",
+			`CASE WHEN n % 500 = 4 OR n % 10 = 5 THEN 'failed' WHEN n % 1000 = 54 THEN 'pending'
+				ELSE 'delivered' END`, now)
 		if _, err := db.Write.ExecContext(t.Context(), `ANALYZE`); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +104,8 @@ func TestDeliveryPlans(t *testing.T) {
 			t.Helper()
 			plan := explained(t, db.Write, explain+query, args)
 			scans := strings.Contains(plan, "Seq Scan on deliveries") || strings.Contains(plan, "SCAN d\n") ||
-				strings.Contains(plan, "SCAN deliveries\n") && strings.Contains(query, "WHERE") // otherwise the limit is near
+				// Without a condition, the limit is near.
+				strings.Contains(plan, "SCAN deliveries\n") && strings.Contains(query, "WHERE")
 			if scans || !strings.Contains(plan, index) {
 				t.Errorf("%s\ndoes not go by %s:\n%s", query, index, plan)
 			}
