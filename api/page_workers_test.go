@@ -43,7 +43,8 @@ func TestPageWorkers(t *testing.T) {
 				shown += strings.Count(workers, `href="/jobs/`+id+`"`)
 			}
 			for _, id := range want.ids {
-				if !strings.Contains(workers, `href="/jobs/`+id+`" title="`+id+`">hold</a> <span class="soft small">since <time datetime="2`) {
+				link := `href="/jobs/` + id + `" title="` + id + `">hold</a> <span class="soft small">since <time datetime="2`
+				if !strings.Contains(workers, link) {
 					t.Errorf("%s does not run %s", workers, id)
 				}
 			}

@@ -119,6 +119,10 @@ func TestDeliveryPlans(t *testing.T) {
 			query, args := f.Query()
 			check(index, query, args)
 		}
+		// Ids sort by time, so a list of what is new begins where it does.
+		recent := queue.DeliveryFilter{CreatedAfter: now.Add(-time.Hour), Limit: 50}
+		query, args := recent.Query()
+		check(map[bool]string{true: "Index Cond: (id >= 'msg_", false: "(id>?)"}[db.Postgres()], query, args)
 		for _, owner := range []string{"alice", ""} {
 			for query, args := range queue.DeliveryQueries(owner, now) {
 				check("deliveries", query, args)
