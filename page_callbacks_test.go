@@ -20,8 +20,9 @@ func TestPageCallbacks(t *testing.T) {
 	receiver := eval[string](b, `document.querySelector("#url").textContent`)
 	host := strings.TrimSuffix(receiver, "/")
 	b.do(chromedp.SetValue(chromedp.CSS("select[name=answer]"), "gone"))
+	b.do(chromedp.Evaluate[chromedp.Void]("window.unsaved = true"))
 	b.click(`form[action="/receiver"] button`)
-	b.until(`document.querySelector("select[name=answer]")?.value === "gone"`)
+	b.until(`!window.unsaved && document.querySelector("select[name=answer]")?.value === "gone"`)
 	var ids []string
 	for range 3 {
 		ids = append(ids, s.submitted("maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+receiver+`"}`, "id"))
@@ -31,11 +32,11 @@ func TestPageCallbacks(t *testing.T) {
 	b.until(`document.querySelector("#receivers td[data-label='Success rate']")?.textContent === "0%"`)
 	b.click(`#receivers a`)
 	b.until(`new URLSearchParams(location.search).get("host") === "` + host + `" &&
-		document.querySelectorAll("#list tbody tr").length === 3`)
+		document.readyState === "complete" && document.querySelectorAll("#list tbody tr").length === 3`)
 	b.do(chromedp.SetValue(chromedp.CSS("input[name=job]"), ids[1]))
 	b.click("form.filter button")
 	b.until(`location.search.includes("host=") && document.querySelector("input[name=job]").value === "` + ids[1] + `" &&
-		document.querySelectorAll("#list tbody tr").length === 1`)
+		document.readyState === "complete" && document.querySelectorAll("#list tbody tr").length === 1`)
 	b.click(`.tabs a[href*="status=delivered"]`)
 	b.until(`document.querySelector(".tabs [aria-current]").textContent === "delivered" &&
 		document.querySelector(".empty")?.textContent.includes("No matching callbacks.")`)
@@ -69,7 +70,8 @@ func TestPageCallbacks(t *testing.T) {
 	b.open(s.at("/deliveries"))
 	b.click(`#list tbody tr:nth-child(2) input`)
 	b.click(`button[value=redeliver]`)
-	b.until(`document.querySelector("#question")?.textContent === "Redeliver 1 callback?"`)
+	b.until(`document.querySelector("#question")?.textContent === "Redeliver 1 callback?" &&
+		document.readyState === "complete"`)
 	b.click(`.notice button.main`)
 	b.until(`document.querySelector("[role=status]")?.textContent.startsWith("1 queued for redelivery")`)
 	b.scripts(true)
