@@ -114,7 +114,7 @@ func newEngine(
 		CallbackHold: c.Callbacks.Hold, Workers: workers, MaxTimeout: c.JobTimeout, Retain: c.Retain,
 		MaxQueued: c.MaxQueued, MaxQueuedByUser: c.MaxQueuedByUser, MaxOutput: int(c.MaxOutput),
 		CancelGrace: c.CancelGrace, StopTimeout: c.ShutdownTimeout, Files: e.files, Isolate: isolate(c, e.files),
-		Logger: logger,
+		Version: version(), Logger: logger,
 	}
 	if viewers {
 		qc.Viewers = e.hub

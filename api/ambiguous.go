@@ -25,9 +25,10 @@ var singleHeaders = []string{
 // name. The value is the separator that joins repeated values, or "" if the
 // operation reads them one by one.
 var repeatableParams = map[string]map[string]string{
-	"/v1/jobs":   {"status": ","},
-	"/v1/events": {"job": ""},
-	"/jobs":      {"id": ""},
+	"/v1/jobs":    {"status": ","},
+	"/v1/events":  {"job": ""},
+	"/jobs":       {"id": ""},
+	"/deliveries": {"id": ""},
 }
 
 // rejectAmbiguous rejects requests that repeat a parameter or header with a

@@ -378,9 +378,9 @@ func TestPageRedeliver(t *testing.T) {
 			}
 		}
 		until("/jobs/"+job.ID, `badge failed">failed`)
-		until("/deliveries?status=failed&do=redeliver", "Redeliver 1 failed callback?")
+		confirm := until("/deliveries?status=failed&do=redeliver", "Redeliver 1 failed callback?")
 		f.post(t, "/receiver", url.Values{"answer": {"ok"}, "damage": {"none"}})
-		if a := f.post(t, "/deliveries", nil); a.Header.Get("Location") != "/deliveries?did=redeliver&n=1" {
+		if a := f.post(t, "/deliveries", hidden(confirm)); a.Header.Get("Location") != "/deliveries?did=redeliver&n=1" {
 			t.Errorf("%s %v", a.Status, a.Header)
 		}
 		id := regexp.MustCompile(`/deliveries/msg_[0-9a-z]+`).FindString(until("/deliveries", `badge delivered`))

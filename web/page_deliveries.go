@@ -19,17 +19,37 @@ type Hold struct {
 	Reason        string
 }
 
+// A ReceiverRow shows how the callbacks to a host, such as "https://example.com", are doing.
+type ReceiverRow struct {
+	Href, Owner, Origin        string
+	Delivered, Failed, Pending int64
+	Rate                       string // of those that ended
+	Code                       string // the last response
+	Hold                       *Hold
+}
+
 // DeliveriesPage lists callbacks.
 type DeliveriesPage struct {
 	Page
-	Refresh      int
-	Deliveries   []DeliveryRow
-	Status       string
-	Filtered     bool
-	Newer, Older string
-	RedeliverAll string
-	Bulk         *Bulk
-	Done         string
+	Refresh       int
+	Deliveries    []DeliveryRow
+	Tabs          []Tab
+	Events        []string
+	Status, Event string
+	URL, Host     string // text in the URL, and the origin
+	JobID, Since  string
+	Searched      string // in how many callbacks at most
+	AnyHost       string // link to the list without the filter by host
+	Filtered      bool
+	Hidden        []Field // the filter, as hidden form fields
+	List          string  // link to the newest that match
+	Newer, Older  string
+	RedeliverAll  string
+	Bulk          *Bulk
+	Done          string
+	Owners        bool // whether receivers may have different owners
+	Receivers     []ReceiverRow
+	ReceiverCount int // including those that are not shown
 }
 
 // An AttemptRow is one attempt to send a callback.
@@ -41,6 +61,7 @@ type AttemptRow struct {
 	Took              string
 	Parts             string // the parts of the duration
 	Request, Response string
+	Open              bool // whether its details are shown at first
 }
 
 // DeliveryPage shows a callback and all attempts to send it.

@@ -15,9 +15,17 @@ type ServiceRow struct {
 
 // A WorkerRow is a process that runs jobs.
 type WorkerRow struct {
-	ID, Host, Status, Load string
-	Beat                   string
+	ID, Host, PID, Version string
+	Status, Beat, Load     string
 	Started                time.Time
+	Jobs                   []RunningJob // that the reader may see
+	More                   bool         // whether there are more of these jobs
+}
+
+// A RunningJob is a job that a worker runs now.
+type RunningJob struct {
+	Href, ID, Service string
+	Since             time.Time
 }
 
 // SystemPage shows the state of the queue, the workers and the database.

@@ -2,8 +2,10 @@ package keys
 
 import (
 	"encoding/base32"
+	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -18,6 +20,13 @@ func NewID(prefix string) (string, error) {
 		return "", fmt.Errorf("create id: %w", err)
 	}
 	return prefix + idEncoding.EncodeToString(id[:]), nil
+}
+
+// FirstID returns the lowest id that NewID could create at a time.
+func FirstID(prefix string, at time.Time) string {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16)
+	return prefix + idEncoding.EncodeToString(id[:])
 }
 
 // ValidID reports whether id has the format of NewID.

@@ -74,6 +74,9 @@ func (q *Queue) countAll(ctx context.Context, f Filter, some bool) (n int, err e
 func (q *Queue) CountDeliveries(ctx context.Context, f DeliveryFilter) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
 	defer cancel()
+	if f, err = q.boundedDeliveries(ctx, f); err != nil {
+		return 0, err
+	}
 	where, args := f.where()
 	if err := q.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM deliveries`+where, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count deliveries: %w", err)

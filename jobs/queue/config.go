@@ -90,7 +90,9 @@ type Config struct {
 	// StopTimeout is how long running jobs may continue after the queue is stopped. Default 20
 	// seconds.
 	StopTimeout time.Duration
-	Logger      *slog.Logger
+	// Version is the version of the program, which is shown with this process as a worker.
+	Version string
+	Logger  *slog.Logger
 }
 
 func (c *Config) complete() error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"coatcheck/jobs"
@@ -66,18 +65,6 @@ type Headers struct {
 	Response http.Header `json:"response"`
 }
 
-// A DeliveryFilter selects deliveries.
-type DeliveryFilter struct {
-	Owner        string    // "" for all owners
-	JobID        string    // "" for all jobs
-	Status       string    // "" for all statuses
-	CreatedAfter time.Time // zero for no limit
-	Before       string    // only deliveries older than the one with this id
-	Limit        int       // required
-	// WithoutAttempts omits the attempts from the result of [Queue.Deliveries].
-	WithoutAttempts bool
-}
-
 const deliveryColumns = `id, job_id, owner, event, url, status, attempts, last_status_code, last_error, next_attempt_at, created_at, finished_at, ` + heldColumns
 
 // heldColumns are the hold of a pending delivery's destination: until when it lasts, and whether attempts are
@@ -100,11 +87,12 @@ func scanDelivery(row interface{ Scan(dest ...any) error }, more ...any) (d Deli
 
 // Deliveries returns the newest deliveries that match the filter, newest first.
 func (q *Queue) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
-	where, args := f.where()
-	args = append(args, f.Limit)
-	rows, err := q.db.Read.QueryContext(ctx,
-		`SELECT `+deliveryColumns+` FROM deliveries`+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)),
-		args...)
+	f, err := q.boundedDeliveries(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	query, args := f.query()
+	rows, err := q.db.Read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -156,35 +144,6 @@ func (q *Queue) addAttempts(ctx context.Context, deliveries []Delivery) error {
 		return fmt.Errorf("read attempts: %w", err)
 	}
 	return nil
-}
-
-// where returns the filter as a WHERE clause and its arguments.
-func (f *DeliveryFilter) where() (string, []any) {
-	var conditions []string
-	var args []any
-	and := func(condition string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-	}
-	if f.Owner != "" {
-		and("owner = $%d", f.Owner)
-	}
-	if f.JobID != "" {
-		and("job_id = $%d", f.JobID)
-	}
-	if f.Status != "" {
-		and("status = $%d", f.Status)
-	}
-	if !f.CreatedAfter.IsZero() {
-		and("created_at > $%d", store.At(f.CreatedAfter))
-	}
-	if f.Before != "" {
-		and("id < $%d", f.Before)
-	}
-	if len(conditions) == 0 {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(conditions, " AND "), args
 }
 
 // Delivery returns a delivery with its body and attempts. Error: [ErrNoDelivery].

@@ -24,6 +24,28 @@ func CallbackStatements() map[string]string {
 // Query returns the SQL of a list.
 func (f *Filter) Query() (string, []any) { return f.query() }
 
+// Query returns the SQL of a list.
+func (f *DeliveryFilter) Query() (string, []any) { return f.query() }
+
+// DeliveryQueries are the queries for the pages of callbacks, except lists, with their arguments.
+func DeliveryQueries(owner string, now time.Time) map[string][]any {
+	queries := make(map[string][]any)
+	for _, f := range []DeliveryFilter{{Owner: owner}, {Owner: owner, Status: failed}} {
+		query, args := f.boundQuery()
+		queries[query] = args
+	}
+	for _, status := range []string{pending, failed} {
+		query, args := undeliveredQuery(owner, status, 1000)
+		queries[query] = args
+	}
+	query, args := receiversQuery(owner, now)
+	queries[query] = args
+	return queries
+}
+
+// RunningQuery exports runningQuery for tests.
+func RunningQuery(owner string) (string, []any) { return runningQuery(owner) }
+
 // MemoryBatches exports memoryBatches for tests.
 func (q *Queue) MemoryBatches(ctx context.Context, ids []string) ([][]string, error) {
 	return q.memoryBatches(ctx, ids)

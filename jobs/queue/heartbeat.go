@@ -40,8 +40,9 @@ func (q *Queue) registerWorker(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	if _, err = q.db.Heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, concurrency, started_at, beat_at) VALUES ($1, $2, $3, `+q.db.Now()+`, `+q.db.Now()+`)
-		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`, q.workerID, host, q.Workers); err != nil {
+	if _, err = q.db.Heartbeats.ExecContext(ctx, `INSERT INTO workers (id, host, pid, version, concurrency, started_at, beat_at) VALUES ($1, $2, $3, $4, $5, `+q.db.Now()+`, `+q.db.Now()+`)
+		ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at`,
+		q.workerID, host, os.Getpid(), q.Version, q.Workers); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 	return nil

@@ -62,6 +62,15 @@ func TestListPlans(t *testing.T) {
 				}
 			}
 		}
+		// What the workers run goes by its index too, or by the status.
+		for _, owner := range []string{"alice", ""} {
+			query, args := queue.RunningQuery(owner)
+			plan := explained(t, db.Write, explain+query, args)
+			byIndex := []string{"jobs_running", "jobs_status", "jobs_owner_status"}
+			if !slices.ContainsFunc(byIndex, func(s string) bool { return strings.Contains(plan, s) }) {
+				t.Errorf("%s\n%s", query, plan)
+			}
+		}
 	})
 }
 

@@ -45,6 +45,8 @@ type Percentiles [3]time.Duration
 // WorkerStats describe a process that runs jobs.
 type WorkerStats struct {
 	ID, Host             string
+	PID                  int    // process id; 0 if unknown
+	Version              string // of the program; "" if unknown
 	Concurrency, Running int
 	StartedAt, BeatAt    store.Time
 	// Stale reports whether the worker's heartbeat is stale: its jobs are given to others.
@@ -183,7 +185,7 @@ func percentiles(d []time.Duration) Percentiles {
 }
 
 func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
-	rows, err := q.db.Read.QueryContext(ctx, `SELECT id, host, concurrency, started_at, beat_at, beat_at < `+q.db.Now()+` - $1,
+	rows, err := q.db.Read.QueryContext(ctx, `SELECT id, host, pid, version, concurrency, started_at, beat_at, beat_at < `+q.db.Now()+` - $1,
 		(SELECT count(*) FROM jobs WHERE status = 'running' AND worker_id = workers.id) FROM workers ORDER BY started_at, id`, staleAfter.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("read workers: %w", err)
@@ -192,7 +194,8 @@ func (q *Queue) workerStats(ctx context.Context) ([]WorkerStats, error) {
 	var workers []WorkerStats
 	for rows.Next() {
 		var w WorkerStats
-		if err := rows.Scan(&w.ID, &w.Host, &w.Concurrency, &w.StartedAt, &w.BeatAt, &w.Stale, &w.Running); err != nil {
+		if err := rows.Scan(&w.ID, &w.Host, &w.PID, &w.Version, &w.Concurrency, &w.StartedAt, &w.BeatAt, &w.Stale,
+			&w.Running); err != nil {
 			return nil, fmt.Errorf("read workers: %w", err)
 		}
 		// A process with SQLite writes no heartbeat, because no other process could check it. It is

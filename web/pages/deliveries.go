@@ -1,115 +1,162 @@
 package pages
 
 import (
-	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"coatcheck/api"
 	"coatcheck/jobs/queue"
-	"coatcheck/jobs/schema"
 	"coatcheck/web"
 )
 
 // deliveriesPage lists callbacks, newest first.
 func (a *Pages) deliveriesPage(r *http.Request) (string, any, error) {
-	ctx, values := r.Context(), r.URL.Query()
-	query, status := make(url.Values), values.Get("status")
-	if status != "" {
-		query.Set("status", status)
-		if !slices.Contains([]string{"pending", "delivered", "failed"}, status) {
-			return "", nil, api.Invalid([]schema.ProblemError{{
-				Location: "query.status", Message: "expected pending, delivered or failed",
-			}})
-		}
-	}
-	v := web.DeliveriesPage{
-		Page: a.pageFrame(ctx, "Callbacks", "/deliveries"), Status: status, Filtered: status != "",
-		Done: notice(values), RedeliverAll: href("/deliveries", url.Values{"status": {"failed"}}, "do", "redeliver"),
-	}
-	filter := queue.DeliveryFilter{
-		Owner: a.OwnerFilter(ctx), Status: status, Limit: pageLimit + 1, WithoutAttempts: true,
-	}
-	var err error
-	if filter.Before, err = a.OpenCursor(values.Get("cursor"), "deliveries page", query); err != nil {
+	ctx, values, now := r.Context(), r.URL.Query(), time.Now()
+	f, err := deliveryFilterOf(values)
+	if err != nil {
 		return "", nil, err
+	}
+	owner, query := a.OwnerFilter(ctx), f.query()
+	v := web.DeliveriesPage{
+		Page: a.pageFrame(ctx, "Callbacks", "/deliveries"), Done: notice(values), Searched: web.Count(queue.MaxSearched),
+		Status: f.status, Event: f.event, URL: f.url, Host: f.host, JobID: f.job, Since: f.since,
+		Events: deliveryEvents, Filtered: len(query) > 0, Hidden: hiddenFields(query), List: href("/deliveries", query),
+		Owners: owner == "" && !a.Auth.Open(),
+	}
+	if f.host != "" {
+		v.AnyHost = href("/deliveries", without(query, "host"))
+	}
+	if f.status == "" || f.status == "failed" {
+		v.RedeliverAll = href("/deliveries", query, "status", "failed", "do", "redeliver")
+	}
+	if v.Tabs, err = a.deliveryTabs(ctx, f, owner); err != nil {
+		return "", nil, err
+	}
+	cursor, do := values.Get("cursor"), values.Get("do")
+	if err := a.addDeliveries(ctx, &v, f, owner, cursor, now); err != nil {
+		return "", nil, err
+	}
+	switch {
+	case do != "":
+		v.Bulk, err = a.confirmRedelivery(ctx, do, f, owner, now, values.Has("selected"))
+	case cursor == "":
+		v.Refresh = listRefresh
+		v.Receivers, v.ReceiverCount, err = a.receivers(ctx, owner)
+	}
+	return "deliveries", v, err
+}
+
+// addDeliveries adds a page of the list to the view.
+func (a *Pages) addDeliveries(
+	ctx context.Context, v *web.DeliveriesPage, f deliveryFilter, owner, cursor string, now time.Time,
+) (err error) {
+	query := f.query()
+	f.ids = nil // the list shows the others too
+	filter := f.filter(owner, now)
+	filter.Limit, filter.WithoutAttempts = pageLimit+1, true
+	if filter.Before, err = a.OpenCursor(cursor, "deliveries page", query); err != nil {
+		return err
 	}
 	found, err := a.Queue.Deliveries(ctx, filter)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	if len(found) > pageLimit {
 		found = found[:pageLimit]
 		v.Older = href("/deliveries", query, "cursor", a.SealCursor(found[pageLimit-1].ID, "deliveries page", query))
 	}
+	if cursor != "" {
+		v.Newer = v.List
+	}
 	for i := range found {
 		v.Deliveries = append(v.Deliveries, deliveryRow(&found[i]))
 	}
-	if values.Get("cursor") != "" {
-		v.Newer = href("/deliveries", query)
-	} else if values.Get("do") == "" {
-		v.Refresh = listRefresh
-	}
-	if values.Get("do") == "redeliver" {
-		n, err := a.Queue.CountDeliveries(ctx, queue.DeliveryFilter{Owner: a.OwnerFilter(ctx), Status: "failed"})
-		if err != nil {
-			return "", nil, err
-		}
-		v.Bulk = &web.Bulk{
-			Count: min(n, queue.MaxRedeliveries), Most: queue.MaxRedeliveries,
-			Question: fmt.Sprintf("Redeliver %s failed callbacks?", web.Count(int64(n))),
-		}
-		switch n {
-		case 0:
-			v.Bulk.Question = "There are no failed callbacks."
-		case 1:
-			v.Bulk.Question = "Redeliver 1 failed callback?"
-		}
-	}
-	return "deliveries", v, nil
+	return nil
 }
 
-// redeliverAllAction resends all failed callbacks.
+// deliveryTabs returns a tab for each status, which keeps the rest of the filter. Numbers are of all
+// callbacks, so they are shown without another filter only. Those that were delivered are too many
+// to count.
+func (a *Pages) deliveryTabs(ctx context.Context, f deliveryFilter, owner string) ([]web.Tab, error) {
+	query := without(f.query(), "status")
+	var counts map[string]int64
+	if len(query) == 0 {
+		var err error
+		if counts, err = a.Queue.CountUndelivered(ctx, owner, maxTabCount); err != nil {
+			return nil, err
+		}
+	}
+	tabs := []web.Tab{{Name: "all", Href: href("/deliveries", query), Here: f.status == ""}}
+	for _, status := range deliveryStatuses {
+		tabs = append(tabs, web.Tab{
+			Name: status, Href: href("/deliveries", query, "status", status), Here: f.status == status,
+			Count: tabCount(counts[status]),
+		})
+	}
+	return tabs, nil
+}
+
+// confirmRedelivery returns the confirmation for sending all failed callbacks that match again, or
+// those that were selected, with their number.
+func (a *Pages) confirmRedelivery(
+	ctx context.Context, do string, f deliveryFilter, owner string, now time.Time, selected bool,
+) (*web.Bulk, error) {
+	if do != "redeliver" {
+		return nil, api.NewProblem("bad-request", "expected redeliver")
+	}
+	b := &web.Bulk{Verb: do, Most: queue.MaxRedeliveries, IDs: f.ids, Before: now.UTC().Format(time.RFC3339Nano)}
+	if selected && len(f.ids) == 0 {
+		b.Question = "No callbacks are selected."
+		return b, nil
+	}
+	kind := ""
+	if !selected {
+		kind = "failed "
+	}
+	filter := f.redelivery(owner, now)
+	n, err := a.Queue.CountDeliveries(ctx, filter)
+	b.Count = min(n, queue.MaxRedeliveries)
+	b.Question = fmt.Sprintf("Redeliver %s %scallbacks?", web.Count(int64(n)), kind)
+	switch {
+	case n == 0 && len(without(f.query(), "status")) > 0:
+		b.Question = "There are no matching " + kind + "callbacks."
+	case n == 0:
+		b.Question = "There are no " + kind + "callbacks."
+	case n == 1:
+		b.Question = "Redeliver 1 " + kind + "callback?"
+	case n > queue.MaxRedeliveries:
+		b.Note = fmt.Sprintf("At most %s callbacks are sent at once, newest first. Repeat the action for the rest.",
+			web.Count(queue.MaxRedeliveries))
+	}
+	return b, err
+}
+
+// redeliverAllAction sends the selected callbacks again, or all failed ones that match the filter.
 func (a *Pages) redeliverAllAction(r *http.Request) (string, error) {
-	n, err := a.Queue.RedeliverAll(r.Context(), queue.DeliveryFilter{
-		Owner: a.OwnerFilter(r.Context()), Status: "failed",
-	})
-	return href("/deliveries", nil, "did", "redeliver", "n", strconv.Itoa(n)), err
-}
-
-// deliveryPage shows a callback with the exact request and response of each
-// attempt.
-func (a *Pages) deliveryPage(r *http.Request) (string, any, error) {
-	d, err := a.FindDelivery(r.Context(), r.PathValue("delivery"))
-	if err != nil {
-		return "", nil, err
-	}
-	v := web.DeliveryPage{
-		Page: a.pageFrame(r.Context(), d.Event, "/deliveries"), Delivery: deliveryRow(&d), Body: prettyJSON(d.Body),
-		LastErr: d.LastError,
-	}
-	if d.Status == "pending" {
-		v.Refresh = 1
-	}
-	for _, attempt := range d.Attempts {
-		v.Attempts = append(v.Attempts, attemptRow(&d, &attempt))
-	}
-	return "delivery", v, nil
-}
-
-func (a *Pages) redeliverAction(r *http.Request) (string, error) {
-	d, err := a.FindDelivery(r.Context(), r.PathValue("delivery"))
+	f, err := deliveryFilterOf(r.PostForm)
 	if err != nil {
 		return "", err
 	}
-	_, err = a.Queue.Redeliver(r.Context(), d.ID)
-	return "/deliveries/" + d.ID, err
+	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
+	if err != nil {
+		return "", api.NewProblem("bad-request", "the form has no valid time of confirmation")
+	}
+	n, err := a.Queue.RedeliverAll(r.Context(), f.redelivery(a.OwnerFilter(r.Context()), before))
+	return href("/deliveries", without(f.query(), "status"), "did", "redeliver", "n", strconv.Itoa(n)), err
+}
+
+// hiddenFields returns a query as hidden form fields.
+func hiddenFields(query url.Values) (fields []web.Field) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		fields = append(fields, web.Field{Name: name, Value: query.Get(name)})
+	}
+	return fields
 }
 
 // deliveryRow returns a callback as a list row.
@@ -129,45 +176,4 @@ func deliveryRow(d *queue.Delivery) web.DeliveryRow {
 		}
 	}
 	return row
-}
-
-// attemptRow returns an attempt with its request and response as sent, except
-// for headers that the connection adds.
-func attemptRow(d *queue.Delivery, attempt *queue.DeliveryAttempt) web.AttemptRow {
-	row := web.AttemptRow{
-		Number: attempt.Number, At: attempt.At.Time, Status: "failed", Code: attempt.Code,
-		Message: string(attempt.Error),
-		Took:    web.Took(milliseconds(attempt.Timing.Total)),
-	}
-	if attempt.Code == "ok" {
-		row.Status = "delivered"
-	}
-	if attempt.Timing.FirstByte > 0 {
-		t := attempt.Timing
-		row.Parts = fmt.Sprintf("DNS after %s, connected after %s, TLS after %s, first byte after %s",
-			web.Took(milliseconds(t.DNS)), web.Took(milliseconds(t.Connect)), web.Took(milliseconds(t.TLS)),
-			web.Took(milliseconds(t.FirstByte)))
-	}
-	if u, err := url.Parse(d.URL); err == nil {
-		row.Request = "POST " + cmp.Or(u.RequestURI(), "/") + " HTTP/1.1\nHost: " + u.Host + "\n" +
-			headerText(attempt.Headers.Request) + "\n" + string(d.Body)
-	}
-	if attempt.StatusCode != nil {
-		row.Response = fmt.Sprintf("HTTP/1.1 %d %s\n%s\n%s", *attempt.StatusCode, http.StatusText(*attempt.StatusCode),
-			headerText(attempt.Headers.Response), attempt.Response)
-	}
-	return row
-}
-
-func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
-
-// headerText returns a header in HTTP/1.1 format.
-func headerText(h http.Header) string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			b.WriteString(name + ": " + value + "\n")
-		}
-	}
-	return b.String()
 }

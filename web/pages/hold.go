@@ -2,6 +2,7 @@ package pages
 
 import (
 	"context"
+	"strconv"
 
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -21,6 +22,31 @@ func hold(d *queue.Delivery) *web.Hold {
 		return nil
 	}
 	return &web.Hold{Until: d.HeldUntil.Time, Reason: holdReason(d.HeldAsked)}
+}
+
+// receivers returns how the callbacks to each host are doing, and the number of hosts.
+func (a *Pages) receivers(ctx context.Context, owner string) (rows []web.ReceiverRow, n int, err error) {
+	found, n, err := a.Queue.CallbackReceivers(ctx, owner)
+	for _, r := range found {
+		row := web.ReceiverRow{
+			Href: href("/deliveries", nil, "host", r.Origin), Owner: r.Owner, Origin: r.Origin,
+			Delivered: r.Delivered, Failed: r.Failed, Pending: r.Pending, Rate: "–", Code: "–",
+		}
+		if ended := r.Delivered + r.Failed; ended > 0 {
+			row.Rate = strconv.FormatInt(100*r.Delivered/ended, 10) + "%"
+		}
+		switch {
+		case r.Code != nil:
+			row.Code = strconv.Itoa(*r.Code)
+		case r.Attempted:
+			row.Code = "none"
+		}
+		if r.HeldUntil != nil {
+			row.Hold = &web.Hold{Until: r.HeldUntil.Time, Reason: holdReason(r.Asked)}
+		}
+		rows = append(rows, row)
+	}
+	return rows, n, err
 }
 
 // holds returns the hosts to which callbacks wait, of all users for an admin.

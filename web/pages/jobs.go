@@ -133,9 +133,7 @@ func (a *Pages) jobsPage(r *http.Request) (string, any, error) {
 	if v.Tabs, err = a.statusTabs(ctx, f, owner); err != nil {
 		return "", nil, err
 	}
-	for name, value := range f.query() {
-		v.Hidden = append(v.Hidden, web.Field{Name: name, Value: value[0]})
-	}
+	v.Hidden = hiddenFields(f.query())
 	cursor := values.Get("cursor")
 	if filter.Before, err = a.OpenCursor(cursor, "jobs page", f.query()); err != nil {
 		return "", nil, err
@@ -190,15 +188,23 @@ func (a *Pages) statusTabs(ctx context.Context, f jobFilter, owner string) ([]we
 	}
 	tabs := []web.Tab{{Name: "all", Href: href("/jobs", query), Here: f.status == ""}}
 	for _, status := range statuses {
-		tab := web.Tab{Name: status, Href: href("/jobs", query, "status", status), Here: f.status == status}
-		if n := counts[jobs.Status(status)]; n >= maxTabCount {
-			tab.Count = web.Count(n) + "+"
-		} else if n > 0 {
-			tab.Count = web.Count(n)
-		}
-		tabs = append(tabs, tab)
+		tabs = append(tabs, web.Tab{
+			Name: status, Href: href("/jobs", query, "status", status), Here: f.status == status,
+			Count: tabCount(counts[jobs.Status(status)]),
+		})
 	}
 	return tabs, nil
+}
+
+// tabCount returns the number on a tab; "" for 0.
+func tabCount(n int64) string {
+	switch {
+	case n >= maxTabCount:
+		return web.Count(n) + "+"
+	case n > 0:
+		return web.Count(n)
+	}
+	return ""
 }
 
 // A redirect is an error that redirects to the given path.

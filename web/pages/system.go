@@ -48,15 +48,8 @@ func (a *Pages) systemPage(r *http.Request) (string, any, error) {
 	}
 	v.Chart = web.NewChart(columns)
 	v.Services = serviceRows(s.Services)
-	for _, w := range s.Workers {
-		row := web.WorkerRow{
-			ID: w.ID, Host: w.Host, Status: "succeeded", Beat: "OK",
-			Load: fmt.Sprintf("%d of %d", w.Running, w.Concurrency), Started: w.StartedAt.Time,
-		}
-		if w.Stale {
-			row.Status, row.Beat = "failed", "stale for "+web.Took(time.Since(w.BeatAt.Time))
-		}
-		v.Workers = append(v.Workers, row)
+	if v.Workers, err = a.workers(r.Context(), s.Workers); err != nil {
+		return "", nil, err
 	}
 	if v.Holds, err = a.holds(r.Context()); err != nil {
 		return "", nil, err
