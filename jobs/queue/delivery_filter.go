@@ -94,7 +94,9 @@ func (f *DeliveryFilter) where() (string, []any) {
 		and("origin IN (?, '"+testOrigin+"' || ?)", f.Origin)
 	}
 	if f.Text != "" {
-		and(`lower(url) LIKE ? ESCAPE '\'`, likePattern(f.Text))
+		var condition string
+		condition, args = contains(args, f.Text, "url")
+		conditions = append(conditions, condition)
 	}
 	if !f.CreatedAfter.IsZero() {
 		and("id >= ?", keys.FirstID("msg_", f.CreatedAfter.Add(-idTolerance)))

@@ -56,21 +56,22 @@ func (q *Queue) bounded(ctx context.Context, f Filter) (Filter, error) {
 	return f, nil
 }
 
-// contains returns the condition that one of the expressions contains the text in any case. SQLite
-// lowers ASCII only, so the text is also looked for as it is, in lower and in upper case.
-// ?1, ?2 … in the condition stand for the patterns.
-func contains(text string, expressions ...string) (condition string, patterns []any) {
+// contains returns the condition that one of the expressions contains the text in any case, and the
+// arguments with those of the condition. SQLite lowers ASCII only, so the text is also looked for as
+// it is, in lower and in upper case.
+func contains(args []any, text string, expressions ...string) (condition string, all []any) {
 	var conditions []string
-	for _, variant := range []string{text, strings.ToLower(text), strings.ToUpper(text)} {
-		patterns = append(patterns, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(variant)+"%")
+	escape := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+	add := func(text, format string) {
+		args = append(args, "%"+escape.Replace(text)+"%")
 		for _, e := range expressions {
-			if len(patterns) == 2 {
-				e = "lower(" + e + ")"
-			}
-			conditions = append(conditions, fmt.Sprintf(`%s LIKE ?%d ESCAPE '\'`, e, len(patterns)))
+			conditions = append(conditions, fmt.Sprintf(format+` LIKE $%d ESCAPE '\'`, e, len(args)))
 		}
 	}
-	return "(" + strings.Join(conditions, " OR ") + ")", patterns
+	add(text, "%s")
+	add(strings.ToUpper(text), "%s")
+	add(strings.ToLower(text), "lower(%s)")
+	return "(" + strings.Join(conditions, " OR ") + ")", args
 }
 
 // where returns the filter as a WHERE clause and its arguments.
@@ -111,11 +112,8 @@ func (f *Filter) where() (string, []any) {
 		if f.postgres {
 			message = "error::json ->> 'message'"
 		}
-		condition, patterns := contains(f.Text, "digest", message)
-		for i, pattern := range patterns {
-			args = append(args, pattern)
-			condition = strings.ReplaceAll(condition, fmt.Sprintf("?%d", i+1), fmt.Sprintf("$%d", len(args)))
-		}
+		var condition string
+		condition, args = contains(args, f.Text, "digest", message)
 		where = append(where, condition)
 	}
 	if f.after != "" {
