@@ -3,10 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -235,24 +233,4 @@ func (c *config) checkOpen() error {
 		return &usageError{fmt.Errorf("to listen on %s, the server must know its own name: set public_url, such as https://jobs.example.com, or hosts; requests to other names are refused", c.Addr)}
 	}
 	return &usageError{fmt.Errorf("without users, the server may listen only on this machine, not on %s: add users under httpauth in the file given by --config (`coatcheck hash-password` prints the hash), or listen on 127.0.0.1", c.Addr)}
-}
-
-// checkServices returns an error if allowed_services has unknown services.
-func (c *config) checkServices(registry *jobs.Registry) error {
-	var errs []error
-	var all []string
-	for s := range registry.All() {
-		all = append(all, s.Name)
-	}
-	for _, user := range slices.Sorted(maps.Keys(c.AllowedServices)) {
-		for _, name := range c.AllowedServices[user] {
-			if !slices.Contains(all, name) {
-				errs = append(errs, fmt.Errorf("allowed_services of %q: unknown service %q; expected one of %s", user, name, strings.Join(all, ", ")))
-			}
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return &usageError{err}
-	}
-	return nil
 }

@@ -3,6 +3,11 @@ package main
 import (
 	"errors"
 
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
 	"coatcheck/jobs"
 	"coatcheck/services/spec"
 )
@@ -33,6 +38,26 @@ func (c *config) addServices(registry *jobs.Registry) error {
 		}
 		if c.Worker {
 			errs = append(errs, s.Missing().In(c.file)...)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+// checkServices returns an error if allowed_services has unknown services.
+func (c *config) checkServices(registry *jobs.Registry) error {
+	var errs []error
+	var all []string
+	for s := range registry.All() {
+		all = append(all, s.Name)
+	}
+	for _, user := range slices.Sorted(maps.Keys(c.AllowedServices)) {
+		for _, name := range c.AllowedServices[user] {
+			if !slices.Contains(all, name) {
+				errs = append(errs, fmt.Errorf("allowed_services of %q: unknown service %q; expected one of %s", user, name, strings.Join(all, ", ")))
+			}
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
