@@ -18,8 +18,9 @@ const flakyServices = `commands:
     output: text
 `
 
-// A job's page shows its attempts with how long each waited, backed off and ran, as bars and as text.
-func TestPageAttempts(t *testing.T) {
+// newFlakyServer starts a server with flakyServices.
+func newFlakyServer(t *testing.T) *shell {
+	t.Helper()
 	s := newShell(t)
 	config := strings.ReplaceAll(flakyServices, "DIR", s.dir)
 	if err := os.WriteFile(filepath.Join(s.dir, "flaky.yaml"), []byte(config), 0o600); err != nil {
@@ -27,6 +28,12 @@ func TestPageAttempts(t *testing.T) {
 	}
 	s.start("coatcheck --config flaky.yaml")
 	s.ready()
+	return s
+}
+
+// A job's page shows its attempts with how long each waited, backed off and ran, as bars and as text.
+func TestPageAttempts(t *testing.T) {
+	s := newFlakyServer(t)
 	b := newBrowser(t)
 	b.open(s.submitted("flaky", `{"input": {}}`, "web_url"))
 	const rows = `[...document.querySelectorAll("#attempts tbody tr")].map(r => [r.cells[0], r.cells[1]].map(c => c.textContent.trim()).join(" ")).join()`

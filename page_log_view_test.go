@@ -59,13 +59,7 @@ func TestPageLogColors(t *testing.T) {
 // The lines of a log can be searched, by text and level, without scripts too. Those of several attempts
 // are kept apart.
 func TestPageLogFilter(t *testing.T) {
-	s := newShell(t)
-	config := strings.ReplaceAll(flakyServices, "DIR", s.dir)
-	if err := os.WriteFile(filepath.Join(s.dir, "flaky.yaml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.start("coatcheck --config flaky.yaml")
-	s.ready()
+	s := newFlakyServer(t)
 	b := newBrowser(t)
 	b.open(s.submitted("flaky", `{"input": {}}`, "web_url"))
 	const found = `[...document.querySelectorAll("#found > span")].map(s => s.textContent.trim().replace(/^.*(AM|PM|:\d\d) /, "")).join()`

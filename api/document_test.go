@@ -44,7 +44,7 @@ func fits(t *testing.T, s *jsonschema.Schema, text string) error {
 	return s.Validate(v)
 }
 
-// What streams send is what the document says of events, for one job and for many.
+// The events of streams, of one job and of many, match their schemas in the document.
 func TestDocumentEvents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, jobstest.SQLite(t), options{})

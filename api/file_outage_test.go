@@ -15,8 +15,8 @@ import (
 	"coatcheck/jobs/store"
 )
 
-// While the store of files is away, uploads and downloads are told to come back later, and an attempt
-// fails and is retried. Nothing is lost, and no response has the addresses of the store.
+// While the store of files is away, uploads and downloads get 503 with Retry-After, and an attempt fails
+// and is retried. Nothing is lost, and no response has the addresses of the store.
 func TestFileStoreAway(t *testing.T) {
 	o, place := withUploads(t, inS3, files.Limits{File: 1000, Total: 10_000})
 	services := o.services

@@ -56,7 +56,7 @@ func TestPageJobDetails(t *testing.T) {
 			t.Errorf("after its end: %v", got)
 		}
 		if !strings.Contains(page.body, "Retry submits a new job with the same input and options.") {
-			t.Error("the page does not say what its actions do")
+			t.Error("the page does not explain its actions")
 		}
 		if shared := facts(f.do(t, "GET", done.WebURL, "").body); shared["Removed at"] == "" || shared["Worker"] != "" {
 			t.Errorf("with a token, after its end: %v", shared)

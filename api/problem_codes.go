@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// meaningOf tells for the code of each problem what it means for a client.
+// meaningOf maps the code of each problem to its explanation for clients.
 var meaningOf = map[string]string{
 	"bad-request":            "The request is malformed: its headers, its form, or JSON that cannot be parsed.",
 	"unauthorized":           "Credentials are missing or incorrect.",

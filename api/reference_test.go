@@ -119,8 +119,8 @@ func (f *fixture) newReceiver(t *testing.T, key string) string {
 	return m
 }
 
-// A service that takes files has a command that sends one as a form, and its table says which
-// parts are files.
+// A service that takes files has an example command that uploads one, and its table marks the parts
+// that are files.
 func TestReferenceForm(t *testing.T) {
 	t.Parallel()
 	o, _ := withFiles(t, inDir, files.Limits{File: 1000, Total: 10_000})

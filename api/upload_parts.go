@@ -109,7 +109,7 @@ func (f *formReader) readFile(ctx context.Context, part *multipart.Part, propert
 // at returns the location of a property of the input in problems.
 func at(property string) string { return "body." + inputPrefix + property }
 
-// A partReader remembers the error of a part, to tell it from those of the disk.
+// A partReader records the read error of a part, to distinguish it from errors of the store.
 type partReader struct {
 	io.Reader
 	err error

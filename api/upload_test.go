@@ -257,7 +257,7 @@ func testUploadRefused(t *testing.T, kind storeKind) {
 	}
 }
 
-// A server without a place for files says so.
+// A server without a file store refuses uploads and names the missing setting.
 func TestUploadWithoutFiles(t *testing.T) {
 	f := newFixture(t, jobstest.SQLite(t), options{services: addRead})
 	if a := f.upload(t, nil, "file@a=1"); a.StatusCode != 415 || !strings.Contains(a.body, "set files.dir or files.s3") {

@@ -91,7 +91,7 @@ func (r *renderer) operation(method, path string, op *huma.Operation) (o operati
 
 var places = map[string]int{"path": 0, "query": 1, "header": 2}
 
-// access tells which credentials an operation needs.
+// access describes the credentials that an operation requires.
 func access(op *huma.Operation) string {
 	switch {
 	case len(op.Security) == 0:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"coatcheck/jobs/keys"
@@ -60,61 +59,46 @@ func (f *DeliveryFilter) boundQuery() (string, []any) {
 
 // where returns the filter as a WHERE clause and its arguments.
 func (f *DeliveryFilter) where() (string, []any) {
-	var conditions []string
-	var args []any
-	and := func(condition string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
+	var c conditions
 	if f.Owner != "" {
-		and("owner = ?", f.Owner)
+		c.and("owner = ?", f.Owner)
 	}
 	if f.JobID != "" {
-		and("job_id = ?", f.JobID)
+		c.and("job_id = ?", f.JobID)
 	}
 	switch f.Status {
 	case "":
 	case pending, delivered, failed: // a constant, because of the indexes for one status only
-		conditions = append(conditions, "status = '"+f.Status+"'")
+		c.add("status = '" + f.Status + "'")
 	default:
-		and("status = ?", f.Status)
+		c.and("status = ?", f.Status)
 	}
 	if len(f.IDs) > 0 {
-		var marks []string
-		for _, id := range f.IDs {
-			args = append(args, id)
-			marks = append(marks, fmt.Sprintf("$%d", len(args)))
-		}
-		conditions = append(conditions, "id IN ("+strings.Join(marks, ", ")+")")
+		c.in("id", f.IDs)
 	}
 	if f.Event != "" {
-		and("event = ?", f.Event)
+		c.and("event = ?", f.Event)
 	}
 	if f.Origin != "" {
-		and("origin IN (?, '"+testOrigin+"' || ?)", f.Origin)
+		c.and("origin IN (?, '"+testOrigin+"' || ?)", f.Origin)
 	}
 	if f.Text != "" {
-		var condition string
-		condition, args = contains(args, f.Text, "url")
-		conditions = append(conditions, condition)
+		c.contains(f.Text, "url")
 	}
 	if !f.CreatedAfter.IsZero() {
-		and("id >= ?", keys.FirstID("msg_", f.CreatedAfter.Add(-idTolerance)))
-		and("created_at > ?", store.At(f.CreatedAfter))
+		c.and("id >= ?", keys.FirstID("msg_", f.CreatedAfter.Add(-idTolerance)))
+		c.and("created_at > ?", store.At(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		and("created_at < ?", store.At(f.CreatedBefore))
+		c.and("created_at < ?", store.At(f.CreatedBefore))
 	}
 	if f.after != "" {
-		and("id > ?", f.after)
+		c.and("id > ?", f.after)
 	}
 	if f.Before != "" {
-		and("id < ?", f.Before)
+		c.and("id < ?", f.Before)
 	}
-	if len(conditions) == 0 {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(conditions, " AND "), args
+	return c.where()
 }
 
 // query returns the SELECT that lists the deliveries, newest first, and its arguments.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"coatcheck/jobs"
@@ -56,86 +55,51 @@ func (q *Queue) bounded(ctx context.Context, f Filter) (Filter, error) {
 	return f, nil
 }
 
-// contains returns the condition that one of the expressions contains the text in any case, and the
-// arguments with those of the condition. SQLite lowers ASCII only, so the text is also looked for as
-// it is, in lower and in upper case.
-func contains(args []any, text string, expressions ...string) (condition string, all []any) {
-	var conditions []string
-	escape := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-	add := func(text, format string) {
-		args = append(args, "%"+escape.Replace(text)+"%")
-		for _, e := range expressions {
-			conditions = append(conditions, fmt.Sprintf(format+` LIKE $%d ESCAPE '\'`, e, len(args)))
-		}
-	}
-	add(text, "%s")
-	add(strings.ToUpper(text), "%s")
-	add(strings.ToLower(text), "lower(%s)")
-	return "(" + strings.Join(conditions, " OR ") + ")", args
-}
-
 // where returns the filter as a WHERE clause and its arguments.
 func (f *Filter) where() (string, []any) {
-	var where []string
-	var args []any
-	and := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
+	var c conditions
 	if f.Owner != "" {
-		and("owner = ?", f.Owner)
+		c.and("owner = ?", f.Owner)
 	}
 	if f.Service != "" {
-		and("service = ?", f.Service)
+		c.and("service = ?", f.Service)
 	}
 	if len(f.Statuses) > 0 {
-		var marks []string
-		for _, status := range f.Statuses {
-			args = append(args, string(status))
-			marks = append(marks, fmt.Sprintf("$%d", len(args)))
+		statuses := make([]string, len(f.Statuses))
+		for i, status := range f.Statuses {
+			statuses[i] = string(status)
 		}
-		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
+		c.in("status", statuses)
 	}
 	if f.Tag != "" {
-		and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
+		c.and("EXISTS (SELECT 1 FROM job_tags WHERE tag = ? AND job_tags.owner = jobs.owner AND job_id = jobs.id)", f.Tag)
 	}
 	if len(f.IDs) > 0 {
-		var marks []string
-		for _, id := range f.IDs {
-			args = append(args, id)
-			marks = append(marks, fmt.Sprintf("$%d", len(args)))
-		}
-		where = append(where, "id IN ("+strings.Join(marks, ", ")+")")
+		c.in("id", f.IDs)
 	}
 	if f.Text != "" {
 		message := "error ->> '$.message'"
 		if f.postgres {
 			message = "error::json ->> 'message'"
 		}
-		var condition string
-		condition, args = contains(args, f.Text, "digest", message)
-		where = append(where, condition)
+		c.contains(f.Text, "digest", message)
 	}
 	if f.after != "" {
-		and("id > ?", f.after)
+		c.and("id > ?", f.after)
 	}
 	if !f.CreatedAfter.IsZero() {
-		and("created_at > ?", store.At(f.CreatedAfter))
+		c.and("created_at > ?", store.At(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		and("created_at < ?", store.At(f.CreatedBefore))
+		c.and("created_at < ?", store.At(f.CreatedBefore))
 	}
 	if f.Before != "" {
-		and("id < ?", f.Before)
+		c.and("id < ?", f.Before)
 	}
 	if f.notRetried {
-		where = append(where,
-			"NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
+		c.add("NOT EXISTS (SELECT 1 FROM jobs again WHERE again.retry_of = jobs.id AND again.retry_of <> '')")
 	}
-	if len(where) == 0 {
-		return "", nil
-	}
-	return ` WHERE ` + strings.Join(where, ` AND `), args
+	return c.where()
 }
 
 // query returns the SELECT that lists the jobs, newest first, and its arguments.
