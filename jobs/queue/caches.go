@@ -11,9 +11,10 @@ import (
 const (
 	// maxViews is the approximate maximum size of all cached views, in bytes.
 	maxViews = 16 << 20
-	// maxView is the maximum size of a job's input and output for its view to be cached, in bytes.
+	// maxView is the maximum size of a job's inputs, outputs and metadata for its view to be cached,
+	// in bytes.
 	maxView = 16 << 10
-	// viewCost is the approximate size of a view without these, in bytes.
+	// viewCost is the approximate size of a view and its renderings without these, in bytes.
 	viewCost = 4 << 10
 )
 
@@ -35,7 +36,16 @@ type views struct {
 func newViews() *views { return &views{byID: make(map[string]*view)} }
 
 func (v *view) size() int {
-	return viewCost + len(v.job.Input) + (jobs.MaxRenderings+1)*len(v.job.Output)
+	return viewCost + contentSize(&v.job) + jobs.MaxRenderings*(len(v.job.Input)+len(v.job.Output)+len(v.job.Metadata))
+}
+
+// contentSize returns the size of a job's inputs, outputs and metadata, in bytes.
+func contentSize(j *jobs.Job) int {
+	size := len(j.Output) + len(j.Metadata)
+	for _, step := range j.Chain {
+		size += len(step.Input) + len(step.Output)
+	}
+	return size
 }
 
 // get returns the view of a job; nil if it is not cached.
@@ -45,10 +55,17 @@ func (c *views) get(id string) *view {
 	return c.byID[id]
 }
 
-// put caches a view of a job that was read, evicts others if necessary, and returns the job.
+// update replaces the view of a job by the row that this process has just committed.
+func (c *views) update(j jobs.Job) {
+	if c.get(j.ID) != nil {
+		c.put(j)
+	}
+}
+
+// put caches a view of a job that was read or committed, evicts others if necessary, and returns the job.
 func (c *views) put(j jobs.Job) jobs.Job {
 	callback, err := json.Marshal(j.Callback)
-	if err != nil || j.OutputOmitted || len(j.Input)+len(j.Output) > maxView {
+	if err != nil || j.OutputOmitted || contentSize(&j) > maxView {
 		return j
 	}
 	// Clipped, so that appending to a part of the job copies it.
@@ -91,7 +108,7 @@ const (
 	// maximum size of a cached job.
 	maxQueuedCache = 8 << 20
 	maxQueuedInput = 8 << 10
-	// queuedCost is the approximate size of a job without its inputs and outputs, in bytes.
+	// queuedCost is the approximate size of a job without its content, in bytes.
 	queuedCost = 1 << 10
 )
 
@@ -106,12 +123,7 @@ type queuedJobs struct {
 
 func newQueuedJobs() *queuedJobs { return &queuedJobs{byID: make(map[string]*jobs.Job)} }
 
-func queuedSize(j *jobs.Job) (size int) {
-	for _, step := range j.Chain {
-		size += len(step.Input) + len(step.Output)
-	}
-	return size + queuedCost
-}
+func queuedSize(j *jobs.Job) int { return contentSize(j) + queuedCost }
 
 // put caches a queued job and evicts the oldest jobs to make room.
 func (k *queuedJobs) put(j *jobs.Job) {

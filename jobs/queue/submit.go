@@ -60,6 +60,7 @@ func (q *Queue) submit(ctx context.Context, s jobs.Submission) (job jobs.Job, re
 	}
 	q.admitted(s.Owner)
 	q.cacheQueued(inserted)
+	q.views.put(*inserted)
 	return *inserted, false, nil
 }
 

@@ -53,6 +53,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 	}
 	q.logTransition(ctx, &u.before, &u.job)
 	q.cacheQueued(&u.job)
+	q.views.update(u.job)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
 }
