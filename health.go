@@ -44,10 +44,9 @@ func (p *program) serveHealth(ctx context.Context, addr string, q *queue.Queue, 
 	mux.Handle("GET /metrics", promhttp.HandlerFor(q.Metrics(q.Health), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	h.server = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		ConnContext: connections.Context, ConnState: connections.State,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
-	go func() { h.failed <- h.server.Serve(connections.Listen(listener)) }()
+	go func() { h.failed <- connections.Serve(&h.server, listener, nil) }()
 	fmt.Fprintf(p.stdout, "Health checks are at http://%s/readyz\n", listener.Addr())
 	return h, nil
 }

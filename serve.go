@@ -85,20 +85,19 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		return errors.Join(err, listener.Close(), e.close())
 	}
 	p.printAddress(c, listener.Addr())
-	listener = connections.Listen(listener)
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ConnContext: connections.Context, ConnState: connections.State,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		// There is no ReadTimeout and no WriteTimeout, because event streams are long.
 		// The handler sets a deadline for each body and each write instead.
 		HTTP2: &http.HTTP2Config{WriteByteTimeout: 20 * time.Second},
 	}
-	failed := make(chan error, 1)
+	var tlsConfig *tls.Config
 	if cert != nil {
-		listener = tls.NewListener(listener, cert.config())
+		tlsConfig = cert.config()
 	}
-	go func() { failed <- server.Serve(listener) }()
+	failed := make(chan error, 1)
+	go func() { failed <- connections.Serve(server, listener, tlsConfig) }()
 	reloader := &reloader{read, &configured, e.registry, authenticator, cert, logger}
 	for running := true; running; {
 		select {

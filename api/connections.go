@@ -1,18 +1,13 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"coatcheck/api/auth"
 )
 
 // Connections limits the number of open connections of a server. At the limit,
@@ -21,12 +16,13 @@ import (
 // one evicts the oldest one whose request is taking long, as its client may
 // have stopped reading the response. Otherwise the new connection waits.
 //
-// Use the methods Listen, Context and State with a [net/http.Server].
+// Use [Connections.Serve] to serve them.
 type Connections struct {
 	max         int
 	logger      *slog.Logger
 	evicted     prometheus.Counter
 	roomChanged chan struct{} // has a value when a connection may have closed or become idle
+	returned    *returnedListener
 
 	mu     sync.Mutex // guards open and warned
 	open   map[*connection]struct{}
@@ -45,7 +41,7 @@ const (
 // connections.
 func NewConnections(limit int, logger *slog.Logger) *Connections {
 	return &Connections{
-		max: limit, logger: logger, open: make(map[*connection]struct{}), roomChanged: make(chan struct{}, 1),
+		max: limit, logger: logger, open: make(map[*connection]struct{}), roomChanged: make(chan struct{}, 1), returned: newReturnedListener(),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coatcheck_connections_evicted_total",
 			Help: "Connections evicted because the connection limit was reached.",
@@ -91,42 +87,6 @@ func (c *Connections) wakeAccept() {
 	case c.roomChanged <- struct{}{}:
 	default:
 	}
-}
-
-// Listen returns a listener whose connections count towards the limit.
-func (c *Connections) Listen(l net.Listener) net.Listener {
-	return &boundListener{Listener: l, set: c, closed: make(chan struct{})}
-}
-
-type boundListener struct {
-	net.Listener
-	set    *Connections
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Close implements [net.Listener].
-func (l *boundListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// Accept implements [net.Listener].
-func (l *boundListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	counted := &connection{Conn: conn, set: l.set, openedAt: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
-	for !l.set.admit(counted) {
-		select {
-		case <-l.set.roomChanged:
-		case <-time.After(slowAfter / 10):
-		case <-l.closed:
-			return nil, errors.Join(net.ErrClosed, conn.Close())
-		}
-	}
-	return counted, nil
 }
 
 // admit counts the connection if the limit allows it, or after evicting another
@@ -185,48 +145,4 @@ func (c *Connections) size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.open)
-}
-
-type connectionKey struct{}
-
-// Context is the ConnContext of a [net/http.Server].
-func (c *Connections) Context(ctx context.Context, conn net.Conn) context.Context {
-	if counted := trackedConnection(conn); counted != nil {
-		return context.WithValue(ctx, connectionKey{}, counted)
-	}
-	return ctx
-}
-
-// State is the ConnState of a [net/http.Server].
-func (c *Connections) State(conn net.Conn, state http.ConnState) {
-	counted := trackedConnection(conn)
-	if counted == nil {
-		return
-	}
-	switch state {
-	case http.StateNew, http.StateIdle:
-		counted.activeSince.Store(0)
-		counted.pendingBodies.Store(0)
-		counted.set.wakeAccept()
-	case http.StateActive, http.StateHijacked:
-		counted.activeSince.Store(time.Now().UnixNano())
-	case http.StateClosed: // Close has already removed it
-	}
-}
-
-// trackedConnection returns the counted connection behind conn, unwrapping TLS,
-// or nil.
-func trackedConnection(conn net.Conn) *connection {
-	if tlsConn, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = tlsConn.NetConn()
-	}
-	c, _ := conn.(*connection)
-	return c
-}
-
-// connectionOf returns the connection of a request, or nil if connections are
-// not counted.
-func connectionOf(ctx context.Context) *connection {
-	c, _ := ctx.Value(connectionKey{}).(*connection)
-	return c
 }

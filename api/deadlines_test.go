@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -199,15 +200,15 @@ func TestBodyDeadlineHTTP2(t *testing.T) {
 }
 
 // newBounded returns a server with few connections.
-func newBounded(t *testing.T, f *fixture, connections *api.Connections) (addr string) {
+func newBounded(t *testing.T, f *fixture, connections *api.Connections, config *tls.Config) (addr string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: f.api, ReadHeaderTimeout: time.Minute, ConnContext: connections.Context, ConnState: connections.State}
+	server := &http.Server{Handler: f.api, ReadHeaderTimeout: time.Minute}
 	done := make(chan error)
-	go func() { done <- server.Serve(connections.Listen(listener)) }()
+	go func() { done <- connections.Serve(server, listener, config) }()
 	t.Cleanup(func() { server.Close(); <-done })
 	return listener.Addr().String()
 }
@@ -218,7 +219,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	var log lockedBuffer
 	connections := api.NewConnections(8, slog.New(slog.NewTextHandler(&log, nil)))
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections, c.Streams.Total = connections, 6 }})
-	addr := newBounded(t, f, connections)
+	addr := newBounded(t, f, connections, nil)
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)
 	defer close(f.hold)
 	for name, request := range map[string]string{

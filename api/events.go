@@ -180,8 +180,11 @@ func (s *stream) body(format string) func(huma.Context) {
 // own, so that the handler can return. It reports false if the connection
 // cannot be hijacked.
 func (s *stream) detach(r *http.Request) bool {
-	response, _ := s.writer.out.(responseOutput)
-	conn, ok := hijack(r, response.ResponseController)
+	response, ok := s.writer.out.(responseOutput)
+	if !ok {
+		return false
+	}
+	conn, ok := hijack(r, response)
 	if !ok {
 		return false
 	}
@@ -189,25 +192,23 @@ func (s *stream) detach(r *http.Request) bool {
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.writer.out, s.writer.header = conn, nil
 	s.conn.Store(conn)
-	go func() {
-		defer s.close()
-		defer func() { s.api.recordRequest(s.info, http.StatusOK, s.writer.sent) }()
-		s.logEnd(conn.serve(s.runDetached))
-	}()
+	go conn.serve(s.runDetached) // ends with the stream
 	return true
 }
 
-func (s *stream) runDetached(ctx context.Context) (err error) {
+// runDetached runs the stream on the hijacked connection, and reports whether its events are
+// complete.
+func (s *stream) runDetached(ctx context.Context) (complete bool) {
+	defer s.close()
+	defer func() { s.api.recordRequest(s.info, http.StatusOK, s.writer.sent) }()
 	defer func() {
 		if v := recover(); v != nil {
 			s.api.logPanic(ctx, s.info, v)
-			err = errStreamEnded // logPanic has logged the panic
 		}
 	}()
-	if err = s.run(ctx); !errors.Is(err, errStreamEnded) {
-		return err
-	}
-	return errors.Join(err, s.writer.out.(*hijackedConn).writeLastChunk())
+	err := s.run(ctx)
+	s.logEnd(err)
+	return errors.Is(err, errStreamEnded)
 }
 
 // logEnd logs the error with which the stream has ended, unless the stream is

@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -20,18 +22,34 @@ const maxUnsolicited = 64 << 10
 type hijackedConn struct {
 	net.Conn
 	chunked bool // chunked encoding (RFC 9112, section 7.1); otherwise the response ends when the connection closes
+	// next serves the client's further requests after the response; nil if the connection is closed.
+	next *returnedListener
+}
+
+// nextRequests returns what serves further requests on the connection of the request, after its
+// response was sent to the hijacked connection; nil if the connection must be closed then.
+func nextRequests(r *http.Request, response http.Header) *returnedListener {
+	conn := connectionOf(r.Context())
+	if conn == nil || !r.ProtoAtLeast(1, 1) || r.Close || response.Get("Connection") != "" {
+		return nil
+	}
+	return conn.set.returned
 }
 
 // hijack takes over the connection of the request. It reports false and changes
 // nothing if that is not possible: in HTTP/2, or if the connection is already
 // hijacked.
-func hijack(r *http.Request, control *http.ResponseController) (h *hijackedConn, ok bool) {
-	conn, _, err := control.Hijack()
+func hijack(r *http.Request, response responseOutput) (h *hijackedConn, ok bool) {
+	next := nextRequests(r, response.Header())
+	conn, buffered, err := response.Hijack()
 	if err != nil {
 		return nil, false
 	}
+	if buffered.Reader.Buffered() > 0 {
+		next = nil // part of another request, which is lost
+	}
 	_ = conn.SetDeadline(time.Time{}) // clear the request's deadline; if that fails, the next write fails too
-	return &hijackedConn{conn, r.ProtoAtLeast(1, 1)}, true
+	return &hijackedConn{conn, r.ProtoAtLeast(1, 1), next}, true
 }
 
 // Write implements [io.Writer].
@@ -81,22 +99,29 @@ func (h *hijackedConn) abort() {
 	h.Close()
 }
 
-// serve calls fn with a context that is canceled when the client disconnects,
-// and closes the connection when fn returns.
-func (h *hijackedConn) serve(fn func(context.Context) error) error {
+// serve calls fn with a context that is canceled when the client disconnects. If fn reports that the
+// response is complete, serve ends it, and the connection serves further requests if it can.
+// Otherwise, it closes the connection.
+func (h *hijackedConn) serve(fn func(context.Context) (complete bool)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var reader sync.WaitGroup
+	received, readErr := 0, error(nil)
+	reader.Go(func() {
 		defer cancel()
 		var b [64]byte
-		for received := 0; received < maxUnsolicited; {
-			n, err := h.Read(b[:])
-			if received += n; err != nil {
-				return
-			}
+		for received < maxUnsolicited && readErr == nil {
+			var n int
+			n, readErr = h.Read(b[:])
+			received += n
 		}
 	})
-	defer wg.Wait()
-	defer h.Close()
-	return fn(ctx)
+	complete := fn(ctx)
+	// The client may send its next request as soon as it has the last chunk.
+	_ = h.SetReadDeadline(time.Unix(1, 0)) // if that fails, the connection is closed
+	reader.Wait()
+	if !complete || h.writeLastChunk() != nil || h.next == nil || received > 0 || !errors.Is(readErr, os.ErrDeadlineExceeded) || h.SetDeadline(time.Time{}) != nil {
+		h.Close()
+		return
+	}
+	h.next.give(h.Conn)
 }

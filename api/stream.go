@@ -139,7 +139,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		w.WriteHeader(http.StatusNoContent)
 		return errStreamEnded
 	}
-	if r.ProtoMajor == 1 {
+	if r.ProtoMajor == 1 && nextRequests(r, s.writer.header) == nil {
 		s.writer.header.Set("Connection", "close") // the connection will be hijacked
 	}
 	if err := s.writer.begin(2*time.Second + jitter(3*time.Second)); err != nil {

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"coatcheck/api/auth"
+)
+
+// Serve serves the requests of the connections that l accepts, until the server is closed or shut
+// down. With config, the connections use TLS. It sets the ConnContext and the ConnState of the
+// server. Errors: those of [http.Server.Serve].
+func (c *Connections) Serve(server *http.Server, l net.Listener, config *tls.Config) error {
+	server.ConnContext, server.ConnState = c.context, c.state
+	l = &boundListener{Listener: l, set: c, closed: make(chan struct{})}
+	c.returned.addr = l.Addr()
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	var returned sync.WaitGroup
+	returned.Go(func() { _ = server.Serve(c.returned) }) // until it is closed
+	err := server.Serve(l)
+	c.returned.Close()
+	returned.Wait()
+	return err
+}
+
+// A boundListener accepts connections that count towards the limit.
+type boundListener struct {
+	net.Listener
+	set    *Connections
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements [net.Listener].
+func (l *boundListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Accept implements [net.Listener].
+func (l *boundListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	counted := &connection{Conn: conn, set: l.set, openedAt: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
+	for !l.set.admit(counted) {
+		select {
+		case <-l.set.roomChanged:
+		case <-time.After(slowAfter / 10):
+		case <-l.closed:
+			return nil, errors.Join(net.ErrClosed, conn.Close())
+		}
+	}
+	return counted, nil
+}
+
+// A returnedListener accepts the connections of streams that have ended, so that their clients can
+// send further requests.
+type returnedListener struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newReturnedListener() *returnedListener {
+	return &returnedListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// give makes Accept return the connection. It closes the connection instead if the listener is
+// closed.
+func (l *returnedListener) give(conn net.Conn) {
+	select {
+	case l.conns <- conn:
+	case <-l.closed:
+		conn.Close()
+	}
+}
+
+// Accept implements [net.Listener].
+func (l *returnedListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements [net.Listener].
+func (l *returnedListener) Addr() net.Addr { return l.addr }
+
+// Close implements [net.Listener].
+func (l *returnedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+type connectionKey struct{}
+
+// context is the ConnContext of a [net/http.Server].
+func (*Connections) context(ctx context.Context, conn net.Conn) context.Context {
+	if counted := trackedConnection(conn); counted != nil {
+		return context.WithValue(ctx, connectionKey{}, counted)
+	}
+	return ctx
+}
+
+// state is the ConnState of a [net/http.Server].
+func (*Connections) state(conn net.Conn, state http.ConnState) {
+	counted := trackedConnection(conn)
+	if counted == nil {
+		return
+	}
+	switch state {
+	case http.StateNew, http.StateIdle:
+		counted.activeSince.Store(0)
+		counted.pendingBodies.Store(0)
+		counted.set.wakeAccept()
+	case http.StateActive, http.StateHijacked:
+		counted.activeSince.Store(time.Now().UnixNano())
+	case http.StateClosed: // Close has already removed it
+	}
+}
+
+// trackedConnection returns the counted connection behind conn, unwrapping TLS,
+// or nil.
+func trackedConnection(conn net.Conn) *connection {
+	if tlsConn, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = tlsConn.NetConn()
+	}
+	c, _ := conn.(*connection)
+	return c
+}
+
+// connectionOf returns the connection of a request, or nil if connections are
+// not counted.
+func connectionOf(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
+}
