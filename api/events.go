@@ -192,7 +192,7 @@ func (s *stream) detach(r *http.Request) bool {
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.writer.out, s.writer.header = conn, nil
 	s.conn.Store(conn)
-	go conn.serve(s.runDetached) // ends with the stream
+	go conn.serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
 	return true
 }
 

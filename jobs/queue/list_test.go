@@ -34,7 +34,7 @@ func TestListOfLargeJobs(t *testing.T) { // not parallel: it measures allocation
 				if i == 0 {
 					output = nil
 				}
-				if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET output = $1, steps = $2, history = $3, status = 'succeeded' WHERE id = $4`, output, steps, history, job.ID); err != nil {
+				if _, err := db.Write.ExecContext(t.Context(), `UPDATE jobs SET output = $1, steps = $2, history = $3, status = 'succeeded', version = version + 1 WHERE id = $4`, output, steps, history, job.ID); err != nil {
 					t.Fatal(err)
 				}
 			}
