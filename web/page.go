@@ -1,5 +1,7 @@
 package web
 
+import "iter"
+
 // A Page holds the data that all pages share.
 type Page struct {
 	Title string
@@ -30,6 +32,23 @@ type Field struct {
 	Multiple       bool     // whether a file field takes several
 	Focus          bool     // whether it has the focus when the page opens
 	Options        []string // for a select
+	Item           bool     // whether it is an item of a list
+	Fields         []Field  // of a group, and the items of a list
+	Most           int      // the maximum number of items of a list; 0 for no maximum
+}
+
+// AllFields returns the fields and, after each, those in it.
+func AllFields(fields []Field) iter.Seq[*Field] {
+	return func(yield func(*Field) bool) { eachField(fields, yield) }
+}
+
+func eachField(fields []Field, yield func(*Field) bool) bool {
+	for i := range fields {
+		if !yield(&fields[i]) || !eachField(fields[i].Fields, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // A Form is the form that submits a job.
@@ -62,7 +81,10 @@ type ServicesPage struct {
 	Schema   string
 	Form     Form
 	Snippets []Snippet
+	Refresh  int // interval in seconds
+	Activity ServiceSummary
 	Recent   []JobRow
+	JobsHref string
 }
 
 // LoginPage is the login form.

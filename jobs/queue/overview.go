@@ -66,17 +66,32 @@ func (q *Queue) Overview(ctx context.Context, owner string) (o Overview, err err
 	if o.Failures, err = q.list(ctx, query, args); err != nil {
 		return o, err
 	}
+	o.Services, o.Sampled, err = q.serviceOverviews(ctx, owner, hour)
+	return o, err
+}
+
+// ServiceOverviews returns the services that have jobs of the owner, or of anyone if owner is "",
+// as [Queue.Overview] does, and whether their numbers are of a sample.
+func (q *Queue) ServiceOverviews(ctx context.Context, owner string) ([]ServiceOverview, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, store.CallTimeout)
+	defer cancel()
+	return q.serviceOverviews(ctx, owner, time.Now().Add(-time.Hour))
+}
+
+func (q *Queue) serviceOverviews(
+	ctx context.Context, owner string, since time.Time,
+) (all []ServiceOverview, sampled bool, err error) {
 	services := make(map[string]*ServiceOverview)
-	if o.Sampled, err = q.unendedByService(ctx, owner, services); err != nil {
-		return o, err
+	if sampled, err = q.unendedByService(ctx, owner, services); err != nil {
+		return nil, false, err
 	}
-	if err = q.endedByService(ctx, owner, hour, services); err != nil {
-		return o, err
+	if err = q.endedByService(ctx, owner, since, services); err != nil {
+		return nil, false, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		o.Services = append(o.Services, *services[name])
+		all = append(all, *services[name])
 	}
-	return o, nil
+	return all, sampled, nil
 }
 
 // ownedBy returns the condition for the jobs of an owner, as the beginning of a WHERE clause, and

@@ -29,6 +29,7 @@ type Validator struct {
 	services *jobs.Registry
 	inputs   map[string]*huma.Schema // by service
 	outputs  map[string]*huma.Schema
+	fields   map[*huma.Schema][]string // of Go structs, in the order of their declaration
 
 	compiled map[string]*jsonschema.Schema // inputs, by service
 	defaults map[string]bool               // the services whose inputs have any
@@ -41,7 +42,7 @@ func NewValidator(services *jobs.Registry) (*Validator, error) {
 	v := &Validator{
 		Registry: huma.NewMapRegistry(componentsPath, huma.DefaultSchemaNamer),
 		services: services,
-		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema),
+		inputs:   make(map[string]*huma.Schema), outputs: make(map[string]*huma.Schema), fields: make(map[*huma.Schema][]string),
 	}
 	v.Registry.RegisterTypeAlias(reflect.TypeFor[jobs.Number](), reflect.TypeFor[float64]())
 	v.Registry.RegisterTypeAlias(reflect.TypeFor[jobs.Optional](), reflect.TypeFor[string]())
@@ -72,6 +73,7 @@ func (v *Validator) add(s *jobs.Service) (err error) {
 	}
 	v.inputs[s.Name] = v.Registry.Schema(s.Input(), true, s.Name+".input")
 	v.outputs[s.Name] = v.Registry.Schema(s.Output(), true, s.Name+".output")
+	v.noteFields(s.Input(), v.inputs[s.Name])
 	return nil
 }
 

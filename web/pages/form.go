@@ -21,13 +21,20 @@ import (
 // service's input and for the most important options, or one field for the
 // whole submission as JSON.
 type form struct {
-	service *jobs.Service
-	schema  *huma.Schema
-	files   map[string]bool // properties that are files; true for lists
-	resolve func(ref string) *huma.Schema
-	json    bool
-	values  url.Values          // as entered; nil for a new form
-	errors  map[string][]string // by field name; "" for errors without a field
+	service   *jobs.Service
+	schema    *huma.Schema
+	validator *schema.Validator
+	files     formFiles
+	json      bool
+	values    url.Values          // as entered; nil for a new form
+	errors    map[string][]string // by field name; "" for errors without a field
+}
+
+// newForm returns the empty form of a service.
+func (a *Pages) newForm(s *jobs.Service) *form {
+	return &form{
+		service: s, schema: a.Validator.Resolve(a.Validator.Input(s.Name)), validator: a.Validator, files: a.Validator.Files(s.Name),
+	}
 }
 
 // inputPrefix is the prefix of the names of input fields. It distinguishes them
@@ -48,10 +55,13 @@ func (f *form) view(key string) web.Form {
 			Value: f.values.Get("body"), Errors: f.errors["body"],
 		}}
 		if !f.values.Has("body") {
-			v.Fields[0].Value = `{"input": ` + f.example() + "}"
+			v.Fields[0].Value = string(f.example())
 		}
 		focusInvalid(v.Fields)
 		return v
+	}
+	if f.values == nil {
+		f.fillDefaults()
 	}
 	if !v.Multipart { // JSON has no files
 		v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
@@ -69,85 +79,72 @@ func (f *form) view(key string) web.Form {
 // focusInvalid gives the focus to the first field with an error.
 func focusInvalid(lists ...[]web.Field) {
 	for _, fields := range lists {
-		for i := range fields {
-			if len(fields[i].Errors) > 0 {
-				fields[i].Focus = true
+		for field := range web.AllFields(fields) {
+			if len(field.Errors) > 0 {
+				field.Focus = true
 				return
 			}
 		}
 	}
 }
 
-// body returns the submission as the JSON body of the equivalent API request, in which refs stand for
-// the files.
-func (f *form) body(refs map[string][]string) (json.RawMessage, error) {
+// body returns the submission as the JSON body of the equivalent API request, in which refs stand
+// for the files. With example, it is an example, see [form.example].
+func (f *form) body(refs map[string][]string, example bool) json.RawMessage {
 	if f.json {
-		return json.RawMessage(f.values.Get("body")), nil
+		return json.RawMessage(f.values.Get("body"))
 	}
-	input := make(map[string]json.RawMessage)
-	for name := range f.schema.Properties {
-		if value := f.values.Get(inputPrefix + name); value != "" {
-			input[name] = schema.FormValue(f.property(name), value)
-		}
+	members := [][]byte{slices.Concat([]byte(`"input":`), f.input(refs, example))}
+	for _, o := range f.options() {
+		members = append(members, slices.Concat(jsonString(o.Name), []byte(":"), o.Value))
 	}
-	for name, list := range refs {
-		var value any = list
-		if !f.files[name] {
-			value = list[0]
-		}
-		text, err := json.Marshal(value)
-		if err != nil {
-			return nil, err
-		}
-		input[name] = text
-	}
-	body := map[string]any{"input": input}
-	for _, option := range options {
-		switch value := strings.TrimSpace(f.values.Get(option.Name)); {
+	return jsonObject(members)
+}
+
+// An option is an option of the submission, with its value in JSON.
+type option struct {
+	Name  string
+	Value json.RawMessage
+	Texts []string // as fields of a form
+}
+
+// options returns the options that were entered.
+func (f *form) options() (entered []option) {
+	for _, field := range options {
+		value := strings.TrimSpace(f.values.Get(field.Name))
+		switch {
 		case value == "":
-		case option.Name == "tags":
-			body["tags"] = slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
-		case slices.Contains(numericOptions, option.Name):
-			body[option.Name] = schema.FormValue(&huma.Schema{Type: huma.TypeNumber}, value)
+		case field.Name == "tags":
+			tags := slices.DeleteFunc(commas.Split(value, -1), func(tag string) bool { return tag == "" })
+			entered = append(entered, option{field.Name, jsonStrings(tags), tags})
+		case slices.Contains(numericOptions, field.Name):
+			entered = append(entered, option{field.Name, schema.FormValue(&huma.Schema{Type: huma.TypeNumber}, value), []string{value}})
 		default:
-			body[option.Name] = value
+			entered = append(entered, option{field.Name, jsonString(value), []string{value}})
 		}
 	}
-	return json.Marshal(body)
+	return entered
 }
 
-func jsonString(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // marshaling a string cannot fail
-	return b
-}
-
-var (
-	commas    = regexp.MustCompile(`\s*,\s*`)
-	firstName = regexp.MustCompile(`^[^.\[]*`) // of a location such as input.list[0].name
-)
+var commas = regexp.MustCompile(`\s*,\s*`)
 
 // setErrors assigns the validation errors of a problem to the fields.
 func (f *form) setErrors(p *api.Problem) {
 	f.errors = make(map[string][]string)
-	fieldNames := make(map[string]bool)
-	for _, field := range slices.Concat(f.fields(), options) {
-		fieldNames[field.Name] = true
-	}
-	for _, e := range p.Errors {
-		at, message := strings.TrimPrefix(e.Location, "body."), e.Message
-		switch {
-		case f.json:
-			at, message = "body", e.Location+": "+message
-		case strings.HasPrefix(at, inputPrefix):
-			name := firstName.FindString(at[len(inputPrefix):])
-			if rest := at[len(inputPrefix)+len(name):]; rest != "" {
-				message = strings.TrimPrefix(rest, ".") + ": " + message
-			}
-			at = inputPrefix + name
-		default:
-			at = firstName.FindString(at)
+	names := map[string]bool{"body": f.json}
+	note := func(fields []web.Field) {
+		for field := range web.AllFields(fields) {
+			names[field.Name] = !f.json
 		}
-		if !fieldNames[at] && (at != "body" || !f.json) {
+	}
+	note(f.fields())
+	note(options)
+	for _, e := range p.Errors {
+		at, message := "body", e.Location+": "+e.Message
+		if !f.json {
+			at, message = fieldOf(names, strings.TrimPrefix(e.Location, "body."), e.Message)
+		}
+		if !names[at] {
 			at, message = "", e.Location+": "+e.Message
 		}
 		f.errors[at] = append(f.errors[at], message)
@@ -158,6 +155,21 @@ func (f *form) setErrors(p *api.Problem) {
 	case len(p.Errors) == 0:
 		f.errors[""] = append(f.errors[""], p.Detail)
 	}
+}
+
+// fieldOf returns the name of the field that shows the value at a location, and the message with the
+// rest of the location. The value may be a part of the field's.
+func fieldOf(names map[string]bool, location, message string) (name, rest string) {
+	for at := location; at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
+		if !names[at] {
+			continue
+		}
+		if inner := strings.TrimPrefix(location[len(at):], "."); inner != "" {
+			message = inner + ": " + message
+		}
+		return at, message
+	}
+	return "", message
 }
 
 // fillFrom fills in the form with the submission of a job, whose input has its defaults.
@@ -187,13 +199,41 @@ func (f *form) fillFrom(j *jobs.Job, input []byte) {
 	var properties map[string]any
 	d := json.NewDecoder(bytes.NewReader(input))
 	d.UseNumber()
-	if d.Decode(&properties) == nil {
-		for name, value := range properties { // a browser sends files only that the user has chosen
-			f.values.Set(inputPrefix+name, fieldText(value))
-		}
+	if d.Decode(&properties) == nil { // a browser sends files only that the user has chosen
+		f.fillMembers(f.schema, strings.TrimSuffix(inputPrefix, "."), properties, 0)
 	}
 	if j.CallbackURL != "" {
 		f.values.Set("callback_url", string(j.CallbackURL))
 	}
 	f.values.Set("tags", strings.Join(j.Tags, ", "))
+}
+
+// fillDefaults fills in a new form, so that a new user only has to press Run: with the defaults, and
+// the examples of other required properties.
+func (f *form) fillDefaults() {
+	f.values = make(url.Values)
+	for name, p := range f.schema.Properties {
+		p = f.validator.Resolve(p)
+		switch {
+		case p == nil || f.files.has(name):
+		case p.Default != nil:
+			f.fill(p, inputPrefix+name, plain(p.Default), 0)
+		case slices.Contains(f.schema.Required, name) && len(p.Examples) > 0:
+			f.fill(p, inputPrefix+name, plain(p.Examples[0]), 0)
+		}
+	}
+}
+
+// plain returns a value of a schema as decoded JSON.
+func plain(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return nil
+	}
+	return v
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,98 +40,180 @@ var options = []web.Field{
 // numericOptions are the options that are numbers in JSON.
 var numericOptions = []string{"max_attempts", "priority"}
 
-// fields returns the fields of the input, sorted by rank.
+// fields returns the fields of the input.
 func (f *form) fields() []web.Field {
-	names := slices.SortedFunc(maps.Keys(f.schema.Properties), func(x, y string) int {
-		return cmp.Or(f.rank(x)-f.rank(y), strings.Compare(x, y))
-	})
+	b := &fieldBuilder{f, slices.Sorted(maps.Keys(f.values))}
+	return b.members(f.schema, strings.TrimSuffix(inputPrefix, "."), 0)
+}
+
+// A fieldBuilder returns the fields of a form.
+type fieldBuilder struct {
+	*form
+	names []string // of the values, sorted
+}
+
+// members returns the fields for the properties of an object.
+func (b *fieldBuilder) members(s *huma.Schema, name string, depth int) []web.Field {
 	var fields []web.Field
-	for _, name := range names {
-		fields = append(fields, f.field(name, f.property(name)))
+	for _, property := range b.validator.PropertyNames(s) {
+		p := b.validator.Resolve(s.Properties[property])
+		if p == nil {
+			continue
+		}
+		field := web.Field{
+			Name: name + "." + property, Required: slices.Contains(s.Required, property),
+			Label: cmp.Or(p.Title, title(strings.ReplaceAll(property, "_", " "))),
+		}
+		if list, ok := b.files[property]; ok && depth == 0 {
+			field.Kind, field.Multiple = "file", list
+			field.Help = p.Description
+			b.complete(&field)
+		} else {
+			b.add(&field, p, depth)
+		}
+		fields = append(fields, field)
 	}
 	return fields
 }
 
-// rank sorts required properties first, then by x-order.
-func (f *form) rank(name string) int {
-	rank := 1000
-	switch order := f.property(name).Extensions["x-order"].(type) {
-	case float64:
-		rank = int(order)
-	case int: // of a declared schema
-		rank = order
-	}
-	if !slices.Contains(f.schema.Required, name) {
-		rank += 10_000
-	}
-	return rank
+// complete sets what all kinds of fields have.
+func (b *fieldBuilder) complete(field *web.Field) {
+	field.ID = strings.Replace(field.Name, ".", "-", 1)
+	field.Value, field.Errors = b.values.Get(field.Name), b.errors[field.Name]
 }
 
-func (f *form) property(name string) *huma.Schema {
-	p := f.schema.Properties[name]
-	if p.Ref != "" {
-		return f.resolve(p.Ref)
+// add completes the field for a value of a schema.
+func (b *fieldBuilder) add(field *web.Field, s *huma.Schema, depth int) {
+	b.complete(field)
+	field.Help = strings.TrimSpace(s.Description + " " + limits(s))
+	if len(s.Examples) > 0 {
+		field.Placeholder = fieldText(s.Examples[0])
 	}
-	return p
+	kind := b.shapeOf(s, depth)
+	if b.values.Has(field.Name) && kind != scalarShape {
+		kind = jsonShape // for a value that the fields do not show
+	}
+	switch kind {
+	case groupShape:
+		field.Kind, field.Fields = "group", b.members(s, field.Name, depth+1)
+	case listShape:
+		field.Kind, field.Fields = "list", b.items(field, s, depth)
+	case scalarShape:
+		addScalar(field, s, depth)
+	case jsonShape:
+		field.Kind, field.Help = "json", strings.TrimSpace(field.Help+" As JSON.")
+	}
 }
 
-// field returns the field for a property.
-func (f *form) field(name string, p *huma.Schema) web.Field {
-	field := web.Field{
-		Name: inputPrefix + name, ID: "input-" + name,
-		Label: cmp.Or(p.Title, title(strings.ReplaceAll(name, "_", " "))), Help: p.Description,
-		Required: slices.Contains(f.schema.Required, name), Value: fieldText(p.Default),
-		Errors: f.errors[inputPrefix+name],
+// items returns the fields for the items of a list: those that were entered, and an empty one.
+func (b *fieldBuilder) items(list *web.Field, s *huma.Schema, depth int) (fields []web.Field) {
+	item := b.validator.Resolve(s.Items)
+	entered := len(numbers(b.names, list.Name))
+	count := entered + 1
+	if s.MinItems != nil {
+		count = max(count, min(*s.MinItems, maxGroup))
 	}
-	if len(p.Examples) > 0 {
-		field.Placeholder = fieldText(p.Examples[0])
+	if s.MaxItems != nil {
+		list.Most = *s.MaxItems
+		count = max(entered, min(count, *s.MaxItems))
+	}
+	for i := range count {
+		field := web.Field{
+			Name: list.Name + "[" + strconv.Itoa(i) + "]", Label: list.Label + " " + strconv.Itoa(i+1), Item: true,
+		}
+		b.add(&field, item, depth+1)
+		fields = append(fields, field)
+	}
+	return fields
+}
+
+// isSwitch reports whether a boolean has only two states in the form: the third, not to be given, is
+// the same as its default.
+func isSwitch(s *huma.Schema, required bool) bool {
+	return s != nil && s.Type == huma.TypeBoolean && len(s.Enum) == 0 && (required || s.Default != nil)
+}
+
+// addScalar completes a field for a string, a number or a boolean.
+func addScalar(field *web.Field, s *huma.Schema, depth int) {
+	if s.Minimum != nil {
+		field.Min = number(*s.Minimum)
+	}
+	if s.Maximum != nil {
+		field.Max = number(*s.Maximum)
+	}
+	if s.MaxLength != nil {
+		field.MaxLength = *s.MaxLength
 	}
 	switch {
-	case f.values != nil:
-		field.Value = f.values.Get(field.Name)
-	case field.Required && field.Value == "":
-		field.Value = field.Placeholder // so that a new user only has to press Run
-	}
-	if p.Minimum != nil {
-		field.Min = strconv.FormatFloat(*p.Minimum, 'f', -1, 64)
-	}
-	if p.Maximum != nil {
-		field.Max = strconv.FormatFloat(*p.Maximum, 'f', -1, 64)
-	}
-	if p.MaxLength != nil {
-		field.MaxLength = *p.MaxLength
-	}
-	list, isFile := f.files[name]
-	switch {
-	case isFile:
-		field.Kind, field.Value, field.Multiple = "file", "", list
-	case len(p.Enum) > 0 || p.Type == huma.TypeBoolean:
+	case depth == 0 && isSwitch(s, field.Required):
+		field.Kind = "switch"
+	case len(s.Enum) > 0 || s.Type == huma.TypeBoolean:
 		field.Kind = "select"
-		if !field.Required {
+		if !field.Required || depth > 0 {
 			field.Options = append(field.Options, "")
 		}
-		for _, e := range p.Enum {
+		for _, e := range s.Enum {
 			field.Options = append(field.Options, fieldText(e))
 		}
-		if p.Type == huma.TypeBoolean {
+		if s.Type == huma.TypeBoolean && len(s.Enum) == 0 {
 			field.Options = append(field.Options, "false", "true")
 		}
-	case p.Type == huma.TypeInteger:
+	case s.Type == huma.TypeInteger:
 		field.Kind, field.Step = "number", "1"
-	case p.Type == huma.TypeNumber:
+	case s.Type == huma.TypeNumber:
 		field.Kind, field.Step = "number", "any"
-	case p.Type == huma.TypeString && (field.MaxLength > 200 || p.Format == "textarea"):
+	case field.MaxLength > 200 || s.Format == "textarea" || strings.Contains(field.Value, "\n"):
 		field.Kind = "textarea"
-	case p.Type == huma.TypeString:
+	default:
 		field.Kind = cmp.Or(map[string]string{
 			"uri": "url", "email": "email", "date": "date", "password": "password",
-		}[p.Format], "text")
-	default:
-		field.Kind = "json"
-		field.Help = strings.TrimSpace(field.Help + " As JSON.")
+		}[s.Format], "text")
 	}
-	return field
 }
+
+// limits describes in a sentence each what the schema allows, and its default.
+func limits(s *huma.Schema) string {
+	var sentences []string
+	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
+	switch low, high := s.Minimum, s.Maximum; {
+	case low != nil && high != nil:
+		say("From %s to %s.", number(*low), number(*high))
+	case low != nil:
+		say("At least %s.", number(*low))
+	case high != nil:
+		say("At most %s.", number(*high))
+	}
+	if s.ExclusiveMinimum != nil {
+		say("More than %s.", number(*s.ExclusiveMinimum))
+	}
+	if s.ExclusiveMaximum != nil {
+		say("Less than %s.", number(*s.ExclusiveMaximum))
+	}
+	if s.MaxLength != nil {
+		say("At most %s.", plural(*s.MaxLength, "character"))
+	}
+	if s.MaxItems != nil {
+		say("At most %s.", plural(*s.MaxItems, "item"))
+	}
+	if s.Pattern != "" {
+		say("Must match %s.", cmp.Or(s.PatternDescription, s.Pattern))
+	}
+	if text := fieldText(s.Default); text != "" {
+		say("Default: %s.", text)
+	}
+	return strings.Join(sentences, " ")
+}
+
+// plural returns a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
+}
+
+// number returns a number in decimal notation.
+func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
 // fieldText returns a value as the text of a field: strings unchanged, other
 // values as JSON.
@@ -146,46 +229,4 @@ func fieldText(v any) string {
 		return ""
 	}
 	return string(b)
-}
-
-// example returns an example input, from the examples, defaults and types in
-// the schema.
-func (f *form) example() string {
-	var b strings.Builder
-	b.WriteString("{")
-	for _, field := range f.fields() {
-		p := f.property(strings.TrimPrefix(field.Name, inputPrefix))
-		var value any
-		switch {
-		case field.Kind == "file":
-			continue
-		case len(p.Examples) > 0:
-			value = p.Examples[0]
-		case !field.Required:
-			continue
-		case p.Default != nil:
-			value = p.Default
-		case len(p.Enum) > 0:
-			value = p.Enum[0]
-		default:
-			value = map[string]any{
-				huma.TypeString: "text", huma.TypeBoolean: true, huma.TypeInteger: 1, huma.TypeNumber: 1,
-				huma.TypeArray: []any{}, huma.TypeObject: map[string]any{},
-			}[p.Type]
-			if p.Minimum != nil {
-				value = *p.Minimum
-			}
-		}
-		text, err := json.Marshal(value)
-		if err != nil {
-			continue
-		}
-		if b.Len() > 1 {
-			b.WriteString(", ")
-		}
-		b.Write(jsonString(strings.TrimPrefix(field.Name, inputPrefix)))
-		b.WriteString(": ")
-		b.Write(text)
-	}
-	return b.String() + "}"
 }

@@ -11,16 +11,18 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"coatcheck/api"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
 
-// recentJobs is the number of recent jobs on the services page.
-const recentJobs = 8
+const (
+	// recentJobs is the number of recent jobs on the page of a service.
+	recentJobs = 8
+	// servicesRefresh is the refresh interval of the page, in seconds.
+	servicesRefresh = 5
+)
 
 // servicesPage shows the services and the form of one of them.
 func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
@@ -38,10 +40,8 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	f := &form{
-		service: s, schema: a.inputSchema(name), files: a.Validator.Files(name), json: r.URL.Query().Get("as") == "json",
-		resolve: a.Validator.Registry.SchemaFromRef,
-	}
+	f := a.newForm(s)
+	f.json = r.URL.Query().Get("as") == "json"
 	if from := r.URL.Query().Get("from"); from != "" {
 		job, err := a.OwnedJob(r.Context(), from)
 		if err != nil {
@@ -54,20 +54,47 @@ func (a *Pages) servicesPage(r *http.Request) (string, any, error) {
 }
 
 // submitPage submits a job from a form. If there are errors, it shows the form
-// again with the entered values and an error at each invalid field.
+// again with the entered values and an error at each invalid field. With the
+// field "edit", it only shows the form again, for further items of lists and for
+// code examples that follow the form.
 func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 	if !a.authorizePage(w, r) {
 		return
 	}
-	s, err := a.Service(r.Context(), r.PathValue("service"))
+	f, uploads, ok, err := a.readServiceForm(w, r)
+	if !ok {
+		return
+	}
+	var job jobs.Job
+	status := http.StatusOK
+	if err == nil && !f.values.Has("edit") {
+		if job, err = a.submitForm(r.Context(), f, uploads); err == nil {
+			http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
+			return
+		}
+	}
+	if err != nil {
+		p := a.ProblemOf(r.Context(), err)
+		status = p.Status
+		f.setErrors(p)
+	}
+	view, err := a.serviceView(r.Context(), f)
 	if err != nil {
 		a.ProblemPage(w, r, err)
 		return
 	}
-	f := &form{
-		service: s, schema: a.inputSchema(s.Name), files: a.Validator.Files(s.Name), resolve: a.Validator.Registry.SchemaFromRef,
+	a.render(w, r, status, "services", view)
+}
+
+// readServiceForm reads the form of a service. If it cannot be shown again, it responds and returns
+// false.
+func (a *Pages) readServiceForm(w http.ResponseWriter, r *http.Request) (f *form, uploads *api.Form, ok bool, err error) {
+	s, err := a.Service(r.Context(), r.PathValue("service"))
+	if err != nil {
+		a.ProblemPage(w, r, err)
+		return nil, nil, false, err
 	}
-	var uploads *api.Form
+	f = a.newForm(s)
 	switch {
 	case len(f.files) > 0 && api.IsMultipart(r):
 		if uploads, err = a.ReadForm(r, s.Name); err == nil {
@@ -79,36 +106,14 @@ func (a *Pages) submitPage(w http.ResponseWriter, r *http.Request) {
 	case a.readForm(w, r):
 		f.values, f.json = r.PostForm, r.PostForm.Get("as") == "json"
 	default:
-		return
+		return nil, nil, false, nil
 	}
-	var job jobs.Job
-	if err == nil {
-		job, err = a.submitForm(r.Context(), f, uploads)
-	}
-	if err == nil {
-		http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
-		return
-	}
-	p := a.ProblemOf(r.Context(), err)
-	f.setErrors(p)
-	view, err := a.serviceView(r.Context(), f)
-	if err != nil {
-		a.ProblemPage(w, r, err)
-		return
-	}
-	a.render(w, r, p.Status, "services", view)
+	return f, uploads, true, err
 }
 
 // submitForm submits the job of the form, with the same validation as the API.
 func (a *Pages) submitForm(ctx context.Context, f *form, uploads *api.Form) (jobs.Job, error) {
-	body, err := f.body(uploads.Refs())
-	if err != nil {
-		return jobs.Job{}, err
-	}
-	same, err := f.body(uploads.Contents())
-	if err != nil {
-		return jobs.Job{}, err
-	}
+	body, same := f.body(uploads.Refs(), false), f.body(uploads.Contents(), false)
 	job, _, err := a.SubmitJob(ctx, func() (jobs.Submission, error) {
 		info := api.InfoOf(ctx)
 		s, err := a.Decode(ctx, f.service.Name, "application/json", body)
@@ -125,16 +130,12 @@ func (a *Pages) submitForm(ctx context.Context, f *form, uploads *api.Form) (job
 	return job, err
 }
 
-// inputSchema returns the schema of a service's input, which is an object.
-func (a *Pages) inputSchema(service string) *huma.Schema {
-	return a.Validator.Resolve(a.Validator.Input(service))
-}
-
 // serviceView returns the view of a service, with the form.
 func (a *Pages) serviceView(ctx context.Context, f *form) (web.ServicesPage, error) {
 	s := f.service
 	v := web.ServicesPage{
 		Page: a.pageFrame(ctx, s.Name, "/services"), Name: s.Name, Summary: s.Summary, Form: f.view(rand.Text()),
+		Refresh: servicesRefresh, JobsHref: href("/jobs", jobFilter{service: s.Name}.query()),
 		Limits: fmt.Sprintf("Timeout: %s per attempt. Attempts: at most %d.", web.Took(s.Timeout), s.MaxAttempts),
 	}
 	for other := range a.ServicesOf(ctx) {
@@ -150,7 +151,19 @@ func (a *Pages) serviceView(ctx context.Context, f *form) (web.ServicesPage, err
 	if v.Snippets, err = a.submitSnippets(ctx, f); err != nil {
 		return v, err
 	}
-	recent, err := a.Queue.List(ctx, queue.Filter{Owner: api.InfoOf(ctx).User.Name, Limit: recentJobs})
+	services, _, err := a.Queue.ServiceOverviews(ctx, a.OwnerFilter(ctx))
+	if err != nil {
+		return v, err
+	}
+	v.Activity = serviceSummary(&queue.ServiceOverview{Service: s.Name})
+	for i := range services {
+		if services[i].Service == s.Name {
+			v.Activity = serviceSummary(&services[i])
+		}
+	}
+	recent, err := a.Queue.List(ctx, queue.Filter{
+		Owner: api.InfoOf(ctx).User.Name, Service: s.Name, Limit: recentJobs,
+	})
 	if err != nil {
 		return v, err
 	}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"text/template"
@@ -31,7 +31,9 @@ var snippetLanguages = []struct{ name, file string }{
 // A snippetView is the data of a snippet template.
 type snippetView struct {
 	URL, EventsURL, ResultURL string
-	Input                     string
+	Body                      string   // of the submission, as JSON
+	Input                     string   // the input in it
+	Options                   []option // the options in it
 	Files                     []string // properties of the input that are files
 	// Secured reports whether the server requires credentials. The snippets
 	// read them from the environment.
@@ -48,16 +50,20 @@ func (snippetView) ShellQuoted(s string) string {
 	return `'` + strings.ReplaceAll(s, `'`, `'\''`) + `'`
 }
 
-// submitSnippets returns snippets that submit a job and wait for its output.
+// submitSnippets returns snippets that submit the job of the form and wait for its output.
 func (a *Pages) submitSnippets(ctx context.Context, f *form) ([]web.Snippet, error) {
 	view := snippetView{
-		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + f.service.Name + "/jobs", Input: f.example(), Secured: !a.Auth.Open(),
+		URL: api.InfoOf(ctx).BaseURL + "/v1/services/" + f.service.Name + "/jobs", Body: string(f.example()), Secured: !a.Auth.Open(),
+	}
+	if body := f.values.Get("body"); f.json && json.Valid([]byte(body)) {
+		view.Body = string(spaced([]byte(body)))
 	}
 	if len(f.files) == 0 {
 		return snippets("submit", view)
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.files)) {
-		if slices.Contains(f.schema.Required, name) {
+	view.Input, view.Options = string(spaced(f.input(nil, true))), f.options()
+	for _, name := range f.validator.PropertyNames(f.schema) {
+		if f.files.has(name) && slices.Contains(f.schema.Required, name) {
 			view.Files = append(view.Files, name)
 		}
 	}

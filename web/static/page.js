@@ -26,7 +26,7 @@ const key = (part, node, kind) => node.id || [...part.querySelectorAll(kind)].in
 const find = (part, name, kind) => typeof name === "string" ? document.getElementById(name) : part.querySelectorAll(kind)[name];
 
 // swap replaces the content of a part, and keeps open details and the focus.
-function swap(old, now) {
+export function swap(old, now) {
   prepare(now);
   if (now.dataset.refresh) old.dataset.refresh = now.dataset.refresh; else delete old.dataset.refresh;
   if (busy(old) || old.innerHTML === now.innerHTML) return;
