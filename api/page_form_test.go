@@ -19,7 +19,7 @@ import (
 
 type movieInput struct {
 	Video  string   `json:"video" example:"in.mov" doc:"What to render."`
-	Size   size     `json:"size,omitempty" doc:"Of the pictures."`
+	Size   *size    `json:"size,omitempty" doc:"Of the pictures."`
 	Scenes []scene  `json:"scenes,omitempty" maxItems:"20"`
 	Codecs []string `json:"codecs" enum:"av1,h264"`
 	Audio  bool     `json:"audio,omitempty" default:"true"`

@@ -164,18 +164,34 @@ func normalizeMember(parent map[string]any, name, at string) error {
 	}
 }
 
-// noteOrder notes the order of the properties, in which a form shows them.
+// noteOrder notes the order of the properties, in which a form shows them, in a schema and those in
+// it.
 func noteOrder(node *yaml.Node, schema map[string]any) {
+	if node.Kind != yaml.MappingNode {
+		return
+	}
 	properties, _ := schema["properties"].(map[string]any)
 	members, _ := pairs(node, 0) // it was read before
 	for _, m := range members {
-		if m.name.Value != "properties" || m.value.Kind != yaml.MappingNode {
-			continue
-		}
-		names, _ := pairs(m.value, 0)
-		for i, name := range names {
-			if property, ok := properties[name.name.Value].(map[string]any); ok && property["x-order"] == nil {
-				property["x-order"] = i
+		switch m.name.Value {
+		case "items":
+			if items, ok := schema["items"].(map[string]any); ok {
+				noteOrder(m.value, items)
+			}
+		case "properties":
+			if m.value.Kind != yaml.MappingNode {
+				continue
+			}
+			names, _ := pairs(m.value, 0)
+			for i, name := range names {
+				property, ok := properties[name.name.Value].(map[string]any)
+				if !ok {
+					continue
+				}
+				if property["x-order"] == nil {
+					property["x-order"] = i
+				}
+				noteOrder(name.value, property)
 			}
 		}
 	}

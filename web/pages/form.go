@@ -212,14 +212,22 @@ func (f *form) fillFrom(j *jobs.Job, input []byte) {
 // the examples of other required properties.
 func (f *form) fillDefaults() {
 	f.values = make(url.Values)
-	for name, p := range f.schema.Properties {
+	f.fillRequired(f.schema, strings.TrimSuffix(inputPrefix, "."), 0)
+}
+
+// fillRequired fills in the properties of an object that is required.
+func (f *form) fillRequired(s *huma.Schema, object string, depth int) {
+	for property, p := range s.Properties {
 		p = f.validator.Resolve(p)
+		name, required := object+"."+property, slices.Contains(s.Required, property)
 		switch {
-		case p == nil || f.files.has(name):
+		case p == nil || depth == 0 && f.files.has(property):
 		case p.Default != nil:
-			f.fill(p, inputPrefix+name, plain(p.Default), 0)
-		case slices.Contains(f.schema.Required, name) && len(p.Examples) > 0:
-			f.fill(p, inputPrefix+name, plain(p.Examples[0]), 0)
+			f.fill(p, name, plain(p.Default), depth)
+		case required && len(p.Examples) > 0:
+			f.fill(p, name, plain(p.Examples[0]), depth)
+		case required && f.shapeOf(p, depth) == groupShape:
+			f.fillRequired(p, name, depth+1)
 		}
 	}
 }

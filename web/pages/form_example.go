@@ -34,7 +34,9 @@ func (f *form) exampleOf(s *huma.Schema, depth int) json.RawMessage {
 		value = s.Enum[0]
 	case s.Minimum != nil:
 		value = *s.Minimum
-	case s.Type == huma.TypeObject:
+	case s.Type == huma.TypeString && formatExamples[s.Format] != "":
+		value = formatExamples[s.Format]
+	case isA(s, huma.TypeObject):
 		var members [][]byte
 		for _, name := range f.validator.PropertyNames(s) {
 			if slices.Contains(s.Required, name) {
@@ -43,7 +45,7 @@ func (f *form) exampleOf(s *huma.Schema, depth int) json.RawMessage {
 			}
 		}
 		return jsonObject(members)
-	case s.Type == huma.TypeArray:
+	case isA(s, huma.TypeArray):
 		if s.MinItems == nil || *s.MinItems == 0 {
 			return []byte("[]")
 		}
@@ -56,6 +58,12 @@ func (f *form) exampleOf(s *huma.Schema, depth int) json.RawMessage {
 		return []byte("null")
 	}
 	return b
+}
+
+// formatExamples are texts of the formats.
+var formatExamples = map[string]string{
+	"uri": "https://example.com/", "email": "ada@example.com", "date": "2026-01-31", "date-time": "2026-01-31T12:00:00Z",
+	"time": "12:00:00Z", "uuid": "123e4567-e89b-12d3-a456-426614174000", "hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
 }
 
 // isDefault reports whether a value is the default of its schema.

@@ -40,14 +40,27 @@ func (f *form) shapeOf(s *huma.Schema, depth int) shape {
 		return scalarShape
 	case depth >= maxDepth:
 		return jsonShape
-	case s.Type == huma.TypeObject && len(s.Properties) > 0 && len(s.Properties) <= maxGroup && s.AdditionalProperties != true:
+	case isA(s, huma.TypeObject) && len(s.Properties) > 0 && len(s.Properties) <= maxGroup && s.AdditionalProperties != true:
 		return groupShape
-	case s.Type == huma.TypeArray && s.Items != nil:
+	case isA(s, huma.TypeArray) && s.Items != nil:
 		if item := f.shapeOf(f.validator.Resolve(s.Items), depth+1); item == scalarShape || item == groupShape {
 			return listShape
 		}
 	}
 	return jsonShape
+}
+
+// isA reports whether the values of a schema are meant to be of a type. Declared schemas may leave
+// the type to be understood.
+func isA(s *huma.Schema, kind string) bool {
+	switch {
+	case s.Type != "":
+		return s.Type == kind
+	case kind == huma.TypeObject:
+		return s.Properties != nil
+	default:
+		return s.Items != nil && s.Properties == nil
+	}
 }
 
 // A formReader reads the input from the entered values. It also rewrites the names of the values,

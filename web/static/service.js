@@ -2,7 +2,7 @@
 // is entered.
 import { swap } from "/static/page.js";
 
-const form = document.querySelector("form.run");
+const form = document.getElementById("run");
 
 // follow updates the code examples.
 let request = null, timer;
