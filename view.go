@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -34,12 +35,46 @@ type view struct {
 	lost      bool // the connection is lost, and that is printed
 
 	terminal bool
-	bar      string    // the last line of the terminal
+	mu       sync.Mutex // guards bar, for the goroutine that redraws it
+	bar      progressBar
+	started  time.Time // when the job, or its current attempt, began to run; zero if it does not
 	status   string    // the last one printed
 	printed  time.Time // when progress was last printed
 }
 
-func (v *view) begin() { v.terminal = isTerminal(v.stderr) && !v.json }
+// begin prepares the view. The caller must call end.
+func (v *view) begin() (end func()) {
+	if v.terminal = isTerminal(v.stderr) && !v.json; !v.terminal {
+		return func() {}
+	}
+	return v.keepDrawing()
+}
+
+// keepDrawing draws the bar again each second until stop is called, which removes it: the bar shows
+// how long the job has been running.
+func (v *view) keepDrawing() (stop func()) {
+	ended := make(chan struct{})
+	var redrawing sync.WaitGroup
+	redrawing.Go(func() {
+		ticks := time.NewTicker(time.Second)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ticks.C:
+				v.mu.Lock()
+				v.draw(v.bar)
+				v.mu.Unlock()
+			case <-ended:
+				return
+			}
+		}
+	})
+	return func() {
+		close(ended)
+		redrawing.Wait()
+		v.clear()
+	}
+}
 
 // show prints an event, and reports whether it is the last one.
 func (v *view) show(e watch.Event) (ended bool, err error) {
@@ -66,9 +101,14 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 	if err := json.Unmarshal(e.Data, &d); err != nil {
 		return false, fmt.Errorf("event %s: %w", e.ID, err)
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	switch e.Name {
 	case "snapshot":
 		v.name = cmp.Or(string(d.Job.Token), d.Job.ID)
+		if at := d.Job.StartedAt; at != nil && d.Job.Status == jobs.Running && at.Before(time.Now()) {
+			v.started = at.Time
+		}
 		v.printStatus(d.Job.Status, d.Job.Attempt)
 		v.progress(d.Job.Progress)
 	case "status":
@@ -87,6 +127,12 @@ func (v *view) show(e watch.Event) (ended bool, err error) {
 
 // printStatus prints a status if it is new.
 func (v *view) printStatus(status jobs.Status, attempt int) {
+	switch {
+	case status != jobs.Running:
+		v.started = time.Time{}
+	case v.started.IsZero():
+		v.started = time.Now()
+	}
 	text := string(status)
 	if attempt > 1 {
 		text += fmt.Sprintf(", attempt %d", attempt)
@@ -115,7 +161,8 @@ func (v *view) progress(r jobs.Report) {
 	if v.terminal {
 		const width = 24
 		done := min(max(int(r.Percent*width/100), 0), width)
-		v.draw(fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent, message))
+		text := fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent)
+		v.draw(progressBar{text, message, v.started})
 		return
 	}
 	if r.UpdatedAt == nil && r.Percent == 0 && r.Message == "" || time.Since(v.printed) < lineInterval && r.Percent < 100 {
@@ -125,9 +172,23 @@ func (v *view) progress(r jobs.Report) {
 	v.println("%3.0f%%  %s", r.Percent, message)
 }
 
+// A progressBar is the last line of a terminal.
+type progressBar struct {
+	text, message string
+	since         time.Time // how long ago that was is shown between the two; zero for nothing
+}
+
+func (b *progressBar) String() string {
+	if b.since.IsZero() {
+		return b.text + "  " + b.message
+	}
+	seconds := int(time.Since(b.since).Seconds())
+	return fmt.Sprintf("%s  %d:%02d  %s", b.text, seconds/60, seconds%60, b.message)
+}
+
 // draw draws the progress bar, cut to the width of the terminal.
-func (v *view) draw(bar string) {
-	if !v.terminal || bar == "" {
+func (v *view) draw(bar progressBar) {
+	if !v.terminal || bar.text == "" {
 		return
 	}
 	width := 80
@@ -137,17 +198,18 @@ func (v *view) draw(bar string) {
 		}
 	}
 	v.bar = bar
-	if runes := []rune(bar); len(runes) >= width {
-		bar = string(runes[:max(0, width-1)])
+	line := []rune(bar.String())
+	if len(line) >= width {
+		line = line[:max(0, width-1)]
 	}
-	fmt.Fprintf(v.stderr, "\r%s\x1b[K", bar)
+	fmt.Fprintf(v.stderr, "\r%s\x1b[K", string(line))
 }
 
 // clear removes the progress bar.
 func (v *view) clear() {
-	if v.bar != "" {
+	if v.bar.text != "" {
 		fmt.Fprint(v.stderr, "\r\x1b[K")
-		v.bar = ""
+		v.bar = progressBar{}
 	}
 }
 

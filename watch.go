@@ -43,8 +43,7 @@ func (p *program) watchCommand() *cobra.Command {
 
 // follow prints the events of a job until it ends.
 func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
-	v.begin()
-	defer v.clear()
+	defer v.begin()()
 	stream.Lost = func(err error, wait time.Duration) error {
 		if !v.connected {
 			return err // the URL is probably wrong
@@ -68,7 +67,9 @@ func (v *view) follow(ctx context.Context, stream *watch.Stream) error {
 func (v *view) printLost(err error, wait time.Duration) {
 	switch {
 	case v.terminal:
-		v.draw(fmt.Sprintf("Connection lost (%s); retrying in %s.", client.Brief(err), wait.Round(time.Second)))
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.draw(progressBar{text: fmt.Sprintf("Connection lost (%s); retrying in %s.", client.Brief(err), wait.Round(time.Second))})
 	case !v.lost:
 		v.println("Connection lost (%s); reconnecting.", client.Brief(err))
 	}
@@ -88,7 +89,6 @@ func (v *view) streamError(ctx context.Context, err error) error {
 
 // interrupted returns the error after an interrupt, with the command to watch again.
 func (v *view) interrupted() error {
-	v.clear()
 	again := "coatcheck watch "
 	if v.client.URL != client.DefaultURL {
 		again += "--url " + v.client.URL + " "

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -65,8 +66,14 @@ func Brief(err error) string {
 	return err.Error()
 }
 
-// Printable returns a text without the characters that control a terminal.
+// escapeSequences are the sequences that control a terminal (ECMA-48), such as colors.
+var escapeSequences = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
+
+// Printable returns a text without the characters and sequences that control a terminal.
 func Printable(s string) string {
+	if strings.Contains(s, "\x1b") {
+		s = escapeSequences.ReplaceAllString(s, "")
+	}
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
 			return r
