@@ -129,6 +129,9 @@ func TestMistakes(t *testing.T) {
 				"SHUTDOWN_TIMEOUT: expected a duration", "--redis-url: expected a URL that begins with redis://",
 			},
 		},
+		{name: "sizes", file: "limits: {max_body: 2GB, max_output: 100TiB}\nfiles: {max_file: 1 KB, max_total: 20GiB}\n", want: []string{
+			"config.yaml:1: limits.max_body: expected a size from 1KiB to 64MiB, such as 4MiB", "config.yaml:1: limits.max_output: expected a size from 1KiB to 64MiB", "config.yaml:2: files.max_file: expected a size from 1KiB to 16TiB",
+		}},
 		{name: "not YAML", file: "a: [\n", want: []string{"config.yaml: line "}},
 		{name: "not a mapping", file: "- a\n", want: []string{"config.yaml:1: expected `name: value` lines"}},
 		{name: "section that is none", file: "log: debug\n", want: []string{"config.yaml:1: expected `name: value` lines"}},

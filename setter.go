@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"coatcheck/notify"
+	"coatcheck/services/spec"
 )
 
 // A setter sets a setting to a value.
@@ -51,6 +52,32 @@ func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
 		*field(c) = T(n)
 		return nil
 	}
+}
+
+// size sets a number of bytes, given as a number or with a unit.
+func size(field func(*config) *int64, lowest, highest int64) setter {
+	return func(c *config, node *yaml.Node) error {
+		s, err := scalar(node, "a size")
+		if err != nil {
+			return err
+		}
+		n, ok := spec.ParseSize(s)
+		if !ok || n < lowest || n > highest {
+			return fmt.Errorf("expected a size from %s to %s, such as 4MiB", iec(lowest), iec(highest))
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+// iec returns a size, a power of two, in the largest unit that needs no fraction.
+func iec(bytes int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; bytes%1024 == 0 && i < len(units)-1; i++ {
+		bytes /= 1024
+	}
+	return strconv.FormatInt(bytes, 10) + units[i]
 }
 
 func rate(field func(*config) *float64) setter {

@@ -47,7 +47,7 @@ func TestLimitMistakes(t *testing.T) {
 	for settings, want := range map[string]string{
 		"memory: 2 gigabytes": "limits.memory: expected a size such as 512MiB",
 		"memory: 12":          "limits.memory: expected at least 1048576 bytes",
-		"memory: 9999999TiB":  "limits.memory: expected at least",
+		"memory: 9999999TiB":  "limits.memory: expected a size",
 		"cpu: 100ms":          "limits.cpu: expected at least 1s",
 		"open_files: 3":       "limits.open_files: expected",
 		"threads: 3":          "unknown setting commands.test.limits.threads",

@@ -112,22 +112,33 @@ func (p *Parser) OneOf(at string, node *yaml.Node, words ...string) string {
 	return node.Value
 }
 
-var size = regexp.MustCompile(`^(\d{1,15}) ?(B|KiB|MiB|GiB|TiB)?$`)
+var (
+	size      = regexp.MustCompile(`^([0-9][0-9_]{0,20}) ?(B|KiB|MiB|GiB|TiB)?$`)
+	sizeUnits = map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+)
+
+// ParseSize returns the number of bytes that a text such as 512MiB, 1_000_000 or 2GiB means. It
+// reports false if the text is not a size, or one of 2⁶³ bytes or more.
+func ParseSize(text string) (bytes int64, ok bool) {
+	m := size.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(m[1], "_", ""), 10, 64)
+	unit := sizeUnits[m[2]]
+	return n * unit, err == nil && n <= math.MaxInt64/unit
+}
 
 // Size reads a number of bytes such as 512MiB.
 func (p *Parser) Size(at string, node *yaml.Node, least int64) int64 {
-	units := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-	m := size.FindStringSubmatch(node.Value)
-	if m == nil {
+	bytes, ok := ParseSize(node.Value)
+	switch {
+	case !ok:
 		p.Wrong(node, "%s: expected a size such as 512MiB or 2GiB", at)
-		return 0
+	case bytes < least:
+		p.Wrong(node, "%s: expected at least %d bytes", at, least)
 	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if unit := units[m[2]]; err != nil || n > math.MaxInt64/unit || n*unit < least {
-		p.Wrong(node, "%s: expected at least %d bytes, and less than 8 million TiB", at, least)
-		return 0
-	}
-	return n * units[m[2]]
+	return bytes
 }
 
 // MediaType reads a media type such as video/mp4 (RFC 9110, section 8.3.1).

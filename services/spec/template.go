@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// A Template is a text with placeholders for properties of an input: {{input.NAME}}.
+// A Template is a text with placeholders for properties of an input: {{input.NAME}}. With twice as
+// many braces, as in {{{{.Name}}}}, it is no placeholder but the text {{.Name}}.
 type Template []part
 
 // A part is a text, or a placeholder for a property.
 type part struct{ text, property string }
 
-var placeholder = regexp.MustCompile(`\{\{[^{}]*\}\}`)
+var placeholder = regexp.MustCompile(`\{\{\{\{[^{}]*\}\}\}\}|\{\{[^{}]*\}\}`)
 
 // ParseTemplate parses a text. Error: a placeholder that is not input.NAME, or names a
 // property that is no text, number or boolean, or may be missing.
@@ -30,11 +31,15 @@ func ParseTemplate(text string, schema *Schema) (Template, error) {
 		if at[0] > 0 {
 			t = append(t, part{text: text[:at[0]]})
 		}
-		if at[1] > at[0] {
-			inside := strings.TrimSpace(strings.Trim(text[at[0]:at[1]], "{}"))
+		switch found := text[at[0]:at[1]]; {
+		case found == "":
+		case strings.HasPrefix(found, "{{{{"):
+			t = append(t, part{text: found[2 : len(found)-2]})
+		default:
+			inside := strings.TrimSpace(strings.Trim(found, "{}"))
 			name, ok := strings.CutPrefix(inside, "input.")
 			if !ok {
-				return nil, fmt.Errorf("{{%s}} is no placeholder: expected {{input.NAME}}", inside)
+				return nil, fmt.Errorf("{{%s}} is no placeholder: expected {{input.NAME}}, or {{{{%[1]s}}}} for the text itself", inside)
 			}
 			if err := schema.checkPlaceholder(name); err != nil {
 				return nil, err
