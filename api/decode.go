@@ -23,8 +23,8 @@ type submitBody struct {
 	Delay          string          `json:"delay,omitempty" doc:"Not started before this time is over, such as 5s or 1h30m."`
 	RunAt          string          `json:"run_at,omitempty" format:"date-time" doc:"Not started before this time."`
 	Priority       int             `json:"priority,omitempty" minimum:"1" maximum:"4" default:"2" doc:"1 (first) to 4."`
-	Timeout        string          `json:"timeout,omitempty" doc:"Ends an attempt that takes longer, such as 15m. Default: the service's."`
-	MaxAttempts    int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often each step is tried. Default: the service's."`
+	Timeout        string          `json:"timeout,omitempty" doc:"Ends an attempt that takes longer, such as 15m. Default: that of the step's service."`
+	MaxAttempts    int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often each step is tried. Default: that of the step's service."`
 	StartWithin    string          `json:"start_within,omitempty" doc:"The job expires if it was not started in this time, such as 1h."`
 	Retain         string          `json:"retain,omitempty" doc:"How long the record is kept after the job's end, such as 24h."`
 	Tags           []string        `json:"tags,omitempty" maxItems:"20" doc:"To find the job by."`

@@ -112,7 +112,7 @@ type Internal struct {
 	LogLines uint64
 	// Requested is what the submitter requested to be notified of.
 	Requested CallbackRequest
-	// Timeout limits an attempt. Retain is how long the record is kept after the job's end.
+	// Timeout limits an attempt of the current step. Retain is how long the record is kept after the job's end.
 	Timeout, Retain store.Duration
 }
 
@@ -124,6 +124,10 @@ type Step struct {
 	Output     json.RawMessage `json:"output,omitempty"`
 	File       string          `json:"file,omitempty"` // id of the file that the output describes
 	FinishedAt *store.Time     `json:"finished_at"`
+	// Timeout and MaxAttempts replace those of the job when this step, a further one, begins. They
+	// are 0 if the submitter requested some for all steps.
+	Timeout     store.Duration `json:"timeout,omitempty"`
+	MaxAttempts int            `json:"max_attempts,omitempty"`
 }
 
 // A Report is the progress of a job.

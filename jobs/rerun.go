@@ -24,6 +24,12 @@ func (old *Job) Again(baseURL, key string) (Submission, error) {
 		s.StartWithin = old.ExpiresAt.Sub(old.CreatedAt.Time)
 	}
 	for _, step := range old.Chain[1:] {
+		if step.Timeout > 0 { // the submitter requested none
+			s.Timeout = 0
+		}
+		if step.MaxAttempts > 0 {
+			s.MaxAttempts = 0
+		}
 		s.Then = append(s.Then, NextStep{Service: step.Service, Input: step.Input})
 	}
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -26,9 +27,10 @@ type Submission struct {
 	Delay time.Duration
 	// Priority is 1 (first) to 4. Default 2.
 	Priority int
-	// Timeout limits an attempt. The default is the service's.
+	// Timeout limits an attempt. The default is that of each step's service.
 	Timeout time.Duration
-	// MaxAttempts is the maximum number of attempts per step. The default is the service's.
+	// MaxAttempts is the maximum number of attempts per step. The default is that of each step's
+	// service.
 	MaxAttempts int
 	// StartWithin is how long the job may wait for its start before it expires; zero means forever.
 	StartWithin time.Duration
@@ -70,6 +72,9 @@ func (s *Submission) Services() []string {
 type NextStep struct {
 	Service string          `json:"service"`
 	Input   json.RawMessage `json:"input"`
+	// Timeout and MaxAttempts are set by Complete if the submission has none of its own.
+	Timeout     time.Duration `json:"-"`
+	MaxAttempts int           `json:"-"`
 }
 
 // The callback events that a caller may request.
@@ -116,9 +121,20 @@ func (s *Submission) Complete(r *Registry, maxTimeout, retain time.Duration) err
 	if service == nil {
 		return ErrUnknownService
 	}
-	for i, step := range s.Then {
-		if r.Get(step.Service) == nil {
+	s.Then = slices.Clone(s.Then) // the caller's stays as it is
+	for i := range s.Then {
+		step := &s.Then[i]
+		step.Timeout, step.MaxAttempts = 0, 0
+		next := r.Get(step.Service)
+		if next == nil {
 			wrong(fmt.Sprintf("then[%d].service", i), "no service has this name")
+			continue
+		}
+		if s.Timeout == 0 {
+			step.Timeout = min(next.Timeout, maxTimeout)
+		}
+		if s.MaxAttempts == 0 {
+			step.MaxAttempts = next.MaxAttempts
 		}
 	}
 	if len(s.Then) >= MaxSteps {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -96,6 +97,8 @@ func (j *Job) advance(e *Effects, now store.Time, res Result) {
 	step.Output, step.File = res.Output, res.File
 	j.Progress = Report{Percent: j.Overall(100), UpdatedAt: &now}
 	j.Step++
+	next := &j.Chain[j.Step-1]
+	j.Timeout, j.MaxAttempts = cmp.Or(next.Timeout, j.Timeout), cmp.Or(next.MaxAttempts, j.MaxAttempts)
 	j.Attempt, j.Error = 0, nil
 	j.Recoveries = 0 // the next step is another service
 	j.queue(e)

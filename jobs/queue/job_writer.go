@@ -70,7 +70,7 @@ func (b *batch) insertJobs(ctx context.Context) error {
 // fence: for a run that has lost its job, no row matches. Columns that other statements write too
 // (the state of the newest callback, and the time of the cancel request) are written only if they
 // change.
-var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u.version, events = 0, attempt = u.attempt, step = u.step,
+var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u.version, events = 0, attempt = u.attempt, step = u.step, max_attempts = COALESCE(u.max_attempts, jobs.max_attempts), timeout = COALESCE(u.timeout, jobs.timeout),
 		steps = COALESCE(u.steps, jobs.steps), history = u.history, output = u.output, output_file = u.output_file, error = u.error, progress = u.progress, log_lines = u.log_lines,
 		run_at = u.run_at, started_at = u.started_at, finished_at = u.finished_at, remove_at = u.remove_at,
 		run_id = u.run_id, worker_id = CASE WHEN jobs.run_id = u.run_id THEN jobs.worker_id ELSE u.worker_id END, river_job_id = u.river_job_id, recoveries = u.recoveries,
@@ -84,6 +84,18 @@ var jobUpdater = store.NewWriter(`UPDATE jobs SET status = u.status, version = u
 	store.BigintColumn("version", func(u *update) any { return u.job.Version }),
 	store.BigintColumn("attempt", func(u *update) any { return u.job.Attempt }),
 	store.BigintColumn("step", func(u *update) any { return u.job.Step }),
+	store.BigintColumn("max_attempts", func(u *update) any {
+		if !u.effects.Advanced {
+			return nil
+		}
+		return u.job.MaxAttempts
+	}),
+	store.BigintColumn("timeout", func(u *update) any {
+		if !u.effects.Advanced {
+			return nil
+		}
+		return u.job.Timeout
+	}),
 	store.TextColumn("steps", func(u *update) any {
 		if !u.effects.Advanced {
 			return nil

@@ -83,7 +83,9 @@ func (q *Queue) newJob(s *jobs.Submission) (jobs.Job, error) {
 		Internal: jobs.Internal{Version: 1, Timeout: store.Duration(s.Timeout), Retain: store.Duration(s.Retain), Digest: jobs.Digest(s.Input, s.Uploads)},
 	}
 	for _, step := range s.Then {
-		j.Chain = append(j.Chain, jobs.Step{Service: step.Service, Input: step.Input})
+		j.Chain = append(j.Chain, jobs.Step{
+			Service: step.Service, Input: step.Input, Timeout: store.Duration(step.Timeout), MaxAttempts: step.MaxAttempts,
+		})
 	}
 	if s.Delay > 0 {
 		s.RunAt = now.Add(s.Delay)
