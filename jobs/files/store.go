@@ -15,6 +15,10 @@ type Store interface {
 	SaveUpload(ctx context.Context, jobID, name, contentType string, r io.Reader) (jobs.File, error)
 	// MaxFile returns the maximum size of a file in bytes.
 	MaxFile() int64
+	// Used returns the size of all files and its limit, in bytes.
+	Used() (bytes, limit int64)
+	// Check returns an error if files can't be stored and read.
+	Check(ctx context.Context) error
 	// Copy copies files of a job to another job, under the same ids.
 	Copy(ctx context.Context, fromJob, toJob string, fileIDs []string) error
 	// Delete deletes a file of a job.

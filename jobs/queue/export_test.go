@@ -68,3 +68,6 @@ func OverviewQueries(owner string, since time.Time) map[string][]any {
 
 // TallyInterval exports tallyInterval for tests.
 const TallyInterval = tallyInterval
+
+// CheckFiles runs the health check of the files.
+func (q *Queue) CheckFiles(ctx context.Context) error { return q.checkFiles(ctx) }

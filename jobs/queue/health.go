@@ -17,7 +17,7 @@ import (
 
 // A Check is the result of a health check when it last ran.
 type Check struct {
-	Name   string      `json:"name" enum:"database,events,queue,runs,clock"`
+	Name   string      `json:"name" enum:"database,events,queue,runs,clock,files"`
 	Status string      `json:"status" enum:"ok,warning,failing" doc:"failing: jobs are refused until it is over."`
 	Detail string      `json:"detail,omitempty" doc:"What is wrong, and what to do."`
 	Since  *store.Time `json:"since,omitempty" format:"date-time" doc:"When it was first seen."`
@@ -39,9 +39,13 @@ type health struct {
 	logged map[string]bool // causes that were logged since the last status change
 }
 
-func newHealth(logger *slog.Logger) *health {
+func newHealth(logger *slog.Logger, files bool) *health {
 	h := &health{logger: logger, checks: make(map[string]Check), logged: make(map[string]bool)}
-	for _, name := range []string{"database", "queue", "runs", "clock"} {
+	names := []string{"database", "queue", "runs", "clock"}
+	if files {
+		names = append(names, "files")
+	}
+	for _, name := range names {
 		h.checks[name] = Check{Name: name, Status: OK}
 	}
 	return h

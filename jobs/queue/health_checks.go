@@ -140,3 +140,28 @@ func (q *Queue) checkSlots(ctx context.Context) error {
 	}
 	return nil
 }
+
+const (
+	// filesInterval is how often the store of files is checked.
+	filesInterval = 10 * time.Second
+	// filesWarning is the percentage of their maximum size from which the files are reported.
+	filesWarning = 95
+)
+
+// checkFiles checks whether files can be stored, and whether there is room for more.
+func (q *Queue) checkFiles(ctx context.Context) error {
+	if err := q.Files.Check(ctx); err != nil {
+		q.health.set(ctx, "files", Warning,
+			"files can't be stored or read: jobs with files fail or are refused; look at the disk, or at the S3 store",
+			"err", err)
+		return nil
+	}
+	used, limit := q.Files.Used()
+	if percent := used / max(limit/100, 1); percent >= filesWarning {
+		q.health.set(ctx, "files", Warning, fmt.Sprintf(
+			"the files of all jobs take %d%% of their maximum size: raise files.max_total, or keep records for a shorter time (retain)", percent))
+		return nil
+	}
+	q.health.set(ctx, "files", OK, "")
+	return nil
+}

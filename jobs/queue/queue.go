@@ -69,7 +69,7 @@ func New(c Config) (*Queue, error) {
 	q := &Queue{
 		Config: c, db: c.Database,
 		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
-		health: newHealth(c.Logger), metrics: newMetrics(c.Services), runs: make(map[string]*run),
+		health: newHealth(c.Logger, c.Files != nil), metrics: newMetrics(c.Services), runs: make(map[string]*run),
 		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
 		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),
 	}
@@ -124,6 +124,9 @@ func (q *Queue) Start(ctx context.Context) error {
 	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
+	if q.Files != nil {
+		q.every(ctx, filesInterval, q.checkFiles)
+	}
 	return nil
 }
 

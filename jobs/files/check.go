@@ -1,0 +1,44 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// checkFile is the name of the file that [Dir.Check] writes.
+const checkFile = ".check"
+
+// Check implements [Store]: it writes a small file, reads it, and deletes it.
+func (d *Dir) Check(context.Context) error {
+	const content = "ok"
+	path := filepath.Join(d.path, fmt.Sprintf("%s-%d", checkFile, os.Getpid()))
+	err := os.WriteFile(path, []byte(content), 0o600)
+	if err == nil {
+		var read []byte
+		if read, err = os.ReadFile(path); err == nil && string(read) != content {
+			err = errors.New("read other bytes than were written")
+		}
+	}
+	if removeErr := os.Remove(path); err == nil {
+		err = removeErr
+	}
+	if err != nil {
+		return fmt.Errorf("check the directory of files: %w", err)
+	}
+	return nil
+}
+
+// Check implements [Store]: it reads the object that names the owner of the files.
+func (s *S3) Check(ctx context.Context) error {
+	found, err := s.readOwner(ctx)
+	if err != nil {
+		return openError(&s.config, err)
+	}
+	return s.checkOwner(found, s.owner)
+}
+
+// Used implements [Store].
+func (q *quota) Used() (bytes, limit int64) { return q.used.Load(), q.limits.Total }
