@@ -20,6 +20,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/conn"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
@@ -55,7 +56,7 @@ type Config struct {
 	BodyTimeout time.Duration
 	// Connections are the connections of the server, for its metrics; nil if
 	// the server does not count them.
-	Connections *Connections
+	Connections *conn.Limiter
 	// Streams limits streams and long polls.
 	Streams StreamLimits
 	// TrustedProxies are the networks of the proxies whose Forwarded,

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/conn"
+
 	"github.com/go-chi/chi/v5/middleware"
 )
 
@@ -60,7 +62,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 			next.ServeHTTP(dw, r)
 			return
 		}
-		dw.body = &deadlineBody{ReadCloser: r.Body, control: dw.control, conn: connectionOf(r.Context())}
+		dw.body = &deadlineBody{ReadCloser: r.Body, control: dw.control, conn: conn.Of(r.Context())}
 		dw.body.begin(a.bodyReadTimeout())
 		if r.ProtoMajor > 1 { // in HTTP/1, the connection waits for the rest of the body
 			defer dw.body.end()
@@ -81,7 +83,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 type deadlineBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	conn    *connection // nil if connections are not counted
+	conn    *conn.Connection // nil if connections are not counted
 	ended   atomic.Bool
 
 	// Of a large body: when it began, and how many bytes have come. timeout is 0 for others.
@@ -106,10 +108,7 @@ func (b *deadlineBody) extend() {
 
 func (b *deadlineBody) begin(limit time.Duration) {
 	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // unsupported by the recorders in tests
-	if b.conn != nil {
-		b.conn.pendingBodies.Add(1)
-		b.conn.set.wakeAccept()
-	}
+	b.conn.BeginBody()
 }
 
 // hasData reports whether the body has at least one byte. A body of unknown
@@ -122,8 +121,8 @@ func (b *deadlineBody) hasData() bool {
 
 // end marks the body as complete, or as no longer expected.
 func (b *deadlineBody) end() {
-	if b.ended.CompareAndSwap(false, true) && b.conn != nil {
-		b.conn.pendingBodies.Add(-1)
+	if b.ended.CompareAndSwap(false, true) {
+		b.conn.EndBody()
 	}
 }
 

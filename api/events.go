@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"coatcheck/api/conn"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 )
@@ -184,15 +185,15 @@ func (s *stream) detach(r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	conn, ok := hijack(r, response)
+	hijacked, ok := conn.Hijack(r, response)
 	if !ok {
 		return false
 	}
 	InfoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
-	s.writer.out, s.writer.header = conn, nil
-	s.conn.Store(conn)
-	go conn.serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
+	s.writer.out, s.writer.header = hijacked, nil
+	s.conn.Store(hijacked)
+	go hijacked.Serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
 	return true
 }
 

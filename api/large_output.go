@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
+	"coatcheck/api/conn"
 	"coatcheck/jobs"
 )
 
@@ -19,7 +21,7 @@ const (
 	// largeTimeout is how long a response waits for a permit.
 	largeTimeout = 8 * time.Second
 	// closeSlowestAfter is how long a response waits before the slowest active
-	// response is closed, if that has been active for longer than slowAfter.
+	// response is closed, if that has been active for longer than [conn.SlowAfter].
 	closeSlowestAfter = time.Second
 )
 
@@ -36,7 +38,7 @@ type largeQueue struct {
 type largeResponse struct {
 	address   string
 	startedAt time.Time
-	conn      *connection // nil if connections are not counted
+	conn      io.Closer // nil if connections are not counted
 }
 
 // addressPermits are the permits of one address.
@@ -56,7 +58,7 @@ func newLargeQueue() *largeQueue {
 // global one. The caller must call release at the end of the response. The
 // error is a problem. While responses are waiting, acquire closes the
 // connection of the slowest client.
-func (q *largeQueue) acquire(ctx context.Context, address string, conn *connection) (release func(), err error) {
+func (q *largeQueue) acquire(ctx context.Context, address string, conn io.Closer) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
 	perAddress := q.permitsOf(address)
@@ -94,13 +96,13 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 }
 
 // closeSlowest closes the connection of the eligible response that has been
-// active longest, if that is longer than slowAfter.
+// active longest, if that is longer than [conn.SlowAfter].
 func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var slowest *largeResponse
 	for response := range q.active {
-		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > slowAfter &&
+		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > conn.SlowAfter &&
 			(slowest == nil || response.startedAt.Before(slowest.startedAt)) {
 			slowest = response
 		}
@@ -157,7 +159,11 @@ func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Jo
 	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
 		address = q.key
 	}
-	if release, err = a.largeOutputs.acquire(ctx, address, info.conn); err != nil {
+	var closer io.Closer
+	if info.conn != nil {
+		closer = info.conn
+	}
+	if release, err = a.largeOutputs.acquire(ctx, address, closer); err != nil {
 		return nil, err
 	}
 	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {

@@ -2,11 +2,12 @@ package api
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"coatcheck/api/conn"
 )
 
 // Answers with large outputs take turns; an address has only a share of them.
@@ -74,13 +75,11 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 func TestSlowReadersAreDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newLargeQueue()
-		all := NewConnections(100, slog.New(slog.DiscardHandler))
-		ends := make(map[*connection]func())
+		ends := make(map[net.Conn]func())
 		enter := func(address string) (took time.Duration) {
 			server, client := net.Pipe()
-			conn := &connection{Conn: server, set: all}
 			start := time.Now()
-			leave, err := q.acquire(t.Context(), address, conn)
+			leave, err := q.acquire(t.Context(), address, server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,14 +90,14 @@ func TestSlowReadersAreDisconnected(t *testing.T) {
 				client.Read(make([]byte, 1))
 				leave()
 			}()
-			ends[conn] = func() { conn.Close(); <-gone }
+			ends[server] = func() { server.Close(); <-gone }
 			return took
 		}
 		for n := range maxLargeOutputs {
 			enter([]string{"192.0.2.1", "192.0.2.2"}[n%2])
 			time.Sleep(time.Millisecond)
 		}
-		if took := enter("192.0.2.3"); took < slowAfter-closeSlowestAfter || took > slowAfter+closeSlowestAfter {
+		if took := enter("192.0.2.3"); took < conn.SlowAfter-closeSlowestAfter || took > conn.SlowAfter+closeSlowestAfter {
 			t.Errorf("a turn came after %s, want when the slowest was too slow", took)
 		}
 		if took := enter("192.0.2.1"); took != closeSlowestAfter && took != 0 {

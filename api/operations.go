@@ -41,9 +41,7 @@ func newMetrics(a *API) *metrics {
 			return 0
 		}))
 	if a.Connections != nil {
-		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "coatcheck_connections", Help: "Open connections.",
-		}, func() float64 { return float64(a.Connections.size()) }))
+		m.registry.MustRegister(a.Connections.Collectors()...)
 	}
 	return m
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/conn"
 )
 
 // RequestInfo has the properties of a request that handlers and logs use.
@@ -28,8 +29,8 @@ type RequestInfo struct {
 	// remoteAddr is the address and port of the client.
 	remoteAddr string
 	header     http.Header
-	conn       *connection // nil if connections are not counted
-	User       auth.User   // authenticated user; zero if the request has only a token
+	conn       *conn.Connection // nil if connections are not counted
+	User       auth.User        // authenticated user; zero if the request has only a token
 	// Session is the secret in the session cookie that authenticated the
 	// request; empty for other credentials.
 	Session      string
@@ -94,7 +95,7 @@ func (a *API) withRequestInfo(next http.Handler) http.Handler {
 		info := &RequestInfo{
 			start: time.Now(),
 			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.base(caller), path: RedactPathTokens(r.URL.Path),
-			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
+			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: conn.Of(r.Context()),
 		}
 		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
 		route.Routes = a.router

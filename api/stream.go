@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/conn"
 	"coatcheck/jobs"
 )
 
@@ -28,7 +29,7 @@ type stream struct {
 	multi   bool // each event has a job_id
 	quotas  []quota
 	writer  *eventWriter
-	conn    atomic.Pointer[hijackedConn] // set once the connection is hijacked
+	conn    atomic.Pointer[conn.Hijacked] // set once the connection is hijacked
 
 	wakeups  chan struct{}
 	deadline atomic.Int64 // when the stream must end, as Unix time in nanoseconds; 0 for not set
@@ -139,7 +140,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		w.WriteHeader(http.StatusNoContent)
 		return errStreamEnded
 	}
-	if r.ProtoMajor == 1 && nextRequests(r, s.writer.header) == nil {
+	if r.ProtoMajor == 1 && !conn.Reusable(r, s.writer.header) {
 		s.writer.header.Set("Connection", "close") // the connection will be hijacked
 	}
 	if err := s.writer.begin(2*time.Second + jitter(3*time.Second)); err != nil {

@@ -105,9 +105,7 @@ func (l *streamLimiter) acquire(s *stream) (limit string) {
 		return limit
 	}
 	l.streams[s] = struct{}{}
-	if s.info.conn != nil {
-		s.info.conn.streams.Add(1)
-	}
+	s.info.conn.BeginStream()
 	for _, q := range s.quotas {
 		l.used[q]++
 	}
@@ -134,9 +132,7 @@ func (l *streamLimiter) release(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.streams, s)
-	if s.info.conn != nil {
-		s.info.conn.streams.Add(-1)
-	}
+	s.info.conn.EndStream()
 	if l.draining && len(l.streams) == 0 {
 		close(l.empty)
 	}
@@ -178,8 +174,8 @@ func (l *streamLimiter) wait(ctx context.Context) {
 	}
 	l.mu.Lock()
 	for s := range l.streams {
-		if conn := s.conn.Load(); conn != nil {
-			conn.abort()
+		if hijacked := s.conn.Load(); hijacked != nil {
+			hijacked.Abort()
 		}
 	}
 	l.mu.Unlock()
