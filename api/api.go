@@ -21,6 +21,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
@@ -85,7 +86,7 @@ type API struct {
 	Config
 	// ProblemPages responds to browsers with a page that describes a problem;
 	// nil to respond to them like to programs.
-	ProblemPages func(http.ResponseWriter, *http.Request, *Problem)
+	ProblemPages func(http.ResponseWriter, *http.Request, *problem.Problem)
 
 	handler      http.Handler
 	crossOrigin  *http.CrossOriginProtection

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
 // allowTokenCORS adds CORS headers to responses for requests that use a job
@@ -99,9 +101,9 @@ func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 		switch {
 		case isPrefetch(r.Header):
 			a.WriteProblem(w, r,
-				NewProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
+				problem.New("forbidden", "this request submits a job, so browsers must not prefetch it"))
 		case !a.isSameOriginOrDirect(r):
-			a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
+			a.WriteProblem(w, r, problem.New("forbidden", "a page of another origin can't do this"))
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 
 	"github.com/go-chi/chi/v5/middleware"
 )
@@ -70,7 +71,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.ContentLength > 0 || dw.body.hasData()) {
 			_ = dw.control.EnableFullDuplex() // respond without waiting for the body
 			w.Header().Set("Connection", "close")
-			a.WriteProblem(dw, r, NewProblem("bad-request", "expected a "+r.Method+" request without a body"))
+			a.WriteProblem(dw, r, problem.New("bad-request", "expected a "+r.Method+" request without a body"))
 			return
 		}
 		r.Body = dw.body

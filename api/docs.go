@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/api/reference"
 )
 
@@ -46,7 +45,7 @@ func (a *API) addDocs() {
 		w.Write(bytes.ReplaceAll(text, []byte(reference.BaseURL), []byte(base)))
 	})
 	a.router.Get("/problems/{code}", func(w http.ResponseWriter, r *http.Request) {
-		for code := range statusOf {
+		for _, code := range problem.Codes() {
 			if code == r.PathValue("code") {
 				http.Redirect(w, r, "/docs#problem-"+code, http.StatusSeeOther)
 				return
@@ -59,8 +58,8 @@ func (a *API) addDocs() {
 // renderDocs renders the documentation page.
 func (a *API) renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	o := reference.Options{Secured: !a.Auth.Open()}
-	for _, code := range slices.SortedFunc(maps.Keys(statusOf), compareCodes) {
-		o.Problems = append(o.Problems, reference.Problem{Code: code, Status: statusOf[code], Meaning: meaningOf[code]})
+	for _, code := range problem.Codes() {
+		o.Problems = append(o.Problems, reference.Problem{Code: code, Status: problem.Status(code), Meaning: problem.Meaning(code)})
 	}
 	return reference.Render(document, o)
 }

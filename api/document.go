@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/api/reference"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
@@ -40,11 +41,10 @@ func (a *API) completeDocument() error {
 		return err
 	}
 	job.Examples = []any{example}
-	problem, err := exampleProblem()
-	if err != nil {
+	if example, err = exampleProblem(); err != nil {
 		return err
 	}
-	a.schemaOf("#/components/schemas/Problem").Examples = []any{problem}
+	a.schemaOf("#/components/schemas/Problem").Examples = []any{example}
 	for s := range a.Services.All() {
 		if err := a.describeSubmission(s); err != nil {
 			return fmt.Errorf("describe service %s: %w", s.Name, err)
@@ -128,8 +128,6 @@ func exampleJob(service string, status jobs.Status, output json.RawMessage) (jso
 
 // exampleProblem returns the problem of an invalid submission.
 func exampleProblem() (json.RawMessage, error) {
-	p := Invalid([]schema.ProblemError{{Location: "body.input.width", Message: "expected at least 1", Value: 0}})
-	return store.Marshal(p.forRequest(&RequestInfo{
-		BaseURL: exampleBase, ID: "req_8r2m", path: "/v1/services/thumbnail/jobs",
-	}))
+	p := problem.Invalid([]schema.ProblemError{{Location: "body.input.width", Message: "expected at least 1", Value: 0}})
+	return store.Marshal(p.ForRequest(exampleBase, "/v1/services/thumbnail/jobs", "req_8r2m"))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 )
@@ -72,7 +73,7 @@ func (a *API) streamEvents(
 	info := InfoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
 	if format == "" {
-		return nil, NewProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
+		return nil, problem.New("not-acceptable", "events are text/event-stream or application/x-ndjson")
 	}
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	s.multi = multi
@@ -135,12 +136,12 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 }
 
 // streamLimitProblem returns the problem for an exceeded stream limit.
-func streamLimitProblem(limit string) *Problem {
+func streamLimitProblem(limit string) *problem.Problem {
 	if limit == "draining" {
-		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
+		return problem.New("shutting-down", "the server is shutting down; try again").RetryAfter(busyRetry)
 	}
-	return NewProblem("unavailable",
-		"too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
+	return problem.New("unavailable",
+		"too many event streams are open (limits."+limit+"); try again").RetryAfter(busyRetry)
 }
 
 // respondBusy asks an EventSource to reconnect later. On any other response, an

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
 // A caller is the client address, host and scheme of a request. They are those
@@ -128,7 +130,7 @@ func (a *API) refuseProxied(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := proxyHeader(r.Header); name != "" && !isProbe(r) {
-			a.WriteProblem(w, r, NewProblem("forbidden", "this request came through a proxy (it has the header "+name+
+			a.WriteProblem(w, r, problem.New("forbidden", "this request came through a proxy (it has the header "+name+
 				"), but the server has no users, so every client of the proxy would be an admin: "+
 				"add users (httpauth or api_keys in the configuration) or, "+
 				"if only admins can reach the proxy, set allow_proxy_without_users: true"))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
 // checkHost rejects requests with an unknown host name, to prevent DNS
@@ -17,7 +19,7 @@ import (
 func (a *API) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isProbe(r) && !LoopbackHost(r.Host) && !a.isOwnHost(r.Host) {
-			a.WriteProblem(w, r, NewProblem("unknown-host",
+			a.WriteProblem(w, r, problem.New("unknown-host",
 				"unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -84,8 +85,8 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn io.Closer
 			q.closeSlowest(func(t *largeResponse) bool { return queues[taken] == q.permits || t.address == address })
 		case <-ctx.Done():
 			release()
-			return nil, NewProblem("unavailable",
-				"too many large outputs are being sent; try again").retryAfter(largeTimeout)
+			return nil, problem.New("unavailable",
+				"too many large outputs are being sent; try again").RetryAfter(largeTimeout)
 		}
 	}
 	q.mu.Lock()

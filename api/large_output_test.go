@@ -19,7 +19,7 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 			done, err := q.acquire(t.Context(), address, nil)
 			if err != nil {
 				p := knownProblem(err)
-				if p == nil || p.Code != "unavailable" || p.header.Get("Retry-After") == "" {
+				if p == nil || p.Code != "unavailable" || p.GetHeaders().Get("Retry-After") == "" {
 					t.Errorf("got %v", err)
 				}
 				return false

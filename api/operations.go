@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 )
@@ -108,7 +109,7 @@ func (a *API) addOperations() {
 // health checks.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
-		return nil, NewProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
+		return nil, problem.New("shutting-down", "the server is shutting down").RetryAfter(time.Second)
 	}
 	response := &readyAnswer{Status: http.StatusOK}
 	response.Body.Status, response.Body.Checks = queue.OK, a.checks()
@@ -122,8 +123,8 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, NewProblem("unavailable", "the server cannot accept jobs now",
-			failing...).retryAfter(2 * time.Second)
+		return nil, problem.New("unavailable", "the server cannot accept jobs now",
+			failing...).RetryAfter(2 * time.Second)
 	}
 	return response, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 )
 
 // RequestInfo has the properties of a request that handlers and logs use.
@@ -70,7 +71,7 @@ func InfoOf(ctx context.Context) *RequestInfo {
 // wrap adds the middleware that all requests share, the outermost last.
 func (a *API) wrap(h http.Handler) http.Handler {
 	a.crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
+		a.WriteProblem(w, r, problem.New("forbidden", "a page of another origin can't do this"))
 	}))
 	if a.PublicURL != "" {
 		// A proxy may forward another Host header than the browser sent.
@@ -169,7 +170,7 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
 			a.WriteProblem(w, r,
-				NewProblem("internal", "internal error; the server log has details under this request ID"))
+				problem.New("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -41,8 +42,8 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 			a.serveFile(w, r, &job, file)
 		}}, nil
 	}
-	if accepted(InfoOf(ctx).accept(), jsonType, problemType) == "" {
-		return nil, NewProblem("not-acceptable", "this output is application/json")
+	if accepted(InfoOf(ctx).accept(), jsonType, problem.MediaType) == "" {
+		return nil, problem.New("not-acceptable", "this output is application/json")
 	}
 	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
 		return resultOf(http.StatusNotModified, job.ETag(), nil), nil // without reading the output
@@ -59,7 +60,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	case job.Status == jobs.Succeeded:
 		return resultOf(http.StatusOK, job.ETag(), append(job.Output, '\n')), nil
 	default:
-		return nil, NewProblem("job-"+string(job.Status), job.Error.Message)
+		return nil, problem.New("job-"+string(job.Status), job.Error.Message)
 	}
 }
 

@@ -152,7 +152,7 @@ func celeryStatus(status jobs.Status) string {
 // skeletonError responds as the skeleton's error handlers did.
 func (a *API) skeletonError(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.ProblemOf(r.Context(), err)
-	maps.Copy(w.Header(), p.header)
+	maps.Copy(w.Header(), p.GetHeaders())
 	message := p.Detail
 	switch p.Status {
 	case http.StatusNotFound:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -169,11 +170,11 @@ func (a *API) SubmitJob(
 // has reached the rate limit.
 func (a *API) CheckMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
-		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
+		return problem.New("shutting-down", "the server is shutting down; try again").RetryAfter(time.Second)
 	}
 	if wait := a.submits.reserve(InfoOf(ctx).User.Name); wait > 0 {
-		return NewProblem("rate-limited",
-			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
+		return problem.New("rate-limited",
+			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).RetryAfter(wait + time.Second)
 	}
 	return nil
 }

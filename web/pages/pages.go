@@ -14,6 +14,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/api/problem"
 	"coatcheck/web"
 )
 
@@ -133,15 +134,15 @@ func (a *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		a.ProblemPage(w, r, api.NewProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
+		a.ProblemPage(w, r, problem.New("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
 		return false
 	}
 	if err != nil {
-		a.ProblemPage(w, r, api.NewProblem("bad-request", "the form is malformed"))
+		a.ProblemPage(w, r, problem.New("bad-request", "the form is malformed"))
 		return false
 	}
 	if errs := api.RepeatedNames("body", r.PostForm, map[string]string{"id": ""}); errs != nil {
-		a.ProblemPage(w, r, api.Invalid(errs))
+		a.ProblemPage(w, r, problem.Invalid(errs))
 		return false
 	}
 	return true
@@ -178,7 +179,7 @@ func (a *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 }
 
 // showProblem responds with a page that describes the problem.
-func (a *Pages) showProblem(w http.ResponseWriter, r *http.Request, p *api.Problem) {
+func (a *Pages) showProblem(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	view := web.ProblemPage{
 		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
 		RequestID: p.RequestID,
