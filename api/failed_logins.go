@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"coatcheck/api/auth"
+	"coatcheck/jobs/keys"
 )
 
 const (
@@ -104,7 +105,7 @@ func loggedName(name string) string {
 		}
 	}
 	cut := ""
-	if name = redactTokens(name); len(name) > maxLoggedName {
+	if name = keys.RedactText(name); len(name) > maxLoggedName {
 		name, cut = strings.ToValidUTF8(name[:maxLoggedName], ""), "…"
 	}
 	quoted := strconv.Quote(name)

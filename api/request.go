@@ -19,6 +19,7 @@ import (
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
 	"coatcheck/api/problem"
+	"coatcheck/jobs/keys"
 )
 
 // RequestInfo has the properties of a request that handlers and logs use.
@@ -95,7 +96,7 @@ func (a *API) withRequestInfo(next http.Handler) http.Handler {
 		caller := a.callerOf(r)
 		info := &RequestInfo{
 			start: time.Now(),
-			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.base(caller), path: RedactPathTokens(r.URL.Path),
+			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.base(caller), path: keys.RedactPath(r.URL.Path),
 			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: conn.Of(r.Context()),
 		}
 		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
@@ -177,6 +178,6 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 }
 
 func (a *API) logPanic(ctx context.Context, info *RequestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.ID, "panic", redactTokens(fmt.Sprint(v)), "stack",
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.ID, "panic", keys.RedactText(fmt.Sprint(v)), "stack",
 		string(debug.Stack()))
 }

@@ -15,6 +15,7 @@ import (
 	"coatcheck/api"
 	"coatcheck/api/auth"
 	"coatcheck/api/problem"
+	"coatcheck/jobs/keys"
 	"coatcheck/web"
 )
 
@@ -211,4 +212,4 @@ func localPath(raw string) string {
 }
 
 // hasToken reports whether a path contains a job token.
-func hasToken(path string) bool { return api.RedactPathTokens(path) != path }
+func hasToken(path string) bool { return keys.RedactPath(path) != path }
