@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/origin"
 	"coatcheck/jobs"
 )
 
@@ -121,7 +122,7 @@ func (s *submitLimiter) reserve(user string) time.Duration {
 func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
-		if required == userOnly || required == tokenOrUser && !usesToken(r) {
+		if required == userOnly || required == tokenOrUser && !origin.UsesToken(r) {
 			if err := a.Authenticate(r); err != nil {
 				a.WriteProblem(w, r, err)
 				return

@@ -21,6 +21,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
+	"coatcheck/api/origin"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
@@ -89,7 +90,7 @@ type API struct {
 	ProblemPages func(http.ResponseWriter, *http.Request, *problem.Problem)
 
 	handler      http.Handler
-	crossOrigin  *http.CrossOriginProtection
+	origin       *origin.Policy
 	huma         huma.API
 	router       *chi.Mux
 	submits      *submitLimiter
@@ -121,9 +122,13 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
+		Config: c, router: chi.NewRouter(),
 		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
 		failedLogins: newFailedLogins(),
+	}
+	a.origin = &origin.Policy{
+		PublicURL: c.PublicURL, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, AllowProxied: !c.Auth.Open() || c.AllowProxy,
+		Refuse: a.WriteProblem, Logger: c.Logger,
 	}
 	var err error
 	if a.schemas, err = newRequestSchemas(c.Validator); err != nil {

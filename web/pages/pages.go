@@ -14,6 +14,7 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/api/origin"
 	"coatcheck/api/problem"
 	"coatcheck/jobs/keys"
 	"coatcheck/web"
@@ -169,7 +170,7 @@ func (a *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !hasToken(r.URL.Path) && !a.Secure(r) && !api.LoopbackHost(r.Host) {
+	if !hasToken(r.URL.Path) && !a.Secure(r) && !origin.LoopbackHost(r.Host) {
 		// Browsers that do not send Sec-Fetch-Site must send Origin or Referer
 		// with forms: it is the only protection against cross-site requests
 		// there.
