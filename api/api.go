@@ -21,6 +21,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
+	"coatcheck/api/limits"
 	"coatcheck/api/origin"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
@@ -93,12 +94,12 @@ type API struct {
 	origin       *origin.Policy
 	huma         huma.API
 	router       *chi.Mux
-	submits      *submitLimiter
+	submissions  *limits.Submissions
 	metrics      *metrics
-	failedLogins *failedLogins
+	failedLogins *auth.FailedLogins
 	docs         docsCache
 	streams      *streamLimiter
-	largeOutputs *largeQueue
+	outputs      *limits.Outputs
 	schemas      *requestSchemas
 	draining     context.Context //nolint:containedctx // done when the server shuts down
 	drain        context.CancelFunc
@@ -123,8 +124,8 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{
 		Config: c, router: chi.NewRouter(),
-		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
-		failedLogins: newFailedLogins(),
+		submissions: limits.NewSubmissions(c.SubmitRate), streams: newStreamLimiter(c.Streams), outputs: limits.NewOutputs(),
+		failedLogins: auth.NewFailedLogins(),
 	}
 	a.origin = &origin.Policy{
 		PublicURL: c.PublicURL, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, AllowProxied: !c.Auth.Open() || c.AllowProxy,

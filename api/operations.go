@@ -29,7 +29,7 @@ func newMetrics(a *API) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
+	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.Total,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coatcheck_streams", Help: "Open event streams and long polls.",
 		}, func() float64 { return float64(a.streams.openStreams()) }),

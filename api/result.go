@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -93,4 +94,42 @@ func (a *API) getLog(ctx context.Context, req *jobRef) (*logResponse, error) {
 		response.Truncated = "true"
 	}
 	return response, nil
+}
+
+// LoadOutput reads the output of a job that was read without it because the
+// output is large. It waits for a permit, which is released at the end of the
+// request.
+func (a *API) LoadOutput(ctx context.Context, job *jobs.Job) error {
+	info := InfoOf(ctx)
+	release, err := a.acquireOutput(ctx, info, job)
+	if release != nil {
+		info.onEnd = append(info.onEnd, release)
+	}
+	return err
+}
+
+// acquireOutput is [API.LoadOutput] for callers that release the permit
+// themselves. If the job has no large output, no permit is needed and release
+// is nil.
+func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Job) (release func(), err error) {
+	if !job.OutputOmitted {
+		return nil, nil
+	}
+	address := ""
+	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
+		address = q.key
+	}
+	var closer io.Closer
+	if info.conn != nil {
+		closer = info.conn
+	}
+	if release, err = a.outputs.Acquire(ctx, address, closer); err != nil {
+		return nil, err
+	}
+	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {
+		release()
+		return nil, err
+	}
+	job.OutputOmitted = false
+	return release, nil
 }

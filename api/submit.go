@@ -172,7 +172,7 @@ func (a *API) CheckMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
 		return problem.New("shutting-down", "the server is shutting down; try again").RetryAfter(time.Second)
 	}
-	if wait := a.submits.reserve(InfoOf(ctx).User.Name); wait > 0 {
+	if wait := a.submissions.Reserve(InfoOf(ctx).User.Name); wait > 0 {
 		return problem.New("rate-limited",
 			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).RetryAfter(wait + time.Second)
 	}

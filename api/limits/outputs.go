@@ -1,4 +1,6 @@
-package api
+// Package limits limits what clients can use of a server: responses with large outputs, submissions,
+// streams and long polls.
+package limits
 
 import (
 	"context"
@@ -8,17 +10,16 @@ import (
 
 	"coatcheck/api/conn"
 	"coatcheck/api/problem"
-	"coatcheck/jobs"
 )
 
 const (
-	// maxLargeOutputs is the maximum number of concurrent responses with a
+	// MaxOutputs is the maximum number of concurrent responses with a
 	// large output. Each uses several times the memory of the output until the
 	// client has read it.
-	maxLargeOutputs = 16
-	// maxLargeOutputsPerAddress is the maximum number of these responses per
+	MaxOutputs = 16
+	// maxOutputsPerAddress is the maximum number of these responses per
 	// address.
-	maxLargeOutputsPerAddress = maxLargeOutputs / 2
+	maxOutputsPerAddress = MaxOutputs / 2
 	// largeTimeout is how long a response waits for a permit.
 	largeTimeout = 8 * time.Second
 	// closeSlowestAfter is how long a response waits before the slowest active
@@ -26,8 +27,8 @@ const (
 	closeSlowestAfter = time.Second
 )
 
-// A largeQueue limits the number of concurrent responses with a large output.
-type largeQueue struct {
+// Outputs limits the number of concurrent responses with a large output.
+type Outputs struct {
 	permits chan struct{} // one element per active response
 
 	mu        sync.Mutex // guards addresses, active and the fields of their values
@@ -48,18 +49,19 @@ type addressPermits struct {
 	users   int           // responses that are active or waiting
 }
 
-func newLargeQueue() *largeQueue {
-	return &largeQueue{
-		permits: make(chan struct{}, maxLargeOutputs), addresses: make(map[string]*addressPermits),
+// NewOutputs returns an Outputs that has all its permits.
+func NewOutputs() *Outputs {
+	return &Outputs{
+		permits: make(chan struct{}, MaxOutputs), addresses: make(map[string]*addressPermits),
 		active: make(map[*largeResponse]struct{}),
 	}
 }
 
-// acquire waits for a permit, first for one of the address and then for a
+// Acquire waits for a permit, first for one of the address and then for a
 // global one. The caller must call release at the end of the response. The
-// error is a problem. While responses are waiting, acquire closes the
+// error is a problem. While responses are waiting, Acquire closes the
 // connection of the slowest client.
-func (q *largeQueue) acquire(ctx context.Context, address string, conn io.Closer) (release func(), err error) {
+func (q *Outputs) Acquire(ctx context.Context, address string, conn io.Closer) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
 	perAddress := q.permitsOf(address)
@@ -98,7 +100,7 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn io.Closer
 
 // closeSlowest closes the connection of the eligible response that has been
 // active longest, if that is longer than [conn.SlowAfter].
-func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
+func (q *Outputs) closeSlowest(eligible func(*largeResponse) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var slowest *largeResponse
@@ -116,61 +118,23 @@ func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 
 // permitsOf returns the permits of the address. The caller must call
 // releaseAddress.
-func (q *largeQueue) permitsOf(address string) *addressPermits {
+func (q *Outputs) permitsOf(address string) *addressPermits {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	permits := q.addresses[address]
 	if permits == nil {
-		permits = &addressPermits{permits: make(chan struct{}, maxLargeOutputsPerAddress)}
+		permits = &addressPermits{permits: make(chan struct{}, maxOutputsPerAddress)}
 		q.addresses[address] = permits
 	}
 	permits.users++
 	return permits
 }
 
-func (q *largeQueue) releaseAddress(response *largeResponse, permits *addressPermits) {
+func (q *Outputs) releaseAddress(response *largeResponse, permits *addressPermits) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.active, response)
 	if permits.users--; permits.users == 0 {
 		delete(q.addresses, response.address)
 	}
-}
-
-// LoadOutput reads the output of a job that was read without it because the
-// output is large. It waits for a permit, which is released at the end of the
-// request.
-func (a *API) LoadOutput(ctx context.Context, job *jobs.Job) error {
-	info := InfoOf(ctx)
-	release, err := a.acquireOutput(ctx, info, job)
-	if release != nil {
-		info.onEnd = append(info.onEnd, release)
-	}
-	return err
-}
-
-// acquireOutput is [API.loadOutput] for callers that release the permit
-// themselves. If the job has no large output, no permit is needed and release
-// is nil.
-func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Job) (release func(), err error) {
-	if !job.OutputOmitted {
-		return nil, nil
-	}
-	address := ""
-	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
-		address = q.key
-	}
-	var closer io.Closer
-	if info.conn != nil {
-		closer = info.conn
-	}
-	if release, err = a.largeOutputs.acquire(ctx, address, closer); err != nil {
-		return nil, err
-	}
-	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {
-		release()
-		return nil, err
-	}
-	job.OutputOmitted = false
-	return release, nil
 }
