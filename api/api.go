@@ -61,7 +61,7 @@ type Config struct {
 	// the server does not count them.
 	Connections *conn.Limiter
 	// Streams limits streams and long polls.
-	Streams StreamLimits
+	Streams limits.StreamLimits
 	// TrustedProxies are the networks of the proxies whose Forwarded,
 	// X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host headers are
 	// trusted.
@@ -98,7 +98,7 @@ type API struct {
 	metrics      *metrics
 	failedLogins *auth.FailedLogins
 	docs         docsCache
-	streams      *streamLimiter
+	streams      *limits.Streams
 	outputs      *limits.Outputs
 	schemas      *requestSchemas
 	draining     context.Context //nolint:containedctx // done when the server shuts down
@@ -124,7 +124,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{
 		Config: c, router: chi.NewRouter(),
-		submissions: limits.NewSubmissions(c.SubmitRate), streams: newStreamLimiter(c.Streams), outputs: limits.NewOutputs(),
+		submissions: limits.NewSubmissions(c.SubmitRate), streams: limits.NewStreams(c.Streams), outputs: limits.NewOutputs(),
 		failedLogins: auth.NewFailedLogins(),
 	}
 	a.origin = &origin.Policy{
@@ -161,7 +161,7 @@ func New(c Config) (*API, error) {
 const EnginePath = "/admin/river"
 
 // OpenStreams returns how many event streams are open in this process.
-func (a *API) OpenStreams() int { return a.streams.openStreams() }
+func (a *API) OpenStreams() int { return a.streams.Open() }
 
 // Handle adds a handler for a method and path, such as "GET /jobs/{job}".
 func (a *API) Handle(pattern string, h http.HandlerFunc) {
@@ -184,12 +184,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // waits for streams, after it.
 func (a *API) Drain() {
 	a.drain()
-	a.streams.drain()
+	a.streams.Drain()
 }
 
 // Wait waits until all streams have ended after [API.Drain]. It closes the
 // connections of streams that are still open when ctx is done.
-func (a *API) Wait(ctx context.Context) { a.streams.wait(ctx) }
+func (a *API) Wait(ctx context.Context) { a.streams.Wait(ctx) }
 
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))

@@ -53,7 +53,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 			return
 		}
 		dw := &deadlineWriter{
-			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.limits.Stall,
+			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.Limits.Stall,
 		}
 		if r.ProtoMajor == 1 { // in HTTP/2, an expired deadline would reset the stream
 			dw.extend() // the deadline may be left over from the previous request

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/api/conn"
+	"coatcheck/api/limits"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
@@ -89,13 +90,13 @@ func (a *API) streamEvents(
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humachi.Unwrap(hc)
-			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
+			newEventWriter(w, format, a.streams.Limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
 		}}, nil
 	}
 	for _, c := range s.cursors {
-		s.quotas = append(s.quotas, quota{"job", c.id})
+		s.quotas = append(s.quotas, limits.Quota{Limit: "job", Key: c.id})
 	}
-	if limit := a.streams.acquire(s); limit != "" && format == ndjson {
+	if limit := a.streams.Acquire(s); limit != "" && format == ndjson {
 		return nil, streamLimitProblem(limit)
 	} else if limit != "" {
 		return a.respondBusy(), nil
@@ -149,7 +150,7 @@ func streamLimitProblem(limit string) *problem.Problem {
 func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
-		err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry)
+		err := newEventWriter(w, eventStream, a.streams.Limits.Stall).begin(busyRetry)
 		if err != nil && r.Context().Err() == nil {
 			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}

@@ -29,10 +29,10 @@ func newMetrics(a *API) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.Total,
+	m.registry.MustRegister(m.durations, a.streams.Refused, a.failedLogins.Total,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coatcheck_streams", Help: "Open event streams and long polls.",
-		}, func() float64 { return float64(a.streams.openStreams()) }),
+		}, func() float64 { return float64(a.streams.Open()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage.",
 		}, func() float64 {

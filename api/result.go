@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"coatcheck/api/limits"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
@@ -115,15 +116,11 @@ func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Jo
 	if !job.OutputOmitted {
 		return nil, nil
 	}
-	address := ""
-	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
-		address = q.key
-	}
 	var closer io.Closer
 	if info.conn != nil {
 		closer = info.conn
 	}
-	if release, err = a.outputs.Acquire(ctx, address, closer); err != nil {
+	if release, err = a.outputs.Acquire(ctx, limits.AddressOf(info.remoteAddr), closer); err != nil {
 		return nil, err
 	}
 	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {

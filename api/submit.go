@@ -202,13 +202,13 @@ func (a *API) submitAndWatch(
 ) (*renderedResponse, error) {
 	info := InfoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
-	if limit := a.streams.acquire(s); limit != "" {
+	if limit := a.streams.Acquire(s); limit != "" {
 		return nil, streamLimitProblem(limit)
 	}
 	admitted := false
 	defer func() { // also after a panic
 		if !admitted {
-			a.streams.release(s)
+			a.streams.Release(s)
 		}
 	}()
 	job, replayed, err := a.createJob(ctx, service, req)
