@@ -21,6 +21,7 @@ import (
 
 	"coatcheck/api/auth"
 	"coatcheck/api/conn"
+	"coatcheck/api/document"
 	"coatcheck/api/limits"
 	"coatcheck/api/origin"
 	"coatcheck/api/problem"
@@ -146,8 +147,8 @@ func New(c Config) (*API, error) {
 	a.addKeys()
 	a.addSkeleton()
 	a.addOperations()
-	a.addEventSchemas()
-	if err := a.completeDocument(); err != nil {
+	document.AddEvents(a.Validator.Registry)
+	if err := document.Complete(a.huma.OpenAPI(), a.Validator, a.schemas.submits); err != nil {
 		return nil, err
 	}
 	a.addDocs()
@@ -195,7 +196,7 @@ func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
 	c.Info.Description = "Puts slow code behind an asynchronous HTTP API: submit a job, then poll it, watch it or be called back."
 	c.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
-	c.Tags = tags
+	c.Tags = document.Tags
 	c.Components.Schemas = a.Validator.Registry
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":   {Type: "http", Scheme: "basic", Description: "Name and password of a user."},

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"coatcheck/api/conn"
+	"coatcheck/api/document"
 	"coatcheck/api/limits"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
@@ -43,7 +44,7 @@ type multiEventsRequest struct {
 // addEvents adds the operations that stream the events of jobs.
 func (a *API) addEvents() {
 	streams := func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: streamTypes()}
+		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: document.StreamTypes()}
 		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
 	}
 	register(a, operation{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/document"
 	"coatcheck/api/problem"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,8 +16,8 @@ import (
 
 // Media types of event streams.
 const (
-	eventStream = "text/event-stream"
-	ndjson      = "application/x-ndjson"
+	eventStream = document.EventStream
+	ndjson      = document.NDJSON
 )
 
 const (

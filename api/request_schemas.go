@@ -38,15 +38,15 @@ func newRequestSchemas(v *schema.Validator) (*requestSchemas, error) {
 	for _, name := range slices.Sorted(slices.Values(problem.Codes())) {
 		code.Enum = append(code.Enum, name)
 	}
-	document := make(map[string]any)
+	bodySchemas := make(map[string]any)
 	for name, t := range bodies {
 		r.bodies[t] = v.Registry.Schema(t, true, "")
-		document[name] = r.bodies[t]
+		bodySchemas[name] = r.bodies[t]
 	}
 	for s := range v.Services() {
 		r.submits[s.Name] = submitSchema(v, s.Name)
 	}
-	c, err := v.NewCompiler(map[string]any{"bodies": document, "submits": r.submits})
+	c, err := v.NewCompiler(map[string]any{"bodies": bodySchemas, "submits": r.submits})
 	if err != nil {
 		return nil, err
 	}

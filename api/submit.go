@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/document"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
@@ -50,10 +51,10 @@ func (a *API) addSubmit(s *jobs.Service) {
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
 			op.Responses["200"] = &huma.Response{
 				Description: "The job has ended within the time that Prefer: wait gave it. Or, with Accept: text/event-stream or application/x-ndjson, its events as they happen.",
-				Content:     streamTypes(),
+				Content:     document.StreamTypes(),
 			}
 			maps.Copy(op.Responses["200"].Content, job)
-			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
+			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": document.Callback(a.Validator.Registry)}
 		},
 	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
 		if format := accepted(InfoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
