@@ -10,8 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/api/limits"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/notify"
@@ -57,7 +57,7 @@ type config struct {
 	MaxQueued       int64
 	MaxQueuedByUser int64
 	MaxConnections  int64
-	Streams         api.StreamLimits
+	Streams         limits.StreamLimits
 	TrustedProxies  []netip.Prefix
 	AllowProxy      bool
 	SubmitRate      float64
@@ -88,7 +88,7 @@ func defaults() *config {
 	}
 	c.FilesS3.Prefix, c.FilesS3.Region = "coatcheck/", "us-east-1"
 	c.FileLimits = files.Limits{File: 1 << 30, Total: 20 << 30}
-	c.Streams = api.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
+	c.Streams = limits.StreamLimits{Total: 10_000, PerAddress: 1000, PerUser: 2000, PerJob: 5000, Age: 30 * time.Minute}
 	c.Callbacks.Timeout, c.Callbacks.Concurrency, c.Callbacks.Schedule, c.Callbacks.Hold = 20*time.Second, 200, notify.DefaultSchedule(), 30*time.Second
 	return c
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"log/slog"
 
-	"coatcheck/api"
+	"coatcheck/api/conn"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // connections returns the limiter of the server's connections. The limit leaves enough
 // open files for the database and callbacks. It lowers settings that need more files
 // than the system allows.
-func (c *config) connections(logger *slog.Logger) *api.Connections {
+func (c *config) connections(logger *slog.Logger) *conn.Limiter {
 	limit := c.MaxConnections
 	if limit == 0 {
 		limit = max(maxConnections, 2*c.Streams.Total)
@@ -39,5 +39,5 @@ func (c *config) connections(logger *slog.Logger) *api.Connections {
 	}
 	// The remaining connections are for short requests.
 	c.Streams.Total = min(c.Streams.Total, max(limit*3/4, 1))
-	return api.NewConnections(int(limit), logger)
+	return conn.NewLimiter(int(limit), logger)
 }

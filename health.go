@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"coatcheck/api"
+	"coatcheck/api/conn"
 	"coatcheck/jobs/queue"
 )
 
@@ -36,7 +36,7 @@ func (p *program) serveHealth(ctx context.Context, addr string, q *queue.Queue, 
 	if err != nil {
 		return nil, fmt.Errorf("health_addr: listen: %w", err)
 	}
-	connections := api.NewConnections(healthConnections, logger)
+	connections := conn.NewLimiter(healthConnections, logger)
 	h := &healthServer{queue: q, failed: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.respond(w, http.StatusOK, queue.OK, nil) })

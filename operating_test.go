@@ -124,7 +124,7 @@ func TestDocsOperatingLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sources []string
-	for _, pattern := range []string{"api/*.go", "jobs/*/*.go"} {
+	for _, pattern := range []string{"api/*.go", "api/*/*.go", "jobs/*/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

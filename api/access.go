@@ -3,17 +3,16 @@ package api
 import (
 	"context"
 	"errors"
-	"math"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
-	"golang.org/x/time/rate"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/origin"
 	"coatcheck/jobs"
 )
 
@@ -83,45 +82,12 @@ func (info *RequestInfo) visibleJob(ref string, job jobs.Job) jobs.Job {
 	}
 }
 
-// A submitLimiter limits the submission rate of each user. It never evicts
-// users: they come from the configuration, so there are few.
-type submitLimiter struct {
-	limit rate.Limit
-	mu    sync.Mutex // guards users
-	users map[string]*rate.Limiter
-}
-
-func newSubmitLimiter(perSecond float64) *submitLimiter {
-	return &submitLimiter{limit: rate.Limit(perSecond), users: make(map[string]*rate.Limiter)}
-}
-
-// reserve counts a submission of the user and returns 0. If the limit is
-// reached, it returns how long the user must wait.
-func (s *submitLimiter) reserve(user string) time.Duration {
-	if s.limit == 0 {
-		return 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	limiter := s.users[user]
-	if limiter == nil {
-		limiter = rate.NewLimiter(s.limit, max(1, int(math.Ceil(float64(s.limit)))))
-		s.users[user] = limiter
-	}
-	reservation := limiter.Reserve()
-	wait := reservation.Delay()
-	if wait > 0 {
-		reservation.Cancel()
-	}
-	return wait
-}
-
 // authorize returns middleware that authenticates requests that need
 // credentials, before their body is read.
 func (a *API) authorize(required access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
-		if required == userOnly || required == tokenOrUser && !usesToken(r) {
+		if required == userOnly || required == tokenOrUser && !origin.UsesToken(r) {
 			if err := a.Authenticate(r); err != nil {
 				a.WriteProblem(w, r, err)
 				return
@@ -188,4 +154,36 @@ func (a *API) sessionUser(r *http.Request) (auth.User, error) {
 	info := InfoOf(r.Context())
 	info.Session, info.SessionState = c.Value, session
 	return a.Auth.User(session.Owner), nil
+}
+
+// RecordLogin counts and logs a login error if the credentials were wrong or
+// the client was throttled.
+func (a *API) RecordLogin(ctx context.Context, name string, err error) {
+	_, throttled := errors.AsType[*auth.RetryError](err)
+	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
+		return
+	}
+	info := InfoOf(ctx)
+	if count := a.failedLogins.Count(auth.Address(info.remoteAddr)); count > 0 {
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.ID),
+			slog.String("name", auth.LoggedName(name)),
+			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled),
+			slog.Int("count", count))
+	}
+}
+
+// claimedName returns the user name in the request's credentials, or "" for an
+// API key.
+func claimedName(r *http.Request) string {
+	name, _, _ := r.BasicAuth()
+	return name
+}
+
+// clientOf returns the address without its port.
+func clientOf(remoteAddr string) string {
+	addr, err := netip.ParseAddrPort(remoteAddr)
+	if err != nil {
+		return remoteAddr
+	}
+	return addr.Addr().Unmap().String()
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/schema"
 )
 
@@ -67,7 +68,7 @@ func combineHeaders(h http.Header) error {
 		}
 	}
 	if errs != nil {
-		return NewProblem("bad-request", "a header that allows one value is repeated", errs...)
+		return problem.New("bad-request", "a header that allows one value is repeated", errs...)
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func combineQuery(r *http.Request) (*http.Request, error) {
 	values, separators := r.URL.Query(), repeatableParams[r.URL.Path]
 	errs := append(malformed(r.URL.RawQuery), RepeatedNames("query", values, separators)...)
 	if errs != nil {
-		return r, Invalid(errs[:min(len(errs), schema.MaxErrors)])
+		return r, problem.Invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	combined := false
 	for name, separator := range separators {

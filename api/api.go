@@ -20,6 +20,11 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/conn"
+	"coatcheck/api/document"
+	"coatcheck/api/limits"
+	"coatcheck/api/origin"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/queue"
@@ -55,9 +60,9 @@ type Config struct {
 	BodyTimeout time.Duration
 	// Connections are the connections of the server, for its metrics; nil if
 	// the server does not count them.
-	Connections *Connections
+	Connections *conn.Limiter
 	// Streams limits streams and long polls.
-	Streams StreamLimits
+	Streams limits.StreamLimits
 	// TrustedProxies are the networks of the proxies whose Forwarded,
 	// X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host headers are
 	// trusted.
@@ -84,18 +89,18 @@ type API struct {
 	Config
 	// ProblemPages responds to browsers with a page that describes a problem;
 	// nil to respond to them like to programs.
-	ProblemPages func(http.ResponseWriter, *http.Request, *Problem)
+	ProblemPages func(http.ResponseWriter, *http.Request, *problem.Problem)
 
 	handler      http.Handler
-	crossOrigin  *http.CrossOriginProtection
+	origin       *origin.Policy
 	huma         huma.API
 	router       *chi.Mux
-	submits      *submitLimiter
+	submissions  *limits.Submissions
 	metrics      *metrics
-	failedLogins *failedLogins
+	failedLogins *auth.FailedLogins
 	docs         docsCache
-	streams      *streamLimiter
-	largeOutputs *largeQueue
+	streams      *limits.Streams
+	outputs      *limits.Outputs
 	schemas      *requestSchemas
 	draining     context.Context //nolint:containedctx // done when the server shuts down
 	drain        context.CancelFunc
@@ -119,9 +124,13 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		Config: c, router: chi.NewRouter(), crossOrigin: http.NewCrossOriginProtection(),
-		submits: newSubmitLimiter(c.SubmitRate), streams: newStreamLimiter(c.Streams), largeOutputs: newLargeQueue(),
-		failedLogins: newFailedLogins(),
+		Config: c, router: chi.NewRouter(),
+		submissions: limits.NewSubmissions(c.SubmitRate), streams: limits.NewStreams(c.Streams), outputs: limits.NewOutputs(),
+		failedLogins: auth.NewFailedLogins(),
+	}
+	a.origin = &origin.Policy{
+		PublicURL: c.PublicURL, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, AllowProxied: !c.Auth.Open() || c.AllowProxy,
+		Refuse: a.WriteProblem, Logger: c.Logger,
 	}
 	var err error
 	if a.schemas, err = newRequestSchemas(c.Validator); err != nil {
@@ -138,8 +147,8 @@ func New(c Config) (*API, error) {
 	a.addKeys()
 	a.addSkeleton()
 	a.addOperations()
-	a.addEventSchemas()
-	if err := a.completeDocument(); err != nil {
+	document.AddEvents(a.Validator.Registry)
+	if err := document.Complete(a.huma.OpenAPI(), a.Validator, a.schemas.submits); err != nil {
 		return nil, err
 	}
 	a.addDocs()
@@ -153,7 +162,7 @@ func New(c Config) (*API, error) {
 const EnginePath = "/admin/river"
 
 // OpenStreams returns how many event streams are open in this process.
-func (a *API) OpenStreams() int { return a.streams.openStreams() }
+func (a *API) OpenStreams() int { return a.streams.Open() }
 
 // Handle adds a handler for a method and path, such as "GET /jobs/{job}".
 func (a *API) Handle(pattern string, h http.HandlerFunc) {
@@ -176,18 +185,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // waits for streams, after it.
 func (a *API) Drain() {
 	a.drain()
-	a.streams.drain()
+	a.streams.Drain()
 }
 
 // Wait waits until all streams have ended after [API.Drain]. It closes the
 // connections of streams that are still open when ctx is done.
-func (a *API) Wait(ctx context.Context) { a.streams.wait(ctx) }
+func (a *API) Wait(ctx context.Context) { a.streams.Wait(ctx) }
 
 func (a *API) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Coatcheck", cmp.Or(a.Version, "dev"))
 	c.Info.Description = "Puts slow code behind an asynchronous HTTP API: submit a job, then poll it, watch it or be called back."
 	c.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
-	c.Tags = tags
+	c.Tags = document.Tags
 	c.Components.Schemas = a.Validator.Registry
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":   {Type: "http", Scheme: "basic", Description: "Name and password of a user."},

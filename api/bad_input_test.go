@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
 )
 
-func (a answer) problem(t testing.TB) api.Problem {
+func (a answer) problem(t testing.TB) problem.Problem {
 	t.Helper()
-	var p api.Problem
+	var p problem.Problem
 	if ct := a.Header.Get("Content-Type"); ct != "application/problem+json" {
 		t.Errorf("Content-Type = %q, body %s", ct, a.body)
 	}

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/conn"
+	"coatcheck/api/problem"
+
 	"github.com/go-chi/chi/v5/middleware"
 )
 
@@ -50,7 +53,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 			return
 		}
 		dw := &deadlineWriter{
-			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.limits.Stall,
+			WrapResponseWriter: ww, control: http.NewResponseController(w), stallTimeout: a.streams.Limits.Stall,
 		}
 		if r.ProtoMajor == 1 { // in HTTP/2, an expired deadline would reset the stream
 			dw.extend() // the deadline may be left over from the previous request
@@ -60,7 +63,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 			next.ServeHTTP(dw, r)
 			return
 		}
-		dw.body = &deadlineBody{ReadCloser: r.Body, control: dw.control, conn: connectionOf(r.Context())}
+		dw.body = &deadlineBody{ReadCloser: r.Body, control: dw.control, conn: conn.Of(r.Context())}
 		dw.body.begin(a.bodyReadTimeout())
 		if r.ProtoMajor > 1 { // in HTTP/1, the connection waits for the rest of the body
 			defer dw.body.end()
@@ -68,7 +71,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.ContentLength > 0 || dw.body.hasData()) {
 			_ = dw.control.EnableFullDuplex() // respond without waiting for the body
 			w.Header().Set("Connection", "close")
-			a.WriteProblem(dw, r, NewProblem("bad-request", "expected a "+r.Method+" request without a body"))
+			a.WriteProblem(dw, r, problem.New("bad-request", "expected a "+r.Method+" request without a body"))
 			return
 		}
 		r.Body = dw.body
@@ -81,7 +84,7 @@ func (a *API) withDeadlines(next http.Handler) http.Handler {
 type deadlineBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	conn    *connection // nil if connections are not counted
+	conn    *conn.Connection // nil if connections are not counted
 	ended   atomic.Bool
 
 	// Of a large body: when it began, and how many bytes have come. timeout is 0 for others.
@@ -106,10 +109,7 @@ func (b *deadlineBody) extend() {
 
 func (b *deadlineBody) begin(limit time.Duration) {
 	_ = b.control.SetReadDeadline(time.Now().Add(limit)) // unsupported by the recorders in tests
-	if b.conn != nil {
-		b.conn.pendingBodies.Add(1)
-		b.conn.set.wakeAccept()
-	}
+	b.conn.BeginBody()
 }
 
 // hasData reports whether the body has at least one byte. A body of unknown
@@ -122,8 +122,8 @@ func (b *deadlineBody) hasData() bool {
 
 // end marks the body as complete, or as no longer expected.
 func (b *deadlineBody) end() {
-	if b.ended.CompareAndSwap(false, true) && b.conn != nil {
-		b.conn.pendingBodies.Add(-1)
+	if b.ended.CompareAndSwap(false, true) {
+		b.conn.EndBody()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/conn"
 	"coatcheck/jobs"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/store"
@@ -200,7 +201,7 @@ func TestBodyDeadlineHTTP2(t *testing.T) {
 }
 
 // newBounded returns a server with few connections.
-func newBounded(t *testing.T, f *fixture, connections *api.Connections, config *tls.Config) (addr string) {
+func newBounded(t *testing.T, f *fixture, connections *conn.Limiter, config *tls.Config) (addr string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -217,7 +218,7 @@ func newBounded(t *testing.T, f *fixture, connections *api.Connections, config *
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	connections := api.NewConnections(8, slog.New(slog.NewTextHandler(&log, nil)))
+	connections := conn.NewLimiter(8, slog.New(slog.NewTextHandler(&log, nil)))
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections, c.Streams.Total = connections, 6 }})
 	addr := newBounded(t, f, connections, nil)
 	job := f.do(t, "POST", "/v1/services/hold/jobs", `{"input": {}}`).job(t)

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 )
@@ -53,7 +54,7 @@ func (a *API) Decode(ctx context.Context, service, contentType string, body []by
 		if len(errs) == 0 {
 			errs = append(errs, schema.DecodeError(err, "body"))
 		}
-		return jobs.Submission{}, Invalid(errs)
+		return jobs.Submission{}, problem.Invalid(errs)
 	}
 	errs = append(errs, a.checkFiles(ctx, service, in.Input, "body.input")...)
 	if len(errs) == 0 {
@@ -122,7 +123,7 @@ func (a *API) Decode(ctx context.Context, service, contentType string, body []by
 		}
 	}
 	if len(errs) > 0 {
-		return jobs.Submission{}, Invalid(errs[:min(len(errs), schema.MaxErrors)])
+		return jobs.Submission{}, problem.Invalid(errs[:min(len(errs), schema.MaxErrors)])
 	}
 	return s, nil
 }
@@ -139,9 +140,9 @@ func bodyError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
-	return NewProblem("bad-request", "the body is not valid JSON: "+err.Error())
+	return problem.New("bad-request", "the body is not valid JSON: "+err.Error())
 }
 
-func errMediaType() *Problem {
-	return NewProblem("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
+func errMediaType() *problem.Problem {
+	return problem.New("unsupported-media-type", "expected a JSON body with Content-Type: application/json")
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 )
@@ -108,7 +109,7 @@ func (a *API) addDeliveries() {
 		}
 		url, err := a.Guard.CheckURL(body.URL)
 		if err != nil {
-			return nil, NewProblem("invalid-callback-url", err.Error(),
+			return nil, problem.New("invalid-callback-url", err.Error(),
 				schema.ProblemError{Location: "body.url", Message: err.Error()})
 		}
 		if err := a.CheckMaySubmit(ctx); err != nil {

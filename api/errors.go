@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/keys"
@@ -24,38 +24,38 @@ import (
 
 // ProblemOf returns the problem for an error. It logs unexpected errors, and
 // their details are hidden from the client.
-func (a *API) ProblemOf(ctx context.Context, err error) *Problem {
+func (a *API) ProblemOf(ctx context.Context, err error) *problem.Problem {
 	info := InfoOf(ctx)
 	if p := knownProblem(err); p != nil {
-		return p.forRequest(info)
+		return problemFor(info, p)
 	}
 	if ctx.Err() != nil {
 		// The client has disconnected, so this response is never read.
-		return NewProblem("request-timeout", "the client canceled the request").forRequest(info)
+		return problemFor(info, problem.New("request-timeout", "the client canceled the request"))
 	}
 	a.Logger.ErrorContext(ctx, "request failed", "request_id", info.ID, "err", err)
-	return NewProblem("internal", "internal error; the server log has details under this request ID").forRequest(info)
+	return problemFor(info, problem.New("internal", "internal error; the server log has details under this request ID"))
 }
 
-func knownProblem(err error) *Problem {
-	if p, ok := errors.AsType[*Problem](err); ok {
+func knownProblem(err error) *problem.Problem {
+	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
 	}
 	if e, ok := errors.AsType[*auth.RetryError](err); ok {
-		return NewProblem("rate-limited", e.Error()).retryAfter(e.After)
+		return problem.New("rate-limited", e.Error()).RetryAfter(e.After)
 	}
 	if e, ok := errors.AsType[*notify.URLError](err); ok {
-		return NewProblem("invalid-callback-url", e.Reason,
+		return problem.New("invalid-callback-url", e.Reason,
 			schema.ProblemError{Location: "body.callback_url", Message: e.Reason})
 	}
 	if e, ok := errors.AsType[*files.FullError](err); ok {
-		return NewProblem("storage-full", e.Error())
+		return problem.New("storage-full", e.Error())
 	}
 	if errs := fieldErrors(err); errs != nil {
-		return Invalid(errs)
+		return problem.Invalid(errs)
 	}
 	if e, ok := errors.AsType[*files.UnavailableError](err); ok {
-		return NewProblem("unavailable", e.Error()+"; try again later").retryAfter(2 * time.Second)
+		return problem.New("unavailable", e.Error()+"; try again later").RetryAfter(2 * time.Second)
 	}
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials):
@@ -63,60 +63,51 @@ func knownProblem(err error) *Problem {
 	case errors.Is(err, auth.ErrBadCredentials):
 		return unauthorized("incorrect name, password or API key")
 	case errors.Is(err, errInvalidToken):
-		return NewProblem("not-found", "the job's token is not valid; use the URL as the server returned it",
+		return problem.New("not-found", "the job's token is not valid; use the URL as the server returned it",
 			schema.ProblemError{Location: "path.job", Message: "this token is not valid"})
 	case errors.Is(err, jobs.ErrNotFound):
-		return NewProblem("not-found", "there is no such job, or it belongs to another user")
+		return problem.New("not-found", "there is no such job, or it belongs to another user")
 	case errors.Is(err, queue.ErrNoDelivery):
-		return NewProblem("not-found", "there is no such delivery, or it belongs to another user")
+		return problem.New("not-found", "there is no such delivery, or it belongs to another user")
 	case errors.Is(err, receivers.ErrNoReceiver):
-		return NewProblem("not-found", "you have no test receiver; create one first")
+		return problem.New("not-found", "you have no test receiver; create one first")
 	case errors.Is(err, keys.ErrNotFound):
-		return NewProblem("not-found", "there is no such key, or it belongs to another user")
+		return problem.New("not-found", "there is no such key, or it belongs to another user")
 	case errors.Is(err, keys.ErrTooMany):
-		return NewProblem("too-many-keys", err.Error())
+		return problem.New("too-many-keys", err.Error())
 	case errors.Is(err, jobs.ErrUnknownService):
-		return NewProblem("not-found", "there is no such service; GET /v1/services lists all services")
+		return problem.New("not-found", "there is no such service; GET /v1/services lists all services")
 	case errors.Is(err, jobs.ErrNoFiles):
-		return NewProblem("unsupported-media-type", jobs.ErrNoFiles.Error())
+		return problem.New("unsupported-media-type", jobs.ErrNoFiles.Error())
 	case errors.Is(err, jobs.ErrRemoved):
-		return NewProblem("job-removed", "the job's record was deleted, or its retention period has ended")
+		return problem.New("job-removed", "the job's record was deleted, or its retention period has ended")
 	case errors.Is(err, jobs.ErrFinished):
-		return NewProblem("already-finished", "the job has already ended")
+		return problem.New("already-finished", "the job has already ended")
 	case errors.Is(err, jobs.ErrNotFinished):
-		return NewProblem("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
+		return problem.New("not-finished", "the job has not ended yet; wait for it to end or cancel it first")
 	case errors.Is(err, jobs.ErrPending):
-		return NewProblem("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
+		return problem.New("deliveries-pending", "a callback of the job is still pending; use ?force=true to discard it")
 	case errors.Is(err, jobs.ErrKeyReused):
-		return NewProblem("idempotency-key-reused",
+		return problem.New("idempotency-key-reused",
 			"this Idempotency-Key was used with a different request; use a new key for each new request")
 	case errors.Is(err, queue.ErrQueueFull):
-		return NewProblem("queue-full", "too many jobs are waiting").retryAfter(5 * time.Second)
+		return problem.New("queue-full", "too many jobs are waiting").RetryAfter(5 * time.Second)
 	case errors.Is(err, queue.ErrUserQueueFull):
-		return NewProblem("queue-full", "too many of your jobs are waiting").retryAfter(5 * time.Second)
+		return problem.New("queue-full", "too many of your jobs are waiting").RetryAfter(5 * time.Second)
 	case errors.Is(err, store.ErrUnavailable):
-		return NewProblem("unavailable", "the database is unavailable; nothing was changed").retryAfter(2 * time.Second)
+		return problem.New("unavailable", "the database is unavailable; nothing was changed").RetryAfter(2 * time.Second)
 	case queue.Unavailable(err):
-		return NewProblem("unavailable",
+		return problem.New("unavailable",
 			"the database does not respond; the request may or may not have taken effect: "+
-				"check, or repeat it with the same Idempotency-Key").retryAfter(2 * time.Second)
+				"check, or repeat it with the same Idempotency-Key").RetryAfter(2 * time.Second)
 	}
 	return nil
 }
 
-func unauthorized(detail string) *Problem {
-	p := NewProblem("unauthorized", detail)
-	p.header.Set("WWW-Authenticate", auth.Challenge)
+func unauthorized(detail string) *problem.Problem {
+	p := problem.New("unauthorized", detail)
+	p.GetHeaders().Set("WWW-Authenticate", auth.Challenge)
 	return p
-}
-
-// Invalid returns the problem of a request with these validation errors.
-func Invalid(errs []schema.ProblemError) *Problem {
-	detail := "the request is invalid"
-	if len(errs) > 1 {
-		detail = fmt.Sprintf("the request has %d errors", len(errs))
-	}
-	return NewProblem("invalid-input", detail, errs...)
 }
 
 // fieldErrors returns the validation errors that package jobs found in a
@@ -141,30 +132,30 @@ func (a *API) transformProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	return a.problemOf(model).forRequest(InfoOf(ctx.Context())), nil
+	return problemFor(InfoOf(ctx.Context()), a.problemOf(model)), nil
 }
 
 // problemOf returns the problem for an error of huma.
-func (a *API) problemOf(model *huma.ErrorModel) *Problem {
+func (a *API) problemOf(model *huma.ErrorModel) *problem.Problem {
 	var errs []schema.ProblemError
 	for _, e := range model.Errors {
 		errs = append(errs, problemError(e))
 	}
 	switch model.Status {
 	case http.StatusUnprocessableEntity:
-		return Invalid(errs)
+		return problem.Invalid(errs)
 	case http.StatusRequestEntityTooLarge:
 		return a.tooLarge()
 	case http.StatusUnsupportedMediaType:
-		return NewProblem("unsupported-media-type", "expected application/json")
+		return problem.New("unsupported-media-type", "expected application/json")
 	case http.StatusNotAcceptable:
-		return NewProblem("not-acceptable", "responses are application/json")
+		return problem.New("not-acceptable", "responses are application/json")
 	case http.StatusRequestTimeout:
-		return NewProblem("request-timeout", "the request took too long to arrive")
+		return problem.New("request-timeout", "the request took too long to arrive")
 	case http.StatusBadRequest:
-		return NewProblem("bad-request", model.Detail, errs...)
+		return problem.New("bad-request", model.Detail, errs...)
 	default:
-		return NewProblem("internal", "internal error")
+		return problem.New("internal", "internal error")
 	}
 }
 

@@ -13,6 +13,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"coatcheck/api/conn"
+	"coatcheck/api/document"
+	"coatcheck/api/limits"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 )
@@ -40,7 +44,7 @@ type multiEventsRequest struct {
 // addEvents adds the operations that stream the events of jobs.
 func (a *API) addEvents() {
 	streams := func(op *huma.Operation) {
-		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: streamTypes()}
+		op.Responses["200"] = &huma.Response{Description: "The events, as they happen.", Content: document.StreamTypes()}
 		op.Responses["204"] = &huma.Response{Description: "The caller has seen the last event."}
 	}
 	register(a, operation{
@@ -71,7 +75,7 @@ func (a *API) streamEvents(
 	info := InfoOf(ctx)
 	format := accepted(info.accept(), eventStream, ndjson)
 	if format == "" {
-		return nil, NewProblem("not-acceptable", "events are text/event-stream or application/x-ndjson")
+		return nil, problem.New("not-acceptable", "events are text/event-stream or application/x-ndjson")
 	}
 	s := a.newStream(info.forStream(), info.remoteAddr)
 	s.multi = multi
@@ -87,13 +91,13 @@ func (a *API) streamEvents(
 	case info.method == http.MethodHead:
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humachi.Unwrap(hc)
-			newEventWriter(w, format, a.streams.limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
+			newEventWriter(w, format, a.streams.Limits.Stall).begin(busyRetry) //nolint:errcheck // only headers
 		}}, nil
 	}
 	for _, c := range s.cursors {
-		s.quotas = append(s.quotas, quota{"job", c.id})
+		s.quotas = append(s.quotas, limits.Quota{Limit: "job", Key: c.id})
 	}
-	if limit := a.streams.acquire(s); limit != "" && format == ndjson {
+	if limit := a.streams.Acquire(s); limit != "" && format == ndjson {
 		return nil, streamLimitProblem(limit)
 	} else if limit != "" {
 		return a.respondBusy(), nil
@@ -134,12 +138,12 @@ func (s *stream) findJobs(ctx context.Context, refs []string, last string) error
 }
 
 // streamLimitProblem returns the problem for an exceeded stream limit.
-func streamLimitProblem(limit string) *Problem {
+func streamLimitProblem(limit string) *problem.Problem {
 	if limit == "draining" {
-		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(busyRetry)
+		return problem.New("shutting-down", "the server is shutting down; try again").RetryAfter(busyRetry)
 	}
-	return NewProblem("unavailable",
-		"too many event streams are open (limits."+limit+"); try again").retryAfter(busyRetry)
+	return problem.New("unavailable",
+		"too many event streams are open (limits."+limit+"); try again").RetryAfter(busyRetry)
 }
 
 // respondBusy asks an EventSource to reconnect later. On any other response, an
@@ -147,7 +151,7 @@ func streamLimitProblem(limit string) *Problem {
 func (a *API) respondBusy() *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
-		err := newEventWriter(w, eventStream, a.streams.limits.Stall).begin(busyRetry)
+		err := newEventWriter(w, eventStream, a.streams.Limits.Stall).begin(busyRetry)
 		if err != nil && r.Context().Err() == nil {
 			a.Logger.DebugContext(r.Context(), "busy response not sent", "err", err)
 		}
@@ -184,15 +188,15 @@ func (s *stream) detach(r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	conn, ok := hijack(r, response)
+	hijacked, ok := conn.Hijack(r, response)
 	if !ok {
 		return false
 	}
 	InfoOf(r.Context()).detached = true // s.info is logged at the end of the stream instead
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
-	s.writer.out, s.writer.header = conn, nil
-	s.conn.Store(conn)
-	go conn.serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
+	s.writer.out, s.writer.header = hijacked, nil
+	s.conn.Store(hijacked)
+	go hijacked.Serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -24,7 +25,7 @@ func (a *API) serveFile(w http.ResponseWriter, r *http.Request, job *jobs.Job, f
 		a.Logger.ErrorContext(r.Context(), "file of a job can't be read", "job", job.ID, "file", file.ID, "err", err)
 		p := knownProblem(err)
 		if p == nil {
-			p = NewProblem("internal", "the file can't be read; the server log has details under this request ID")
+			p = problem.New("internal", "the file can't be read; the server log has details under this request ID")
 		}
 		a.WriteProblem(w, r, p)
 		return

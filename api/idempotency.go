@@ -10,6 +10,7 @@ import (
 	"maps"
 	"strings"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/schema"
 )
 
@@ -21,7 +22,7 @@ func (info *RequestInfo) idempotencyKey() (string, error) {
 	}
 	key, err := parseKey(lines)
 	if err != nil {
-		return "", NewProblem("bad-request", "the Idempotency-Key header is malformed", schema.ProblemError{
+		return "", problem.New("bad-request", "the Idempotency-Key header is malformed", schema.ProblemError{
 			Location: "header.Idempotency-Key", Message: err.Error(),
 		})
 	}

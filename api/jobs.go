@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/limits"
 	"coatcheck/jobs"
 )
 
@@ -129,11 +130,11 @@ func (a *API) waitForJob(
 	}
 	info := InfoOf(ctx)
 	s := a.newStream(info, info.remoteAddr)
-	s.quotas = append(s.quotas, quota{"job", job.ID})
-	if a.streams.acquire(s) != "" {
+	s.quotas = append(s.quotas, limits.Quota{Limit: "job", Key: job.ID})
+	if a.streams.Acquire(s) != "" {
 		return job, nil
 	}
-	defer a.streams.release(s)
+	defer a.streams.Release(s)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(a.draining, cancel)()

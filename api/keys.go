@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/keys"
 	"coatcheck/jobs/schema"
 )
@@ -81,7 +82,7 @@ func (a *API) addKeys() {
 		}
 		grace, err := time.ParseDuration(cmp.Or(body.Grace, "24h"))
 		if err != nil || grace < 0 || grace > keys.MaxGrace {
-			return nil, Invalid([]schema.ProblemError{{
+			return nil, problem.Invalid([]schema.ProblemError{{
 				Location: "body.grace", Message: "expected a duration from 0s to " + keys.MaxGrace.String(),
 			}})
 		}

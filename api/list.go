@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -46,7 +47,7 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	}
 	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
 		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, Invalid([]schema.ProblemError{{
+			return nil, problem.Invalid([]schema.ProblemError{{
 				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
 			}})
 		}
@@ -82,7 +83,7 @@ func (a *API) OpenCursor(cursor, list string, query url.Values) (before string, 
 	sealed, ok := a.Queue.Keys.Open(cursor)
 	before, of, _ := strings.Cut(string(sealed), "\n")
 	if !ok || of != list+"?"+query.Encode() {
-		return "", Invalid([]schema.ProblemError{{
+		return "", problem.Invalid([]schema.ProblemError{{
 			Location: "query.cursor", Message: "expected the next_cursor of a list with the same filters",
 		}})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/conn"
 	"coatcheck/jobs/jobstest"
 )
 
@@ -25,7 +26,7 @@ func TestConnectionOutlivesStreams(t *testing.T) {
 	for scheme, config := range map[string]*tls.Config{"http": nil, "https": {Certificates: certificates}} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			connections := api.NewConnections(8, slogDiscard)
+			connections := conn.NewLimiter(8, slogDiscard)
 			f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections, c.Streams.Stall = connections, 100*time.Millisecond }})
 			address := scheme + "://" + newBounded(t, f, connections, config)
 			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
@@ -76,7 +77,7 @@ func TestConnectionOutlivesStreams(t *testing.T) {
 // is lost.
 func TestConnectionEndsWithStream(t *testing.T) {
 	t.Parallel()
-	connections := api.NewConnections(8, slog.New(slog.DiscardHandler))
+	connections := conn.NewLimiter(8, slog.New(slog.DiscardHandler))
 	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections = connections }})
 	address := "http://" + newBounded(t, f, connections, nil)
 	job := f.submit(t, "maths.add", `{"input": {"a": 1, "b": 2}}`)

@@ -7,14 +7,17 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/document"
+	"coatcheck/api/problem"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
 // Media types of event streams.
 const (
-	eventStream = "text/event-stream"
-	ndjson      = "application/x-ndjson"
+	eventStream = document.EventStream
+	ndjson      = document.NDJSON
 )
 
 const (
@@ -30,7 +33,7 @@ const (
 // default offers are JSON and problems.
 func (a *API) negotiate(offers []string, uploads bool) func(huma.Context, func(huma.Context)) {
 	if offers == nil {
-		offers = []string{jsonType, problemType}
+		offers = []string{jsonType, problem.MediaType}
 	}
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
@@ -38,7 +41,7 @@ func (a *API) negotiate(offers []string, uploads bool) func(huma.Context, func(h
 		case offers[0] == anyType:
 			next(ctx)
 		case accepted(InfoOf(r.Context()).accept(), offers...) == "":
-			a.WriteProblem(w, r, NewProblem("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
+			a.WriteProblem(w, r, problem.New("not-acceptable", "this operation offers "+strings.Join(offers, " or ")))
 		case r.ContentLength != 0 && r.Method == http.MethodPost && !isJSON(r.Header.Get("Content-Type")):
 			if !uploads || !IsMultipart(r) {
 				p := errMediaType()

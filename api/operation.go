@@ -2,7 +2,12 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
+
+	"coatcheck/api/problem"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -42,7 +47,7 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 		Middlewares:      huma.Middlewares{a.authorize(o.access), a.negotiate(o.offers, o.uploads)},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457).",
-			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
+			Content:     map[string]*huma.MediaType{problem.MediaType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 		}},
 	}
 	if o.middleware != nil {
@@ -73,4 +78,54 @@ func register[I, O any](a *API, o operation, fn func(context.Context, *I) (*O, e
 	if body, ok := bodies[o.id]; ok {
 		a.describeBody(o.path, a.schemas.bodies[body])
 	}
+}
+
+// submitCodes are the problems of operations that submit jobs.
+var submitCodes = []string{"forbidden", "idempotency-key-reused", "rate-limited", "queue-full", "shutting-down"}
+
+// operationCodes are the problems of single operations, by operation id.
+var operationCodes = map[string][]string{
+	"get-service":          {"forbidden"},
+	"cancel-job":           {"already-finished"},
+	"retry-job":            append([]string{"not-finished"}, submitCodes...),
+	"get-result":           {"job-failed", "job-canceled", "job-expired"},
+	"delete-job":           {"not-finished", "deliveries-pending"},
+	"create-callback-key":  {"too-many-keys"},
+	"rotate-callback-keys": {"too-many-keys"},
+	"test-callback":        {"invalid-callback-url"},
+	"ready":                {"unavailable", "shutting-down"},
+}
+
+// codesOf returns the codes of the problems that an operation can have, without those that any
+// request can have, ordered by status.
+func codesOf(o *operation) []string {
+	codes := map[string]bool{"invalid-input": o.access != public}
+	add := func(more ...string) {
+		for _, code := range more {
+			codes[code] = true
+		}
+	}
+	if o.access != public {
+		add("unauthorized")
+	}
+	if strings.Contains(o.path, "{") {
+		add("not-found")
+	}
+	if strings.Contains(o.path, "{job}") {
+		add("job-removed")
+	}
+	submits := strings.HasPrefix(o.id, "submit-")
+	if _, hasBody := bodies[o.id]; o.method == http.MethodPost && (hasBody || submits) {
+		add("bad-request", "payload-too-large", "unsupported-media-type")
+	}
+	if submits {
+		add(submitCodes...)
+		add("invalid-callback-url")
+	}
+	if o.uploads {
+		add("storage-full")
+	}
+	add(operationCodes[o.id]...)
+	maps.DeleteFunc(codes, func(_ string, possible bool) bool { return !possible })
+	return slices.SortedFunc(maps.Keys(codes), problem.CompareCodes)
 }

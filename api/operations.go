@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 )
@@ -28,10 +29,10 @@ func newMetrics(a *API) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.durations, a.streams.refused, a.failedLogins.total,
+	m.registry.MustRegister(m.durations, a.streams.Refused, a.failedLogins.Total,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coatcheck_streams", Help: "Open event streams and long polls.",
-		}, func() float64 { return float64(a.streams.openStreams()) }),
+		}, func() float64 { return float64(a.streams.Open()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coatcheck_events_degraded", Help: "1 while live events may be lost, such as during a Redis outage.",
 		}, func() float64 {
@@ -41,9 +42,7 @@ func newMetrics(a *API) *metrics {
 			return 0
 		}))
 	if a.Connections != nil {
-		m.registry.MustRegister(a.Connections.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "coatcheck_connections", Help: "Open connections.",
-		}, func() float64 { return float64(a.Connections.size()) }))
+		m.registry.MustRegister(a.Connections.Collectors()...)
 	}
 	return m
 }
@@ -110,7 +109,7 @@ func (a *API) addOperations() {
 // health checks.
 func (a *API) ready() (*readyAnswer, error) {
 	if a.draining.Err() != nil {
-		return nil, NewProblem("shutting-down", "the server is shutting down").retryAfter(time.Second)
+		return nil, problem.New("shutting-down", "the server is shutting down").RetryAfter(time.Second)
 	}
 	response := &readyAnswer{Status: http.StatusOK}
 	response.Body.Status, response.Body.Checks = queue.OK, a.checks()
@@ -124,8 +123,8 @@ func (a *API) ready() (*readyAnswer, error) {
 		}
 	}
 	if failing != nil {
-		return nil, NewProblem("unavailable", "the server cannot accept jobs now",
-			failing...).retryAfter(2 * time.Second)
+		return nil, problem.New("unavailable", "the server cannot accept jobs now",
+			failing...).RetryAfter(2 * time.Second)
 	}
 	return response, nil
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/conn"
+	"coatcheck/api/origin"
+	"coatcheck/api/problem"
+	"coatcheck/jobs/keys"
 )
 
 // RequestInfo has the properties of a request that handlers and logs use.
@@ -28,8 +32,8 @@ type RequestInfo struct {
 	// remoteAddr is the address and port of the client.
 	remoteAddr string
 	header     http.Header
-	conn       *connection // nil if connections are not counted
-	User       auth.User   // authenticated user; zero if the request has only a token
+	conn       *conn.Connection // nil if connections are not counted
+	User       auth.User        // authenticated user; zero if the request has only a token
 	// Session is the secret in the session cookie that authenticated the
 	// request; empty for other credentials.
 	Session      string
@@ -68,20 +72,11 @@ func InfoOf(ctx context.Context) *RequestInfo {
 
 // wrap adds the middleware that all requests share, the outermost last.
 func (a *API) wrap(h http.Handler) http.Handler {
-	a.crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
-	}))
-	if a.PublicURL != "" {
-		// A proxy may forward another Host header than the browser sent.
-		if err := a.crossOrigin.AddTrustedOrigin(a.PublicURL); err != nil {
-			a.Logger.Warn("public_url is not an origin", "err", err)
-		}
-	}
-	h = a.crossOrigin.Handler(h)
+	h = a.origin.RefuseCrossOrigin(h)
 	h = a.rejectAmbiguous(h)
-	h = a.allowTokenCORS(h)
-	h = a.checkHost(h)
-	h = a.refuseProxied(h)
+	h = a.origin.AllowTokenCORS(h)
+	h = a.origin.CheckHost(h)
+	h = a.origin.RefuseProxied(h)
 	h = a.recoverPanic(h)
 	return a.withRequestInfo(a.withDeadlines(h))
 }
@@ -90,19 +85,19 @@ func (a *API) wrap(h http.Handler) http.Handler {
 // headers, and logs and counts the request.
 func (a *API) withRequestInfo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := a.callerOf(r)
+		caller := a.origin.CallerOf(r)
 		info := &RequestInfo{
 			start: time.Now(),
-			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.base(caller), path: RedactPathTokens(r.URL.Path),
-			method: r.Method, remoteAddr: caller.addr, header: r.Header, conn: connectionOf(r.Context()),
+			ID:    "req_" + strings.ToLower(rand.Text()), BaseURL: a.origin.BaseURL(caller), path: keys.RedactPath(r.URL.Path),
+			method: r.Method, remoteAddr: caller.Addr, header: r.Header, conn: conn.Of(r.Context()),
 		}
 		route := chi.NewRouteContext() // our own route context, to read the pattern after the request
 		route.Routes = a.router
 		ctx := context.WithValue(r.Context(), infoKey{}, info)
 		r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route))
-		r.RemoteAddr, r.Host = caller.addr, caller.host // as the client sees them, for all subsequent handlers
+		r.RemoteAddr, r.Host = caller.Addr, caller.Host // as the client sees them, for all subsequent handlers
 		h := w.Header()
-		if a.Secure(r) && !isLocalhost(r.Host) {
+		if a.Secure(r) && !origin.IsLocalhost(r.Host) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		h.Set("X-Request-Id", info.ID)
@@ -139,20 +134,6 @@ func (a *API) recordRequest(info *RequestInfo, status, bytes int) {
 		slog.String("client", clientOf(info.remoteAddr)))
 }
 
-// base returns the base URL of the server as the client sees it.
-func (a *API) base(c caller) string {
-	switch {
-	case a.PublicURL != "":
-		return a.PublicURL
-	case !LoopbackHost(c.host) && !a.isOwnHost(c.host):
-		return "" // the host is not allowed, so no URL may point to it
-	case c.https:
-		return "https://" + c.host
-	default:
-		return "http://" + c.host
-	}
-}
-
 func (a *API) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -168,13 +149,13 @@ func (a *API) recoverPanic(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // abort the response, which has already begun
 			}
 			a.WriteProblem(w, r,
-				NewProblem("internal", "internal error; the server log has details under this request ID"))
+				problem.New("internal", "internal error; the server log has details under this request ID"))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
 func (a *API) logPanic(ctx context.Context, info *RequestInfo, v any) {
-	a.Logger.ErrorContext(ctx, "panic", "request_id", info.ID, "panic", redactTokens(fmt.Sprint(v)), "stack",
+	a.Logger.ErrorContext(ctx, "panic", "request_id", info.ID, "panic", keys.RedactText(fmt.Sprint(v)), "stack",
 		string(debug.Stack()))
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/schema"
 )
 
@@ -19,9 +20,9 @@ func (a *API) CheckBodyHeaders(r *http.Request) error {
 	}
 	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			p := NewProblem("unsupported-media-type",
+			p := problem.New("unsupported-media-type",
 				"expected an uncompressed body, not Content-Encoding: "+schema.Truncate(coding))
-			p.header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
+			p.GetHeaders().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 			return p
 		}
 	}
@@ -32,8 +33,8 @@ func (a *API) CheckBodyHeaders(r *http.Request) error {
 }
 
 // tooLarge returns the problem of a body larger than MaxBody.
-func (a *API) tooLarge() *Problem {
-	return NewProblem("payload-too-large",
+func (a *API) tooLarge() *problem.Problem {
+	return problem.New("payload-too-large",
 		fmt.Sprintf("the request body is too large: expected at most %d bytes", a.MaxBody))
 }
 

@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs/schema"
 )
 
@@ -32,21 +32,21 @@ func newRequestSchemas(v *schema.Validator) (*requestSchemas, error) {
 		submits: make(map[string]*huma.Schema), bodies: make(map[reflect.Type]*huma.Schema),
 		compiledSubmits: make(map[string]*jsonschema.Schema), compiledBodies: make(map[reflect.Type]*jsonschema.Schema),
 	}
-	v.Registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
-	problem := v.Registry.Map()["Problem"].Properties["code"]
-	problem.Enum = nil
-	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
-		problem.Enum = append(problem.Enum, code)
+	v.Registry.Schema(reflect.TypeFor[problem.Problem](), true, "Problem")
+	code := v.Registry.Map()["Problem"].Properties["code"]
+	code.Enum = nil
+	for _, name := range slices.Sorted(slices.Values(problem.Codes())) {
+		code.Enum = append(code.Enum, name)
 	}
-	document := make(map[string]any)
+	bodySchemas := make(map[string]any)
 	for name, t := range bodies {
 		r.bodies[t] = v.Registry.Schema(t, true, "")
-		document[name] = r.bodies[t]
+		bodySchemas[name] = r.bodies[t]
 	}
 	for s := range v.Services() {
 		r.submits[s.Name] = submitSchema(v, s.Name)
 	}
-	c, err := v.NewCompiler(map[string]any{"bodies": document, "submits": r.submits})
+	c, err := v.NewCompiler(map[string]any{"bodies": bodySchemas, "submits": r.submits})
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +105,10 @@ func bodyOf[T any](ctx context.Context, a *API, text []byte) (body T, err error)
 		return body, bodyError(ctx, err)
 	}
 	if len(errs) > 0 {
-		return body, Invalid(errs)
+		return body, problem.Invalid(errs)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, Invalid([]schema.ProblemError{schema.DecodeError(err, "body")})
+		return body, problem.Invalid([]schema.ProblemError{schema.DecodeError(err, "body")})
 	}
 	return body, nil
 }

@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"coatcheck/api/limits"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -41,8 +44,8 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 			a.serveFile(w, r, &job, file)
 		}}, nil
 	}
-	if accepted(InfoOf(ctx).accept(), jsonType, problemType) == "" {
-		return nil, NewProblem("not-acceptable", "this output is application/json")
+	if accepted(InfoOf(ctx).accept(), jsonType, problem.MediaType) == "" {
+		return nil, problem.New("not-acceptable", "this output is application/json")
 	}
 	if job.Status == jobs.Succeeded && matchesETag(req.IfNoneMatch, job.ETag()) {
 		return resultOf(http.StatusNotModified, job.ETag(), nil), nil // without reading the output
@@ -59,7 +62,7 @@ func (a *API) getResult(ctx context.Context, req *resultRequest) (*resultRespons
 	case job.Status == jobs.Succeeded:
 		return resultOf(http.StatusOK, job.ETag(), append(job.Output, '\n')), nil
 	default:
-		return nil, NewProblem("job-"+string(job.Status), job.Error.Message)
+		return nil, problem.New("job-"+string(job.Status), job.Error.Message)
 	}
 }
 
@@ -92,4 +95,38 @@ func (a *API) getLog(ctx context.Context, req *jobRef) (*logResponse, error) {
 		response.Truncated = "true"
 	}
 	return response, nil
+}
+
+// LoadOutput reads the output of a job that was read without it because the
+// output is large. It waits for a permit, which is released at the end of the
+// request.
+func (a *API) LoadOutput(ctx context.Context, job *jobs.Job) error {
+	info := InfoOf(ctx)
+	release, err := a.acquireOutput(ctx, info, job)
+	if release != nil {
+		info.onEnd = append(info.onEnd, release)
+	}
+	return err
+}
+
+// acquireOutput is [API.LoadOutput] for callers that release the permit
+// themselves. If the job has no large output, no permit is needed and release
+// is nil.
+func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Job) (release func(), err error) {
+	if !job.OutputOmitted {
+		return nil, nil
+	}
+	var closer io.Closer
+	if info.conn != nil {
+		closer = info.conn
+	}
+	if release, err = a.outputs.Acquire(ctx, limits.AddressOf(info.remoteAddr), closer); err != nil {
+		return nil, err
+	}
+	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {
+		release()
+		return nil, err
+	}
+	job.OutputOmitted = false
+	return release, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -88,7 +89,7 @@ func (a *API) Service(ctx context.Context, name string) (*jobs.Service, error) {
 		return nil, jobs.ErrUnknownService
 	}
 	if !InfoOf(ctx).User.MayRun(name) {
-		return nil, NewProblem("forbidden",
+		return nil, problem.New("forbidden",
 			fmt.Sprintf("you may not run %s; GET /v1/services lists the services that you may run", name))
 	}
 	return s, nil

@@ -15,11 +15,14 @@ import (
 	"coatcheck/jobs"
 )
 
+// skeletonStarts are the routes on which a GET request submits a job.
+var skeletonStarts = []string{"/sleep/{amount}", "/math/{a}/{b}"}
+
 // addSkeleton adds the routes of the Python skeleton that this program is based
 // on, with compatible responses for its clients.
 func (a *API) addSkeleton() {
 	a.router.Group(func(r chi.Router) {
-		r.Use(a.refuseCrossSite, a.authorizeSkeleton(a.authenticateHeader))
+		r.Use(a.origin.RefuseCrossSite, a.authorizeSkeleton(a.authenticateHeader))
 		r.Get("/sleep/{amount}", a.skeletonSleep)
 		r.Get("/math/{a}/{b}", a.skeletonMath)
 	})
@@ -152,7 +155,7 @@ func celeryStatus(status jobs.Status) string {
 // skeletonError responds as the skeleton's error handlers did.
 func (a *API) skeletonError(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.ProblemOf(r.Context(), err)
-	maps.Copy(w.Header(), p.header)
+	maps.Copy(w.Header(), p.GetHeaders())
 	message := p.Detail
 	switch p.Status {
 	case http.StatusNotFound:

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"coatcheck/api/conn"
+	"coatcheck/api/limits"
 	"coatcheck/jobs"
 )
 
@@ -26,9 +28,9 @@ type stream struct {
 	info    *RequestInfo
 	cursors []*streamCursor
 	multi   bool // each event has a job_id
-	quotas  []quota
+	quotas  []limits.Quota
 	writer  *eventWriter
-	conn    atomic.Pointer[hijackedConn] // set once the connection is hijacked
+	conn    atomic.Pointer[conn.Hijacked] // set once the connection is hijacked
 
 	wakeups  chan struct{}
 	deadline atomic.Int64 // when the stream must end, as Unix time in nanoseconds; 0 for not set
@@ -36,7 +38,7 @@ type stream struct {
 }
 
 func (a *API) newStream(info *RequestInfo, remoteAddr string) *stream {
-	return &stream{api: a, info: info, quotas: quotasOf(remoteAddr, info), wakeups: make(chan struct{}, 1)}
+	return &stream{api: a, info: info, quotas: limits.QuotasOf(remoteAddr, info.User.Name), wakeups: make(chan struct{}, 1)}
 }
 
 // wake makes run check for new events and deadlines.
@@ -47,8 +49,8 @@ func (s *stream) wake() {
 	}
 }
 
-// endBy sets the time when the stream must end, unless it must end earlier.
-func (s *stream) endBy(at time.Time) {
+// EndBy implements [limits.Stream].
+func (s *stream) EndBy(at time.Time) {
 	for {
 		before := s.deadline.Load()
 		if before != 0 && before <= at.UnixNano() {
@@ -61,6 +63,19 @@ func (s *stream) endBy(at time.Time) {
 	}
 }
 
+// Quotas implements [limits.Stream].
+func (s *stream) Quotas() []limits.Quota { return s.quotas }
+
+// Connection implements [limits.Stream].
+func (s *stream) Connection() *conn.Connection { return s.info.conn }
+
+// Abort implements [limits.Stream].
+func (s *stream) Abort() {
+	if hijacked := s.conn.Load(); hijacked != nil {
+		hijacked.Abort()
+	}
+}
+
 // close closes the subscriptions and releases the stream from the limiter.
 func (s *stream) close() {
 	for _, c := range s.cursors {
@@ -68,7 +83,7 @@ func (s *stream) close() {
 			c.sub.Close()
 		}
 	}
-	s.api.streams.release(s)
+	s.api.streams.Release(s)
 }
 
 // run sends events until all jobs have ended, the client disconnects or the
@@ -107,9 +122,9 @@ func jitter(d time.Duration) time.Duration {
 // client up to date. The stream must have been acquired from the limiter.
 func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) error {
 	ctx := r.Context()
-	limits := &s.api.streams.limits
-	s.writer = newEventWriter(w, format, limits.Stall)
-	s.endBy(time.Now().Add(limits.Age - jitter(limits.Age/5)))
+	settings := &s.api.streams.Limits
+	s.writer = newEventWriter(w, format, settings.Stall)
+	s.EndBy(time.Now().Add(settings.Age - jitter(settings.Age/5)))
 	ids := make([]string, len(s.cursors))
 	for i, c := range s.cursors {
 		ids[i] = c.id
@@ -139,7 +154,7 @@ func (s *stream) open(r *http.Request, w http.ResponseWriter, format string) err
 		w.WriteHeader(http.StatusNoContent)
 		return errStreamEnded
 	}
-	if r.ProtoMajor == 1 && nextRequests(r, s.writer.header) == nil {
+	if r.ProtoMajor == 1 && !conn.Reusable(r, s.writer.header) {
 		s.writer.header.Set("Connection", "close") // the connection will be hijacked
 	}
 	if err := s.writer.begin(2*time.Second + jitter(3*time.Second)); err != nil {
@@ -199,7 +214,7 @@ func (s *stream) heartbeat(now time.Time, wrote bool) error {
 	if !wrote && now.Before(s.nextPing) {
 		return nil
 	}
-	interval := s.api.streams.limits.Ping
+	interval := s.api.streams.Limits.Ping
 	first := s.nextPing.IsZero()
 	s.nextPing = now.Add(interval*9/10 + jitter(interval/5))
 	if wrote || first {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/document"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
 
@@ -49,10 +51,10 @@ func (a *API) addSubmit(s *jobs.Service) {
 			op.Responses["202"] = &huma.Response{Description: http.StatusText(http.StatusAccepted), Content: job}
 			op.Responses["200"] = &huma.Response{
 				Description: "The job has ended within the time that Prefer: wait gave it. Or, with Accept: text/event-stream or application/x-ndjson, its events as they happen.",
-				Content:     streamTypes(),
+				Content:     document.StreamTypes(),
 			}
 			maps.Copy(op.Responses["200"].Content, job)
-			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": a.describeCallback()}
+			op.Callbacks = map[string]map[string]*huma.PathItem{"jobEvent": document.Callback(a.Validator.Registry)}
 		},
 	}, func(ctx context.Context, req *submitRequest) (*renderedResponse, error) {
 		if format := accepted(InfoOf(ctx).accept(), "application/json", eventStream, ndjson); format == eventStream ||
@@ -169,11 +171,11 @@ func (a *API) SubmitJob(
 // has reached the rate limit.
 func (a *API) CheckMaySubmit(ctx context.Context) error {
 	if a.draining.Err() != nil {
-		return NewProblem("shutting-down", "the server is shutting down; try again").retryAfter(time.Second)
+		return problem.New("shutting-down", "the server is shutting down; try again").RetryAfter(time.Second)
 	}
-	if wait := a.submits.reserve(InfoOf(ctx).User.Name); wait > 0 {
-		return NewProblem("rate-limited",
-			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).retryAfter(wait + time.Second)
+	if wait := a.submissions.Reserve(InfoOf(ctx).User.Name); wait > 0 {
+		return problem.New("rate-limited",
+			fmt.Sprintf("you may submit %g jobs a second", a.SubmitRate)).RetryAfter(wait + time.Second)
 	}
 	return nil
 }
@@ -201,13 +203,13 @@ func (a *API) submitAndWatch(
 ) (*renderedResponse, error) {
 	info := InfoOf(ctx)
 	s := a.newStream(info.forStream(), info.remoteAddr)
-	if limit := a.streams.acquire(s); limit != "" {
+	if limit := a.streams.Acquire(s); limit != "" {
 		return nil, streamLimitProblem(limit)
 	}
 	admitted := false
 	defer func() { // also after a panic
 		if !admitted {
-			a.streams.release(s)
+			a.streams.Release(s)
 		}
 	}()
 	job, replayed, err := a.createJob(ctx, service, req)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/keys"
 )
@@ -68,11 +69,11 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 		return nil, jobs.ErrNoFiles
 	}
 	if limit := a.formLimit(service); r.ContentLength > limit {
-		return nil, NewProblem("payload-too-large", fmt.Sprintf("the request body is too large: expected at most %d bytes", limit))
+		return nil, problem.New("payload-too-large", fmt.Sprintf("the request body is too large: expected at most %d bytes", limit))
 	}
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return nil, NewProblem("bad-request", "the multipart body is malformed: "+err.Error())
+		return nil, problem.New("bad-request", "the multipart body is malformed: "+err.Error())
 	}
 	if body, ok := r.Body.(*deadlineBody); ok {
 		body.allowLarge(a.BodyTimeout)
@@ -100,7 +101,7 @@ func (a *API) ReadForm(r *http.Request, service string) (_ *Form, err error) {
 			break
 		}
 		if errors.Is(err, io.EOF) {
-			return nil, NewProblem("bad-request", "the multipart body has no part with the boundary that its Content-Type names")
+			return nil, problem.New("bad-request", "the multipart body has no part with the boundary that its Content-Type names")
 		}
 		if err != nil {
 			return nil, formError(r.Context(), err)

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -68,7 +69,7 @@ func (a *API) encodeForm(service string, f *Form, refs map[string][]string) ([]b
 		return nil, err
 	}
 	if errs := f.repeated(); errs != nil {
-		return nil, Invalid(errs)
+		return nil, problem.Invalid(errs)
 	}
 	properties := a.Validator.Resolve(a.Validator.Input(service)).Properties
 	options := a.Validator.Resolve(a.schemas.submits[service]).Properties
@@ -116,7 +117,7 @@ func inputMembers(values []string) ([]string, error) {
 	inner, opened := strings.CutPrefix(text, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	if len(values) > 1 || !opened || !closed || !json.Valid([]byte(text)) {
-		return nil, Invalid([]schema.ProblemError{{Location: "body.input", Message: `expected one JSON object, such as {"scale": 2}`}})
+		return nil, problem.Invalid([]schema.ProblemError{{Location: "body.input", Message: `expected one JSON object, such as {"scale": 2}`}})
 	}
 	if strings.TrimSpace(inner) == "" {
 		return nil, nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/schema"
@@ -36,13 +37,13 @@ func (f *formReader) read(ctx context.Context, part *multipart.Part) error {
 	_, hasName := parameters["filename"]
 	switch {
 	case err != nil:
-		return NewProblem("bad-request", "the multipart body is malformed: the Content-Disposition of a part is no list of different parameters")
+		return problem.New("bad-request", "the multipart body is malformed: the Content-Disposition of a part is no list of different parameters")
 	case name == "":
-		return NewProblem("bad-request", `the multipart body is malformed: a part has no name`)
+		return problem.New("bad-request", `the multipart body is malformed: a part has no name`)
 	case isFile && hasName:
 		return f.readFile(ctx, part, property, list)
 	case hasName && name != "input":
-		return Invalid([]schema.ProblemError{{Location: "body." + schema.Truncate(name), Message: "unexpected file: expected files only in " + f.names()}})
+		return problem.Invalid([]schema.ProblemError{{Location: "body." + schema.Truncate(name), Message: "unexpected file: expected files only in " + f.names()}})
 	case isFile:
 		return f.readField(ctx, part, inputPrefix+property) // no file, as the validation will report
 	default:
@@ -58,14 +59,14 @@ func (f *formReader) names() string {
 // readField reads a part that is no file.
 func (f *formReader) readField(ctx context.Context, part *multipart.Part, name string) error {
 	if f.fields++; f.fields > maxFields {
-		return NewProblem("bad-request", fmt.Sprintf("expected at most %d fields", maxFields))
+		return problem.New("bad-request", fmt.Sprintf("expected at most %d fields", maxFields))
 	}
 	text, err := io.ReadAll(io.LimitReader(part, f.rest+1))
 	if err != nil {
 		return formError(ctx, err)
 	}
 	if f.rest -= int64(len(text) + len(name)); f.rest < 0 {
-		return NewProblem("payload-too-large",
+		return problem.New("payload-too-large",
 			fmt.Sprintf("the fields of the form are too large: expected at most %d bytes without files", f.api.MaxBody))
 	}
 	f.form.Values.Add(name, string(text))
@@ -82,13 +83,13 @@ func (f *formReader) readFile(ctx context.Context, part *multipart.Part, propert
 			}
 			return formError(ctx, err)
 		}
-		return Invalid([]schema.ProblemError{{Location: at(property), Message: "expected a file with a name"}})
+		return problem.Invalid([]schema.ProblemError{{Location: at(property), Message: "expected a file with a name"}})
 	}
 	if len(f.form.uploads) >= jobs.MaxUploads {
-		return Invalid([]schema.ProblemError{{Location: at(property), Message: fmt.Sprintf("expected at most %d files", jobs.MaxUploads)}})
+		return problem.Invalid([]schema.ProblemError{{Location: at(property), Message: fmt.Sprintf("expected at most %d files", jobs.MaxUploads)}})
 	}
 	if !list && len(f.form.files[property]) > 0 {
-		return Invalid([]schema.ProblemError{{Location: at(property), Message: "expected one file"}})
+		return problem.Invalid([]schema.ProblemError{{Location: at(property), Message: "expected one file"}})
 	}
 	contentType := part.Header.Get("Content-Type")
 	if contentType == "application/octet-stream" { // clients send this for what they do not know
@@ -133,13 +134,13 @@ func saveProblem(ctx context.Context, property string, readErr, err error) error
 	case readErr != nil:
 		return formError(ctx, readErr)
 	case tooLarge:
-		return NewProblem("payload-too-large", "the file is too large", schema.ProblemError{
+		return problem.New("payload-too-large", "the file is too large", schema.ProblemError{
 			Location: at(property), Message: fmt.Sprintf("expected a file of at most %d bytes", limit.Limit),
 		})
 	case isFull:
-		return NewProblem("storage-full", full.Error())
+		return problem.New("storage-full", full.Error())
 	case errors.Is(err, syscall.ENOSPC):
-		return NewProblem("storage-full", "the server has no space for the file")
+		return problem.New("storage-full", "the server has no space for the file")
 	}
 	return err
 }
@@ -148,9 +149,9 @@ func saveProblem(ctx context.Context, property string, readErr, err error) error
 func formError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return NewProblem("request-timeout", "the request took too long to arrive")
+		return problem.New("request-timeout", "the request took too long to arrive")
 	case ctx.Err() != nil:
 		return fmt.Errorf("read body: %w", context.Cause(ctx))
 	}
-	return NewProblem("bad-request", "the multipart body is malformed: "+err.Error())
+	return problem.New("bad-request", "the multipart body is malformed: "+err.Error())
 }

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
@@ -108,7 +108,7 @@ func (a *Pages) confirmRedelivery(
 	ctx context.Context, do string, f deliveryFilter, owner string, now time.Time, selected bool,
 ) (*web.Bulk, error) {
 	if do != "redeliver" {
-		return nil, api.NewProblem("bad-request", "expected redeliver")
+		return nil, problem.New("bad-request", "expected redeliver")
 	}
 	b := &web.Bulk{Verb: do, Most: queue.MaxRedeliveries, IDs: f.ids, Before: now.UTC().Format(time.RFC3339Nano)}
 	if selected && len(f.ids) == 0 {
@@ -145,7 +145,7 @@ func (a *Pages) redeliverAllAction(r *http.Request) (string, error) {
 	}
 	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
 	if err != nil {
-		return "", api.NewProblem("bad-request", "the form has no valid time of confirmation")
+		return "", problem.New("bad-request", "the form has no valid time of confirmation")
 	}
 	n, err := a.Queue.RedeliverAll(r.Context(), f.redelivery(a.OwnerFilter(r.Context()), before))
 	return href("/deliveries", without(f.query(), "status"), "did", "redeliver", "n", strconv.Itoa(n)), err

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -58,7 +58,7 @@ func deliveryFilterOf(v url.Values) (deliveryFilter, error) {
 		}
 	}
 	if errs != nil {
-		return f, api.Invalid(errs)
+		return f, problem.Invalid(errs)
 	}
 	return f, nil
 }

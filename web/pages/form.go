@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
@@ -129,7 +130,7 @@ func (f *form) options() (entered []option) {
 var commas = regexp.MustCompile(`\s*,\s*`)
 
 // setErrors assigns the validation errors of a problem to the fields.
-func (f *form) setErrors(p *api.Problem) {
+func (f *form) setErrors(p *problem.Problem) {
 	f.errors = make(map[string][]string)
 	names := map[string]bool{"body": f.json}
 	note := func(fields []web.Field) {

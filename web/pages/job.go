@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -138,7 +139,7 @@ func (a *Pages) cancelAction(r *http.Request) (string, error) {
 	}
 	reason := r.PostForm.Get("reason")
 	if strings.ContainsRune(reason, 0) || len(reason) > 1000 {
-		return "", api.Invalid([]schema.ProblemError{{
+		return "", problem.Invalid([]schema.ProblemError{{
 			Location: "reason", Message: "expected at most 1000 bytes of text without NUL",
 		}})
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -57,7 +57,7 @@ func jobFilterOf(v url.Values) (jobFilter, error) {
 		}
 	}
 	if errs != nil {
-		return f, api.Invalid(errs)
+		return f, problem.Invalid(errs)
 	}
 	return f, nil
 }

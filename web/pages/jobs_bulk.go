@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
 )
@@ -32,7 +33,7 @@ func (a *Pages) confirmBulk(
 	case "retry":
 		b.Count, err = a.Queue.CountRetryable(ctx, filter)
 	default:
-		return nil, api.NewProblem("bad-request", "expected cancel or retry")
+		return nil, problem.New("bad-request", "expected cancel or retry")
 	}
 	reason := map[string]string{"cancel": "all of them have ended", "retry": "none of them failed, expired or was canceled"}[do]
 	if selected && b.Count < len(filter.IDs) {
@@ -57,7 +58,7 @@ func (a *Pages) bulkAction(r *http.Request) (string, error) {
 	}
 	before, err := time.Parse(time.RFC3339Nano, r.PostForm.Get("before"))
 	if err != nil {
-		return "", api.NewProblem("bad-request", "the form has no valid time of confirmation")
+		return "", problem.New("bad-request", "the form has no valid time of confirmation")
 	}
 	filter := f.filter(a.OwnerFilter(ctx), before)
 	filter.CreatedBefore = before
@@ -68,7 +69,7 @@ func (a *Pages) bulkAction(r *http.Request) (string, error) {
 	case "retry":
 		n, err = a.Queue.RetryAll(ctx, filter, api.InfoOf(ctx).BaseURL, api.InfoOf(ctx).User.MayRun)
 	default:
-		return "", api.NewProblem("bad-request", "expected cancel or retry")
+		return "", problem.New("bad-request", "expected cancel or retry")
 	}
 	if err != nil {
 		return "", err

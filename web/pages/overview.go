@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
@@ -70,7 +70,7 @@ func rangeOf(name string) (web.Range, error) {
 	}
 	i := slices.IndexFunc(web.Ranges, func(r web.Range) bool { return r.Name == name })
 	if i < 0 {
-		return web.Range{}, api.Invalid([]schema.ProblemError{
+		return web.Range{}, problem.Invalid([]schema.ProblemError{
 			{Location: "query.range", Message: "expected one of hour, day, week"},
 		})
 	}

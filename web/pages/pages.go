@@ -14,6 +14,9 @@ import (
 
 	"coatcheck/api"
 	"coatcheck/api/auth"
+	"coatcheck/api/origin"
+	"coatcheck/api/problem"
+	"coatcheck/jobs/keys"
 	"coatcheck/web"
 )
 
@@ -133,15 +136,15 @@ func (a *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, a.MaxBody)
 	err := r.ParseForm()
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		a.ProblemPage(w, r, api.NewProblem("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
+		a.ProblemPage(w, r, problem.New("payload-too-large", "a form is limited to "+web.Size(tooLarge.Limit)))
 		return false
 	}
 	if err != nil {
-		a.ProblemPage(w, r, api.NewProblem("bad-request", "the form is malformed"))
+		a.ProblemPage(w, r, problem.New("bad-request", "the form is malformed"))
 		return false
 	}
 	if errs := api.RepeatedNames("body", r.PostForm, map[string]string{"id": ""}); errs != nil {
-		a.ProblemPage(w, r, api.Invalid(errs))
+		a.ProblemPage(w, r, problem.Invalid(errs))
 		return false
 	}
 	return true
@@ -167,7 +170,7 @@ func (a *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", web.Policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !hasToken(r.URL.Path) && !a.Secure(r) && !api.LoopbackHost(r.Host) {
+	if !hasToken(r.URL.Path) && !a.Secure(r) && !origin.LoopbackHost(r.Host) {
 		// Browsers that do not send Sec-Fetch-Site must send Origin or Referer
 		// with forms: it is the only protection against cross-site requests
 		// there.
@@ -178,7 +181,7 @@ func (a *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 }
 
 // showProblem responds with a page that describes the problem.
-func (a *Pages) showProblem(w http.ResponseWriter, r *http.Request, p *api.Problem) {
+func (a *Pages) showProblem(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	view := web.ProblemPage{
 		Page: a.pageFrame(r.Context(), p.Title, ""), Status: p.Status, Heading: p.Title, Detail: p.Detail,
 		RequestID: p.RequestID,
@@ -210,4 +213,4 @@ func localPath(raw string) string {
 }
 
 // hasToken reports whether a path contains a job token.
-func hasToken(path string) bool { return api.RedactPathTokens(path) != path }
+func hasToken(path string) bool { return keys.RedactPath(path) != path }

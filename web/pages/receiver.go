@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/receivers"
 	"coatcheck/jobs/schema"
@@ -135,7 +136,7 @@ func (a *Pages) setReceiver(r *http.Request) (string, error) {
 	err := a.Queue.Receivers.Set(r.Context(), api.InfoOf(r.Context()).User.Name, r.PostForm.Get("answer"),
 		r.PostForm.Get("damage"))
 	if e, ok := errors.AsType[*jobs.FieldError](err); ok {
-		return "", api.Invalid([]schema.ProblemError{{Location: e.Field, Message: e.Message}})
+		return "", problem.Invalid([]schema.ProblemError{{Location: e.Field, Message: e.Message}})
 	}
 	return "/receiver", err
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -100,7 +101,7 @@ func (a *Pages) readServiceForm(w http.ResponseWriter, r *http.Request) (f *form
 		if uploads, err = a.ReadForm(r, s.Name); err == nil {
 			f.values = uploads.Values
 			if errs := api.RepeatedNames("body", f.values, nil); errs != nil {
-				err = api.Invalid(errs)
+				err = problem.Invalid(errs)
 			}
 		}
 	case a.readForm(w, r):

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coatcheck/api"
+	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/queue"
 	"coatcheck/web"
@@ -106,7 +107,7 @@ func (a *Pages) addEngine() {
 			return
 		}
 		if !api.InfoOf(r.Context()).User.Admin {
-			a.ProblemPage(w, r, api.NewProblem("forbidden", "only admins may open River's UI"))
+			a.ProblemPage(w, r, problem.New("forbidden", "only admins may open River's UI"))
 			return
 		}
 		w.Header().Set("Content-Security-Policy", enginePolicy)

@@ -1,4 +1,4 @@
-package api
+package problem
 
 import (
 	"maps"
@@ -6,6 +6,37 @@ import (
 	"slices"
 	"strings"
 )
+
+// statusOf maps the code of each problem to its HTTP status.
+var statusOf = map[string]int{
+	"bad-request":            http.StatusBadRequest,
+	"unauthorized":           http.StatusUnauthorized,
+	"forbidden":              http.StatusForbidden,
+	"not-found":              http.StatusNotFound,
+	"method-not-allowed":     http.StatusMethodNotAllowed,
+	"not-acceptable":         http.StatusNotAcceptable,
+	"request-timeout":        http.StatusRequestTimeout,
+	"already-finished":       http.StatusConflict,
+	"not-finished":           http.StatusConflict,
+	"job-failed":             http.StatusConflict,
+	"job-canceled":           http.StatusConflict,
+	"job-expired":            http.StatusConflict,
+	"deliveries-pending":     http.StatusConflict,
+	"too-many-keys":          http.StatusConflict,
+	"job-removed":            http.StatusGone,
+	"payload-too-large":      http.StatusRequestEntityTooLarge,
+	"unsupported-media-type": http.StatusUnsupportedMediaType,
+	"unknown-host":           http.StatusMisdirectedRequest,
+	"invalid-input":          http.StatusUnprocessableEntity,
+	"invalid-callback-url":   http.StatusUnprocessableEntity,
+	"idempotency-key-reused": http.StatusUnprocessableEntity,
+	"rate-limited":           http.StatusTooManyRequests,
+	"queue-full":             http.StatusTooManyRequests,
+	"internal":               http.StatusInternalServerError,
+	"shutting-down":          http.StatusServiceUnavailable,
+	"storage-full":           http.StatusInsufficientStorage,
+	"unavailable":            http.StatusServiceUnavailable,
+}
 
 // meaningOf maps the code of each problem to its explanation for clients.
 var meaningOf = map[string]string{
@@ -38,58 +69,17 @@ var meaningOf = map[string]string{
 	"unavailable":            "The database is away, or a limit of streams is reached. Repeat it after Retry-After.",
 }
 
-// submitCodes are the problems of operations that submit jobs.
-var submitCodes = []string{"forbidden", "idempotency-key-reused", "rate-limited", "queue-full", "shutting-down"}
+// Codes returns the codes of all problems, ordered by status and then by name.
+func Codes() []string { return slices.SortedFunc(maps.Keys(statusOf), CompareCodes) }
 
-// operationCodes are the problems of single operations, by operation id.
-var operationCodes = map[string][]string{
-	"get-service":          {"forbidden"},
-	"cancel-job":           {"already-finished"},
-	"retry-job":            append([]string{"not-finished"}, submitCodes...),
-	"get-result":           {"job-failed", "job-canceled", "job-expired"},
-	"delete-job":           {"not-finished", "deliveries-pending"},
-	"create-callback-key":  {"too-many-keys"},
-	"rotate-callback-keys": {"too-many-keys"},
-	"test-callback":        {"invalid-callback-url"},
-	"ready":                {"unavailable", "shutting-down"},
-}
+// Meaning returns the explanation of a code for clients.
+func Meaning(code string) string { return meaningOf[code] }
 
-// codesOf returns the codes of the problems that an operation can have, without those that any
-// request can have, ordered by status.
-func codesOf(o *operation) []string {
-	codes := map[string]bool{"invalid-input": o.access != public}
-	add := func(more ...string) {
-		for _, code := range more {
-			codes[code] = true
-		}
-	}
-	if o.access != public {
-		add("unauthorized")
-	}
-	if strings.Contains(o.path, "{") {
-		add("not-found")
-	}
-	if strings.Contains(o.path, "{job}") {
-		add("job-removed")
-	}
-	submits := strings.HasPrefix(o.id, "submit-")
-	if _, hasBody := bodies[o.id]; o.method == http.MethodPost && (hasBody || submits) {
-		add("bad-request", "payload-too-large", "unsupported-media-type")
-	}
-	if submits {
-		add(submitCodes...)
-		add("invalid-callback-url")
-	}
-	if o.uploads {
-		add("storage-full")
-	}
-	add(operationCodes[o.id]...)
-	maps.DeleteFunc(codes, func(_ string, possible bool) bool { return !possible })
-	return slices.SortedFunc(maps.Keys(codes), compareCodes)
-}
+// Status returns the HTTP status of a code.
+func Status(code string) int { return statusOf[code] }
 
-// compareCodes orders the codes of problems by status and then by name.
-func compareCodes(x, y string) int {
+// CompareCodes orders the codes of problems by status and then by name.
+func CompareCodes(x, y string) int {
 	if statusOf[x] != statusOf[y] {
 		return statusOf[x] - statusOf[y]
 	}

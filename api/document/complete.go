@@ -1,4 +1,4 @@
-package api
+package document
 
 import (
 	"encoding/json"
@@ -7,14 +7,15 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"coatcheck/api/problem"
 	"coatcheck/api/reference"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
 	"coatcheck/jobs/store"
 )
 
-// tags are the groups of operations, in the order of the documentation.
-var tags = []*huma.Tag{
+// Tags are the groups of operations, in the order of the documentation.
+var Tags = []*huma.Tag{
 	{Name: "services", Description: "What the server can run. Each service has an operation of its own that submits a " +
 		"job to it, with the schemas of its input and output."},
 	{Name: "jobs", Description: "Read, watch, cancel, retry and delete jobs. A job's token grants read access to that " +
@@ -27,10 +28,19 @@ var tags = []*huma.Tag{
 // exampleBase is the base URL in examples.
 const exampleBase = "https://jobs.example"
 
-// completeDocument adds what huma does not know to the OpenAPI document: that a job may have no
-// error, examples, and the output of each service.
-func (a *API) completeDocument() error {
-	job := a.schemaOf("#/components/schemas/Job")
+// A completer adds what huma does not know to a document.
+type completer struct {
+	document  *huma.OpenAPI
+	validator *schema.Validator
+	submits   map[string]*huma.Schema
+}
+
+// Complete adds what huma does not know to the OpenAPI document: that a job may have no error,
+// examples, and the output of each service. The validator has the services of the document, and
+// submits the schemas of submissions by service.
+func Complete(document *huma.OpenAPI, v *schema.Validator, submits map[string]*huma.Schema) error {
+	c := completer{document, v, submits}
+	job := v.Registry.SchemaFromRef("#/components/schemas/Job")
 	job.Properties["error"] = &huma.Schema{
 		AnyOf:       []*huma.Schema{job.Properties["error"], {Type: "null"}},
 		Description: "Why the job did not succeed, or why its latest attempt failed.",
@@ -40,13 +50,12 @@ func (a *API) completeDocument() error {
 		return err
 	}
 	job.Examples = []any{example}
-	problem, err := exampleProblem()
-	if err != nil {
+	if example, err = exampleProblem(); err != nil {
 		return err
 	}
-	a.schemaOf("#/components/schemas/Problem").Examples = []any{problem}
-	for s := range a.Services.All() {
-		if err := a.describeSubmission(s); err != nil {
+	v.Registry.SchemaFromRef("#/components/schemas/Problem").Examples = []any{example}
+	for s := range v.Services() {
+		if err := c.describeSubmission(s.Name); err != nil {
 			return fmt.Errorf("describe service %s: %w", s.Name, err)
 		}
 	}
@@ -54,40 +63,40 @@ func (a *API) completeDocument() error {
 }
 
 // describeSubmission adds examples and the output of the service to its operation.
-func (a *API) describeSubmission(s *jobs.Service) error {
-	op := a.huma.OpenAPI().Paths["/v1/services/"+s.Name+"/jobs"].Post
-	schemas := reference.SchemasOf(a.huma.OpenAPI())
-	body, err := schemas.Request(a.schemas.submits[s.Name])
+func (c *completer) describeSubmission(service string) error {
+	op := c.document.Paths["/v1/services/"+service+"/jobs"].Post
+	schemas := reference.SchemasOf(c.document)
+	body, err := schemas.Request(c.submits[service])
 	if err != nil {
 		return err
 	}
-	op.RequestBody.Content[jsonType].Example = body
-	output, err := schemas.Response(a.Validator.Output(s.Name))
+	op.RequestBody.Content["application/json"].Example = body
+	output, err := schemas.Response(c.validator.Output(service))
 	if err != nil {
 		return err
 	}
-	job, err := a.jobSchema(s.Name)
+	job, err := c.jobSchema(service)
 	if err != nil {
 		return err
 	}
-	queued, err := exampleJob(s.Name, jobs.Queued, nil)
+	queued, err := exampleJob(service, jobs.Queued, nil)
 	if err != nil {
 		return err
 	}
-	succeeded, err := exampleJob(s.Name, jobs.Succeeded, output)
+	succeeded, err := exampleJob(service, jobs.Succeeded, output)
 	if err != nil {
 		return err
 	}
-	op.Responses["202"].Content[jsonType] = &huma.MediaType{Schema: job, Example: queued}
-	op.Responses["200"].Content[jsonType] = &huma.MediaType{Schema: job, Example: succeeded}
+	op.Responses["202"].Content["application/json"] = &huma.MediaType{Schema: job, Example: queued}
+	op.Responses["200"].Content["application/json"] = &huma.MediaType{Schema: job, Example: succeeded}
 	return nil
 }
 
 // jobSchema returns the schema of a job of the service: Job.SERVICE, which is a Job with the
 // output of the service. Generators make the type of the output of an allOf.
-func (a *API) jobSchema(service string) (*huma.Schema, error) {
+func (c *completer) jobSchema(service string) (*huma.Schema, error) {
 	job := &huma.Schema{Ref: "#/components/schemas/Job"}
-	output := a.Validator.Output(service)
+	output := c.validator.Output(service)
 	text, err := json.Marshal(output)
 	if err != nil {
 		return nil, fmt.Errorf("render schema: %w", err)
@@ -96,7 +105,7 @@ func (a *API) jobSchema(service string) (*huma.Schema, error) {
 		return job, nil // anything, as in a Job
 	}
 	name := "Job." + service
-	a.Validator.Registry.Map()[name] = &huma.Schema{
+	c.validator.Registry.Map()[name] = &huma.Schema{
 		Description: "A job of the service " + service +
 			". If it has further steps (then), its output is that of the last one.",
 		AllOf: []*huma.Schema{job, {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
@@ -128,8 +137,6 @@ func exampleJob(service string, status jobs.Status, output json.RawMessage) (jso
 
 // exampleProblem returns the problem of an invalid submission.
 func exampleProblem() (json.RawMessage, error) {
-	p := Invalid([]schema.ProblemError{{Location: "body.input.width", Message: "expected at least 1", Value: 0}})
-	return store.Marshal(p.forRequest(&RequestInfo{
-		BaseURL: exampleBase, ID: "req_8r2m", path: "/v1/services/thumbnail/jobs",
-	}))
+	p := problem.Invalid([]schema.ProblemError{{Location: "body.input.width", Message: "expected at least 1", Value: 0}})
+	return store.Marshal(p.ForRequest(exampleBase, "/v1/services/thumbnail/jobs", "req_8r2m"))
 }

@@ -1,4 +1,6 @@
-package api
+// Package document makes the parts of the OpenAPI document that huma does not know: events, examples,
+// and what the document shows to a user.
+package document
 
 import (
 	"reflect"
@@ -7,6 +9,12 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/store"
+)
+
+// Media types of event streams.
+const (
+	EventStream = "text/event-stream"
+	NDJSON      = "application/x-ndjson"
 )
 
 // The data of the events in a stream, for the OpenAPI document. Tests validate real streams
@@ -71,10 +79,9 @@ var eventNames = []struct {
 	{"end", reflect.TypeFor[endEvent]()},
 }
 
-// addEventSchemas adds the schemas of events to the OpenAPI document: Event is the data of one,
+// AddEvents adds the schemas of events to the OpenAPI document: Event is the data of one,
 // and EventLine a line of an NDJSON stream.
-func (a *API) addEventSchemas() {
-	registry := a.Validator.Registry
+func AddEvents(registry huma.Registry) {
 	event := &huma.Schema{
 		Description:   "The data of an event.",
 		Discriminator: &huma.Discriminator{PropertyName: "type", Mapping: make(map[string]string)},
@@ -87,7 +94,7 @@ func (a *API) addEventSchemas() {
 		line.OneOf = append(line.OneOf, eventLine(e.name, data))
 	}
 	ping := registry.Schema(reflect.TypeFor[pingEvent](), true, "")
-	a.schemaOf(ping.Ref).Description = "Nothing happened for a while. A ping has no id."
+	registry.SchemaFromRef(ping.Ref).Description = "Nothing happened for a while. A ping has no id."
 	line.OneOf = append(line.OneOf, eventLine("ping", ping))
 	registry.Map()["Event"], registry.Map()["EventLine"] = event, line
 }
@@ -104,12 +111,9 @@ func eventLine(name string, data *huma.Schema) *huma.Schema {
 	}
 }
 
-// schemaOf returns the schema that a reference names.
-func (a *API) schemaOf(ref string) *huma.Schema { return a.Validator.Registry.SchemaFromRef(ref) }
-
-// streamTypes describes a response with events. JSON Schema has contentSchema for what is inside a
+// StreamTypes describes a response with events. JSON Schema has contentSchema for what is inside a
 // text.
-func streamTypes() map[string]*huma.MediaType {
+func StreamTypes() map[string]*huma.MediaType {
 	stream := func(media, schema, description string) *huma.MediaType {
 		return &huma.MediaType{Schema: &huma.Schema{
 			Type: huma.TypeString, Description: description,
@@ -119,8 +123,8 @@ func streamTypes() map[string]*huma.MediaType {
 		}}
 	}
 	return map[string]*huma.MediaType{
-		eventStream: stream(eventStream, "Event",
+		EventStream: stream(EventStream, "Event",
 			"Server-Sent Events. The data of each is an Event, except that of a ping, which is {}."),
-		ndjson: stream(ndjson, "EventLine", "A stream of lines; each is an EventLine."),
+		NDJSON: stream(NDJSON, "EventLine", "A stream of lines; each is an EventLine."),
 	}
 }

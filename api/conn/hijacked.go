@@ -1,4 +1,4 @@
-package api
+package conn
 
 import (
 	"context"
@@ -16,10 +16,10 @@ import (
 // it counts as disconnected.
 const maxUnsolicited = 64 << 10
 
-// A hijackedConn is a connection taken over from net/http after the response
+// A Hijacked is a connection taken over from net/http after the response
 // headers. Without the buffers and the request of net/http, an idle stream uses
 // a fifth of the memory.
-type hijackedConn struct {
+type Hijacked struct {
 	net.Conn
 	chunked bool // chunked encoding (RFC 9112, section 7.1); otherwise the response ends when the connection closes
 	// next serves the client's further requests after the response; nil if the connection is closed.
@@ -29,17 +29,27 @@ type hijackedConn struct {
 // nextRequests returns what serves further requests on the connection of the request, after its
 // response was sent to the hijacked connection; nil if the connection must be closed then.
 func nextRequests(r *http.Request, response http.Header) *returnedListener {
-	conn := connectionOf(r.Context())
+	conn := Of(r.Context())
 	if conn == nil || !r.ProtoAtLeast(1, 1) || r.Close || response.Get("Connection") != "" {
 		return nil
 	}
-	return conn.set.returned
+	return conn.limiter.returned
 }
 
-// hijack takes over the connection of the request. It reports false and changes
+// A Response is the response to the request of a connection.
+type Response interface {
+	Header() http.Header
+	http.Hijacker
+}
+
+// Reusable reports whether a connection that is hijacked after this response header can serve
+// further requests when its response has ended.
+func Reusable(r *http.Request, response http.Header) bool { return nextRequests(r, response) != nil }
+
+// Hijack takes over the connection of the request. It reports false and changes
 // nothing if that is not possible: in HTTP/2, or if the connection is already
 // hijacked.
-func hijack(r *http.Request, response responseOutput) (h *hijackedConn, ok bool) {
+func Hijack(r *http.Request, response Response) (h *Hijacked, ok bool) {
 	next := nextRequests(r, response.Header())
 	conn, buffered, err := response.Hijack()
 	if err != nil {
@@ -49,30 +59,33 @@ func hijack(r *http.Request, response responseOutput) (h *hijackedConn, ok bool)
 		next = nil // part of another request, which is lost
 	}
 	_ = conn.SetDeadline(time.Time{}) // clear the request's deadline; if that fails, the next write fails too
-	return &hijackedConn{conn, r.ProtoAtLeast(1, 1), next}, true
+	return &Hijacked{conn, r.ProtoAtLeast(1, 1), next}, true
 }
 
+// chunks has the buffers of chunks that are being written.
+var chunks = sync.Pool{New: func() any { return new([]byte) }}
+
 // Write implements [io.Writer].
-func (h *hijackedConn) Write(p []byte) (int, error) {
+func (h *Hijacked) Write(p []byte) (int, error) {
 	if !h.chunked {
 		return h.Conn.Write(p)
 	}
-	chunk := getBuffer()
-	defer func() { putBuffer(chunk) }()
-	chunk = append(strconv.AppendInt(chunk, int64(len(p)), 16), "\r\n"...)
-	chunk = append(append(chunk, p...), "\r\n"...)
-	if _, err := h.Conn.Write(chunk); err != nil {
+	chunk, _ := chunks.Get().(*[]byte)
+	defer chunks.Put(chunk)
+	*chunk = append(strconv.AppendInt((*chunk)[:0], int64(len(p)), 16), "\r\n"...)
+	*chunk = append(append(*chunk, p...), "\r\n"...)
+	if _, err := h.Conn.Write(*chunk); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
 // Flush does nothing because writes are not buffered.
-func (h *hijackedConn) Flush() error { return nil }
+func (h *Hijacked) Flush() error { return nil }
 
 // SetWriteDeadline sets the deadline of subsequent writes. A zero time is
 // ignored: an idle stream does not write, so the old deadline does no harm.
-func (h *hijackedConn) SetWriteDeadline(at time.Time) error {
+func (h *Hijacked) SetWriteDeadline(at time.Time) error {
 	if at.IsZero() {
 		return nil
 	}
@@ -81,7 +94,7 @@ func (h *hijackedConn) SetWriteDeadline(at time.Time) error {
 
 // writeLastChunk completes the response, within the deadline of the previous
 // write.
-func (h *hijackedConn) writeLastChunk() error {
+func (h *Hijacked) writeLastChunk() error {
 	if !h.chunked {
 		return nil
 	}
@@ -89,9 +102,9 @@ func (h *hijackedConn) writeLastChunk() error {
 	return err
 }
 
-// abort closes the connection immediately. It skips the TLS close_notify alert,
+// Abort closes the connection immediately. It skips the TLS close_notify alert,
 // which could block.
-func (h *hijackedConn) abort() {
+func (h *Hijacked) Abort() {
 	if tlsConn, ok := h.Conn.(*tls.Conn); ok {
 		tlsConn.NetConn().Close()
 		return
@@ -99,10 +112,10 @@ func (h *hijackedConn) abort() {
 	h.Close()
 }
 
-// serve calls fn with a context that is canceled when the client disconnects. If fn reports that the
-// response is complete, serve ends it, and the connection serves further requests if it can.
+// Serve calls fn with a context that is canceled when the client disconnects. If fn reports that the
+// response is complete, Serve ends it, and the connection serves further requests if it can.
 // Otherwise, it closes the connection.
-func (h *hijackedConn) serve(fn func(context.Context) (complete bool)) {
+func (h *Hijacked) Serve(fn func(context.Context) (complete bool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var reader sync.WaitGroup
 	received, readErr := 0, error(nil)

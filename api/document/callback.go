@@ -1,4 +1,4 @@
-package api
+package document
 
 import (
 	"net/http"
@@ -25,10 +25,10 @@ type callbackData struct {
 	Sequence uint64   `json:"sequence" doc:"Grows with each event of the job."`
 }
 
-// describeCallback describes the requests to callback_url for the OpenAPI
+// Callback describes the requests to callback_url for the OpenAPI
 // document.
-func (a *API) describeCallback() map[string]*huma.PathItem {
-	schema := a.Validator.Registry.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
+func Callback(registry huma.Registry) map[string]*huma.PathItem {
+	schema := registry.Schema(reflect.TypeFor[callbackBody](), true, "Callback")
 	header := func(name, description string) *huma.Param {
 		return &huma.Param{
 			Name: name, In: "header", Required: true, Description: description,

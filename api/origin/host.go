@@ -1,4 +1,4 @@
-package api
+package origin
 
 import (
 	"net"
@@ -8,16 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
-// checkHost rejects requests with an unknown host name, to prevent DNS
+// CheckHost rejects requests with an unknown host name, to prevent DNS
 // rebinding: otherwise a page could point its own host name at this server and
 // read everything. Health checks may use any host, because load balancers send
 // the address or no host.
-func (a *API) checkHost(next http.Handler) http.Handler {
+func (p *Policy) CheckHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isProbe(r) && !LoopbackHost(r.Host) && !a.isOwnHost(r.Host) {
-			a.WriteProblem(w, r, NewProblem("unknown-host",
+		if !isProbe(r) && !LoopbackHost(r.Host) && !p.isOwnHost(r.Host) {
+			p.Refuse(w, r, problem.New("unknown-host",
 				"unknown host in the Host header; to allow it, set public_url or hosts in the configuration"))
 			return
 		}
@@ -27,18 +29,18 @@ func (a *API) checkHost(next http.Handler) http.Handler {
 
 // isOwnHost reports whether a Host header matches the host of the public URL,
 // or a configured host with any port.
-func (a *API) isOwnHost(host string) bool {
+func (p *Policy) isOwnHost(host string) bool {
 	if !validHost(host) {
 		return false
 	}
-	if u, err := url.Parse(a.PublicURL); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
+	if u, err := url.Parse(p.PublicURL); err == nil && u.Host != "" && strings.EqualFold(u.Host, host) {
 		return true
 	}
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	return slices.ContainsFunc(a.Hosts, func(configured string) bool {
+	return slices.ContainsFunc(p.Hosts, func(configured string) bool {
 		return strings.EqualFold(configured, host) || strings.EqualFold(configured, name)
 	})
 }
@@ -81,10 +83,10 @@ func validHost(hostport string) bool {
 	return true
 }
 
-// isLocalhost reports whether a Host header is localhost or a subdomain of it.
+// IsLocalhost reports whether a Host header is localhost or a subdomain of it.
 // All servers on a developer's machine share this name, so browser state such
 // as HSTS would affect them all.
-func isLocalhost(hostport string) bool {
+func IsLocalhost(hostport string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(hostport), ":")
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }

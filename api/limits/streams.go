@@ -1,4 +1,4 @@
-package api
+package limits
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"coatcheck/api/auth"
+	"coatcheck/api/conn"
 )
 
 // StreamLimits limit streams and long polls. Zero values mean the defaults.
@@ -64,93 +65,104 @@ func (l *StreamLimits) byName(limit string) int64 {
 // streams.
 const drainDuration = 2 * time.Second
 
-// A quota identifies a limit that a stream counts towards, such as the limit of
+// A Quota identifies a limit that a stream counts towards, such as the limit of
 // one address.
-type quota struct{ limit, key string }
+type Quota struct{ Limit, Key string }
 
-// A streamLimiter limits the number of open streams and long polls.
-type streamLimiter struct {
-	limits  StreamLimits
-	refused *prometheus.CounterVec
+// A Stream is an event stream or a long poll.
+type Stream interface {
+	// Quotas are the limits that the stream counts towards.
+	Quotas() []Quota
+	// Connection is the connection of its request; nil if connections are not counted.
+	Connection() *conn.Connection
+	// EndBy sets the time when the stream must end, unless it must end earlier.
+	EndBy(at time.Time)
+	// Abort closes the stream's own connection immediately, if it has one.
+	Abort()
+}
+
+// Streams limits the number of open streams and long polls.
+type Streams struct {
+	// Limits are the limits, with their defaults.
+	Limits StreamLimits
+	// Refused counts rejected streams, for the metrics.
+	Refused *prometheus.CounterVec
 
 	mu       sync.Mutex // guards the fields below
-	streams  map[*stream]struct{}
-	used     map[quota]int64
+	streams  map[Stream]struct{}
+	used     map[Quota]int64
 	draining bool
 	empty    chan struct{} // closed when all streams have ended after a drain
 }
 
-func newStreamLimiter(limits StreamLimits) *streamLimiter {
+// NewStreams returns a Streams without any streams.
+func NewStreams(limits StreamLimits) *Streams {
 	limits.setDefaults()
-	l := &streamLimiter{
-		limits: limits, streams: make(map[*stream]struct{}), used: make(map[quota]int64), empty: make(chan struct{}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+	l := &Streams{
+		Limits: limits, streams: make(map[Stream]struct{}), used: make(map[Quota]int64), empty: make(chan struct{}),
+		Refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coatcheck_streams_refused_total",
 			Help: "Event streams and long polls rejected, by the limit that was reached.",
 		}, []string{"limit"}),
 	}
 	for _, limit := range []string{"total", "address", "user", "job", "draining"} {
-		l.refused.WithLabelValues(limit) // start at 0, so that the first rejection shows as an increase
+		l.Refused.WithLabelValues(limit) // start at 0, so that the first rejection shows as an increase
 	}
 	return l
 }
 
-// acquire counts the stream and returns "". If a limit is reached, it returns
+// Acquire counts the stream and returns "". If a limit is reached, it returns
 // the name of that limit instead.
-func (l *streamLimiter) acquire(s *stream) (limit string) {
+func (l *Streams) Acquire(s Stream) (limit string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if limit = l.exceededLimit(s); limit != "" {
-		l.refused.WithLabelValues(limit).Inc()
+		l.Refused.WithLabelValues(limit).Inc()
 		return limit
 	}
 	l.streams[s] = struct{}{}
-	if s.info.conn != nil {
-		s.info.conn.streams.Add(1)
-	}
-	for _, q := range s.quotas {
+	s.Connection().BeginStream()
+	for _, q := range s.Quotas() {
 		l.used[q]++
 	}
 	return ""
 }
 
-func (l *streamLimiter) exceededLimit(s *stream) string {
+func (l *Streams) exceededLimit(s Stream) string {
 	switch {
 	case l.draining:
 		return "draining"
-	case int64(len(l.streams)) >= l.limits.Total:
+	case int64(len(l.streams)) >= l.Limits.Total:
 		return "total"
 	}
-	for _, q := range s.quotas {
-		if l.used[q] >= l.limits.byName(q.limit) {
-			return q.limit
+	for _, q := range s.Quotas() {
+		if l.used[q] >= l.Limits.byName(q.Limit) {
+			return q.Limit
 		}
 	}
 	return ""
 }
 
-// release removes the stream and frees its quotas.
-func (l *streamLimiter) release(s *stream) {
+// Release removes the stream and frees its quotas.
+func (l *Streams) Release(s Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.streams, s)
-	if s.info.conn != nil {
-		s.info.conn.streams.Add(-1)
-	}
+	s.Connection().EndStream()
 	if l.draining && len(l.streams) == 0 {
 		close(l.empty)
 	}
-	for _, q := range s.quotas {
+	for _, q := range s.Quotas() {
 		if l.used[q]--; l.used[q] == 0 {
 			delete(l.used, q)
 		}
 	}
 }
 
-// drain rejects new streams and ends all open ones. If there are many, they end
+// Drain rejects new streams and ends all open ones. If there are many, they end
 // one after another, so that their clients do not reconnect to another server
 // all at once.
-func (l *streamLimiter) drain() {
+func (l *Streams) Drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.draining {
@@ -162,15 +174,15 @@ func (l *streamLimiter) drain() {
 	}
 	at, step := time.Now(), min(time.Millisecond, drainDuration/time.Duration(max(1, len(l.streams))))
 	for s := range l.streams {
-		s.endBy(at)
+		s.EndBy(at)
 		at = at.Add(step)
 	}
 }
 
-// wait waits until all streams have ended after a drain, or until ctx is done.
+// Wait waits until all streams have ended after a drain, or until ctx is done.
 // Without a drain, it always waits for ctx. It closes the connections of
 // streams that are still open when ctx is done.
-func (l *streamLimiter) wait(ctx context.Context) {
+func (l *Streams) Wait(ctx context.Context) {
 	select {
 	case <-l.empty:
 		return
@@ -178,9 +190,7 @@ func (l *streamLimiter) wait(ctx context.Context) {
 	}
 	l.mu.Lock()
 	for s := range l.streams {
-		if conn := s.conn.Load(); conn != nil {
-			conn.abort()
-		}
+		s.Abort()
 	}
 	l.mu.Unlock()
 	select {
@@ -189,22 +199,31 @@ func (l *streamLimiter) wait(ctx context.Context) {
 	}
 }
 
-func (l *streamLimiter) openStreams() int {
+// Open returns the number of open streams.
+func (l *Streams) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.streams)
 }
 
-// quotasOf returns the quotas of a stream of this request: those of its address
-// and its user.
-func quotasOf(remoteAddr string, info *RequestInfo) []quota {
-	var quotas []quota
-	addr, err := netip.ParseAddrPort(remoteAddr)
-	if err == nil && !addr.Addr().Unmap().IsLoopback() {
-		quotas = append(quotas, quota{"address", auth.Address(remoteAddr)})
+// QuotasOf returns the quotas of a stream of the user from this address.
+func QuotasOf(remoteAddr, user string) []Quota {
+	var quotas []Quota
+	if address := AddressOf(remoteAddr); address != "" {
+		quotas = append(quotas, Quota{"address", address})
 	}
-	if info.User.Name != "" && info.User.Name != auth.LocalUser {
-		quotas = append(quotas, quota{"user", info.User.Name})
+	if user != "" && user != auth.LocalUser {
+		quotas = append(quotas, Quota{"user", user})
 	}
 	return quotas
+}
+
+// AddressOf returns the address for which a client has limits, or "" for a loopback address, which has
+// none.
+func AddressOf(remoteAddr string) string {
+	addr, err := netip.ParseAddrPort(remoteAddr)
+	if err != nil || addr.Addr().Unmap().IsLoopback() {
+		return ""
+	}
+	return auth.Address(remoteAddr)
 }

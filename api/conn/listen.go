@@ -1,4 +1,4 @@
-package api
+package conn
 
 import (
 	"context"
@@ -12,20 +12,20 @@ import (
 	"coatcheck/api/auth"
 )
 
-// Serve serves the requests of the connections that l accepts, until the server is closed or shut
-// down. With config, the connections use TLS. It sets the ConnContext and the ConnState of the
+// Serve serves the requests of the connections that listener accepts, until the server is closed or
+// shut down. With config, the connections use TLS. It sets the ConnContext and the ConnState of the
 // server. Errors: those of [http.Server.Serve].
-func (c *Connections) Serve(server *http.Server, l net.Listener, config *tls.Config) error {
-	server.ConnContext, server.ConnState = c.context, c.state
-	l = &boundListener{Listener: l, set: c, closed: make(chan struct{})}
-	c.returned.addr = l.Addr()
+func (l *Limiter) Serve(server *http.Server, listener net.Listener, config *tls.Config) error {
+	server.ConnContext, server.ConnState = l.context, l.state
+	listener = &boundListener{Listener: listener, limiter: l, closed: make(chan struct{})}
+	l.returned.addr = listener.Addr()
 	if config != nil {
-		l = tls.NewListener(l, config)
+		listener = tls.NewListener(listener, config)
 	}
 	var returned sync.WaitGroup
-	returned.Go(func() { _ = server.Serve(c.returned) }) // until it is closed
-	err := server.Serve(l)
-	c.returned.Close()
+	returned.Go(func() { _ = server.Serve(l.returned) }) // until it is closed
+	err := server.Serve(listener)
+	l.returned.Close()
 	returned.Wait()
 	return err
 }
@@ -33,9 +33,9 @@ func (c *Connections) Serve(server *http.Server, l net.Listener, config *tls.Con
 // A boundListener accepts connections that count towards the limit.
 type boundListener struct {
 	net.Listener
-	set    *Connections
-	once   sync.Once
-	closed chan struct{}
+	limiter *Limiter
+	once    sync.Once
+	closed  chan struct{}
 }
 
 // Close implements [net.Listener].
@@ -50,11 +50,11 @@ func (l *boundListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	counted := &connection{Conn: conn, set: l.set, openedAt: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
-	for !l.set.admit(counted) {
+	counted := &Connection{Conn: conn, limiter: l.limiter, openedAt: time.Now(), addr: auth.Address(conn.RemoteAddr().String())}
+	for !l.limiter.admit(counted) {
 		select {
-		case <-l.set.roomChanged:
-		case <-time.After(slowAfter / 10):
+		case <-l.limiter.roomChanged:
+		case <-time.After(SlowAfter / 10):
 		case <-l.closed:
 			return nil, errors.Join(net.ErrClosed, conn.Close())
 		}
@@ -107,7 +107,7 @@ func (l *returnedListener) Close() error {
 type connectionKey struct{}
 
 // context is the ConnContext of a [net/http.Server].
-func (*Connections) context(ctx context.Context, conn net.Conn) context.Context {
+func (*Limiter) context(ctx context.Context, conn net.Conn) context.Context {
 	if counted := trackedConnection(conn); counted != nil {
 		return context.WithValue(ctx, connectionKey{}, counted)
 	}
@@ -115,7 +115,7 @@ func (*Connections) context(ctx context.Context, conn net.Conn) context.Context 
 }
 
 // state is the ConnState of a [net/http.Server].
-func (*Connections) state(conn net.Conn, state http.ConnState) {
+func (*Limiter) state(conn net.Conn, state http.ConnState) {
 	counted := trackedConnection(conn)
 	if counted == nil {
 		return
@@ -124,7 +124,7 @@ func (*Connections) state(conn net.Conn, state http.ConnState) {
 	case http.StateNew, http.StateIdle:
 		counted.activeSince.Store(0)
 		counted.pendingBodies.Store(0)
-		counted.set.wakeAccept()
+		counted.limiter.wakeAccept()
 	case http.StateActive, http.StateHijacked:
 		counted.activeSince.Store(time.Now().UnixNano())
 	case http.StateClosed: // Close has already removed it
@@ -133,17 +133,17 @@ func (*Connections) state(conn net.Conn, state http.ConnState) {
 
 // trackedConnection returns the counted connection behind conn, unwrapping TLS,
 // or nil.
-func trackedConnection(conn net.Conn) *connection {
+func trackedConnection(conn net.Conn) *Connection {
 	if tlsConn, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = tlsConn.NetConn()
 	}
-	c, _ := conn.(*connection)
+	c, _ := conn.(*Connection)
 	return c
 }
 
-// connectionOf returns the connection of a request, or nil if connections are
+// Of returns the connection of a request, or nil if connections are
 // not counted.
-func connectionOf(ctx context.Context) *connection {
-	c, _ := ctx.Value(connectionKey{}).(*connection)
+func Of(ctx context.Context) *Connection {
+	c, _ := ctx.Value(connectionKey{}).(*Connection)
 	return c
 }

@@ -1,8 +1,12 @@
-package api
+package keys_test
 
-import "testing"
+import (
+	"testing"
 
-func TestRedactPathTokens(t *testing.T) {
+	"coatcheck/jobs/keys"
+)
+
+func TestRedact(t *testing.T) {
 	const id, secret = "job_06h2k8zv4c7q9m3n5p1r0s2t4v", "dhds9kd06h2k8zv4c7q9m3n5p1"
 	for path, want := range map[string]string{
 		"/v1/jobs/" + id:                                        "/v1/jobs/" + id,
@@ -15,11 +19,11 @@ func TestRedactPathTokens(t *testing.T) {
 		"/100%":                                                 "/100%",
 		"/":                                                     "/",
 	} {
-		if got := RedactPathTokens(path); got != want {
+		if got := keys.RedactPath(path); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
-	if got := redactTokens("panic with " + id + "." + secret + " in it"); got != "panic with "+id+" in it" {
+	if got := keys.RedactText("panic with " + id + "." + secret + " in it"); got != "panic with "+id+" in it" {
 		t.Error(got)
 	}
 }

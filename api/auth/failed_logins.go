@@ -1,12 +1,7 @@
-package api
+package auth
 
 import (
-	"context"
-	"errors"
 	"hash/maphash"
-	"log/slog"
-	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"coatcheck/api/auth"
+	"coatcheck/jobs/keys"
 )
 
 const (
@@ -29,10 +24,11 @@ const (
 	maxLoggedName = 64
 )
 
-// failedLogins counts and logs failed logins. It limits the rate of log lines;
+// FailedLogins counts and logs failed logins. It limits the rate of log lines;
 // each line has the number of failures that it stands for.
-type failedLogins struct {
-	total prometheus.Counter
+type FailedLogins struct {
+	// Total is the metric.
+	Total prometheus.Counter
 	lines *rate.Limiter
 	seed  maphash.Seed
 
@@ -44,9 +40,10 @@ type failedLogins struct {
 	}
 }
 
-func newFailedLogins() *failedLogins {
-	return &failedLogins{
-		total: prometheus.NewCounter(prometheus.CounterOpts{
+// NewFailedLogins returns a FailedLogins without any failures.
+func NewFailedLogins() *FailedLogins {
+	return &FailedLogins{
+		Total: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coatcheck_logins_failed_total",
 			Help: "Failed logins: wrong name, password or API key, or throttled after too many failures.",
 		}),
@@ -55,10 +52,10 @@ func newFailedLogins() *failedLogins {
 	}
 }
 
-// count counts a failed login from the address. It returns the number of
+// Count counts a failed login from the address. It returns the number of
 // failures to log now, or 0 to log nothing.
-func (f *failedLogins) count(address string) int {
-	f.total.Inc()
+func (f *FailedLogins) Count(address string) int {
+	f.Total.Inc()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := &f.addresses[maphash.String(f.seed, address)%uint64(len(f.addresses))]
@@ -71,32 +68,9 @@ func (f *failedLogins) count(address string) int {
 	return count
 }
 
-// RecordLogin counts and logs a login error if the credentials were wrong or
-// the client was throttled.
-func (a *API) RecordLogin(ctx context.Context, name string, err error) {
-	_, throttled := errors.AsType[*auth.RetryError](err)
-	if !throttled && !errors.Is(err, auth.ErrBadCredentials) {
-		return
-	}
-	info := InfoOf(ctx)
-	if count := a.failedLogins.count(auth.Address(info.remoteAddr)); count > 0 {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "failed login", slog.String("request_id", info.ID),
-			slog.String("name", loggedName(name)),
-			slog.String("client", clientOf(info.remoteAddr)), slog.Bool("throttled", throttled),
-			slog.Int("count", count))
-	}
-}
-
-// claimedName returns the user name in the request's credentials, or "" for an
-// API key.
-func claimedName(r *http.Request) string {
-	name, _, _ := r.BasicAuth()
-	return name
-}
-
-// loggedName returns a name for the log: truncated, escaped, and without API
+// LoggedName returns a name for the log: truncated, escaped, and without API
 // keys and tokens that a client sent as a name by mistake.
-func loggedName(name string) string {
+func LoggedName(name string) string {
 	lower := strings.ToLower(name)
 	for _, secret := range []string{"ck_", "whsec_", "whsk_"} {
 		if strings.Contains(lower, secret) {
@@ -104,18 +78,9 @@ func loggedName(name string) string {
 		}
 	}
 	cut := ""
-	if name = redactTokens(name); len(name) > maxLoggedName {
+	if name = keys.RedactText(name); len(name) > maxLoggedName {
 		name, cut = strings.ToValidUTF8(name[:maxLoggedName], ""), "…"
 	}
 	quoted := strconv.Quote(name)
 	return quoted[1:len(quoted)-1] + cut
-}
-
-// clientOf returns the address without its port.
-func clientOf(remoteAddr string) string {
-	addr, err := netip.ParseAddrPort(remoteAddr)
-	if err != nil {
-		return remoteAddr
-	}
-	return addr.Addr().Unmap().String()
 }

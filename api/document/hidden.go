@@ -1,107 +1,17 @@
-package api
+package document
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"path"
 	"strings"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"coatcheck/api/auth"
 )
 
-// maxDocuments is the maximum number of cached versions of the documentation.
-// There is one version for each set of services that a user may run.
-const maxDocuments = 64
-
-// docsCache caches the versions of the documentation. Each is rendered on first
-// use, because most processes never serve it.
-type docsCache struct {
-	mu       sync.Mutex // guards rendered
-	rendered map[string]*userDocs
-}
-
-// userDocs is the OpenAPI document and the documentation page for the users who
-// may run the same services.
-type userDocs struct {
-	spec, page func() ([]byte, error)
-}
-
-// docsFor returns the documentation for the user of the request, which includes
-// only the services that the user may run. It returns the same errors as
-// [auth.Authenticator.Authenticate].
-func (a *API) docsFor(r *http.Request) (*userDocs, error) {
-	user, err := a.docsUser(r)
-	if err != nil {
-		return nil, err
-	}
-	hidden := make(map[string]bool)
-	var key strings.Builder
-	for s := range a.Services.All() {
-		if !user.MayRun(s.Name) {
-			hidden[s.Name] = true
-			key.WriteString(s.Name + "\x00")
-		}
-	}
-	if a.Auth.Open() { // the page says so
-		key.WriteString("open")
-	}
-	a.docs.mu.Lock()
-	defer a.docs.mu.Unlock()
-	if d := a.docs.rendered[key.String()]; d != nil {
-		return d, nil
-	}
-	if len(a.docs.rendered) >= maxDocuments || a.docs.rendered == nil {
-		a.docs.rendered = make(map[string]*userDocs)
-	}
-	d := &userDocs{
-		spec: sync.OnceValues(func() ([]byte, error) {
-			document, err := a.documentWithout(hidden)
-			if err != nil {
-				return nil, err
-			}
-			return json.Marshal(document)
-		}),
-		page: sync.OnceValues(func() ([]byte, error) {
-			document, err := a.documentWithout(hidden)
-			if err != nil {
-				return nil, err
-			}
-			return a.renderDocs(document)
-		}),
-	}
-	a.docs.rendered[key.String()] = d
-	return d, nil
-}
-
-// docsUser returns the user whose services the documentation includes. Without
-// credentials, the documentation includes all services or, if any user is
-// restricted, none.
-func (a *API) docsUser(r *http.Request) (auth.User, error) {
-	err := a.Authenticate(r)
-	_, throttled := errors.AsType[*auth.RetryError](err)
-	switch {
-	case err == nil:
-		return InfoOf(r.Context()).User, nil
-	case throttled, errors.Is(err, auth.ErrBadCredentials):
-		return auth.User{}, err
-	}
-	// No credentials, or the session lookup failed.
-	InfoOf(r.Context()).User = auth.User{}
-	if a.Auth.Restricts() {
-		return auth.User{Services: []string{}}, nil
-	}
-	return auth.User{}, nil
-}
-
-// documentWithout returns the OpenAPI document without the hidden services and
-// without the schemas that only they use.
-func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
-	full := a.huma.OpenAPI()
+// Without returns the OpenAPI document without the hidden services and without the schemas that only
+// they use. schemasOf has the schemas of each service.
+func Without(full *huma.OpenAPI, hidden map[string]bool, schemasOf map[string][]any) (*huma.OpenAPI, error) {
 	if len(hidden) == 0 {
 		return full, nil
 	}
@@ -116,9 +26,8 @@ func (a *API) documentWithout(hidden map[string]bool) (*huma.OpenAPI, error) {
 		document.Paths[p] = item
 		shown = append(shown, item)
 	}
-	for s := range a.Services.All() {
-		schemas := []any{a.Validator.Input(s.Name), a.Validator.Output(s.Name), a.schemas.submits[s.Name]}
-		if hidden[s.Name] {
+	for service, schemas := range schemasOf {
+		if hidden[service] {
 			removed = append(removed, schemas...)
 		} else {
 			shown = append(shown, schemas...)

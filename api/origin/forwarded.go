@@ -1,26 +1,28 @@
-package api
+package origin
 
 import (
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
-// A caller is the client address, host and scheme of a request. They are those
+// A Caller is the client address, host and scheme of a request. They are those
 // of the connection or, behind a trusted proxy, those in the proxy's headers.
-type caller struct {
-	addr  string // address and port; the port is 0 if a proxy reported the address
-	host  string // as in the Host header
-	https bool
+type Caller struct {
+	Addr  string // address and port; the port is 0 if a proxy reported the address
+	Host  string // as in the Host header
+	HTTPS bool
 }
 
-// callerOf returns the caller of the request. Proxy headers are used only if
+// CallerOf returns the caller of the request. Proxy headers are used only if
 // they come from a trusted proxy.
-func (a *API) callerOf(r *http.Request) caller {
-	c := caller{addr: r.RemoteAddr, host: r.Host, https: r.TLS != nil}
+func (p *Policy) CallerOf(r *http.Request) Caller {
+	c := Caller{Addr: r.RemoteAddr, Host: r.Host, HTTPS: r.TLS != nil}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !a.isTrustedProxy(peer.Addr()) {
+	if err != nil || !p.isTrustedProxy(peer.Addr()) {
 		return c
 	}
 	chain, protos, hosts := forwardedValues(r.Header)
@@ -35,21 +37,21 @@ func (a *API) callerOf(r *http.Request) caller {
 		}
 		client = netip.AddrPortFrom(ip, 0)
 		hops++
-		if !a.isTrustedProxy(ip) {
+		if !p.isTrustedProxy(ip) {
 			break
 		}
 	}
 	if hops > 0 {
-		c.addr = client.String()
+		c.Addr = client.String()
 	}
 	switch strings.ToLower(fromEnd(protos, hops)) {
 	case "https", "wss":
-		c.https = true
+		c.HTTPS = true
 	case "http", "ws":
-		c.https = false
+		c.HTTPS = false
 	}
 	if host := fromEnd(hosts, hops); host != "" {
-		c.host = host
+		c.Host = host
 	}
 	return c
 }
@@ -105,9 +107,9 @@ func parseHop(s string) (netip.Addr, bool) {
 	return addr.WithZone(""), err == nil
 }
 
-func (a *API) isTrustedProxy(ip netip.Addr) bool {
-	return slices.ContainsFunc(a.TrustedProxies,
-		func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
+func (p *Policy) isTrustedProxy(ip netip.Addr) bool {
+	return slices.ContainsFunc(p.TrustedProxies,
+		func(network netip.Prefix) bool { return network.Contains(ip.Unmap().WithZone("")) })
 }
 
 // proxyHeaders are headers that reverse proxies add to requests, in addition to
@@ -119,16 +121,16 @@ var proxyHeaders = []string{
 	"X-Arr-Log-Id",
 }
 
-// refuseProxied rejects requests that came through a proxy while no users are
-// configured: everyone who can reach the proxy would be an admin. Health checks
+// RefuseProxied rejects requests that came through a proxy, unless AllowProxied is set: while no users
+// are configured, everyone who can reach the proxy would be an admin. Health checks
 // are allowed.
-func (a *API) refuseProxied(next http.Handler) http.Handler {
-	if !a.Auth.Open() || a.AllowProxy {
+func (p *Policy) RefuseProxied(next http.Handler) http.Handler {
+	if p.AllowProxied {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := proxyHeader(r.Header); name != "" && !isProbe(r) {
-			a.WriteProblem(w, r, NewProblem("forbidden", "this request came through a proxy (it has the header "+name+
+			p.Refuse(w, r, problem.New("forbidden", "this request came through a proxy (it has the header "+name+
 				"), but the server has no users, so every client of the proxy would be an admin: "+
 				"add users (httpauth or api_keys in the configuration) or, "+
 				"if only admins can reach the proxy, set allow_proxy_without_users: true"))

@@ -1,18 +1,20 @@
-package api
+package origin
 
 import (
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"coatcheck/api/problem"
 )
 
-// allowTokenCORS adds CORS headers to responses for requests that use a job
+// AllowTokenCORS adds CORS headers to responses for requests that use a job
 // token, and answers their preflight requests. Pages of any origin may then
 // read the responses.
-func (a *API) allowTokenCORS(next http.Handler) http.Handler {
+func (p *Policy) AllowTokenCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if usesToken(r) {
+		if UsesToken(r) {
 			allowOrigins(w.Header())
 			if r.Method == http.MethodOptions {
 				allowHeaders(w.Header(), r.Header)
@@ -24,9 +26,9 @@ func (a *API) allowTokenCORS(next http.Handler) http.Handler {
 	})
 }
 
-// usesToken reports whether a token authorizes the request, so that it needs no
+// UsesToken reports whether a token authorizes the request, so that it needs no
 // credentials.
-func usesToken(r *http.Request) bool {
+func UsesToken(r *http.Request) bool {
 	if r.URL.Path == "/v1/events" {
 		refs := r.URL.Query()["job"]
 		return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref string) bool { return !strings.Contains(ref, ".") })
@@ -87,21 +89,18 @@ func isHeaderName(name string) bool {
 	})
 }
 
-// skeletonStarts are the routes on which a GET request submits a job.
-var skeletonStarts = []string{"/sleep/{amount}", "/math/{a}/{b}"}
-
-// refuseCrossSite protects routes on which a GET request submits a job against
+// RefuseCrossSite protects routes on which a GET request submits a job against
 // cross-site request forgery: a page of another site can send a GET request
 // with a mere image. It accepts requests from clients other than browsers,
 // requests that the user started, and requests from pages of this server.
-func (a *API) refuseCrossSite(next http.Handler) http.Handler {
+func (p *Policy) RefuseCrossSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case isPrefetch(r.Header):
-			a.WriteProblem(w, r,
-				NewProblem("forbidden", "this request submits a job, so browsers must not prefetch it"))
-		case !a.isSameOriginOrDirect(r):
-			a.WriteProblem(w, r, NewProblem("forbidden", "a page of another origin can't do this"))
+			p.Refuse(w, r,
+				problem.New("forbidden", "this request submits a job, so browsers must not prefetch it"))
+		case !p.isSameOriginOrDirect(r):
+			p.Refuse(w, r, problem.New("forbidden", "a page of another origin can't do this"))
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -110,9 +109,9 @@ func (a *API) refuseCrossSite(next http.Handler) http.Handler {
 
 // isSameOriginOrDirect reports whether the request cannot come from a page of
 // another site.
-func (a *API) isSameOriginOrDirect(r *http.Request) bool {
+func (p *Policy) isSameOriginOrDirect(r *http.Request) bool {
 	for _, name := range []string{"Origin", "Referer"} {
-		if value := r.Header.Get(name); value != "" && !a.isOwnOrigin(r, value) {
+		if value := r.Header.Get(name); value != "" && !p.isOwnOrigin(r, value) {
 			return false
 		}
 	}
@@ -131,13 +130,13 @@ func (a *API) isSameOriginOrDirect(r *http.Request) bool {
 
 // isOwnOrigin reports whether the URL has the origin of this server, as the
 // client sees it.
-func (a *API) isOwnOrigin(r *http.Request, raw string) bool {
+func (p *Policy) isOwnOrigin(r *http.Request, raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
 		return false
 	}
 	return strings.EqualFold(u.Host, r.Host) ||
-		a.PublicURL != "" && strings.EqualFold(u.Scheme+"://"+u.Host, a.PublicURL)
+		p.PublicURL != "" && strings.EqualFold(u.Scheme+"://"+u.Host, p.PublicURL)
 }
 
 // isPrefetch reports whether a browser prefetches or prerenders the URL,

@@ -1,24 +1,27 @@
-package api
+package limits
 
 import (
 	"context"
-	"log/slog"
+	"errors"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 )
 
 // Answers with large outputs take turns; an address has only a share of them.
 func TestLargeResponsesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newLargeQueue()
+		q := NewOutputs()
 		var leave []func()
 		enter := func(address string) bool {
-			done, err := q.acquire(t.Context(), address, nil)
+			done, err := q.Acquire(t.Context(), address, nil)
 			if err != nil {
-				p := knownProblem(err)
-				if p == nil || p.Code != "unavailable" || p.header.Get("Retry-After") == "" {
+				p, ok := errors.AsType[*problem.Problem](err)
+				if !ok || p.Code != "unavailable" || p.GetHeaders().Get("Retry-After") == "" {
 					t.Errorf("got %v", err)
 				}
 				return false
@@ -26,8 +29,8 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 			leave = append(leave, done)
 			return true
 		}
-		for n := range maxLargeOutputsPerAddress + 1 {
-			if got, want := enter("192.0.2.1"), n < maxLargeOutputsPerAddress; got != want {
+		for n := range maxOutputsPerAddress + 1 {
+			if got, want := enter("192.0.2.1"), n < maxOutputsPerAddress; got != want {
 				t.Errorf("answer %d of an address: %t", n+1, got)
 			}
 		}
@@ -40,7 +43,7 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 			t.Errorf("the turn of an answer over the share of its address came after %s", time.Since(start))
 		}
 		leave = leave[1:]
-		for range maxLargeOutputs - maxLargeOutputsPerAddress {
+		for range MaxOutputs - maxOutputsPerAddress {
 			if !enter("") {
 				t.Error("no turn while there are some")
 			}
@@ -58,7 +61,7 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := q.acquire(ctx, "", nil); err == nil {
+		if _, err := q.Acquire(ctx, "", nil); err == nil {
 			t.Error("a turn for a caller who has left")
 		}
 		for _, done := range leave[1:] {
@@ -73,14 +76,12 @@ func TestLargeResponsesAreLimited(t *testing.T) {
 // Whoever reads a large output too slowly loses its turn when others wait.
 func TestSlowReadersAreDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newLargeQueue()
-		all := NewConnections(100, slog.New(slog.DiscardHandler))
-		ends := make(map[*connection]func())
+		q := NewOutputs()
+		ends := make(map[net.Conn]func())
 		enter := func(address string) (took time.Duration) {
 			server, client := net.Pipe()
-			conn := &connection{Conn: server, set: all}
 			start := time.Now()
-			leave, err := q.acquire(t.Context(), address, conn)
+			leave, err := q.Acquire(t.Context(), address, server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,14 +92,14 @@ func TestSlowReadersAreDisconnected(t *testing.T) {
 				client.Read(make([]byte, 1))
 				leave()
 			}()
-			ends[conn] = func() { conn.Close(); <-gone }
+			ends[server] = func() { server.Close(); <-gone }
 			return took
 		}
-		for n := range maxLargeOutputs {
+		for n := range MaxOutputs {
 			enter([]string{"192.0.2.1", "192.0.2.2"}[n%2])
 			time.Sleep(time.Millisecond)
 		}
-		if took := enter("192.0.2.3"); took < slowAfter-closeSlowestAfter || took > slowAfter+closeSlowestAfter {
+		if took := enter("192.0.2.3"); took < conn.SlowAfter-closeSlowestAfter || took > conn.SlowAfter+closeSlowestAfter {
 			t.Errorf("a turn came after %s, want when the slowest was too slow", took)
 		}
 		if took := enter("192.0.2.1"); took != closeSlowestAfter && took != 0 {

@@ -1,4 +1,4 @@
-package api
+package keys
 
 import (
 	"net/url"
@@ -13,9 +13,9 @@ var (
 	tokenInText = regexp.MustCompile(`(?i)([0-9a-z]{20,})(?:\.|%2e)[0-9a-z]{16,}`)
 )
 
-// RedactPathTokens removes the secret half of tokens in a path, at any position
+// RedactPath removes the secret half of tokens in a path, at any position
 // and in any encoding.
-func RedactPathTokens(path string) string {
+func RedactPath(path string) string {
 	plain := path
 	for range 3 { // each iteration removes one layer of percent-encoding
 		if cut := redactPath(plain); cut != plain {
@@ -40,8 +40,8 @@ func redactPath(path string) string {
 		}
 		return id
 	})
-	return redactTokens(path)
+	return RedactText(path)
 }
 
-// redactTokens removes the secret half of tokens in a text.
-func redactTokens(text string) string { return tokenInText.ReplaceAllString(text, "$1") }
+// RedactText removes the secret half of tokens in a text.
+func RedactText(text string) string { return tokenInText.ReplaceAllString(text, "$1") }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"coatcheck/api/limits"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
@@ -12,10 +14,10 @@ import (
 // A stream that panics releases its quotas.
 func TestStreamPanics(t *testing.T) {
 	t.Parallel()
-	a := &API{streams: newStreamLimiter(StreamLimits{})} // without a hub
+	a := &API{streams: limits.NewStreams(limits.StreamLimits{PerAddress: 1})} // without a hub
 	s := a.newStream(new(RequestInfo), "192.0.2.1:1")
 	s.cursors = []*streamCursor{{id: "job"}}
-	if limit := a.streams.acquire(s); limit != "" {
+	if limit := a.streams.Acquire(s); limit != "" {
 		t.Fatal(limit)
 	}
 	func() {
@@ -26,11 +28,15 @@ func TestStreamPanics(t *testing.T) {
 		}()
 		s.body(eventStream)(humachi.NewContext(new(huma.Operation), httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()))
 	}()
-	if n := a.streams.openStreams(); n != 0 || len(a.streams.used) != 0 {
-		t.Errorf("%d streams, %v", n, a.streams.used)
+	if n := a.streams.Open(); n != 0 {
+		t.Errorf("%d streams", n)
 	}
-	a.streams.drain()
-	a.streams.wait(t.Context())
+	if limit := a.streams.Acquire(s); limit != "" {
+		t.Errorf("the limit %s is still reached", limit)
+	}
+	a.streams.Release(s)
+	a.streams.Drain()
+	a.streams.Wait(t.Context())
 }
 
 // Who must leave earlier need not care who says so first.
@@ -40,7 +46,7 @@ func TestStreamEndBy(t *testing.T) {
 	for _, times := range [][]time.Duration{{time.Minute, 0}, {0, time.Minute}} {
 		s := new(API).newStream(new(RequestInfo), "")
 		for _, d := range times {
-			s.endBy(now.Add(d))
+			s.EndBy(now.Add(d))
 		}
 		if at := s.deadline.Load(); at != now.UnixNano() {
 			t.Errorf("%v: leaves at %d", times, at)

@@ -1,30 +1,34 @@
-package api
+// Package limits limits what clients can use of a server: responses with large outputs, submissions,
+// streams and long polls.
+package limits
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
-	"coatcheck/jobs"
+	"coatcheck/api/conn"
+	"coatcheck/api/problem"
 )
 
 const (
-	// maxLargeOutputs is the maximum number of concurrent responses with a
+	// MaxOutputs is the maximum number of concurrent responses with a
 	// large output. Each uses several times the memory of the output until the
 	// client has read it.
-	maxLargeOutputs = 16
-	// maxLargeOutputsPerAddress is the maximum number of these responses per
+	MaxOutputs = 16
+	// maxOutputsPerAddress is the maximum number of these responses per
 	// address.
-	maxLargeOutputsPerAddress = maxLargeOutputs / 2
+	maxOutputsPerAddress = MaxOutputs / 2
 	// largeTimeout is how long a response waits for a permit.
 	largeTimeout = 8 * time.Second
 	// closeSlowestAfter is how long a response waits before the slowest active
-	// response is closed, if that has been active for longer than slowAfter.
+	// response is closed, if that has been active for longer than [conn.SlowAfter].
 	closeSlowestAfter = time.Second
 )
 
-// A largeQueue limits the number of concurrent responses with a large output.
-type largeQueue struct {
+// Outputs limits the number of concurrent responses with a large output.
+type Outputs struct {
 	permits chan struct{} // one element per active response
 
 	mu        sync.Mutex // guards addresses, active and the fields of their values
@@ -36,7 +40,7 @@ type largeQueue struct {
 type largeResponse struct {
 	address   string
 	startedAt time.Time
-	conn      *connection // nil if connections are not counted
+	conn      io.Closer // nil if connections are not counted
 }
 
 // addressPermits are the permits of one address.
@@ -45,18 +49,19 @@ type addressPermits struct {
 	users   int           // responses that are active or waiting
 }
 
-func newLargeQueue() *largeQueue {
-	return &largeQueue{
-		permits: make(chan struct{}, maxLargeOutputs), addresses: make(map[string]*addressPermits),
+// NewOutputs returns an Outputs that has all its permits.
+func NewOutputs() *Outputs {
+	return &Outputs{
+		permits: make(chan struct{}, MaxOutputs), addresses: make(map[string]*addressPermits),
 		active: make(map[*largeResponse]struct{}),
 	}
 }
 
-// acquire waits for a permit, first for one of the address and then for a
+// Acquire waits for a permit, first for one of the address and then for a
 // global one. The caller must call release at the end of the response. The
-// error is a problem. While responses are waiting, acquire closes the
+// error is a problem. While responses are waiting, Acquire closes the
 // connection of the slowest client.
-func (q *largeQueue) acquire(ctx context.Context, address string, conn *connection) (release func(), err error) {
+func (q *Outputs) Acquire(ctx context.Context, address string, conn io.Closer) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
 	defer cancel()
 	perAddress := q.permitsOf(address)
@@ -82,8 +87,8 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 			q.closeSlowest(func(t *largeResponse) bool { return queues[taken] == q.permits || t.address == address })
 		case <-ctx.Done():
 			release()
-			return nil, NewProblem("unavailable",
-				"too many large outputs are being sent; try again").retryAfter(largeTimeout)
+			return nil, problem.New("unavailable",
+				"too many large outputs are being sent; try again").RetryAfter(largeTimeout)
 		}
 	}
 	q.mu.Lock()
@@ -94,13 +99,13 @@ func (q *largeQueue) acquire(ctx context.Context, address string, conn *connecti
 }
 
 // closeSlowest closes the connection of the eligible response that has been
-// active longest, if that is longer than slowAfter.
-func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
+// active longest, if that is longer than [conn.SlowAfter].
+func (q *Outputs) closeSlowest(eligible func(*largeResponse) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var slowest *largeResponse
 	for response := range q.active {
-		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > slowAfter &&
+		if eligible(response) && response.conn != nil && time.Since(response.startedAt) > conn.SlowAfter &&
 			(slowest == nil || response.startedAt.Before(slowest.startedAt)) {
 			slowest = response
 		}
@@ -113,57 +118,23 @@ func (q *largeQueue) closeSlowest(eligible func(*largeResponse) bool) {
 
 // permitsOf returns the permits of the address. The caller must call
 // releaseAddress.
-func (q *largeQueue) permitsOf(address string) *addressPermits {
+func (q *Outputs) permitsOf(address string) *addressPermits {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	permits := q.addresses[address]
 	if permits == nil {
-		permits = &addressPermits{permits: make(chan struct{}, maxLargeOutputsPerAddress)}
+		permits = &addressPermits{permits: make(chan struct{}, maxOutputsPerAddress)}
 		q.addresses[address] = permits
 	}
 	permits.users++
 	return permits
 }
 
-func (q *largeQueue) releaseAddress(response *largeResponse, permits *addressPermits) {
+func (q *Outputs) releaseAddress(response *largeResponse, permits *addressPermits) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.active, response)
 	if permits.users--; permits.users == 0 {
 		delete(q.addresses, response.address)
 	}
-}
-
-// LoadOutput reads the output of a job that was read without it because the
-// output is large. It waits for a permit, which is released at the end of the
-// request.
-func (a *API) LoadOutput(ctx context.Context, job *jobs.Job) error {
-	info := InfoOf(ctx)
-	release, err := a.acquireOutput(ctx, info, job)
-	if release != nil {
-		info.onEnd = append(info.onEnd, release)
-	}
-	return err
-}
-
-// acquireOutput is [API.loadOutput] for callers that release the permit
-// themselves. If the job has no large output, no permit is needed and release
-// is nil.
-func (a *API) acquireOutput(ctx context.Context, info *RequestInfo, job *jobs.Job) (release func(), err error) {
-	if !job.OutputOmitted {
-		return nil, nil
-	}
-	address := ""
-	for _, q := range quotasOf(info.remoteAddr, new(RequestInfo)) {
-		address = q.key
-	}
-	if release, err = a.largeOutputs.acquire(ctx, address, info.conn); err != nil {
-		return nil, err
-	}
-	if job.Output, err = a.Queue.Output(ctx, job.ID); err != nil {
-		release()
-		return nil, err
-	}
-	job.OutputOmitted = false
-	return release, nil
 }
