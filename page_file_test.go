@@ -84,6 +84,8 @@ func TestPageSendsFile(t *testing.T) {
 			b.accessible("uploaded")
 			b.shot("file-uploaded")
 		}
+		b.open(eval[string](b, `document.querySelector("a[download='my words.txt']").href`))
+		b.until(`document.body.textContent.trim() === "one two three"`)
 	}
 	b.quiet("422")
 }

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 )
@@ -17,7 +20,40 @@ import (
 // and has no access to this origin.
 const filePolicy = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 
-// serveFile responds with the file that a job's output is, or with a part of it (RFC 9110, section
+// describeFile adds the responses that serve a file to the description of an operation.
+func describeFile(op *huma.Operation) {
+	op.Responses["200"] = &huma.Response{
+		Description: "The file.",
+		Content:     map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
+	}
+	op.Responses["206"] = &huma.Response{Description: "A part of the file, for a request with Range."}
+	op.Responses["304"] = &huma.Response{Description: "The file is the one that the caller has."}
+	op.Responses["416"] = &huma.Response{Description: "The file has no such part."}
+}
+
+type uploadRequest struct {
+	Job    string `path:"job" doc:"The job's id."`
+	Upload string `path:"upload" doc:"The file's id, which stands for it in the input."`
+}
+
+// getUpload responds with a file of a job's input.
+func (a *API) getUpload(ctx context.Context, req *uploadRequest) (*huma.StreamResponse, error) {
+	job, err := a.OwnedJob(ctx, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	file, ok := job.Uploads[req.Upload]
+	if !ok {
+		return nil, problem.New("not-found", "the job's input has no such file; its files are in uploads")
+	}
+	file.ID = req.Upload
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		a.serveFile(w, r, &job, file)
+	}}, nil
+}
+
+// serveFile responds with a file of a job's input or output, or with a part of it (RFC 9110, section
 // 14). Its ETag is the SHA-256 of the content.
 func (a *API) serveFile(w http.ResponseWriter, r *http.Request, job *jobs.Job, file jobs.File) {
 	content, err := a.OpenFile(r.Context(), job.ID, file.ID)
@@ -36,7 +72,11 @@ func (a *API) serveFile(w http.ResponseWriter, r *http.Request, job *jobs.Job, f
 	h.Set("Content-Disposition", disposition(file))
 	h.Set("Content-Security-Policy", filePolicy)
 	h.Set("ETag", `"`+file.SHA256+`"`)
-	http.ServeContent(w, r, "", job.FinishedAt.Time, content)
+	modified := job.CreatedAt
+	if file.ID == job.OutputFile {
+		modified = *job.FinishedAt
+	}
+	http.ServeContent(w, r, "", modified.Time, content)
 }
 
 // OpenFile opens a file of a job. ctx must last until it is closed. Error: [fs.ErrNotExist], also if

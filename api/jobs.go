@@ -85,6 +85,11 @@ func (a *API) addJobs() {
 		},
 	}, a.getResult)
 	register(a, operation{
+		id: "get-upload", method: http.MethodGet, path: "/v1/jobs/{job}/uploads/{upload}", summary: "Get a file of a job's input",
+		access: userOnly, tag: "jobs", offers: []string{anyType}, more: describeFile,
+		description: "One of the files in uploads, with byte ranges (RFC 9110, section 14) and a strong ETag.",
+	}, a.getUpload)
+	register(a, operation{
 		id: "get-log", method: http.MethodGet, path: "/v1/jobs/{job}/log", summary: "Get a job's log",
 		access: tokenOrUser, tag: "jobs", offers: []string{"text/plain"},
 		description: "The newest 256 KiB of it, a line each with its time and level.",

@@ -115,6 +115,28 @@ var wait = []string{"Prefer: wait=20"}
 // long as the job. A retry has a copy of its own.
 func TestUpload(t *testing.T) { eachStore(t, testUpload) }
 
+// testGetUpload checks that the owner of a job can fetch a file of its input.
+func testGetUpload(t *testing.T, f *fixture, job *jobs.Job, id string) {
+	t.Helper()
+	url := job.Uploads[id].URL
+	if a := f.do(t, "GET", url, ""); a.StatusCode != 200 || a.body != "hello" || a.Header.Get("Content-Disposition") != `inline; filename="a b.txt"` || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("%s: %s %v %s", url, a.Status, a.Header, a.body)
+	}
+	if a := f.do(t, "GET", url, "", "Range: bytes=1-2"); a.StatusCode != 206 || a.body != "el" {
+		t.Errorf("a part: %s %s", a.Status, a.body)
+	}
+	if a := f.do(t, "HEAD", url, ""); a.StatusCode != 200 || a.Header.Get("Content-Length") != "5" {
+		t.Errorf("HEAD: %s %v", a.Status, a.Header)
+	}
+	for name, path := range map[string]string{
+		"another id": job.StatusURL + "/uploads/upload_06h0ng0pt1r893pw40s24ftxcr", "another job": strings.Replace(url, job.ID, "job_06h0ng0pt1r893pw40s24ftxcr", 1), "a path": job.StatusURL + "/uploads/..%2f" + id,
+	} {
+		if a := f.do(t, "GET", path, ""); a.StatusCode != 404 || !strings.Contains(a.body, `"code":"not-found"`) {
+			t.Errorf("%s: %s %s", name, a.Status, a.body)
+		}
+	}
+}
+
 func testUpload(t *testing.T, kind storeKind) {
 	jobstest.EachDatabase(t, func(t *testing.T, db *store.DB) {
 		o, place := withUploads(t, kind, files.Limits{File: 1000, Total: 10_000})
@@ -137,6 +159,7 @@ func testUpload(t *testing.T, kind storeKind) {
 		if err := json.Unmarshal(seen.Input, &input); err != nil || seen.Uploads[input.File].Name != "a b.txt" || len(seen.Uploads) != 2 {
 			t.Errorf("the owner sees %s and %v", seen.Input, seen.Uploads)
 		}
+		testGetUpload(t, f, &seen, input.File)
 		if byToken := request0(t, job.StatusURL); strings.Contains(byToken, "upload") || strings.Contains(byToken, `"input"`) {
 			t.Errorf("without credentials: %s", byToken)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"coatcheck/jobs/store"
 )
@@ -96,6 +97,16 @@ func (j *Job) setFileURL() {
 	if text, err := store.Marshal(f); err == nil {
 		j.Output = text
 	}
+}
+
+// setUploadURLs sets the URLs of the files of the input.
+func (j *Job) setUploadURLs() {
+	uploads := maps.Clone(j.Uploads) // the job may be cached
+	for id, f := range uploads {
+		f.URL = j.StatusURL + "/uploads/" + id
+		uploads[id] = f
+	}
+	j.Uploads = uploads
 }
 
 // A FileLimitError means that a file is too large. It is permanent.

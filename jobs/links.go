@@ -35,6 +35,7 @@ func (j Job) Opened(base string) Job {
 func (j Job) Closed(base string) Job {
 	j.Links, j.Token = j.links(base, j.ID), ""
 	j.setFileURL()
+	j.setUploadURLs()
 	return j
 }
 

@@ -96,7 +96,7 @@ type FileView struct {
 }
 
 // An Upload is a file of a job's input, in which its id stands for it.
-type Upload struct{ ID, Name, Type, Size, SHA256 string }
+type Upload struct{ ID, Href, Name, Type, Size, SHA256 string }
 
 // A Log is the stored log of a job, or its lines that match a filter. Last is the number of its newest
 // line.

@@ -22,6 +22,7 @@ type variable struct{ Name, Meaning string }
 // variables are the environment variables of parameters.
 var variables = map[string]variable{
 	"job":      {"JOB", "the token or id of a job"},
+	"upload":   {"UPLOAD", "the id of a file of the job's input"},
 	"delivery": {"DELIVERY", "the id of a delivery"},
 	"key":      {"KEY", "the id of a secret"},
 }

@@ -146,7 +146,7 @@ func (a *Pages) workerFact(ctx context.Context, j *jobs.Job) (web.Fact, error) {
 func uploadRows(j *jobs.Job) []web.Upload {
 	rows := make([]web.Upload, 0, len(j.Uploads))
 	for id, f := range j.Uploads {
-		rows = append(rows, web.Upload{ID: id, Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes), SHA256: f.SHA256})
+		rows = append(rows, web.Upload{ID: id, Href: "/v1/jobs/" + j.ID + "/uploads/" + id, Name: f.Name, Type: f.ContentType, Size: web.Size(f.Bytes), SHA256: f.SHA256})
 	}
 	slices.SortFunc(rows, func(a, b web.Upload) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
