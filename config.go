@@ -140,6 +140,7 @@ var settings = []setting{
 	{"files.s3.region", "FILES_S3_REGION", "", "region of the bucket", text(func(c *config) *string { return &c.FilesS3.Region }, isAny)},
 	{"files.s3.access_key", "AWS_ACCESS_KEY_ID", "", "access key ID for the bucket", text(func(c *config) *string { return &c.FilesS3.AccessKey }, isAny)},
 	{"files.s3.secret_key", "AWS_SECRET_ACCESS_KEY", "", "secret access key for the bucket", text(func(c *config) *string { return &c.FilesS3.SecretKey }, isAny)},
+	{"files.s3.session_token", "AWS_SESSION_TOKEN", "", "session token of temporary keys", text(func(c *config) *string { return &c.FilesS3.SessionToken }, isAny)},
 	{"files.max_file", "", "", "largest file of a job, such as 1GiB", size(func(c *config) *int64 { return &c.FileLimits.File }, 1024, 1<<44)},
 	{"files.max_total", "", "", "maximum size of the files of all jobs, such as 20GiB", size(func(c *config) *int64 { return &c.FileLimits.Total }, 1024, 1<<50)},
 	{"limits.max_body", "", "", "largest request body, such as 1MiB", size(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/url"
 	"path/filepath"
+	"strings"
 
 	"coatcheck/jobs/files"
 	"coatcheck/jobs/keys"
@@ -99,9 +101,16 @@ func (c *config) checkS3() (errs []error) {
 	if c.FilesDir != "" {
 		errs = append(errs, errors.New("files: expected dir or s3, not both"))
 	}
-	if c.FilesS3.AccessKey == "" || c.FilesS3.SecretKey == "" {
+	oneKey := (c.FilesS3.AccessKey == "") != (c.FilesS3.SecretKey == "")
+	if oneKey || c.FilesS3.AccessKey == "" && !isAWS(c.FilesS3.Endpoint) {
 		errs = append(errs, errors.New(
 			"files.s3: set access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
 	}
 	return errs
+}
+
+// isAWS reports whether an endpoint is one of AWS, where a role can replace the keys.
+func isAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return endpoint == "" || err == nil && strings.HasSuffix(u.Hostname(), ".amazonaws.com")
 }

@@ -24,10 +24,11 @@ type S3Config struct {
 	Endpoint string
 	Bucket   string
 	// Prefix is the prefix of all keys, as of a directory.
-	Prefix    string
-	Region    string
-	AccessKey string
-	SecretKey string
+	Prefix string
+	Region string
+	// AccessKey and SecretKey are the keys; SessionToken belongs to temporary ones. Without keys, the
+	// store uses the role that AWS gives the process: in EKS, ECS or EC2.
+	AccessKey, SecretKey, SessionToken string
 	// Timeout limits how long the store may take to respond, and a quarter of how long it may take to
 	// receive a part of a file. Default: 30 seconds.
 	Timeout time.Duration
@@ -52,6 +53,14 @@ const (
 	tries = 3
 )
 
+// credentials returns the keys, or what fetches those of the role.
+func (c *S3Config) credentials() *credentials.Credentials {
+	if c.AccessKey == "" && c.SecretKey == "" {
+		return credentials.NewIAM("")
+	}
+	return credentials.NewStaticV4(c.AccessKey, c.SecretKey, c.SessionToken)
+}
+
 // newS3 returns a store without a look at it.
 func newS3(c S3Config, limits Limits) (*S3, error) {
 	endpoint, err := url.Parse(cmp.Or(c.Endpoint, awsEndpoint))
@@ -64,7 +73,7 @@ func newS3(c S3Config, limits Limits) (*S3, error) {
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
-		Creds:  credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""),
+		Creds:  c.credentials(),
 		Secure: endpoint.Scheme == "https", Region: c.Region, MaxRetries: tries,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second,

@@ -18,6 +18,10 @@ func OpenS3(ctx context.Context, c S3Config, owner string, limits Limits) (*S3, 
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.core.GetCreds(); err != nil {
+		return nil, fmt.Errorf(
+			"files.s3: set access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the process a role in AWS: %w", err)
+	}
 	if err := s.claim(ctx, owner); err != nil {
 		return nil, err
 	}
