@@ -51,9 +51,9 @@ func (l *listener) run(ctx context.Context, c *config) error {
 		})
 		return found, err
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", l.addr)
+	ln, err := listenTCP(ctx, l.addr)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	fmt.Fprintf(l.stderr, "Listening for callbacks at http://%s/\n", ln.Addr())
 	server := &http.Server{

@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,9 +79,9 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		return errors.Join(err, e.close())
 	}
 	pages.Mount(handler)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	listener, err := listenTCP(ctx, c.Addr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen: %w", err), e.close())
+		return errors.Join(err, e.close())
 	}
 	e.guard.Listen(listener.Addr())
 	if err := e.queue.Start(ctx); err != nil {
@@ -123,6 +126,24 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 		}
 	}
 	return errors.Join(err, e.stop(ctx, c))
+}
+
+// listenTCP listens at an address. If it is taken, the error says what to do.
+func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err == nil {
+		return listener, nil
+	}
+	host, port, splitErr := net.SplitHostPort(addr)
+	number, portErr := strconv.Atoi(port)
+	if !errors.Is(err, syscall.EADDRINUSE) || splitErr != nil || portErr != nil || number > 65535-50 {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	hint := "is another server running there?"
+	if runtime.GOOS == "darwin" && number == 5000 {
+		hint = "macOS uses port 5000 for AirPlay."
+	}
+	return nil, fmt.Errorf("listen: %w: %s Choose another port, as in --addr %s", err, hint, net.JoinHostPort(host, strconv.Itoa(number+50)))
 }
 
 func scheme(c *config) string {
