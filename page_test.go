@@ -225,7 +225,7 @@ func screens(s *shell, b *browser) map[string]string {
 	b.until(`document.querySelector("#overview rect.good") !== null && document.querySelector("#overview rect.bad") !== null`)
 	return map[string]string{
 		"overview": "/", "week": "/?range=week", "services": "/services", "json": "/services/maths.add?as=json", "jobs": "/jobs", "no-match": "/jobs?tag=none&status=expired", "question": "/jobs?do=cancel", "running": "/jobs/" + running,
-		"failed": "/jobs/" + failed, "chain": "/jobs/" + chain, "deliveries": "/deliveries", "delivery": delivery, "receiver": "/receiver", "system": "/system",
+		"failed": "/jobs/" + failed, "chain": "/jobs/" + chain, "deliveries": "/deliveries", "delivery": delivery, "receiver": "/receiver", "system": "/system", "settings": "/settings",
 		"not-found": "/jobs/job_nope", "docs": "/docs", "share": strings.TrimPrefix(link, s.at("")),
 	}
 }
@@ -267,7 +267,7 @@ func TestPageWithoutScripts(t *testing.T) {
 	paths := screens(s, b)
 	b.scripts(false)
 	for name, want := range map[string]string{
-		"overview": "Jobs ended", "services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite",
+		"overview": "Jobs ended", "services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite", "settings": "callbacks.schedule",
 	} {
 		b.open(s.at(paths[name]))
 		if text := eval[string](b, "document.body.innerText"); !strings.Contains(text, want) && !strings.Contains(eval[string](b, "document.body.textContent"), want) {
