@@ -189,9 +189,11 @@ func (p *program) configure(cmd *cobra.Command) (*config, error) {
 	}
 	if flags["no-worker"] == "true" {
 		c.Worker = false
+		c.setSource("worker", "--no-worker")
 	}
 	if flags["no-migrate"] == "true" {
 		c.Migrate = false
+		c.setSource("migrate", "--no-migrate")
 	}
 	c.Bench = flags["bench"] == "true"
 	return c, nil

@@ -78,6 +78,8 @@ type config struct {
 	file string
 	// described are the descriptions of services in it.
 	described []string
+	// sources maps the keys of the settings that are not defaults to where they come from.
+	sources map[string]string
 }
 
 func defaults() *config {
@@ -99,7 +101,7 @@ type setting struct {
 	env  string // environment variable, or ""
 	flag string // command line flag, or ""
 	help string
-	set  func(c *config, value *yaml.Node) error
+	setter
 }
 
 // settings are all settings.
@@ -113,9 +115,9 @@ var settings = []setting{
 	{"tls.key", "TLS_KEY", "", "private key file of the certificate", text(func(c *config) *string { return &c.TLSKey }, isAny)},
 	{"health_addr", "HEALTH_ADDR", "health-addr", "address at which a worker serves /healthz, /readyz and /metrics", text(func(c *config) *string { return &c.HealthAddr }, isAddr)},
 	{"data", "DATA_DIR", "data", "directory of the SQLite database", text(func(c *config) *string { return &c.Data }, isAny)},
-	{"secret_key", "SECRET_KEY", "", "secret that encrypts the keys in the database; the same in all processes", text(func(c *config) *string { return &c.SecretKey }, isSecretKey)},
-	{"database_url", "DATABASE_URL", "database-url", "URL of the PostgreSQL database; without it, SQLite is used", text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql"))},
-	{"redis_url", "REDIS_URL", "redis-url", "URL of Redis for live events, with PostgreSQL", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
+	{"secret_key", "SECRET_KEY", "", "secret that encrypts the keys in the database; the same in all processes", secret(text(func(c *config) *string { return &c.SecretKey }, isSecretKey))},
+	{"database_url", "DATABASE_URL", "database-url", "URL of the PostgreSQL database; without it, SQLite is used", location(text(func(c *config) *string { return &c.DatabaseURL }, isURL("postgres", "postgresql")))},
+	{"redis_url", "REDIS_URL", "redis-url", "URL of Redis for live events, with PostgreSQL", location(text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix")))},
 	{"redis_prefix", "REDIS_PREFIX", "", "prefix of all names in Redis", text(func(c *config) *string { return &c.RedisPrefix }, isAny)},
 	{"concurrency", "CONCURRENCY", "concurrency", "how many jobs run at once", number(func(c *config) *int { return &c.Concurrency }, 1, 10_000)},
 	{"worker", "", "", "whether serve also runs jobs", boolean(func(c *config) *bool { return &c.Worker })},
@@ -138,9 +140,9 @@ var settings = []setting{
 	{"files.s3.bucket", "FILES_S3_BUCKET", "", "bucket for files", text(func(c *config) *string { return &c.FilesS3.Bucket }, isBucket)},
 	{"files.s3.prefix", "FILES_S3_PREFIX", "", "prefix of the keys of files", text(func(c *config) *string { return &c.FilesS3.Prefix }, isKeyPrefix)},
 	{"files.s3.region", "FILES_S3_REGION", "", "region of the bucket", text(func(c *config) *string { return &c.FilesS3.Region }, isAny)},
-	{"files.s3.access_key", "AWS_ACCESS_KEY_ID", "", "access key ID for the bucket", text(func(c *config) *string { return &c.FilesS3.AccessKey }, isAny)},
-	{"files.s3.secret_key", "AWS_SECRET_ACCESS_KEY", "", "secret access key for the bucket", text(func(c *config) *string { return &c.FilesS3.SecretKey }, isAny)},
-	{"files.s3.session_token", "AWS_SESSION_TOKEN", "", "session token of temporary keys", text(func(c *config) *string { return &c.FilesS3.SessionToken }, isAny)},
+	{"files.s3.access_key", "AWS_ACCESS_KEY_ID", "", "access key ID for the bucket", secret(text(func(c *config) *string { return &c.FilesS3.AccessKey }, isAny))},
+	{"files.s3.secret_key", "AWS_SECRET_ACCESS_KEY", "", "secret access key for the bucket", secret(text(func(c *config) *string { return &c.FilesS3.SecretKey }, isAny))},
+	{"files.s3.session_token", "AWS_SESSION_TOKEN", "", "session token of temporary keys", secret(text(func(c *config) *string { return &c.FilesS3.SessionToken }, isAny))},
 	{"files.max_file", "", "", "largest file of a job, such as 1GiB", size(func(c *config) *int64 { return &c.FileLimits.File }, 1024, 1<<44)},
 	{"files.max_total", "", "", "maximum size of the files of all jobs, such as 20GiB", size(func(c *config) *int64 { return &c.FileLimits.Total }, 1024, 1<<50)},
 	{"limits.max_body", "", "", "largest request body, such as 1MiB", size(func(c *config) *int64 { return &c.MaxBody }, 1024, 64<<20)},
@@ -155,15 +157,15 @@ var settings = []setting{
 	{"limits.stream_age", "", "", "how long a stream lasts before its viewer must reconnect", duration(func(c *config) *time.Duration { return &c.Streams.Age }, time.Minute, 24*time.Hour)},
 	{"limits.submit_rate", "", "", "jobs a user may submit per second; 0 means no limit", rate(func(c *config) *float64 { return &c.SubmitRate })},
 	{"callbacks.allow", "", "", "networks and hosts that callbacks may reach although they are not public", decoded(func(c *config) *[]string { return &c.Callbacks.Allow }, "a list such as [10.1.0.0/16, hooks.internal]")},
-	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5"))},
+	{"callbacks.proxy_url", "", "", "HTTP proxy for callbacks", location(text(func(c *config) *string { return &c.Callbacks.ProxyURL }, isURL("http", "https", "socks5")))},
 	{"callbacks.proxy_resolves", "", "", "whether the proxy for callbacks resolves names and decides which addresses they may reach", boolean(func(c *config) *bool { return &c.Callbacks.ProxyResolves })},
 	{"callbacks.timeout", "", "", "timeout of an attempt to send a callback", duration(func(c *config) *time.Duration { return &c.Callbacks.Timeout }, time.Second, 45*time.Second)},
 	{"callbacks.concurrency", "", "", "how many callbacks are sent at once", number(func(c *config) *int { return &c.Callbacks.Concurrency }, 1, 10_000)},
-	{"callbacks.schedule", "", "", "delay before each attempt", schedule},
+	{"callbacks.schedule", "", "", "delay before each attempt", setter{setSchedule, showSchedule}},
 	{"callbacks.hold", "", "", "how long attempts to a failing receiver pause at first", duration(func(c *config) *time.Duration { return &c.Callbacks.Hold }, 100*time.Millisecond, time.Hour)},
 	// Settings of the Python skeleton.
-	{"celery.broker_url", "", "", "", text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix"))},
-	{"celery.result_backend", "", "", "", func(*config, *yaml.Node) error { return nil }},
+	{"celery.broker_url", "", "", "", setter{set: text(func(c *config) *string { return &c.RedisURL }, isURL("redis", "rediss", "unix")).set}},
+	{"celery.result_backend", "", "", "", setter{set: func(*config, *yaml.Node) error { return nil }}},
 	{"celery.result_expires", "", "", "", seconds(func(c *config) *time.Duration { return &c.Retain })},
 }
 
@@ -183,11 +185,13 @@ func load(file string, getenv func(string) string, flags map[string]string) (*co
 			if err := s.set(c, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", s.env, err))
 			}
+			c.setSource(s.key, s.env)
 		}
 		if value, ok := flags[s.flag]; s.flag != "" && ok {
 			if err := s.set(c, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
 				errs = append(errs, fmt.Errorf("--%s: %w", s.flag, err))
 			}
+			c.setSource(s.key, "--"+s.flag)
 		}
 	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")

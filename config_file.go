@@ -86,6 +86,7 @@ func (p *fileParser) section(prefix string, node *yaml.Node) {
 			if value.Kind == yaml.AliasNode {
 				value = value.Alias
 			}
+			p.config.setSource(key, p.name)
 			err := settings[i].set(p.config, value)
 			if mistakes, ok := errors.AsType[spec.Errors](err); ok {
 				p.errs = append(p.errs, mistakes.In(p.name)...)

@@ -39,6 +39,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.sources = nil
 	want := defaults()
 	want.file = "config.example.yaml"
 	want.Callbacks.Allow, want.Hosts, want.TrustedProxies = []string{}, []string{}, []netip.Prefix{}

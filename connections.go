@@ -28,6 +28,7 @@ func (c *config) connections(logger *slog.Logger) *conn.Limiter {
 		if share := max(files/8, 1); callbacks > share {
 			logger.Warn("limit of open files is low, sending fewer callbacks at once", "open_files", files, "callbacks", share)
 			callbacks, c.Callbacks.Concurrency = share, int(share)
+			c.setSource("callbacks.concurrency", "limit of open files")
 		}
 		available := max(files-reservedFiles-callbacks, files/4, 1)
 		if limit > available {
@@ -38,6 +39,9 @@ func (c *config) connections(logger *slog.Logger) *conn.Limiter {
 		}
 	}
 	// The remaining connections are for short requests.
-	c.Streams.Total = min(c.Streams.Total, max(limit*3/4, 1))
+	if most := max(limit*3/4, 1); c.Streams.Total > most {
+		c.Streams.Total = most
+		c.setSource("limits.max_streams", "limit of connections")
+	}
 	return conn.NewLimiter(int(limit), logger)
 }

@@ -49,7 +49,7 @@ func TestPageLogColors(t *testing.T) {
 		b.accessible(scheme)
 		b.shot(scheme)
 	}
-	id := eval[string](b, `document.querySelector("p.id").textContent`)
+	id := eval[string](b, `document.querySelector("#job-id").textContent`)
 	if _, text := get(t, s.at("/v1/jobs/"+id+"/log")); !strings.Contains(text, "\x1b[31mred \x1b[1mbold") {
 		t.Errorf("the download has lost its colors: %q", text)
 	}

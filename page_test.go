@@ -185,17 +185,24 @@ func TestPageFresh(t *testing.T) {
 	s.submitted("maths.add", `{"input": {"a": 3, "b": 4}, "callback_url": "`+receiver+`"}`, "id")
 	b.until(`document.querySelectorAll("#received details").length === 2 && document.querySelector("#` + first + `").open && document.querySelector("#received summary").textContent.includes("job.succeeded")`)
 	b.shot("received")
-	other.until(`document.querySelector("tbody .badge.succeeded") !== null && document.querySelector("#fresh").textContent === "● Live"`)
+	other.until(`document.querySelector("tbody .badge.succeeded") !== null && document.querySelector("#fresh").checkVisibility()`)
 	other.open(s.at("/deliveries"))
 	other.until(`document.querySelectorAll("tbody .badge.delivered").length === 2`)
 	b.click("button.copy")
 	b.until(`["Copied", "Selected"].includes(document.querySelector("button.copy").textContent)`)
 	server.Process.Kill()
 	server.Wait()
-	b.until(`document.querySelector("#fresh").textContent.startsWith("▲ Disconnected, last updated ")`)
-	b.shot("stale")
+	b.until(`document.querySelector("#connection.lost")?.textContent.startsWith("▲ Disconnected, last updated ") && !document.querySelector("#fresh").checkVisibility()`)
+	b.until(`document.activeElement.matches("button.copy")`) // the banner does not take the focus
+	for _, scheme := range []string{"light", "dark"} {
+		b.emulate(360, scheme)
+		b.accessible("disconnected")
+		b.shot("stale " + scheme)
+	}
 	s.start("coatcheck")
-	b.until(`document.querySelector("#fresh").textContent === "● Live"`)
+	b.until(`document.querySelector("#connection:not(.lost)").textContent === "● Connected again" && document.querySelector("#fresh").checkVisibility()`)
+	b.shot("connected")
+	b.until(`document.querySelector("#connection").textContent === ""`)
 	b.quiet(lostStream...)
 	other.quiet(lostStream...)
 }
@@ -218,7 +225,7 @@ func screens(s *shell, b *browser) map[string]string {
 	b.until(`document.querySelector("#overview rect.good") !== null && document.querySelector("#overview rect.bad") !== null`)
 	return map[string]string{
 		"overview": "/", "week": "/?range=week", "services": "/services", "json": "/services/maths.add?as=json", "jobs": "/jobs", "no-match": "/jobs?tag=none&status=expired", "question": "/jobs?do=cancel", "running": "/jobs/" + running,
-		"failed": "/jobs/" + failed, "chain": "/jobs/" + chain, "deliveries": "/deliveries", "delivery": delivery, "receiver": "/receiver", "system": "/system",
+		"failed": "/jobs/" + failed, "chain": "/jobs/" + chain, "deliveries": "/deliveries", "delivery": delivery, "receiver": "/receiver", "system": "/system", "settings": "/settings",
 		"not-found": "/jobs/job_nope", "docs": "/docs", "share": strings.TrimPrefix(link, s.at("")),
 	}
 }
@@ -260,7 +267,7 @@ func TestPageWithoutScripts(t *testing.T) {
 	paths := screens(s, b)
 	b.scripts(false)
 	for name, want := range map[string]string{
-		"overview": "Jobs ended", "services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite",
+		"overview": "Jobs ended", "services": "Wait for a while", "jobs": "succeeded", "chain": "107", "failed": "division by zero", "deliveries": "job.succeeded", "delivery": "Webhook-Signature", "receiver": "signature valid", "system": "SQLite", "settings": "callbacks.schedule",
 	} {
 		b.open(s.at(paths[name]))
 		if text := eval[string](b, "document.body.innerText"); !strings.Contains(text, want) && !strings.Contains(eval[string](b, "document.body.textContent"), want) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"sync/atomic"
 	"syscall"
 
 	"coatcheck/api/auth"
@@ -24,8 +25,10 @@ func notifyHangup() (hup <-chan os.Signal, stop func()) {
 // keys, admins, allowed services and the certificate.
 type reloader struct {
 	// read loads the current configuration.
-	read     func() (*config, error)
-	running  *config
+	read    func() (*config, error)
+	running *config
+	// shown is the configuration that the page /settings shows.
+	shown    *atomic.Pointer[config]
 	services *jobs.Registry
 	auth     *auth.Authenticator
 	cert     *certificate // nil without TLS
@@ -44,6 +47,7 @@ func (r *reloader) reload(ctx context.Context) {
 	if err != nil {
 		r.logger.ErrorContext(ctx, "configuration not reloaded, the previous users stay in effect", "err", err)
 	} else {
+		r.shown.Store(r.shown.Load().withUsers(c))
 		r.logger.InfoContext(ctx, "configuration reloaded: users, API keys, admins and allowed services")
 		if r.otherSettingsChanged(c) {
 			r.logger.WarnContext(ctx, "other settings have changed too: restart the server to apply them")
@@ -64,7 +68,7 @@ func (r *reloader) reload(ctx context.Context) {
 func (r *reloader) otherSettingsChanged(c *config) bool {
 	other, running := *c, *r.running
 	for _, c := range []*config{&other, &running} {
-		c.Users, c.APIKeys, c.Admins, c.AllowedServices, c.warnings = nil, nil, nil, nil, nil
+		c.Users, c.APIKeys, c.Admins, c.AllowedServices, c.warnings, c.sources = nil, nil, nil, nil, nil, nil
 		c.Commands, c.Upstreams = nil, nil // their descriptions are compared
 	}
 	return !reflect.DeepEqual(other, running)

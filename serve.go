@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,6 +58,8 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	}
 	configured := *c // before limits of the system lower some settings
 	connections := c.connections(logger)
+	var shown atomic.Pointer[config]
+	shown.Store(c)
 	e, err := newEngine(ctx, c, p.services, true, logger)
 	if err != nil {
 		return err
@@ -74,6 +77,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	handler, err := api.New(api.Config{
 		Queue: e.queue, Services: e.registry, Hub: e.hub, Guard: e.guard, Auth: authenticator, Sessions: e.sessions, Files: e.files, Validator: e.validator, PublicURL: c.PublicURL, Hosts: c.Hosts,
 		MaxBody: c.MaxBody, Connections: connections, Streams: c.Streams, TrustedProxies: c.TrustedProxies, AllowProxy: c.AllowProxy, SubmitRate: c.SubmitRate, Version: version(), Engine: river, Redis: c.DatabaseURL != "" && c.RedisURL != "", Logger: logger,
+		Settings: func() []api.Setting { return shown.Load().rows() },
 	})
 	if err != nil {
 		return errors.Join(err, e.close())
@@ -101,7 +105,7 @@ func (p *program) serve(ctx context.Context, c *config, read func() (*config, er
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- connections.Serve(server, listener, tlsConfig) }()
-	reloader := &reloader{read, &configured, e.registry, authenticator, cert, logger}
+	reloader := &reloader{read, &configured, &shown, e.registry, authenticator, cert, logger}
 	for running := true; running; {
 		select {
 		case <-hangup:

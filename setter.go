@@ -14,8 +14,13 @@ import (
 	"coatcheck/services/spec"
 )
 
-// A setter sets a setting to a value.
-type setter = func(c *config, value *yaml.Node) error
+// A setter sets a setting to a value, and shows it to admins.
+type setter struct {
+	set func(c *config, value *yaml.Node) error
+	// show returns the value in force, without secrets, or "" for none. If it is nil, the setting is another
+	// name of a setting.
+	show func(c *config) string
+}
 
 func scalar(node *yaml.Node, want string) (string, error) {
 	if node.Kind != yaml.ScalarNode {
@@ -26,7 +31,7 @@ func scalar(node *yaml.Node, want string) (string, error) {
 
 // text sets a text that check accepts. An empty text clears the setting.
 func text(field func(*config) *string, check func(string) error) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "text")
 		if err == nil && s != "" {
 			err = check(s)
@@ -36,10 +41,11 @@ func text(field func(*config) *string, check func(string) error) setter {
 		}
 		return err
 	}
+	return setter{set, func(c *config) string { return *field(c) }}
 }
 
 func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		want := fmt.Errorf("expected a whole number from %d to %d", lowest, highest)
 		s, err := scalar(node, "a number")
 		if err != nil {
@@ -52,11 +58,12 @@ func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
 		*field(c) = T(n)
 		return nil
 	}
+	return setter{set, func(c *config) string { return strconv.FormatInt(int64(*field(c)), 10) }}
 }
 
 // size sets a number of bytes, given as a number or with a unit.
 func size(field func(*config) *int64, lowest, highest int64) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a size")
 		if err != nil {
 			return err
@@ -68,6 +75,7 @@ func size(field func(*config) *int64, lowest, highest int64) setter {
 		*field(c) = n
 		return nil
 	}
+	return setter{set, func(c *config) string { return iec(*field(c)) }}
 }
 
 // iec returns a size, a power of two, in the largest unit that needs no fraction.
@@ -81,7 +89,7 @@ func iec(bytes int64) string {
 }
 
 func rate(field func(*config) *float64) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a number")
 		if err != nil {
 			return err
@@ -93,10 +101,11 @@ func rate(field func(*config) *float64) setter {
 		*field(c) = n
 		return nil
 	}
+	return setter{set, func(c *config) string { return strconv.FormatFloat(*field(c), 'f', -1, 64) }}
 }
 
 func boolean(field func(*config) *bool) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "true or false")
 		switch {
 		case err != nil:
@@ -107,10 +116,11 @@ func boolean(field func(*config) *bool) setter {
 		*field(c) = s == "true"
 		return nil
 	}
+	return setter{set, func(c *config) string { return strconv.FormatBool(*field(c)) }}
 }
 
 func duration(field func(*config) *time.Duration, lowest, highest time.Duration) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a duration such as 20s, 15m or 24h")
 		if err != nil {
 			return err
@@ -125,11 +135,12 @@ func duration(field func(*config) *time.Duration, lowest, highest time.Duration)
 		*field(c) = d
 		return nil
 	}
+	return setter{set, func(c *config) string { return shortDuration(*field(c)) }}
 }
 
 // seconds sets a duration given in seconds, as in Celery's configuration.
 func seconds(field func(*config) *time.Duration) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a number of seconds")
 		if err != nil {
 			return err
@@ -141,9 +152,10 @@ func seconds(field func(*config) *time.Duration) setter {
 		*field(c) = time.Duration(n * float64(time.Second))
 		return nil
 	}
+	return setter{set, nil}
 }
 
-func schedule(c *config, node *yaml.Node) error {
+func setSchedule(c *config, node *yaml.Node) error {
 	const want = "expected a list of up to 100 durations, the first being 0s, such as [0s, 5s, 1m]"
 	var texts []string
 	if node.Decode(&texts) != nil || len(texts) == 0 || len(texts) > 100 {
@@ -164,7 +176,7 @@ func schedule(c *config, node *yaml.Node) error {
 // decoded sets a list or mapping. Its error does not quote the value, which may be
 // secret.
 func decoded[T any](field func(*config) *T, want string) setter {
-	return func(c *config, node *yaml.Node) error {
+	set := func(c *config, node *yaml.Node) error {
 		var v T
 		if err := node.Decode(&v); err != nil {
 			return errors.New("expected " + want)
@@ -172,11 +184,13 @@ func decoded[T any](field func(*config) *T, want string) setter {
 		*field(c) = v
 		return nil
 	}
+	return setter{set, func(c *config) string { return showList(*field(c)) }}
 }
 
-// configured sets services that are defined in the file.
-func configured[T any](parse func(node *yaml.Node, dir string) (T, error), field func(*config) *T) setter {
-	return func(c *config, node *yaml.Node) error {
+// configured sets services that are defined in the file. They may contain secrets, so only
+// their number is shown.
+func configured[T any](parse func(node *yaml.Node, dir string) ([]T, error), field func(*config) *[]T) setter {
+	set := func(c *config, node *yaml.Node) error {
 		dir, err := filepath.Abs(filepath.Dir(c.file))
 		if err != nil {
 			return err
@@ -189,4 +203,5 @@ func configured[T any](parse func(node *yaml.Node, dir string) (T, error), field
 		*field(c), err = parse(node, dir)
 		return err
 	}
+	return setter{set, func(c *config) string { return strconv.Itoa(len(*field(c))) + " defined" }}
 }

@@ -79,8 +79,19 @@ type Config struct {
 	Engine http.Handler
 	// Redis reports whether live events go through Redis. The system page shows
 	// it.
-	Redis  bool
-	Logger *slog.Logger
+	Redis bool
+	// Settings returns the configuration in force, without secrets, for the settings page of admins; nil
+	// to show none.
+	Settings func() []Setting
+	Logger   *slog.Logger
+}
+
+// A Setting is a setting of the server as admins see it.
+type Setting struct {
+	// Name is its key in the configuration file. Value never contains a secret.
+	Name, Value, Help string
+	// Source is where the value comes from: a file, an environment variable or a flag; "" for a default.
+	Source string
 }
 
 // An API serves the HTTP API. Create it with [New]. Web pages can be mounted on

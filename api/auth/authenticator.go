@@ -72,6 +72,17 @@ func (a *Authenticator) ValidCredential(name, credential string) bool {
 	return a.current.Load().validCredential(name, credential)
 }
 
+// Methods returns how a user can authenticate: whether by a password, and by how many API keys.
+func (a *Authenticator) Methods(name string) (password bool, keys int) {
+	u := a.current.Load()
+	for _, owner := range u.keys {
+		if owner == name {
+			keys++
+		}
+	}
+	return u.passwords[name] != "", keys
+}
+
 // User returns the user with a name that [Authenticator.SignIn] or
 // [Authenticator.Authenticate] has accepted.
 func (a *Authenticator) User(name string) User { return a.current.Load().user(name) }

@@ -63,6 +63,7 @@ func Mount(to *api.API) {
 	a.Handle("POST /receiver/test", a.serveForm(a.testReceiver))
 	a.Handle("POST /receiver/check", a.checkReceived)
 	a.Handle("GET /system", a.servePage(a.systemPage))
+	a.Handle("GET /settings", a.servePage(a.settingsPage))
 	a.Handle("GET /login", a.loginPage)
 	a.Handle("POST /login", a.login)
 	a.Handle("POST /logout", a.logout)

@@ -21,9 +21,9 @@ function prepare(root) {
 // then not be replaced.
 const busy = part => part.querySelector("details.ask[open],input:checked") || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
 
-// key returns the id of a node, or else its index; find returns the node for a key.
-const key = (part, node, kind) => node.id || [...part.querySelectorAll(kind)].indexOf(node);
-const find = (part, name, kind) => typeof name === "string" ? document.getElementById(name) : part.querySelectorAll(kind)[name];
+// key returns a selector of a node or else its index; find returns the node for a key.
+const key = (part, node, kind) => node.id ? "#" + CSS.escape(node.id) : node.href ? `[href="${CSS.escape(node.getAttribute("href"))}"]` : [...part.querySelectorAll(kind)].indexOf(node);
+const find = (part, name, kind) => typeof name === "string" ? part.querySelector(name) : part.querySelectorAll(kind)[name];
 
 // swap replaces the content of a part, and keeps open details and the focus.
 export function swap(old, now) {
@@ -39,7 +39,7 @@ export function swap(old, now) {
 
 // refresh loads this page again and replaces the parts marked data-live. The browser
 // runs no scripts of the loaded document.
-let loading = null;
+let loading = null, problem;
 function refresh() {
   return loading ??= new Promise(done => {
     const request = new XMLHttpRequest();
@@ -48,13 +48,14 @@ function refresh() {
     request.timeout = 10000;
     request.onloadend = () => {
       loading = null;
-      const ok = request.status === 200 && request.responseXML;
+      const ok = request.responseXML && request.status === 200 && new URL(request.responseURL).pathname === location.pathname;
+      problem = { 0: "Disconnected", 200: "Signed out" }[request.status] ?? `Error ${request.status}`;
       if (ok) for (const old of document.querySelectorAll("[data-live]")) {
         const now = request.responseXML.getElementById(old.id);
         if (now) swap(old, now);
       }
       if (ok) document.dispatchEvent(new CustomEvent("page-loaded", { detail: request.responseXML }));
-      done(Boolean(ok));
+      done(ok);
     };
     request.send();
   });
@@ -64,28 +65,33 @@ function refresh() {
 // for that one and then loads the page again.
 export async function update() {
   await loading;
-  const ok = await refresh();
+  await refresh();
   plan();
-  return ok;
 }
 
 // A page with data-refresh is refreshed at that interval, in seconds, while it is
-// visible. The header shows whether that works.
-const indicator = document.getElementById("fresh");
+// visible. The header shows that it works, and a banner that it does not.
+const indicator = document.getElementById("fresh"), banner = document.getElementById("connection");
 const interval = () => document.querySelector("[data-refresh]")?.dataset.refresh;
 let timer, failures = 0, updated = Date.now();
 async function tick() {
   if (document.hidden || !interval()) return;
-  if (await refresh()) { failures = 0; updated = Date.now(); } else failures++;
+  const lost = failures;
+  failures = await refresh() ? 0 : failures + 1;
+  if (!failures) updated = Date.now();
+  if (failures || lost) {
+    const text = failures ? `▲ ${problem}, last updated ${new Date(updated).toLocaleTimeString()}` : "● Connected again";
+    if (banner.textContent !== text) banner.textContent = text; // announced once
+    banner.className = failures ? "lost" : "";
+    setTimeout(() => { if (!failures) banner.textContent = ""; }, 5000);
+  }
   plan();
 }
 function plan() {
   clearTimeout(timer);
   const seconds = interval();
-  indicator.hidden = !seconds;
-  if (!seconds) return;
-  indicator.textContent = failures ? `▲ Disconnected, last updated ${new Date(updated).toLocaleTimeString()}` : "● Live";
-  timer = setTimeout(tick, Math.min(60, seconds * 2 ** failures) * 1000);
+  indicator.hidden = !seconds || failures;
+  if (seconds) timer = setTimeout(tick, Math.min(60, seconds * 2 ** failures) * 1000);
 }
 document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(timer) : tick());
 window.addEventListener("pagehide", () => clearTimeout(timer));
@@ -95,6 +101,7 @@ window.addEventListener("online", tick);
 document.addEventListener("click", async e => {
   const button = e.target.closest("button.copy");
   if (!button) return;
+  const label = button.dataset.label ??= button.textContent;
   try {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
@@ -102,7 +109,7 @@ document.addEventListener("click", async e => {
     getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
     button.textContent = "Selected";
   }
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  setTimeout(() => { button.textContent = label; }, 1500);
 });
 
 prepare(document);
