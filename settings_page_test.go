@@ -20,7 +20,7 @@ secret_key: hunter2-0123456789abcdef0123456789abcdef
 database_url: postgres://hunter2user:hunter2@db.example:5432/coatcheck?password=hunter2
 redis_url: redis://:hunter2@redis.example:6379/3?password=hunter2
 files:
-  s3: {endpoint: "https://minio.example", bucket: my-files, access_key: hunter2, secret_key: hunter2}
+  s3: {endpoint: "https://minio.example", bucket: my-files, access_key: hunter2, secret_key: hunter2, session_token: hunter2}
 callbacks: {proxy_url: "http://hunter2:hunter2@proxy.example:3128", schedule: [0s, 5s, 1h]}
 admins: [alice]
 allowed_services: {ci: [up, greet]}
