@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/store"
 )
 
@@ -35,7 +36,7 @@ type Queue struct {
 	health     *health
 	counters   counters
 	metrics    *metrics
-	tally      tally
+	tally      counts.Tally
 	// Each is used only by its own loop:
 	idleJobs, idleDeliveries idle
 	clock                    clock
@@ -120,12 +121,15 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)
 	}
-	q.every(ctx, tallyInterval, q.saveTally)
+	q.every(ctx, counts.SaveInterval, q.saveTally)
 	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
 	return nil
 }
+
+// saveTally saves the counts of ended jobs.
+func (q *Queue) saveTally(ctx context.Context) error { return q.tally.Save(ctx, q.db, q.workerID) }
 
 // Stop starts no more jobs and waits for the running ones until StopTimeout. It requeues the rest
 // and returns when all of the queue's goroutines have ended or ctx is done.
