@@ -18,6 +18,9 @@ import (
 	"coatcheck/jobs/store"
 )
 
+// maxIsolated is the maximum number of isolated runs per process.
+const maxIsolated = 16
+
 // A Queue accepts jobs and, if it has workers, runs them.
 type Queue struct {
 	Config
