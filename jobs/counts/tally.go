@@ -14,9 +14,10 @@ import (
 const (
 	// SaveInterval is how often a process saves its tally.
 	SaveInterval = 2 * time.Second
-	// MinuteAge and HourAge are how long the counts of minutes and of hours are kept.
+	// MinuteAge is how long the counts of minutes are kept.
 	MinuteAge = 2 * time.Hour
-	HourAge   = 8 * 24 * time.Hour
+	// HourAge is how long the counts of hours are kept.
+	HourAge = 8 * 24 * time.Hour
 )
 
 // A Tally counts the jobs that end in this process until the counts are added to the table
