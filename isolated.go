@@ -12,7 +12,7 @@ import (
 	"coatcheck/api/bench"
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
-	"coatcheck/jobs/queue"
+	"coatcheck/jobs/isolated"
 	"coatcheck/services/command"
 )
 
@@ -40,7 +40,7 @@ func (p *program) isolatedCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return queue.RunIsolated(context.WithoutCancel(cmd.Context()), registry, stored, in, out)
+			return isolated.Run(context.WithoutCancel(cmd.Context()), registry, stored, in, out)
 		},
 	}
 	addBenchFlag(cmd)

@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+
+	"coatcheck/jobs/store"
 )
 
 // A Reporter receives the reports of a running service.
@@ -97,4 +100,27 @@ func Output(ctx context.Context, chunk string) {
 	if r := reporter(ctx); r != nil {
 		r.Output(chunk)
 	}
+}
+
+const (
+	// MaxLine is the maximum size of a log line, and of the data of a progress report, in bytes.
+	MaxLine = 16 << 10
+	// MaxChunk is the maximum output of an event, in bytes.
+	MaxChunk = 64 << 10
+)
+
+// BadProgressData is the warning about a report whose data cannot be sent.
+const BadProgressData = "the data of a progress report can't be sent: it is no JSON or too large"
+
+// EncodeProgress returns the data of a report as JSON; nil for none. It reports false if the data
+// cannot be encoded or is too large.
+func EncodeProgress(data any) (text json.RawMessage, ok bool) {
+	if data == nil {
+		return nil, true
+	}
+	text, err := store.Marshal(data)
+	if err != nil || len(text) > MaxLine {
+		return nil, false
+	}
+	return text, true
 }

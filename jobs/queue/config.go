@@ -80,7 +80,7 @@ type Config struct {
 	// CancelGrace is how long a run may take to stop after it was canceled; then it is abandoned.
 	// Default 10 seconds.
 	CancelGrace time.Duration
-	// Isolate returns a command that calls [RunIsolated] with its standard input and output. Each
+	// Isolate returns a command that calls [isolated.Run] with its standard input and output. Each
 	// job that may have killed a worker runs in such a process. If Isolate is nil, these jobs run
 	// like any other.
 	Isolate func(ctx context.Context) (*exec.Cmd, error)

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"time"
+
+	"coatcheck/jobs/counts"
 )
 
 // Reconcile runs a round of reconcile at once.
@@ -57,17 +59,14 @@ func OverviewQueries(owner string, since time.Time) map[string][]any {
 	for _, of := range []func(string) (string, []any){
 		func(owner string) (string, []any) { return countQuery(owner, MaxCounted) }, waitingQuery,
 		func(owner string) (string, []any) { return failuresQuery(owner, since) },
-		func(owner string) (string, []any) { return endedQuery(owner, since) },
-		func(owner string) (string, []any) { return periodsQuery(owner, time.Hour, since) },
+		func(owner string) (string, []any) { return counts.EndedQuery(owner, since) },
+		func(owner string) (string, []any) { return counts.PeriodsQuery(owner, time.Hour, since) },
 	} {
 		query, args := of(owner)
 		queries[query] = args
 	}
 	return queries
 }
-
-// TallyInterval exports tallyInterval for tests.
-const TallyInterval = tallyInterval
 
 // CheckFiles runs the health check of the files.
 func (q *Queue) CheckFiles(ctx context.Context) error { return q.checkFiles(ctx) }

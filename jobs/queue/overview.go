@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/store"
 )
 
@@ -85,13 +86,24 @@ func (q *Queue) serviceOverviews(
 	if sampled, err = q.unendedByService(ctx, owner, services); err != nil {
 		return nil, false, err
 	}
-	if err = q.endedByService(ctx, owner, since, services); err != nil {
+	ended, err := counts.ByService(ctx, q.db, owner, since)
+	if err != nil {
 		return nil, false, err
+	}
+	for _, c := range ended {
+		s := overviewOf(services, c.Name)
+		s.Ended, s.Failed, s.Run, s.Ran = c.Ended, c.Failed, c.Run, c.Ran
 	}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		all = append(all, *services[name])
 	}
 	return all, sampled, nil
+}
+
+// History returns how many jobs of an owner, or of all if owner is "", ended in each of the last n
+// periods of a length; see [counts.History].
+func (q *Queue) History(ctx context.Context, owner string, length time.Duration, n int) ([]counts.Period, error) {
+	return counts.History(ctx, q.db, owner, length, n)
 }
 
 // ownedBy returns the condition for the jobs of an owner, as the beginning of a WHERE clause, and
@@ -113,12 +125,12 @@ func withStatus(status jobs.Status) string {
 // countQuery returns the query that counts the jobs by status.
 func countQuery(owner string, most int) (query string, args []any) {
 	owned, args := ownedBy(owner)
-	var counts []string
+	var queries []string
 	for _, status := range countedStatuses {
-		counts = append(counts, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %s%s LIMIT %d) %[1]s`,
+		queries = append(queries, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %s%s LIMIT %d) %[1]s`,
 			status, owned, withStatus(status), most))
 	}
-	return strings.Join(counts, " UNION ALL "), args
+	return strings.Join(queries, " UNION ALL "), args
 }
 
 // CountStatuses counts the jobs of an owner, or of all if owner is "", by status. A count of most
@@ -130,16 +142,16 @@ func (q *Queue) CountStatuses(ctx context.Context, owner string, most int) (map[
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
 	defer rows.Close()
-	counts := make(map[jobs.Status]int64)
+	byStatus := make(map[jobs.Status]int64)
 	for rows.Next() {
 		var status jobs.Status
 		var n int64
 		if err := rows.Scan(&status, &n); err != nil {
 			return nil, fmt.Errorf("count jobs: %w", err)
 		}
-		counts[status] = n
+		byStatus[status] = n
 	}
-	return counts, rows.Err()
+	return byStatus, rows.Err()
 }
 
 // failuresQuery returns the query for the newest jobs that failed or expired since a time.

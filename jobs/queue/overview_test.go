@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/jobstest"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/store"
 )
 
 // endedIn returns how many jobs of an owner ended in the periods.
-func endedIn(t *testing.T, q *queue.Queue, owner string, length time.Duration, n int) (sum queue.Period) {
+func endedIn(t *testing.T, q *queue.Queue, owner string, length time.Duration, n int) (sum counts.Period) {
 	t.Helper()
 	periods, err := q.History(t.Context(), owner, length, n)
 	if err != nil {
@@ -49,9 +50,9 @@ func TestOverview(t *testing.T) {
 		if _, err := q.Cancel(t.Context(), bobs.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		all := queue.Period{Succeeded: 3, Failed: 1, Canceled: 1}
+		all := counts.Period{Succeeded: 3, Failed: 1, Canceled: 1}
 		await(t, "counts", func() bool { return endedIn(t, q, "", time.Minute, 60) == all })
-		for owner, want := range map[string]queue.Period{"": all, "alice": {Succeeded: 2, Failed: 1}, "bob": {Succeeded: 1, Canceled: 1}, "carol": {}} {
+		for owner, want := range map[string]counts.Period{"": all, "alice": {Succeeded: 2, Failed: 1}, "bob": {Succeeded: 1, Canceled: 1}, "carol": {}} {
 			for length, n := range map[time.Duration]int{time.Minute: 60, time.Hour: 24, 6 * time.Hour: 28} {
 				if got := endedIn(t, q, owner, length, n); got != want {
 					t.Errorf("%q, in %d times %s: %+v, want %+v", owner, n, length, got, want)
@@ -160,7 +161,7 @@ func TestCountsAreSaved(t *testing.T) {
 		}
 		rename("job_counts", "elsewhere")
 		finished(t, q, submit(t, q, jobs.Submission{Service: "double", Input: json.RawMessage(`{"n":2}`)}).ID)
-		time.Sleep(queue.TallyInterval * 3 / 2) // until it was tried
+		time.Sleep(counts.SaveInterval * 3 / 2) // until it was tried
 		rename("elsewhere", "job_counts")
 		await(t, "the counts", func() bool { return endedIn(t, q, "alice", time.Hour, 24).Succeeded == 3 })
 	})

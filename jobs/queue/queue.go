@@ -14,8 +14,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/store"
 )
+
+// maxIsolated is the maximum number of isolated runs per process.
+const maxIsolated = 16
 
 // A Queue accepts jobs and, if it has workers, runs them.
 type Queue struct {
@@ -35,7 +39,7 @@ type Queue struct {
 	health     *health
 	counters   counters
 	metrics    *metrics
-	tally      tally
+	tally      counts.Tally
 	// Each is used only by its own loop:
 	idleJobs, idleDeliveries idle
 	clock                    clock
@@ -120,7 +124,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.Viewers != nil {
 		q.every(ctx, time.Second, q.audit)
 	}
-	q.every(ctx, tallyInterval, q.saveTally)
+	q.every(ctx, counts.SaveInterval, q.saveTally)
 	q.every(ctx, time.Second, q.countWaiting)
 	q.every(ctx, time.Second, q.checkDatabase)
 	q.every(ctx, queueInterval, q.checkQueue)
@@ -129,6 +133,9 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// saveTally saves the counts of ended jobs.
+func (q *Queue) saveTally(ctx context.Context) error { return q.tally.Save(ctx, q.db, q.workerID) }
 
 // Stop starts no more jobs and waits for the running ones until StopTimeout. It requeues the rest
 // and returns when all of the queue's goroutines have ended or ctx is done.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coatcheck/jobs"
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/store"
 )
 
@@ -32,8 +33,8 @@ func (q *Queue) removeExpired(ctx context.Context) error {
 		func(ctx context.Context) (bool, error) {
 			return q.deleteExpiredRows(ctx, "idempotency_keys", "owner, service, key", "forget_at", time.Now())
 		},
-		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Minute, minuteAge) },
-		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Hour, hourAge) },
+		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Minute, counts.MinuteAge) },
+		func(ctx context.Context) (bool, error) { return q.deleteCounts(ctx, time.Hour, counts.HourAge) },
 	} {
 		for start := time.Now(); time.Since(start) < removeTime; {
 			full, err := remove(ctx)
@@ -82,6 +83,12 @@ func (q *Queue) jobsWithFiles(ctx context.Context, ids []string) ([]string, erro
 	marks, args := placeholders(ids)
 	return q.find(ctx, `SELECT id FROM jobs WHERE id IN (`+marks+`)
 		AND (COALESCE(output_file, '') <> '' OR steps LIKE '%"uploads":%')`, args...)
+}
+
+// deleteCounts deletes one batch of the old counts of a span.
+func (q *Queue) deleteCounts(ctx context.Context, span, age time.Duration) (full bool, err error) {
+	return q.deleteExpiredRows(ctx, "job_counts", "owner, span, start_at, service, worker_id",
+		fmt.Sprintf("span = %d AND start_at", span.Milliseconds()), time.Now().Add(-age))
 }
 
 // deleteExpiredRows deletes one batch of a table's rows whose time in a column has passed. Other

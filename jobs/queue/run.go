@@ -64,9 +64,6 @@ const (
 	outputRate = 8 << 20
 	// progressInterval is the minimum time between two progress events of a job.
 	progressInterval = 100 * time.Millisecond
-	maxLine          = 16 << 10
-	// maxChunk is the maximum output of an event, in bytes.
-	maxChunk = 64 << 10
 )
 
 // Progress implements [jobs.Reporter].
@@ -79,8 +76,8 @@ func (r *run) Progress(percent float64, message string, data any) {
 		Percent: math.Round(r.job.Overall(percent)*100) / 100, Message: jobs.Clip(message, jobs.MaxMessage), UpdatedAt: &now,
 	}
 	var ok bool
-	if report.Data, ok = progressData(data); !ok {
-		r.Log("warning", badProgressData)
+	if report.Data, ok = jobs.EncodeProgress(data); !ok {
+		r.Log("warning", jobs.BadProgressData)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,21 +94,6 @@ func (r *run) Progress(percent float64, message string, data any) {
 	}{"progress", report.Percent, report.Message, report.Data, now}})
 }
 
-const badProgressData = "the data of a progress report can't be sent: it is no JSON or too large"
-
-// progressData returns the data of a report as JSON; nil for none. It reports false if the data
-// cannot be encoded or is too large.
-func progressData(data any) (text json.RawMessage, ok bool) {
-	if data == nil {
-		return nil, true
-	}
-	text, err := store.Marshal(data)
-	if err != nil || len(text) > maxLine {
-		return nil, false
-	}
-	return text, true
-}
-
 // Log implements [jobs.Reporter].
 func (r *run) Log(level, line string) {
 	r.mu.Lock()
@@ -119,7 +101,7 @@ func (r *run) Log(level, line string) {
 	if r.closed {
 		return
 	}
-	line, now := jobs.Clip(line, maxLine), store.At(time.Now())
+	line, now := jobs.Clip(line, jobs.MaxLine), store.At(time.Now())
 	r.push(event{name: "log", data: struct {
 		Type    string     `json:"type"`
 		Level   string     `json:"level"`
@@ -147,8 +129,8 @@ func (r *run) pushOutput(text string) {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	for len(text) > 0 {
 		chunk := text
-		if len(chunk) > maxChunk {
-			chunk, _ = jobs.CutUnfinished(chunk[:maxChunk])
+		if len(chunk) > jobs.MaxChunk {
+			chunk, _ = jobs.CutUnfinished(chunk[:jobs.MaxChunk])
 		}
 		text = text[len(chunk):]
 		r.push(event{name: "output", size: len(chunk), data: struct {

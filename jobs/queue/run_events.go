@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"coatcheck/jobs"
 	"coatcheck/jobs/store"
 	"coatcheck/notify"
 )
@@ -66,7 +67,7 @@ func (r *run) publish() {
 			lastProgress = time.Now()
 		}
 		r.send(e)
-		if output += e.size; output >= maxChunk {
+		if output += e.size; output >= jobs.MaxChunk {
 			time.Sleep(time.Duration(output) * time.Second / outputRate)
 			output = 0
 		}

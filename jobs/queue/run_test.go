@@ -133,7 +133,7 @@ func outputOf(t *testing.T, bus *slowBus) string {
 		if chunk.Index != i || chunk.Offset != len(text) {
 			t.Errorf("chunk %d at %d, want %d at %d", chunk.Index, chunk.Offset, i, len(text))
 		}
-		if len(chunk.Chunk) > maxChunk {
+		if len(chunk.Chunk) > jobs.MaxChunk {
 			t.Errorf("a chunk of %d bytes", len(chunk.Chunk))
 		}
 		text += chunk.Chunk
@@ -187,7 +187,7 @@ func TestOutputIsBounded(t *testing.T) {
 		for _, e := range bus.got {
 			sent += len(e.Data)
 		}
-		if sent < maxPendingBytes || sent > maxPendingBytes+2*maxChunk+len(bus.got)*100 {
+		if sent < maxPendingBytes || sent > maxPendingBytes+2*jobs.MaxChunk+len(bus.got)*100 {
 			t.Errorf("%d bytes sent, want the newest %d", sent, maxPendingBytes)
 		}
 		if took := time.Since(start); took < maxPendingBytes*time.Second/outputRate/2 {

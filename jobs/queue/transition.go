@@ -43,7 +43,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 	}
 	q.metrics.transited(u.before.Status, &u.job, u.now)
 	if u.job.Done && u.job.Status != u.before.Status {
-		q.tally.ended(&u.job)
+		q.tally.Ended(&u.job)
 	}
 	if u.effects.Recovered {
 		q.counters.recovered.Add(1)

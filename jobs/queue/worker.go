@@ -11,6 +11,7 @@ import (
 
 	"coatcheck/jobs"
 	"coatcheck/jobs/files"
+	"coatcheck/jobs/isolated"
 )
 
 // runArgs are the arguments of a River job that runs a step of a job. Its kind names the service,
@@ -93,7 +94,14 @@ func (w *worker) run(ctx context.Context, r *run) jobs.Result {
 		return jobs.FailWith(err)
 	}
 	if w.isolates(r) {
-		return w.isolate(ctx, r, input)
+		cmd, err := q.Isolate(ctx)
+		if err != nil {
+			return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
+		}
+		return isolated.Start(ctx, cmd, isolated.Options{
+			Service: w.service.Name, Input: input, Run: r.id(), Reporter: r, Grace: q.CancelGrace, MaxOutput: q.MaxOutput,
+			Panicked: func(text, stack string) { w.logPanic(ctx, r, text, stack) },
+		})
 	}
 	res := w.service.Run(r.context(ctx), input, q.CancelGrace,
 		func(text string, stack []byte) { w.logPanic(ctx, r, text, string(stack)) })

@@ -9,6 +9,7 @@ import (
 
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
+	"coatcheck/jobs/counts"
 	"coatcheck/jobs/queue"
 	"coatcheck/jobs/schema"
 	"coatcheck/web"
@@ -86,7 +87,7 @@ func counted(n int64) string {
 }
 
 // history returns the chart of the ended jobs.
-func history(r web.Range, periods []queue.Period) web.History {
+func history(r web.Range, periods []counts.Period) web.History {
 	columns := make([]web.HistoryColumn, len(periods))
 	for i, p := range periods {
 		columns[i] = web.HistoryColumn(p)

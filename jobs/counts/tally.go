@@ -1,4 +1,4 @@
-package queue
+package counts
 
 import (
 	"context"
@@ -12,18 +12,19 @@ import (
 )
 
 const (
-	// tallyInterval is how often a process saves its tally.
-	tallyInterval = 2 * time.Second
-	// minuteAge and hourAge are how long the counts of minutes and of hours are kept.
-	minuteAge = 2 * time.Hour
-	hourAge   = 8 * 24 * time.Hour
+	// SaveInterval is how often a process saves its tally.
+	SaveInterval = 2 * time.Second
+	// MinuteAge is how long the counts of minutes are kept.
+	MinuteAge = 2 * time.Hour
+	// HourAge is how long the counts of hours are kept.
+	HourAge = 8 * 24 * time.Hour
 )
 
-// A tally counts the jobs that end in this process until the counts are added to the table
+// A Tally counts the jobs that end in this process until the counts are added to the table
 // job_counts. Counting in the transaction that ends a job would slow down every job. The price is
 // that a process that dies loses the counts of its last seconds: they are statistics, and nothing
 // else depends on them.
-type tally struct {
+type Tally struct {
 	mu     sync.Mutex
 	counts map[tallyKey]tallyCount
 }
@@ -39,14 +40,14 @@ type tallyKey struct {
 type tallyCount struct {
 	ended   [len(tallyStatuses)]int64
 	runTime time.Duration // sum
-	runs    RunTimes
+	runs    runTimes
 }
 
 // tallyStatuses are the final statuses, which are also the names of their columns.
 var tallyStatuses = [...]jobs.Status{jobs.Succeeded, jobs.Failed, jobs.Canceled, jobs.Expired}
 
-// ended counts a job that has ended.
-func (t *tally) ended(j *jobs.Job) {
+// Ended counts a job that has ended.
+func (t *Tally) Ended(j *jobs.Job) {
 	var c tallyCount
 	for i, status := range tallyStatuses {
 		if j.Status == status {
@@ -65,7 +66,7 @@ func (t *tally) ended(j *jobs.Job) {
 }
 
 // add adds a count. t.mu must be held.
-func (t *tally) add(key tallyKey, c tallyCount) {
+func (t *Tally) add(key tallyKey, c tallyCount) {
 	sum := t.counts[key]
 	for i := range c.ended {
 		sum.ended[i] += c.ended[i]
@@ -81,7 +82,7 @@ func (t *tally) add(key tallyKey, c tallyCount) {
 }
 
 // take returns the counts and begins again with none.
-func (t *tally) take() map[tallyKey]tallyCount {
+func (t *Tally) take() map[tallyKey]tallyCount {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	counts := t.counts
@@ -90,7 +91,7 @@ func (t *tally) take() map[tallyKey]tallyCount {
 }
 
 // restore adds counts that could not be saved.
-func (t *tally) restore(counts map[tallyKey]tallyCount) {
+func (t *Tally) restore(counts map[tallyKey]tallyCount) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, c := range counts {
@@ -132,27 +133,27 @@ func newTallyWriter() *store.Writer[tallyRow] {
 		"ON CONFLICT (owner, span, start_at, service, worker_id) DO UPDATE SET "+strings.Join(sums, ", "), columns...)
 }
 
-// saveTally adds the counts since the last call to the table. Counts that could not be saved are
+// Save adds the counts since the last call to the table, in the rows of a worker. Counts that could not be saved are
 // saved with the next ones; they are counted twice if the failed commit was made after all.
-func (q *Queue) saveTally(ctx context.Context) error {
-	counts := q.tally.take()
+func (t *Tally) Save(ctx context.Context, db *store.DB, worker string) error {
+	counts := t.take()
 	if len(counts) == 0 {
 		return nil
 	}
 	rows := make([]tallyRow, 0, len(counts))
 	for key, count := range counts {
-		rows = append(rows, tallyRow{key, count, q.workerID})
+		rows = append(rows, tallyRow{key, count, worker})
 	}
-	err := q.addCounts(ctx, rows)
+	err := addRows(ctx, db, rows)
 	if err != nil {
-		q.tally.restore(counts)
+		t.restore(counts)
 	}
 	return err
 }
 
-// addCounts adds rows to job_counts in one transaction.
-func (q *Queue) addCounts(ctx context.Context, rows []tallyRow) error {
-	tx, err := q.db.Begin(ctx)
+// addRows adds rows to job_counts in one transaction.
+func addRows(ctx context.Context, db *store.DB, rows []tallyRow) error {
+	tx, err := db.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -164,10 +165,4 @@ func (q *Queue) addCounts(ctx context.Context, rows []tallyRow) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
-}
-
-// deleteCounts deletes one batch of the old counts of a span.
-func (q *Queue) deleteCounts(ctx context.Context, span, age time.Duration) (full bool, err error) {
-	return q.deleteExpiredRows(ctx, "job_counts", "owner, span, start_at, service, worker_id",
-		fmt.Sprintf("span = %d AND start_at", span.Milliseconds()), time.Now().Add(-age))
 }

@@ -1,4 +1,4 @@
-package queue
+package isolated
 
 import (
 	"bufio"
@@ -17,11 +17,11 @@ import (
 	"coatcheck/jobs/store"
 )
 
-// RunIsolated runs one service in this process, which [Config.Isolate] has started. It reads the
+// Run runs one service in this process, which [Start] has started. It reads the
 // request from in, stores files in stored unless that is nil, and writes the service's reports and its
 // result to out. The process should exit afterwards, even after an error: if in ends, the server is
 // gone, and another run may begin.
-func RunIsolated(
+func Run(
 	ctx context.Context, services *jobs.Registry, stored files.Store, in io.Reader, out io.Writer,
 ) error {
 	lines := bufio.NewReader(in)
@@ -103,20 +103,20 @@ func (r *isolatedReporter) Progress(percent float64, message string, data any) {
 	}
 	p := &isolatedProgress{Percent: min(max(percent, 0), 100), Message: jobs.Clip(message, jobs.MaxMessage)}
 	var ok bool
-	if p.Data, ok = progressData(data); !ok {
-		r.Log("warning", badProgressData)
+	if p.Data, ok = jobs.EncodeProgress(data); !ok {
+		r.Log("warning", jobs.BadProgressData)
 	}
 	r.send(isolatedMessage{Progress: p})
 }
 
 // Log implements [jobs.Reporter].
 func (r *isolatedReporter) Log(level, line string) {
-	r.send(isolatedMessage{Log: &isolatedLog{level, jobs.Clip(line, maxLine)}})
+	r.send(isolatedMessage{Log: &isolatedLog{level, jobs.Clip(line, jobs.MaxLine)}})
 }
 
 // Output implements [jobs.Reporter].
 func (r *isolatedReporter) Output(chunk string) {
-	for part := range slices.Chunk([]byte(chunk), maxChunk) {
+	for part := range slices.Chunk([]byte(chunk), jobs.MaxChunk) {
 		r.send(isolatedMessage{Output: part})
 	}
 }

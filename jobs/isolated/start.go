@@ -1,4 +1,6 @@
-package queue
+// Package isolated runs a service in a process of its own, for a job that may have killed its worker.
+// The two processes talk over the standard input and output of the new one.
+package isolated
 
 import (
 	"bytes"
@@ -6,25 +8,31 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os/exec"
 	"sync"
 	"time"
 
 	"coatcheck/jobs"
 )
 
-// maxIsolated is the maximum number of isolated runs per process.
-const maxIsolated = 16
+// Options are those of an isolated run.
+type Options struct {
+	Service string
+	Input   json.RawMessage
+	Run     jobs.Run
+	// Reporter receives the reports of the service, and Panicked the text and the stack of a panic.
+	Reporter jobs.Reporter
+	Panicked func(text, stack string)
+	// Grace is how long the process may take to exit after the context is done. Then it is killed.
+	Grace time.Duration
+	// MaxOutput is the maximum size of an output in bytes.
+	MaxOutput int
+}
 
-// isolate runs the service in an isolated process and waits for it. If that process dies, the
-// failure's code is worker_lost. A process that does not exit is killed CancelGrace after ctx is
-// done.
-func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) jobs.Result {
-	cmd, err := w.queue.Isolate(ctx)
-	if err != nil {
-		return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
-	}
-	grace := w.queue.CancelGrace
-	request := isolatedRun{Service: w.service.Name, Input: input, Run: r.id(), Grace: grace}
+// Start runs a service in the process of a command that calls [Run], and waits for it. If that
+// process dies, the failure's code is worker_lost.
+func Start(ctx context.Context, cmd *exec.Cmd, o Options) jobs.Result {
+	request := isolatedRun{Service: o.Service, Input: o.Input, Run: o.Run, Grace: o.Grace}
 	if deadline, ok := ctx.Deadline(); ok {
 		request.Timeout = time.Until(deadline)
 	}
@@ -37,8 +45,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) job
 		return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
 	listener := &isolatedListener{
-		run: r, mark: isolatedMark(r.job.RunID), limit: w.queue.MaxOutput + 1<<20,
-		panicked: func(p isolatedPanic) { w.logPanic(ctx, r, p.Text, p.Stack) },
+		reporter: o.Reporter, panicked: o.Panicked, mark: isolatedMark(o.Run.RunID), limit: o.MaxOutput + 1<<20,
 	}
 	cmd.Stdout = listener
 	var writers sync.WaitGroup
@@ -46,7 +53,7 @@ func (w *worker) isolate(ctx context.Context, r *run, input json.RawMessage) job
 		writers.Go(func() { _, _ = io.WriteString(stdin, isolatedStop) })
 		return nil
 	}
-	cmd.WaitDelay = grace + time.Second
+	cmd.WaitDelay = o.Grace + time.Second
 	if err := cmd.Start(); err != nil {
 		return jobs.Fail(jobs.CodeNotStarted, "no process to run the job alone: %s", err)
 	}
@@ -110,10 +117,10 @@ type isolatedPanic struct {
 // An isolatedListener forwards the messages of an isolated process. It ignores lines that are not
 // messages, such as the output of a library, however long they are.
 type isolatedListener struct {
-	run      *run
+	reporter jobs.Reporter
 	mark     []byte
 	limit    int // maximum size of a message in bytes: that of an output, and its frame
-	panicked func(isolatedPanic)
+	panicked func(text, stack string)
 	line     []byte
 	skip     bool // whether to skip the rest of the line, which is too long
 	result   *jobs.Result
@@ -145,15 +152,15 @@ func (l *isolatedListener) handleLine(line []byte) {
 	}
 	switch {
 	case m.Progress != nil && m.Progress.Data != nil:
-		l.run.Progress(m.Progress.Percent, m.Progress.Message, m.Progress.Data)
+		l.reporter.Progress(m.Progress.Percent, m.Progress.Message, m.Progress.Data)
 	case m.Progress != nil:
-		l.run.Progress(m.Progress.Percent, m.Progress.Message, nil)
+		l.reporter.Progress(m.Progress.Percent, m.Progress.Message, nil)
 	case m.Log != nil:
-		l.run.Log(m.Log.Level, m.Log.Line)
+		l.reporter.Log(m.Log.Level, m.Log.Line)
 	case m.Output != nil:
-		l.run.Output(string(m.Output))
+		l.reporter.Output(string(m.Output))
 	case m.Panic != nil:
-		l.panicked(*m.Panic)
+		l.panicked(m.Panic.Text, m.Panic.Stack)
 	case m.Result != nil:
 		l.result = m.Result
 	}

@@ -1,4 +1,4 @@
-package queue
+package counts
 
 import "time"
 
@@ -15,11 +15,11 @@ var runColumns = [len(runBounds) + 1]string{
 	"ran_2m", "ran_10m", "ran_1h", "ran_longer",
 }
 
-// RunTimes is a histogram of run times.
-type RunTimes [len(runBounds) + 1]int64
+// runTimes is a histogram of run times.
+type runTimes [len(runBounds) + 1]int64
 
 // add counts a run time.
-func (r *RunTimes) add(d time.Duration) {
+func (r *runTimes) add(d time.Duration) {
 	i := 0
 	for i < len(runBounds) && d > runBounds[i] {
 		i++
@@ -28,7 +28,7 @@ func (r *RunTimes) add(d time.Duration) {
 }
 
 // count returns the number of run times.
-func (r *RunTimes) count() (n int64) {
+func (r *runTimes) count() (n int64) {
 	for _, in := range r {
 		n += in
 	}
@@ -37,7 +37,7 @@ func (r *RunTimes) count() (n int64) {
 
 // percentile estimates a percentile from the histogram and the sum of at least one run time. Within
 // a range, run times are taken to be spread evenly.
-func (r *RunTimes) percentile(percent int64, sum time.Duration) time.Duration {
+func (r *runTimes) percentile(percent int64, sum time.Duration) time.Duration {
 	n := r.count()
 	if n == 1 {
 		return sum

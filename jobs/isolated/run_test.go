@@ -1,4 +1,4 @@
-package queue
+package isolated
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func TestIsolatedResultAmongOtherOutput(t *testing.T) {
 			in, end := io.Pipe()
 			defer end.Close()
 			go func() { _, _ = end.Write(append(request, '\n')) }()
-			if err := RunIsolated(t.Context(), registry, nil, in, &out); err != nil {
+			if err := Run(t.Context(), registry, nil, in, &out); err != nil {
 				t.Fatal(err)
 			}
 			listener := &isolatedListener{mark: isolatedMark("run-1"), limit: limit}
@@ -77,11 +77,11 @@ func TestIsolatedStops(t *testing.T) {
 		return string(text) + "\n"
 	}
 	var out bytes.Buffer
-	if err := RunIsolated(t.Context(), services, nil, strings.NewReader(request("waits")+isolatedStop), &out); err != nil || !strings.Contains(out.String(), `{"result":{"output":"stopped"}}`) {
+	if err := Run(t.Context(), services, nil, strings.NewReader(request("waits")+isolatedStop), &out); err != nil || !strings.Contains(out.String(), `{"result":{"output":"stopped"}}`) {
 		t.Errorf("asked to stop: %s, %v", out.String(), err)
 	}
 	out.Reset()
-	if err := RunIsolated(t.Context(), services, nil, strings.NewReader(request("unresponsive")), &out); err == nil || out.Len() > 0 {
+	if err := Run(t.Context(), services, nil, strings.NewReader(request("unresponsive")), &out); err == nil || out.Len() > 0 {
 		t.Errorf("the server is gone: %s, %v", out.String(), err)
 	}
 }
