@@ -61,8 +61,9 @@ func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
 	return setter{set, func(c *config) string { return strconv.FormatInt(int64(*field(c)), 10) }}
 }
 
-// size sets a number of bytes, given as a number or with a unit.
-func size(field func(*config) *int64, lowest, highest int64) setter {
+// size sets a number of bytes from 1 KiB, given as a number or with a unit.
+func size(field func(*config) *int64, highest int64) setter {
+	const lowest = 1 << 10
 	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a size")
 		if err != nil {
