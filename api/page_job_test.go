@@ -82,7 +82,7 @@ func TestPageJobFiles(t *testing.T) {
 		}
 		page := f.do(t, "GET", "/jobs/"+job.ID, "", alice).body
 		for _, want := range []string{
-			"&lt;a&gt;.txt</b> <span class=\"soft\">text/plain; charset=utf-8, 5 B", "empty.bin</b> <span class=\"soft\">application/octet-stream, 0 B",
+			"&lt;a&gt;.txt</a> <span class=\"soft\">text/plain; charset=utf-8, 5 B", "empty.bin</a> <span class=\"soft\">application/octet-stream, 0 B",
 			`<div class="mono id">` + input.File, `<div class="mono id">` + input.More[0], "<h3>Files", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
 			"Retry submits a new job with the same input, files and options.", "choose its files again",
 		} {

@@ -66,13 +66,13 @@ func Brief(err error) string {
 	return err.Error()
 }
 
-// escapeSequences are the sequences that control a terminal (ECMA-48), such as colors.
-var escapeSequences = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
+// controlSequences are the control sequences of terminals (ECMA-48), such as colors.
+var controlSequences = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
 
-// Printable returns a text without the characters and sequences that control a terminal.
+// Printable returns a text without the control sequences and characters of terminals.
 func Printable(s string) string {
 	if strings.Contains(s, "\x1b") {
-		s = escapeSequences.ReplaceAllString(s, "")
+		s = controlSequences.ReplaceAllString(s, "")
 	}
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
