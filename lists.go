@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -19,9 +20,10 @@ import (
 // A jobFilter is the flags of `coatcheck jobs`.
 type jobFilter struct {
 	remote
-	statuses     []string
-	service, tag string
-	limit        int
+	statuses           []string
+	service, tag, text string
+	since              time.Duration
+	limit              int
 }
 
 func (p *program) jobsCommand() *cobra.Command {
@@ -35,6 +37,8 @@ func (p *program) jobsCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.statuses, "status", nil, "only jobs of these statuses, such as running,failed")
 	cmd.Flags().StringVar(&f.service, "service", "", "only jobs of this service")
 	cmd.Flags().StringVar(&f.tag, "tag", "", "only jobs with this tag")
+	cmd.Flags().StringVar(&f.text, "text", "", "only jobs with this text in the beginning of their input or in their error, among the newest 10,000")
+	cmd.Flags().DurationVar(&f.since, "since", 0, "only jobs submitted in this time, such as 24h")
 	addLimitFlag(cmd.Flags(), &f.limit)
 	return cmd
 }
@@ -44,13 +48,16 @@ func (f *jobFilter) print(ctx context.Context) error {
 	if err := checkLimit(f.limit); err != nil {
 		return err
 	}
-	query := make(url.Values)
-	for name, value := range map[string]string{
-		"status": strings.Join(f.statuses, ","), "service": f.service, "tag": f.tag,
-	} {
-		if value != "" {
-			query.Set(name, value)
+	for _, status := range f.statuses {
+		if !slices.Contains(jobs.Statuses, jobs.Status(status)) {
+			return &usageError{fmt.Errorf("--status: expected some of %s, got %q", joined(jobs.Statuses), status)}
 		}
+	}
+	query, err := listQuery(f.since, map[string]string{
+		"status": strings.Join(f.statuses, ","), "service": f.service, "tag": f.tag, "text": f.text,
+	})
+	if err != nil {
+		return err
 	}
 	found, err := f.list(ctx, "/v1/jobs", query, f.limit)
 	if err != nil {
@@ -67,6 +74,32 @@ func (f *jobFilter) print(ctx context.Context) error {
 			f.when(job.CreatedAt.Time), orDash(code), orDash(strings.Join(job.Tags, ",")),
 		}
 	})
+}
+
+// joined returns texts separated by commas.
+func joined[T ~string](all []T) string {
+	texts := make([]string, len(all))
+	for i, text := range all {
+		texts[i] = string(text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// listQuery returns the query of a list: the parameters that have a value, and the time since when.
+func listQuery(since time.Duration, parameters map[string]string) (url.Values, error) {
+	query := make(url.Values)
+	for name, value := range parameters {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	switch {
+	case since < 0:
+		return nil, &usageError{errors.New("--since: expected a duration such as 24h")}
+	case since > 0:
+		query.Set("created_after", time.Now().Add(-since).UTC().Format(time.RFC3339Nano))
+	}
+	return query, nil
 }
 
 // printList prints a list: as JSON if that was requested, or else as a table with a row for each item.
@@ -100,8 +133,9 @@ var deliveryStatuses = []string{"pending", "delivered", "failed"}
 // A deliveryFilter is the flags of `coatcheck callbacks`.
 type deliveryFilter struct {
 	remote
-	job, status string
-	limit       int
+	job, status, event, origin, text string
+	since                            time.Duration
+	limit                            int
 }
 
 func (p *program) callbacksCommand() *cobra.Command {
@@ -115,6 +149,10 @@ func (p *program) callbacksCommand() *cobra.Command {
 	}, func(ctx context.Context, _ []string) error { return f.print(ctx) })
 	cmd.Flags().StringVar(&f.job, "job", "", "only callbacks of this job")
 	cmd.Flags().StringVar(&f.status, "status", "", "only callbacks of this status: pending, delivered or failed")
+	cmd.Flags().StringVar(&f.event, "event", "", "only callbacks of this event, such as job.failed, among the newest 10,000")
+	cmd.Flags().StringVar(&f.origin, "origin", "", "only callbacks to this scheme, host and port, such as https://client.example, among the newest 10,000")
+	cmd.Flags().StringVar(&f.text, "text", "", "only callbacks with this text in their URL, among the newest 10,000")
+	cmd.Flags().DurationVar(&f.since, "since", 0, "only callbacks of events in this time, such as 24h")
 	addLimitFlag(cmd.Flags(), &f.limit)
 	return cmd
 }
@@ -144,13 +182,15 @@ func (f *deliveryFilter) print(ctx context.Context) error {
 	})
 }
 
-// find returns the deliveries that match. The server does not filter the deliveries of one job by status.
+// find returns the deliveries that match. The server does not filter the deliveries of one job.
 func (f *deliveryFilter) find(ctx context.Context) (*page, error) {
+	query, err := listQuery(f.since, map[string]string{
+		"status": f.status, "event": f.event, "origin": f.origin, "text": f.text,
+	})
+	if err != nil {
+		return nil, err
+	}
 	if f.job == "" {
-		query := make(url.Values)
-		if f.status != "" {
-			query.Set("status", f.status)
-		}
 		return f.list(ctx, "/v1/deliveries", query, f.limit)
 	}
 	named, err := f.remote.job(f.job)
@@ -163,13 +203,22 @@ func (f *deliveryFilter) find(ctx context.Context) (*page, error) {
 	}
 	found := &page{Data: []json.RawMessage{}}
 	for _, item := range all.Data {
-		var d struct{ Status string }
+		var d queue.Delivery
 		if err := json.Unmarshal(item, &d); err != nil {
 			return nil, fmt.Errorf("list callbacks: %w", err)
 		}
-		if (f.status == "" || d.Status == f.status) && len(found.Data) < f.limit {
+		if f.matches(&d) && len(found.Data) < f.limit {
 			found.Data = append(found.Data, item)
 		}
 	}
 	return found, nil
+}
+
+// matches reports whether a delivery of the job matches.
+func (f *deliveryFilter) matches(d *queue.Delivery) bool {
+	u, err := url.Parse(d.URL)
+	return (f.status == "" || d.Status == f.status) && (f.event == "" || d.Event == f.event) &&
+		(f.origin == "" || err == nil && u.Scheme+"://"+u.Host == f.origin) &&
+		(f.text == "" || strings.Contains(strings.ToLower(d.URL), strings.ToLower(f.text))) &&
+		(f.since == 0 || time.Since(d.CreatedAt.Time) < f.since)
 }

@@ -26,6 +26,9 @@ type deliveryResponse struct {
 
 type deliveriesRequest struct {
 	Status       string      `query:"status" enum:"pending,delivered,failed" doc:"Only deliveries of this status."`
+	Event        string      `query:"event" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired,callback.test" doc:"Only deliveries of this event, among the newest 10,000."`
+	Origin       string      `query:"origin" maxLength:"300" doc:"Only deliveries to this scheme, host and port, among the newest 10,000." example:"https://client.example"`
+	Text         string      `query:"text" maxLength:"200" doc:"Only deliveries with this text in their URL, in any case, among the newest 10,000."`
 	CreatedAfter requestTime `query:"created_after"`
 	Limit        int         `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Cursor       string      `query:"cursor" doc:"The next_cursor of the page before."`
@@ -41,6 +44,8 @@ type bodyRequest struct {
 
 type redeliverBody struct {
 	Status       string      `json:"status" enum:"delivered,failed" doc:"Which deliveries to send again." example:"failed"`
+	Event        string      `json:"event,omitempty" enum:"job.started,job.progress,job.retrying,job.succeeded,job.failed,job.canceled,job.expired,callback.test" doc:"Only those of this event."`
+	Origin       string      `json:"origin,omitempty" maxLength:"300" doc:"Only those to this scheme, host and port." example:"https://client.example"`
 	CreatedAfter requestTime `json:"created_after" format:"date-time" doc:"Only those of events since then."`
 }
 
@@ -92,7 +97,8 @@ func (a *API) addDeliveries() {
 			return nil, err
 		}
 		n, err := a.Queue.RedeliverAll(ctx, queue.DeliveryFilter{
-			Owner: a.OwnerFilter(ctx), Status: body.Status, CreatedAfter: body.CreatedAfter.Time,
+			Owner: a.OwnerFilter(ctx), Status: body.Status, Event: body.Event, Origin: body.Origin,
+			CreatedAfter: body.CreatedAfter.Time,
 		})
 		response := new(redeliverAnswer)
 		response.Body.Count = n
@@ -162,7 +168,11 @@ func (a *API) jobDeliveries(ctx context.Context, req *struct {
 
 func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deliveryList, error) {
 	filter := queue.DeliveryFilter{
-		Owner: a.OwnerFilter(ctx), Status: req.Status, CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
+		Owner: a.OwnerFilter(ctx), Status: req.Status, Event: req.Event, Origin: req.Origin, Text: req.Text,
+		CreatedAfter: req.CreatedAfter.Time, Limit: req.Limit + 1,
+	}
+	if err := checkTexts(map[string]string{"origin": req.Origin, "text": req.Text}); err != nil {
+		return nil, err
 	}
 	query := req.query()
 	var err error
@@ -187,8 +197,12 @@ func (a *API) listDeliveries(ctx context.Context, req *deliveriesRequest) (*deli
 // links.
 func (req *deliveriesRequest) query() url.Values {
 	q := make(url.Values)
-	if req.Status != "" {
-		q.Set("status", req.Status)
+	for name, value := range map[string]string{
+		"status": req.Status, "event": req.Event, "origin": req.Origin, "text": req.Text,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	if !req.CreatedAfter.IsZero() {
 		q.Set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,25 @@ func TestDeliveries(t *testing.T) {
 		if !strings.Contains(a.body, `"number":2,`) || !strings.Contains(a.body, `"status_code":204,"code":"ok","error":null,"duration_ms":`) {
 			t.Errorf("delivered: %s", a.body)
 		}
+		u, err := url.Parse(d.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		origin := u.Scheme + "://" + u.Host
+		for query, found := range map[string]bool{
+			"event=job.succeeded": true, "event=job.failed": false, "origin=" + url.QueryEscape(origin): true, "origin=https%3A%2F%2Fexample.com": false,
+			"text=" + url.QueryEscape(strings.ToUpper(u.Host)): true, "text=nowhere": false, "event=job.succeeded&status=delivered&text=" + url.QueryEscape(u.Host): true,
+		} {
+			if a := f.do(t, "GET", "/v1/deliveries?"+query, "", alice); a.StatusCode != 200 || strings.Contains(a.body, d.ID) != found {
+				t.Errorf("%s: %s %s", query, a.Status, a.body)
+			}
+			if a := f.do(t, "GET", "/v1/deliveries?"+query, "", bob); strings.Contains(a.body, d.ID) {
+				t.Errorf("bob finds %s: %s", query, a.body)
+			}
+		}
+		if a := f.do(t, "GET", "/v1/deliveries?event=nope", "", alice); a.StatusCode != 422 {
+			t.Errorf("%s %s", a.Status, a.body)
+		}
 		all := func(body, header string) string {
 			return f.do(t, "POST", "/v1/deliveries/redeliver", body, header).body
 		}
@@ -139,7 +159,12 @@ func TestDeliveries(t *testing.T) {
 		if got := all(`{"status": "failed", "created_after": "`+since+`"}`, alice); got != `{"count":0}`+"\n" {
 			t.Errorf("alice sends %s failed ones again", got)
 		}
-		if got := all(`{"status": "delivered", "created_after": "`+since+`"}`, alice); got != `{"count":1}`+"\n" {
+		for _, other := range []string{`"event": "job.failed"`, `"origin": "https://example.com"`} {
+			if got := all(`{"status": "delivered", "created_after": "`+since+`", `+other+`}`, alice); got != `{"count":0}`+"\n" {
+				t.Errorf("%s: %s are sent again", other, got)
+			}
+		}
+		if got := all(`{"status": "delivered", "created_after": "`+since+`", "event": "job.succeeded", "origin": "`+origin+`"}`, alice); got != `{"count":1}`+"\n" {
 			t.Errorf("alice sends %s again", got)
 		}
 		f.until(t, "/v1/deliveries/"+d.ID, `"number":3,`, alice)

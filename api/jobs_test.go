@@ -106,6 +106,20 @@ func TestList(t *testing.T) {
 		if strings.Count(root.body, `"id":"job_`) != 1 {
 			t.Errorf("an admin sees %s", root.body)
 		}
+		f.submit(t, "maths.div", `{"input":{"a":7531,"b":0}}`, alice, "Prefer: wait=20")
+		for query, n := range map[string]int{
+			"text=7531": 1, "text=DIVISION+by": 1, "text=nowhere": 0, "text=7531&status=succeeded": 0, "text=a%25b": 0,
+		} {
+			if a := f.do(t, "GET", "/v1/jobs?"+query, "", alice); a.StatusCode != 200 || strings.Count(a.body, `"id":"job_`) != n {
+				t.Errorf("%s: %s, want %d jobs", query, a.body, n)
+			}
+		}
+		if a := f.do(t, "GET", "/v1/jobs?text=7531", "", "Authorization: Bearer "+keys["bob"]); strings.Contains(a.body, "job_") {
+			t.Errorf("bob finds %s", a.body)
+		}
+		if a := f.do(t, "GET", "/v1/jobs?text=%00&tag=%ff", "", alice); a.StatusCode != 422 || !strings.Contains(a.body, "query.tag") || !strings.Contains(a.body, "query.text") {
+			t.Errorf("%s %s", a.Status, a.body)
+		}
 	})
 }
 

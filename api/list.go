@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ type listRequest struct {
 	Service       string      `query:"service" doc:"Only jobs of this service."`
 	Status        []string    `query:"status" enum:"scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"Only jobs of these statuses, separated by commas. Can be repeated."`
 	Tag           string      `query:"tag" doc:"Only jobs with this tag."`
+	Text          string      `query:"text" maxLength:"200" doc:"Only jobs with this text in the beginning of their input or in their error's message, in any case, among the newest 10,000 jobs."`
 	CreatedAfter  requestTime `query:"created_after"`
 	CreatedBefore requestTime `query:"created_before"`
 	Limit         int         `query:"limit" minimum:"1" maximum:"200" default:"50"`
@@ -37,7 +39,7 @@ type jobList struct {
 
 func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) {
 	filter := queue.Filter{
-		Owner: a.OwnerFilter(ctx), Service: req.Service, Tag: req.Tag, CreatedAfter: req.CreatedAfter.Time,
+		Owner: a.OwnerFilter(ctx), Service: req.Service, Tag: req.Tag, Text: req.Text, CreatedAfter: req.CreatedAfter.Time,
 		CreatedBefore: req.CreatedBefore.Time, Limit: req.Limit + 1,
 	}
 	slices.Sort(req.Status)
@@ -45,12 +47,8 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 	for _, status := range req.Status {
 		filter.Statuses = append(filter.Statuses, jobs.Status(status))
 	}
-	for name, value := range map[string]string{"service": req.Service, "tag": req.Tag} {
-		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
-			return nil, problem.Invalid([]schema.ProblemError{{
-				Location: "query." + name, Message: "expected text in UTF-8 without NUL",
-			}})
-		}
+	if err := checkTexts(map[string]string{"service": req.Service, "tag": req.Tag, "text": req.Text}); err != nil {
+		return nil, err
 	}
 	query := req.query()
 	var err error
@@ -72,6 +70,20 @@ func (a *API) listJobs(ctx context.Context, req *listRequest) (*jobList, error) 
 		list.Body.Data = append(list.Body.Data, job.Closed(InfoOf(ctx).BaseURL).WithoutInput())
 	}
 	return list, nil
+}
+
+// checkTexts returns an error for query parameters that no database stores.
+func checkTexts(parameters map[string]string) error {
+	var errs []schema.ProblemError
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if value := parameters[name]; strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+			errs = append(errs, schema.ProblemError{Location: "query." + name, Message: "expected text in UTF-8 without NUL"})
+		}
+	}
+	if errs != nil {
+		return problem.Invalid(errs)
+	}
+	return nil
 }
 
 // OpenCursor returns the id after which a page begins. It rejects the cursor of
@@ -116,6 +128,7 @@ func (req *listRequest) query() url.Values {
 	set("service", req.Service)
 	set("status", strings.Join(req.Status, ","))
 	set("tag", req.Tag)
+	set("text", req.Text)
 	if !req.CreatedAfter.IsZero() {
 		set("created_after", req.CreatedAfter.UTC().Format(time.RFC3339Nano))
 	}

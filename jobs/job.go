@@ -26,6 +26,9 @@ const (
 	Expired   Status = "expired" // did not start in time
 )
 
+// Statuses are all statuses.
+var Statuses = []Status{Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
+
 // Done reports whether a job of this status has ended.
 func (s Status) Done() bool {
 	switch s {

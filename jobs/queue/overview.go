@@ -24,11 +24,6 @@ const MaxSampled = 5000
 // maxListed is the number of running and of failed jobs in an overview.
 const maxListed = 10
 
-// countedStatuses are the statuses that an overview counts.
-var countedStatuses = [...]jobs.Status{
-	jobs.Scheduled, jobs.Queued, jobs.Running, jobs.Retrying, jobs.Succeeded, jobs.Failed, jobs.Canceled, jobs.Expired,
-}
-
 // An Overview shows how the jobs of an owner, or of all owners, are doing.
 type Overview struct {
 	Counts   map[jobs.Status]int64 // at most MaxCounted each
@@ -126,7 +121,7 @@ func withStatus(status jobs.Status) string {
 func countQuery(owner string, most int) (query string, args []any) {
 	owned, args := ownedBy(owner)
 	var queries []string
-	for _, status := range countedStatuses {
+	for _, status := range jobs.Statuses {
 		queries = append(queries, fmt.Sprintf(`SELECT '%s', count(*) FROM (SELECT 1 FROM jobs WHERE %s%s LIMIT %d) %[1]s`,
 			status, owned, withStatus(status), most))
 	}
