@@ -307,7 +307,7 @@ func TestPagePolicy(t *testing.T) {
 // Scripts and styles are small, because nobody waits for them. Those of the API reference, which
 // no other page loads, are counted by themselves.
 func TestPageSizes(t *testing.T) {
-	for suffix, most := range map[string]int64{".js": 25_000, ".css": 16_000, "docs.js": 8_000, "docs.css": 4_500} {
+	for suffix, most := range map[string]int64{".js": 26_000, ".css": 16_000, "docs.js": 8_000, "docs.css": 4_500} {
 		var size int64
 		for _, dir := range []string{"web/static", "web/embed/v1"} {
 			entries, err := os.ReadDir(dir)

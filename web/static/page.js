@@ -25,11 +25,28 @@ const busy = part => part.querySelector("details.ask[open],input:checked") || pa
 const key = (part, node, kind) => node.id ? "#" + CSS.escape(node.id) : node.href ? `[href="${CSS.escape(node.getAttribute("href"))}"]` : [...part.querySelectorAll(kind)].indexOf(node);
 const find = (part, name, kind) => typeof name === "string" ? part.querySelector(name) : part.querySelectorAll(kind)[name];
 
+// hold keeps a list in place under the pointer: it updates the rows, and offers those that
+// are new.
+let showNew = false;
+function hold(old, now) {
+  const offer = old.querySelector("#new");
+  if (!offer) return false;
+  if (showNew || !old.matches(":hover")) return showNew = false;
+  const rows = part => new Map([...part.querySelectorAll("tbody tr")].map(row => [row.querySelector("a").href, row]));
+  const shown = rows(old), all = rows(now), fresh = [...all.keys()].filter(href => !shown.has(href)).length;
+  if (!fresh) return false;
+  for (const [href, row] of shown) if (all.has(href)) row.replaceWith(document.adoptNode(all.get(href)));
+  offer.textContent = `Show ${fresh} new`;
+  offer.hidden = false;
+  offer.onclick = () => { showNew = true; update().then(() => old.querySelector("tbody a").focus()); };
+  return true;
+}
+
 // swap replaces the content of a part, and keeps open details and the focus.
 export function swap(old, now) {
   prepare(now);
   if (now.dataset.refresh) old.dataset.refresh = now.dataset.refresh; else delete old.dataset.refresh;
-  if (busy(old) || old.innerHTML === now.innerHTML) return;
+  if (busy(old) || old.innerHTML === now.innerHTML || hold(old, now)) return;
   const open = [...old.querySelectorAll("details[open]")].map(d => key(old, d, "details"));
   const focus = old.contains(document.activeElement) && key(old, document.activeElement, "a, button, summary, pre");
   old.replaceChildren(...document.adoptNode(now).childNodes);
