@@ -26,6 +26,7 @@ const formServices = `commands:
             height: {type: integer, minimum: 1}
         subtitles: {type: boolean, default: true, description: Burn them in.}
         tags: {type: array, maxItems: 3, items: {type: string}}
+        on screen: {type: array, items: {type: string}}
         scenes:
           type: array
           items:
@@ -57,6 +58,8 @@ func TestPageFormOfObjects(t *testing.T) {
 			b.until(`document.querySelector("#submit-py").textContent.includes('\\"subtitles\\": false')`)
 			b.accessible("form")
 			b.shot("form")
+			b.click(`button[value="input.on screen"]`)
+			b.until(`document.getElementById("input-on_screen[1]")?.name === "input.on screen[1]" && document.activeElement.id === "input-on_screen[1]"`)
 		} else {
 			b.do(chromedp.SendKeys(chromedp.ID("input-title"), "Long "))
 			b.click("#input-subtitles")

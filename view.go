@@ -133,6 +133,9 @@ func (v *view) printStatus(status jobs.Status, attempt int) {
 	case v.started.IsZero():
 		v.started = time.Now()
 	}
+	if v.bar.timed {
+		v.bar.since = v.started
+	}
 	text := string(status)
 	if attempt > 1 {
 		text += fmt.Sprintf(", attempt %d", attempt)
@@ -162,7 +165,7 @@ func (v *view) progress(r jobs.Report) {
 		const width = 24
 		done := min(max(int(r.Percent*width/100), 0), width)
 		text := fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("#", done), strings.Repeat("-", width-done), r.Percent)
-		v.draw(progressBar{text, message, v.started})
+		v.draw(progressBar{text, message, v.started, true})
 		return
 	}
 	if r.UpdatedAt == nil && r.Percent == 0 && r.Message == "" || time.Since(v.printed) < lineInterval && r.Percent < 100 {
@@ -176,6 +179,7 @@ func (v *view) progress(r jobs.Report) {
 type progressBar struct {
 	text, message string
 	since         time.Time // how long ago that was is shown between the two; zero for nothing
+	timed         bool      // whether since is when the job began to run
 }
 
 func (b *progressBar) String() string {

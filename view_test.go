@@ -21,13 +21,14 @@ func testViewOnTerminal(t *testing.T) {
 	v := &view{program: &program{stdout: &out, stderr: &err}, terminal: true}
 	for _, step := range []struct{ name, data, want string }{
 		{"snapshot", `{"job":{"status":"queued"}}`, "queued\n\r[------------------------]   0%  " + wipe},
-		{"status", `{"status":"running","attempt":2}`, "\r" + wipe + "running, attempt 2\n\r[------------------------]   0%  " + wipe},
+		{"status", `{"status":"running","attempt":2}`, "\r" + wipe + "running, attempt 2\n\r[------------------------]   0%  0:00  " + wipe},
 		{"status", `{"status":"running","attempt":2}`, ""},
 		{"progress", `{"percent":50,"message":"half\u001b[2J\nway"}`, "\r[############------------]  50%  0:00  half way" + wipe},
 		{"ping", `{}`, ""},
 		{"log", `{"level":"warning","message":"\u001b[1;31mhot\u001b[0m\u0007"}`, "\r" + wipe + "warning: hot\n\r[############------------]  50%  1:30  half way" + wipe},
 		{"output", `{"chunk":"a\nb\n"}`, "\r" + wipe + "a\nb\n\r[############------------]  50%  1:30  half way" + wipe},
 		{"progress", `{"percent":200,"message":"` + strings.Repeat("é", 100) + `"}`, "\r[########################] 200%  1:30  " + strings.Repeat("é", 40) + wipe},
+		{"status", `{"status":"queued","attempt":2}`, "\r" + wipe + "queued, attempt 2\n\r[########################] 200%  " + strings.Repeat("é", 46) + wipe},
 		{"end", `{"job":{"status":"succeeded","output":{"a":1},"created_at":"2026-01-01T00:00:00Z","finished_at":"2026-01-01T00:00:02Z"}}`, "\r" + wipe + "succeeded after 2s\n"},
 	} {
 		if err.Reset(); step.name == "ping" {

@@ -2,12 +2,16 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +106,74 @@ func TestConnectionEndsWithStream(t *testing.T) {
 				t.Errorf("after the stream: %q, %v", rest, err)
 			}
 		})
+	}
+}
+
+// A connection that waits for a request after its stream has the time of an idle connection, then
+// that of a header, and does not delay the end of the server.
+func TestConnectionIdlesAfterStream(t *testing.T) {
+	t.Parallel()
+	connections := conn.NewLimiter(8, slogDiscard)
+	f := newFixture(t, jobstest.SQLite(t), options{api: func(c *api.Config) { c.Connections = connections }})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const headerTimeout = 200 * time.Millisecond
+	server := &http.Server{Handler: f.api, ReadHeaderTimeout: headerTimeout, IdleTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- connections.Serve(server, listener, nil) }()
+	job := f.submit(t, "maths.add", `{"input": {"a": 1, "b": 2}}`)
+	request := "GET " + path(job.EventsURL) + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	afterStream := func() (net.Conn, *bufio.Reader) {
+		t.Helper()
+		client := raw(t, "http://"+listener.Addr().String(), "")
+		r := bufio.NewReader(client)
+		exchange(t, client, r, request)
+		return client, r
+	}
+
+	client, r := afterStream()
+	if err := client.SetReadDeadline(time.Now().Add(2 * headerTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("idle connection: %v, want it open", err)
+	}
+	if err := client.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, client, r, request)
+	if _, err := io.WriteString(client, request[:8]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); err != nil {
+		t.Errorf("half a header: %v, want the connection closed", err)
+	}
+
+	afterStream()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // a new connection delays a server for 5
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}
+
+// exchange sends a request and reads the response.
+func exchange(t *testing.T, client net.Conn, r *bufio.Reader, request string) {
+	t.Helper()
+	if _, err := io.WriteString(client, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "event: end") {
+		t.Fatalf("%s %s %v", resp.Status, body, err)
 	}
 }

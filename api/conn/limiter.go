@@ -25,6 +25,8 @@ type Limiter struct {
 	evicted     prometheus.Counter
 	roomChanged chan struct{} // has a value when a connection may have closed or become idle
 	returned    *returnedListener
+	// idleTimeout and headerTimeout are the server's.
+	idleTimeout, headerTimeout time.Duration
 
 	mu     sync.Mutex // guards open and warned
 	open   map[*Connection]struct{}
@@ -42,13 +44,15 @@ const (
 // NewLimiter returns a Limiter that allows up to limit open
 // connections.
 func NewLimiter(limit int, logger *slog.Logger) *Limiter {
-	return &Limiter{
-		max: limit, logger: logger, open: make(map[*Connection]struct{}), roomChanged: make(chan struct{}, 1), returned: newReturnedListener(),
+	l := &Limiter{
+		max: limit, logger: logger, open: make(map[*Connection]struct{}), roomChanged: make(chan struct{}, 1),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coatcheck_connections_evicted_total",
 			Help: "Connections evicted because the connection limit was reached.",
 		}),
 	}
+	l.returned = newReturnedListener(l)
+	return l
 }
 
 // A Connection is a connection that counts towards the limit, from Accept to
@@ -62,6 +66,7 @@ type Connection struct {
 	activeSince   atomic.Int64 // start of the current request as Unix time in nanoseconds; 0 without a request
 	pendingBodies atomic.Int32 // requests whose body is incomplete
 	streams       atomic.Int32 // streams and long polls, which have limits of their own
+	returned      atomic.Bool  // waits for the first request after a stream
 	once          sync.Once
 }
 

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,8 @@ func (l *Limiter) Serve(server *http.Server, listener net.Listener, config *tls.
 	server.ConnContext, server.ConnState = l.context, l.state
 	listener = &boundListener{Listener: listener, limiter: l, closed: make(chan struct{})}
 	l.returned.addr = listener.Addr()
+	l.idleTimeout = cmp.Or(server.IdleTimeout, server.ReadTimeout)
+	l.headerTimeout = cmp.Or(server.ReadHeaderTimeout, server.ReadTimeout)
 	if config != nil {
 		listener = tls.NewListener(listener, config)
 	}
@@ -60,48 +63,6 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		}
 	}
 	return counted, nil
-}
-
-// A returnedListener accepts the connections of streams that have ended, so that their clients can
-// send further requests.
-type returnedListener struct {
-	addr   net.Addr
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func newReturnedListener() *returnedListener {
-	return &returnedListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-// give makes Accept return the connection. It closes the connection instead if the listener is
-// closed.
-func (l *returnedListener) give(conn net.Conn) {
-	select {
-	case l.conns <- conn:
-	case <-l.closed:
-		conn.Close()
-	}
-}
-
-// Accept implements [net.Listener].
-func (l *returnedListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Addr implements [net.Listener].
-func (l *returnedListener) Addr() net.Addr { return l.addr }
-
-// Close implements [net.Listener].
-func (l *returnedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
 }
 
 type connectionKey struct{}

@@ -2,19 +2,17 @@ package files
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
 
-// checkFile is the name of the file that [Dir.Check] writes.
-const checkFile = ".check"
-
 // Check implements [Store]: it writes a small file, reads it, and deletes it.
 func (d *Dir) Check(context.Context) error {
 	const content = "ok"
-	path := filepath.Join(d.path, fmt.Sprintf("%s-%d", checkFile, os.Getpid()))
+	path := filepath.Join(d.path, ".check-"+rand.Text()) // other processes check the directory too
 	err := os.WriteFile(path, []byte(content), 0o600)
 	if err == nil {
 		var read []byte

@@ -3,6 +3,7 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,7 +45,7 @@ func FormValue(s *huma.Schema, text string) json.RawMessage {
 		return quote(strings.ReplaceAll(text, "\r\n", "\n")) // forms send line breaks as CRLF
 	}
 	trimmed := bytes.TrimSpace([]byte(text))
-	if !json.Valid(trimmed) || s != nil && len(s.Enum) > 0 && s.Type == "" {
+	if !json.Valid(trimmed) || s != nil && len(s.Enum) > 0 && s.Type == "" && slices.Contains(s.Enum, any(string(trimmed))) {
 		return quote(string(trimmed))
 	}
 	return trimmed

@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -10,11 +9,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"coatcheck/api"
 	"coatcheck/api/problem"
 	"coatcheck/jobs"
 	"coatcheck/jobs/schema"
-	"coatcheck/jobs/store"
 	"coatcheck/web"
 )
 
@@ -171,78 +168,4 @@ func fieldOf(names map[string]bool, location, message string) (name, rest string
 		return at, message
 	}
 	return "", message
-}
-
-// fillFrom fills in the form with the submission of a job, whose input has its defaults.
-func (f *form) fillFrom(j *jobs.Job, input []byte) {
-	f.values = make(url.Values)
-	if j.Steps > 1 || f.json {
-		f.json = true
-		body := map[string]any{"input": j.Input}
-		if j.CallbackURL != "" {
-			body["callback_url"] = j.CallbackURL
-		}
-		if len(j.Tags) > 0 {
-			body["tags"] = j.Tags
-		}
-		var then []api.NextStep
-		for i := 1; i < len(j.Chain); i++ {
-			then = append(then, api.NextStep{Service: j.Chain[i].Service, Input: j.Chain[i].Input})
-		}
-		if then != nil {
-			body["then"] = then
-		}
-		if b, err := store.Marshal(body); err == nil {
-			f.values.Set("body", prettyJSON(b))
-		}
-		return
-	}
-	var properties map[string]any
-	d := json.NewDecoder(bytes.NewReader(input))
-	d.UseNumber()
-	if d.Decode(&properties) == nil { // a browser sends files only that the user has chosen
-		f.fillMembers(f.schema, strings.TrimSuffix(inputPrefix, "."), properties, 0)
-	}
-	if j.CallbackURL != "" {
-		f.values.Set("callback_url", string(j.CallbackURL))
-	}
-	f.values.Set("tags", strings.Join(j.Tags, ", "))
-}
-
-// fillDefaults fills in a new form, so that a new user only has to press Run: with the defaults, and
-// the examples of other required properties.
-func (f *form) fillDefaults() {
-	f.values = make(url.Values)
-	f.fillRequired(f.schema, strings.TrimSuffix(inputPrefix, "."), 0)
-}
-
-// fillRequired fills in the properties of an object that is required.
-func (f *form) fillRequired(s *huma.Schema, object string, depth int) {
-	for property, p := range s.Properties {
-		p = f.validator.Resolve(p)
-		name, required := object+"."+property, slices.Contains(s.Required, property)
-		switch {
-		case p == nil || depth == 0 && f.files.has(property):
-		case p.Default != nil:
-			f.fill(p, name, plain(p.Default), depth)
-		case required && len(p.Examples) > 0:
-			f.fill(p, name, plain(p.Examples[0]), depth)
-		case required && f.shapeOf(p, depth) == groupShape:
-			f.fillRequired(p, name, depth+1)
-		}
-	}
-}
-
-// plain returns a value of a schema as decoded JSON.
-func plain(v any) any {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if d.Decode(&v) != nil {
-		return nil
-	}
-	return v
 }

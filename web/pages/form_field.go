@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -78,7 +79,12 @@ func (b *fieldBuilder) members(s *huma.Schema, name string, depth int) []web.Fie
 
 // complete sets what all kinds of fields have.
 func (b *fieldBuilder) complete(field *web.Field) {
-	field.ID = strings.Replace(field.Name, ".", "-", 1)
+	field.ID = strings.Map(func(c rune) rune {
+		if unicode.IsSpace(c) { // aria-describedby separates ids by spaces
+			return '_'
+		}
+		return c
+	}, strings.Replace(field.Name, ".", "-", 1))
 	field.Value, field.Errors = b.values.Get(field.Name), b.errors[field.Name]
 }
 

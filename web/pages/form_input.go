@@ -40,7 +40,7 @@ func (f *form) shapeOf(s *huma.Schema, depth int) shape {
 		return scalarShape
 	case depth >= maxDepth:
 		return jsonShape
-	case isA(s, huma.TypeObject) && len(s.Properties) > 0 && len(s.Properties) <= maxGroup && s.AdditionalProperties != true:
+	case isA(s, huma.TypeObject) && len(s.Properties) > 0 && len(s.Properties) <= maxGroup && !open(s):
 		return groupShape
 	case isA(s, huma.TypeArray) && s.Items != nil:
 		if item := f.shapeOf(f.validator.Resolve(s.Items), depth+1); item == scalarShape || item == groupShape {
@@ -48,6 +48,12 @@ func (f *form) shapeOf(s *huma.Schema, depth int) shape {
 		}
 	}
 	return jsonShape
+}
+
+// open reports whether an object is declared to have other members than its properties, which a form
+// has no fields for.
+func open(s *huma.Schema) bool {
+	return s.AdditionalProperties != nil && s.AdditionalProperties != false
 }
 
 // isA reports whether the values of a schema are meant to be of a type. Declared schemas may leave
@@ -178,60 +184,6 @@ func numbers(names []string, list string) (all []int) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// fill fills in the fields for a value. A value that they cannot show is filled in as JSON.
-func (f *form) fill(s *huma.Schema, name string, value any, depth int) {
-	kind := f.shapeOf(s, depth)
-	if !f.shows(s, value, depth) {
-		kind = jsonShape
-	}
-	switch kind {
-	case groupShape:
-		f.fillMembers(s, name, value.(map[string]any), depth+1)
-	case listShape:
-		for i, item := range value.([]any) {
-			f.fill(f.validator.Resolve(s.Items), name+"["+strconv.Itoa(i)+"]", item, depth+1)
-		}
-	case scalarShape, jsonShape:
-		f.values.Set(name, fieldText(value))
-	}
-}
-
-// fillMembers fills in the fields for the members of an object.
-func (f *form) fillMembers(s *huma.Schema, name string, members map[string]any, depth int) {
-	for property, member := range members {
-		if member == nil {
-			continue
-		}
-		f.fill(f.validator.Resolve(s.Properties[property]), name+"."+property, member, depth)
-	}
-}
-
-// shows reports whether the fields for a schema can show a value completely.
-func (f *form) shows(s *huma.Schema, value any, depth int) bool {
-	switch f.shapeOf(s, depth) {
-	case groupShape:
-		members, ok := value.(map[string]any)
-		for property, member := range members {
-			of := f.validator.Resolve(s.Properties[property])
-			ok = ok && of != nil && member != nil && member != "" && f.shows(of, member, depth+1)
-		}
-		return ok && len(members) > 0
-	case listShape:
-		items, ok := value.([]any)
-		for _, item := range items {
-			ok = ok && item != nil && item != "" && f.shows(f.validator.Resolve(s.Items), item, depth+1)
-		}
-		return ok && len(items) <= maxGroup
-	case scalarShape:
-		switch value.(type) {
-		case map[string]any, []any:
-			return false
-		}
-	case jsonShape:
-	}
-	return true
 }
 
 // jsonObject returns the JSON object with the members.

@@ -50,6 +50,25 @@ func (snippetView) ShellQuoted(s string) string {
 	return `'` + strings.ReplaceAll(s, `'`, `'\''`) + `'`
 }
 
+// Script returns a JavaScript expression for a text of JSON: the value in it, if that is the same in
+// JavaScript.
+func (v snippetView) Script(body string) string {
+	exact := !strings.Contains(body, `"__proto__"`) // would set the prototype
+	d := json.NewDecoder(strings.NewReader(body))
+	d.UseNumber()
+	for token, err := d.Token(); exact && err == nil; token, err = d.Token() {
+		if n, ok := token.(json.Number); ok {
+			digits, _, _ := strings.Cut(strings.NewReplacer("-", "", ".", "", "E", "e").Replace(n.String()), "e")
+			_, err := n.Float64()
+			exact = err == nil && len(digits) <= 15 // what a double can hold
+		}
+	}
+	if !exact {
+		return v.Quoted(body)
+	}
+	return "JSON.stringify(" + body + ")"
+}
+
 // submitSnippets returns snippets that submit the job of the form and wait for its output.
 func (a *Pages) submitSnippets(ctx context.Context, f *form) ([]web.Snippet, error) {
 	view := snippetView{

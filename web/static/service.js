@@ -25,9 +25,9 @@ function follow() {
 function add(button) {
   const items = button.previousElementSibling, n = items.childElementCount;
   const copy = items.lastElementChild.cloneNode(true);
-  const at = number => `${items.dataset.name.slice("input.".length)}[${number}]`;
+  const at = items.dataset.name.length, last = `[${n - 1}]`; // ids are as long as names
   for (const node of [copy, ...copy.querySelectorAll("*")]) {
-    for (const { name, value } of node.attributes) if (value.includes(at(n - 1))) node.setAttribute(name, value.replace(at(n - 1), at(n)));
+    for (const { name, value } of node.attributes) if (value.startsWith("input") && value.startsWith(last, at)) node.setAttribute(name, `${value.slice(0, at)}[${n}]${value.slice(at + last.length)}`);
     node.removeAttribute("aria-invalid");
     if (node.matches("input, textarea")) node.value = "";
     if (node.matches("select")) node.selectedIndex = 0;
