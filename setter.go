@@ -62,7 +62,8 @@ func number[T int | int64](field func(*config) *T, lowest, highest T) setter {
 }
 
 // size sets a number of bytes, given as a number or with a unit.
-func size(field func(*config) *int64, lowest, highest int64) setter {
+func size(field func(*config) *int64, highest int64) setter {
+	const lowest = 1 << 10
 	set := func(c *config, node *yaml.Node) error {
 		s, err := scalar(node, "a size")
 		if err != nil {

@@ -196,7 +196,7 @@ func (s *stream) detach(r *http.Request) bool {
 	s.info.pattern = chi.RouteContext(r.Context()).RoutePattern()
 	s.writer.out, s.writer.header = hijacked, nil
 	s.conn.Store(hijacked)
-	go hijacked.Serve(s.runDetached) //nolint:gosec // ends with the stream, which outlives the handler
+	go hijacked.Serve(s.runDetached)
 	return true
 }
 
