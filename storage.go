@@ -112,5 +112,5 @@ func (c *config) checkS3() (errs []error) {
 // isAWS reports whether an endpoint is one of AWS, where a role can replace the keys.
 func isAWS(endpoint string) bool {
 	u, err := url.Parse(endpoint)
-	return endpoint == "" || err == nil && strings.HasSuffix(u.Hostname(), ".amazonaws.com")
+	return endpoint == "" || err == nil && strings.HasSuffix(strings.TrimSuffix(u.Hostname(), ".cn"), ".amazonaws.com")
 }

@@ -6,6 +6,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,8 +46,12 @@ func TestPageFormOfDeclaredSchema(t *testing.T) {
 		t.Errorf("input %s, want %s", job.Input, want)
 	}
 	again := f.do(t, "GET", "/services/declared?from="+job.ID, "").body
-	if !strings.Contains(again, `name="input.level"`) {
-		t.Errorf("no form in %s", again)
+	link := regexp.MustCompile(`href="([^"]*)">Edit as JSON`).FindStringSubmatch(again)
+	if !strings.Contains(again, `name="input.level"`) || link == nil {
+		t.Fatalf("no form in %s", again)
+	}
+	if page := f.do(t, "GET", html.UnescapeString(link[1]), "").body; !strings.Contains(html.UnescapeString(page), `"HOME": "/"`) {
+		t.Errorf("as JSON: %s", page)
 	}
 
 	for _, input := range []string{`{"level":"high","other":[1]}`, `{"level":1,"name":""}`} {

@@ -171,10 +171,10 @@ func TestPageFormEdit(t *testing.T) {
 		t.Errorf("example %q", m)
 	}
 	a := f.post(t, "/services/movie", url.Values{
-		"edit": {"input.codecs"}, "input.video": {`"it's", he said`}, "input.codecs[0]": {"av1"}, "input.size.width": {"wide"}, "input.key": {"secret of the user"}, "tags": {"a, b"}, "priority": {"1"}, "key": {"k"},
+		"edit": {"input.codecs"}, "input.video": {`"it's", he said`}, "input.scenes[0].title": {""}, "input.codecs[0]": {"av1"}, "input.size.width": {"wide"}, "input.key": {"secret of the user"}, "tags": {"a, b"}, "priority": {"1"}, "key": {"k"},
 	})
 	page = html.UnescapeString(a.body)
-	if a.StatusCode != http.StatusOK || strings.Contains(page, `class="error"`) || !strings.Contains(page, `name="input.codecs[1]"`) || strings.Contains(page, `name="input.codecs[2]"`) {
+	if a.StatusCode != http.StatusOK || strings.Contains(page, `class="error"`) || !strings.Contains(page, `name="input.codecs[1]"`) || strings.Contains(page, `name="input.codecs[2]"`) || strings.Contains(page, `name="input.scenes[1].title"`) {
 		t.Errorf("%s %s", a.Status, page)
 	}
 	want := `-d '{"input": {"video": "\"it'\''s\", he said", "size": {"width": "wide"}, "codecs": ["av1"], "audio": false, "fast": false, "key": "…"}, "priority": 1, "tags": ["a", "b"]}'`

@@ -16,7 +16,7 @@ func (d *Dir) Check(context.Context) error {
 	err := os.WriteFile(path, []byte(content), 0o600)
 	if err == nil {
 		var read []byte
-		if read, err = os.ReadFile(path); err == nil && string(read) != content { //nolint:gosec // a file of this program
+		if read, err = os.ReadFile(path); err == nil && string(read) != content { //nolint:gosec // the file just written
 			err = errors.New("read other bytes than were written")
 		}
 	}

@@ -26,6 +26,7 @@ type form struct {
 	json      bool
 	values    url.Values          // as entered; nil for a new form
 	errors    map[string][]string // by field name; "" for errors without a field
+	from      string              // the job whose submission it shows, or ""
 }
 
 // newForm returns the empty form of a service.
@@ -62,7 +63,11 @@ func (f *form) view(key string) web.Form {
 		f.fillDefaults()
 	}
 	if !v.Multipart { // JSON has no files
-		v.Other = serviceHref(f.service.Name, url.Values{"as": {"json"}})
+		query := url.Values{"as": {"json"}}
+		if f.from != "" {
+			query.Set("from", f.from)
+		}
+		v.Other = serviceHref(f.service.Name, query)
 	}
 	v.Fields = f.fields()
 	for _, option := range options {

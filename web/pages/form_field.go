@@ -116,6 +116,9 @@ func (b *fieldBuilder) items(list *web.Field, s *huma.Schema, depth int) (fields
 	item := b.validator.Resolve(s.Items)
 	entered := len(numbers(b.names, list.Name))
 	count := entered + 1
+	if b.values.Has("edit") && b.values.Get("edit") != list.Name { // another list gets an item
+		count = max(1, entered)
+	}
 	if s.MinItems != nil {
 		count = max(count, min(*s.MinItems, maxGroup))
 	}

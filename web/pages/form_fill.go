@@ -17,7 +17,7 @@ import (
 
 // fillFrom fills in the form with the submission of a job, whose input has its defaults.
 func (f *form) fillFrom(j *jobs.Job, input []byte) {
-	f.values = make(url.Values)
+	f.values, f.from = make(url.Values), j.ID
 	if j.Steps > 1 || f.json || len(f.files) == 0 && !f.showsInput(j.Input) {
 		f.json = true
 		body := map[string]any{"input": j.Input}
