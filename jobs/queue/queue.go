@@ -31,6 +31,7 @@ type Queue struct {
 	views      *views
 	states     *stateReader
 	queued     *queuedJobs
+	order      *publishOrder
 	workerID   string
 	waiting    atomic.Int64 // number of waiting jobs, as last counted
 	audited    time.Time    // when viewers were last audited; used only by audit's loop
@@ -72,7 +73,7 @@ func New(c Config) (*Queue, error) {
 	}
 	q := &Queue{
 		Config: c, db: c.Database,
-		views: newViews(), queued: newQueuedJobs(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
+		views: newViews(), queued: newQueuedJobs(), order: newPublishOrder(), states: &stateReader{db: c.Database.Keyed}, workerID: id.String(),
 		health: newHealth(c.Logger, c.Files != nil), metrics: newMetrics(c.Services), runs: make(map[string]*run),
 		working: make(map[string]int), abandonedSlots: make(chan struct{}, c.Workers),
 		isolated: make(chan struct{}, maxIsolated), stopping: make(chan struct{}),

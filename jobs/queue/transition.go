@@ -21,24 +21,33 @@ type decider func(ctx context.Context, b *batch, j *jobs.Job) (jobs.Trigger, err
 // transitToEnd is [Queue.transit] with a context that cannot end.
 func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, decide decider) (jobs.Job, error) {
 	var u *update
+	var before <-chan struct{}
+	var leave func()
 	ch := &change{names: []string{id}, lock: id, cached: cached}
 	ch.apply = func(ctx context.Context, b *batch) error {
-		before, err := b.job(id)
+		if leave == nil { // it may be applied more than once
+			before, leave = q.order.enter(id)
+		}
+		old, err := b.job(id)
 		if err != nil {
 			return err
 		}
-		t, err := decide(ctx, b, &before)
+		t, err := decide(ctx, b, &old)
 		if err != nil {
 			return err
 		}
-		job, e, err := before.Transition(t, b.now)
+		job, e, err := old.Transition(t, b.now)
 		if err != nil {
 			return refuse(err)
 		}
-		u = &update{before: before, job: job, effects: e}
+		u = &update{before: old, job: job, effects: e}
 		return b.update(ctx, u)
 	}
-	if err := q.committer.commit(ctx, ch); err != nil {
+	err := q.committer.commit(ctx, ch)
+	if leave != nil {
+		defer leave()
+	}
+	if err != nil {
 		return jobs.Job{}, err
 	}
 	q.metrics.transited(u.before.Status, &u.job, u.now)
@@ -54,6 +63,7 @@ func (q *Queue) transitToEnd(ctx context.Context, id string, cached *jobs.Job, d
 	q.logTransition(ctx, &u.before, &u.job)
 	q.cacheQueued(&u.job)
 	q.views.update(u.job)
+	awaitTurn(before)
 	q.publish(ctx, &u.job, &u.effects, u.now)
 	return u.job, nil
 }
