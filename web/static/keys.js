@@ -14,13 +14,13 @@ function move(by) {
   links[Math.max(0, Math.min(at + by, links.length - 1))]?.focus({ focusVisible: true });
 }
 
-const acts = { "/": () => document.querySelector("main [type=search]")?.focus(), j: () => move(1), k: () => move(-1), g() {}, "?": opener.onclick };
+const acts = { "/": () => document.querySelector("main [type=search]").focus(), j: () => move(1), k: () => move(-1), g() {}, "?": opener.onclick };
 addEventListener("keydown", e => {
   if (!enabled.checked || e.ctrlKey || e.altKey || e.metaKey || e.target.closest("input, select, textarea, dialog")) return;
   const link = e.timeStamp - pressed < 1500 && document.querySelector(`[data-key="${CSS.escape(e.key)}"]`);
   const act = link ? () => link.click() : acts[e.key];
   pressed = act === acts.g ? e.timeStamp : NaN;
-  if (!act) return;
+  if (!act || e.key === "/" && !document.querySelector("main [type=search]")) return;
   e.preventDefault();
   act();
 });
