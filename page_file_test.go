@@ -84,6 +84,7 @@ func TestPageSendsFile(t *testing.T) {
 			b.accessible("uploaded")
 			b.shot("file-uploaded")
 		}
+		b.until(`document.querySelector("a[download='my words.txt']") !== null`)
 		b.open(eval[string](b, `document.querySelector("a[download='my words.txt']").href`))
 		b.until(`document.body.textContent.trim() === "one two three"`)
 	}
