@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -15,6 +16,9 @@ const killAfter = 2
 
 // become limits this process and makes it the program.
 func (l limits) become(path string, arguments []string) error {
+	// Below the limit of memory, which it may exceed already, this process must not need more.
+	debug.SetGCPercent(-1)
+	environment := os.Environ()
 	for _, limit := range []struct {
 		resource int
 		value    int64
@@ -33,7 +37,7 @@ func (l limits) become(path string, arguments []string) error {
 			return fmt.Errorf("limit the program: %w", err)
 		}
 	}
-	if err := syscall.Exec(path, arguments, os.Environ()); err != nil { //nolint:gosec // the operator's program
+	if err := syscall.Exec(path, arguments, environment); err != nil { //nolint:gosec // the operator's program
 		return fmt.Errorf("start the program: %w", err)
 	}
 	return nil
